@@ -1,0 +1,58 @@
+# Needs make and Python 3.11 or newer; every target does its own set-up in .venv.
+
+PYTHON ?= python3.13 python3.12 python3.11 python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: install run demo test check fix lock clean help
+
+install: $(INSTALLED) ## install the package and its tools into .venv
+
+run: $(INSTALLED) ## run the sidecar (with its own Valkey unless SIDECAR_REDIS_URL says otherwise); flags in ARGS=
+	@SIDECAR_REDIS_URL="$${SIDECAR_REDIS_URL-embedded:}" exec $(BIN)/binance-sidecar $(ARGS)
+
+demo: $(INSTALLED) ## show what the sidecar does, against a Binance stand-in on this machine
+	@$(BIN)/python -m tests.demo $(ARGS)
+
+test: $(INSTALLED) ## run the tests with coverage
+	$(BIN)/pytest --cov $(ARGS)
+
+check: $(INSTALLED) ## everything CI checks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+fix: $(INSTALLED) ## format, and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newest versions
+	$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraints requirements.lock --output-file tests/requirements.lock
+
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+# A venv that works is kept: pip changes only what the lock changed.
+$(INSTALLED): pyproject.toml tests/requirements.lock
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { \
+	for python in $(PYTHON); do \
+		if "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			exec "$$python" -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv among: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; \
+	exit 1; }
+	$(PIP) install --require-hashes --requirement tests/requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

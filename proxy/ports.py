@@ -1,0 +1,97 @@
+"""What the way of a request needs of the outside, as Protocols.
+
+Owns: the shapes of the stores, the ledger, the upstream and the observer. Must not know: who fills them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from proxy.core.budget import BlockReason, Reservation
+from proxy.core.endpoints import Endpoint
+from proxy.core.messages import Entry, OriginResponse
+from proxy.core.query import CanonicalQuery
+from proxy.core.windows import Window
+from proxy.ledgers import LedgerView
+from proxy.stores.fill_lock import FillLock, WaitEnd
+
+
+class Store(Protocol):
+    """L2: entries shared by all replicas, and the fill lock. Raises RedisAway."""
+
+    async def get(self, key: str) -> Entry | None:
+        """The entry, or None where there is none that can be read."""
+
+    async def put(self, key: str, entry: Entry) -> None:
+        """Keep an entry until its horizon."""
+
+    async def acquire(self, key: str, *, ttl_seconds: float = ...) -> FillLock | None:
+        """The right to fill `key`, or None while another replica has it."""
+
+    async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
+        """Wait for another replica's fill."""
+
+
+class Ledger(Protocol):
+    """The weight consumed in every rate-limit window, for all replicas of a quota domain together."""
+
+    async def reserve(self, weight: int, *, background: bool = False) -> Reservation:
+        """Charge before sending, or raise a SendingRefused and charge nothing."""
+
+    async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        """Correct by the used weight that the origin told in its headers (lower-case names)."""
+
+    async def release(self, reservation: Reservation) -> None:
+        """Take a reservation back: the request was certainly not sent."""
+
+    async def block(self, reason: BlockReason, until: float | None) -> None:
+        """Send nothing until `until` (origin's clock; None: as the budget's rules say)."""
+
+    def learn(self, windows: tuple[Window, ...]) -> None:
+        """Take new limits over."""
+
+    def view(self) -> LedgerView:
+        """Windows and block as last known. No I/O."""
+
+    def used_weight(self) -> int:
+        """The used weight of the current one-minute window as last known. No I/O."""
+
+
+class Upstream(Protocol):
+    """The client of the origin."""
+
+    def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Base URLs in the order to try them."""
+
+    async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
+        """One request, one answer. Raises an UpstreamFailed where there was no whole answer."""
+
+
+class Clock(Protocol):
+    """Wall time, and the origin's. Seconds since the epoch."""
+
+    def wall(self) -> float:
+        """This machine's clock."""
+
+    def origin(self) -> float:
+        """The origin's clock as we know it."""
+
+    def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Learn from a Date header."""
+
+    def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Learn from a `serverTime`."""
+
+
+class Observer(Protocol):
+    """Who counts. Every label comes from a table."""
+
+    def spent(self, endpoint: str, weight: int) -> None:
+        """A request of this weight went to the origin."""
+
+    def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
+        """A fill ended: `stored`, `negative`, `shared` (another replica's) or an error's reason."""
+
+    def fill_wait(self, end: WaitEnd) -> None:
+        """Waiting for another replica's fill ended this way."""

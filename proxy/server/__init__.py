@@ -1,0 +1,1 @@
+"""The HTTP side: listeners, traffic, probes. Knows aiohttp.web; the rest of the package does not."""

@@ -1,0 +1,105 @@
+"""Traffic: from an aiohttp request to a ClientRequest, and from a Reply to bytes.
+
+Owns: which request headers matter, the headers on every answer, and writing large bodies without copying them.
+Must not know: how a reply comes about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.core.messages import ClientRequest, Outcome, Reply, error_reply
+from proxy.errors import SidecarError
+
+log = structlog.get_logger(__name__)
+
+SERVER = "binance-sidecar"
+LARGE_BYTES = 64 << 10
+"""Bodies above this are written in slices of the one stored copy."""
+_SLICE_BYTES = 256 << 10
+_CLIENT_LENGTH = 64
+
+
+class TrafficObserver(Protocol):
+    """Who counts answers."""
+
+    def answered(self, reply: Reply, seconds: float) -> None:
+        """A client got its reply."""
+
+
+class Traffic:
+    """The handler of the traffic listener."""
+
+    def __init__(
+        self,
+        handle: Callable[[ClientRequest], Awaitable[Reply]],
+        *,
+        used_weight: Callable[[], int],
+        observer: TrafficObserver,
+        closing: Callable[[], bool],
+    ) -> None:
+        self._handle = handle
+        self._used_weight = used_weight
+        self._observer = observer
+        self._closing = closing
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; a fault of ours is a 500 in Binance's shape, and is logged with its traceback."""
+        started = time.perf_counter()
+        try:
+            reply = await self._handle(client_request(request))
+        except Exception:
+            log.exception("unexpected_error", path=request.path[:200])
+            reply = error_reply(SidecarError("An unknown error occurred while processing the request."), Outcome.FAILED)
+        self._observer.answered(reply, time.perf_counter() - started)
+        return await self._write(request, reply)
+
+    async def _write(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+        headers = CIMultiDict(reply.headers)
+        used = str(self._used_weight())
+        headers["X-MBX-USED-WEIGHT"] = used
+        headers["X-MBX-USED-WEIGHT-1M"] = used
+        headers["Server"] = SERVER
+        if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
+            return await self._write_large(request, reply, headers)
+        response = web.Response(status=reply.status, headers=headers, body=reply.body)
+        if self._closing():
+            response.force_close()
+        return response
+
+    async def _write_large(
+        self, request: web.BaseRequest, reply: Reply, headers: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        """Hand the transport views of the stored body, and wait for slow readers in between."""
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        response.content_length = len(reply.body)
+        if self._closing():
+            response.force_close()
+        await response.prepare(request)
+        view = memoryview(reply.body)
+        for start in range(0, len(view), _SLICE_BYTES):
+            await response.write(view[start : start + _SLICE_BYTES])
+        return response
+
+
+def client_request(request: web.BaseRequest) -> ClientRequest:
+    """Pick out what matters. The raw query is taken from the request line, still encoded."""
+    headers = request.headers
+    target = request.raw_path.partition("#")[0]
+    return ClientRequest(
+        method=request.method,
+        path=request.path,
+        raw_query=target.partition("?")[2],
+        accept=headers.get("Accept"),
+        accept_encoding=headers.get("Accept-Encoding"),
+        if_none_match=headers.get("If-None-Match"),
+        time_unit=headers.get("X-MBX-TIME-UNIT"),
+        sbe_schema=headers.get("X-MBX-SBE"),
+        client=(headers.get("X-Sidecar-Client") or request.remote or "")[:_CLIENT_LENGTH],
+    )

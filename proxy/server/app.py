@@ -1,0 +1,249 @@
+"""The composition root: builds every part from the settings, and runs the life cycle.
+
+Owns: which part gets which, start, drain and stop. Must not know: how any part works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from proxy.clock import OriginClock
+from proxy.core.endpoints import find
+from proxy.core.messages import ClientRequest, Lifetimes
+from proxy.core.query import CanonicalQuery, canonicalize
+from proxy.embedded import EmbeddedValkey
+from proxy.errors import RedisAway
+from proxy.fill import Filler, Policy
+from proxy.gateway import Gateway
+from proxy.ledgers import Ratios
+from proxy.ledgers.memory import MemoryLedger
+from proxy.ledgers.redis import RedisLedger, domain_key
+from proxy.metrics import Metrics
+from proxy.origin import Origin
+from proxy.server.api import Traffic
+from proxy.server.ops import Ops
+from proxy.server.report import Report
+from proxy.settings import Settings
+from proxy.shelf import Shelf
+from proxy.stores.connection import RedisConnection, connect
+from proxy.stores.memory import MemoryStore
+from proxy.stores.nothing import NoStore
+from proxy.stores.redis import RedisStore
+from proxy.upstream import Upstream
+from proxy.warmer import Warmer
+
+log = structlog.get_logger(__name__)
+
+LAG_SECONDS = 0.25
+"""How often the event loop's lag is measured."""
+_GRACE_SECONDS = 3.0
+"""Beyond the deadline of the origin: what a fill may take before those who wait for it give up."""
+
+
+@dataclass(slots=True)
+class Application:
+    """A running gateway: where it listens, and what a test or the command wants of it."""
+
+    gateway: Gateway
+    warmer: Warmer
+    metrics: Metrics
+    clock: OriginClock
+    addresses: list[tuple[str, int]]
+    ops_addresses: list[tuple[str, int]]
+    draining: bool = False
+
+    @property
+    def url(self) -> str:
+        """The base URL of the traffic listener."""
+        return _url(self.addresses[0])
+
+    @property
+    def ops_url(self) -> str:
+        """The base URL under which probes, metrics and status are."""
+        return _url((self.ops_addresses or self.addresses)[0])
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, clock: OriginClock | None = None) -> AsyncIterator[Application]:
+    """Run a gateway for as long as the context lasts; leaving it drains and stops.
+
+    Raises OSError when a port is taken, EmbeddedUnavailable, or ValueError for a Redis URL that cannot be used.
+    """
+    clock = clock or OriginClock()
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        connection = await _redis(settings, metrics, stack)
+        ledger = _ledger(settings, connection, clock, metrics)
+        upstream = await stack.enter_async_context(
+            Upstream(
+                settings.upstreams,
+                connect_seconds=settings.upstream_connect_seconds,
+                total_seconds=settings.upstream_seconds,
+                max_body_bytes=settings.max_body_bytes,
+                observer=metrics,
+                wall=clock.wall,
+            )
+        )
+        origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
+        shelf = Shelf(
+            MemoryStore(settings.memory_bytes),
+            document=_document_query(),
+            use_snapshot=settings.snapshot,
+            observer=metrics,
+        )
+        patience = settings.upstream_connect_seconds + settings.upstream_seconds + _GRACE_SECONDS
+        filler = Filler(
+            origin,
+            shelf,
+            RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NoStore(),
+            venue=settings.venue_name,
+            policy=_policy(settings),
+            clock=clock,
+            observer=metrics,
+            wait_seconds=patience,
+        )
+        gateway = Gateway(origin, filler, shelf, clock, fill_seconds=patience)
+        warmer = Warmer(
+            gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.wall
+        )
+        app = Application(gateway, warmer, metrics, clock, [], [])
+        report = Report(settings, ledger, shelf, upstream, clock, connection)
+        metrics.read_at_scrape(report.samples)
+        traffic = Traffic(
+            gateway.handle, used_weight=ledger.used_weight, observer=metrics, closing=lambda: app.draining
+        )
+        ops = Ops(
+            warmed=warmer.started.is_set,
+            draining=lambda: app.draining,
+            exposition=metrics.exposition,
+            status=report.status,
+        )
+        stack.push_async_callback(gateway.drain, settings.shutdown_seconds)
+        await _listen(settings, app, traffic, ops, stack)
+        _background(warmer.run(), stack)
+        _background(_measure_lag(metrics), stack)
+        stack.push_async_callback(_drain, app)
+        yield app
+
+
+async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> RedisConnection | None:
+    """The connection that the URL asks for, tried once; None for `memory:`. A Redis that is away is no fault."""
+    url = settings.redis_url.get_secret_value()
+    if url.startswith("memory:"):
+        return None
+    if url.startswith("embedded:"):
+        embedded = await EmbeddedValkey.start()
+        stack.push_async_callback(embedded.stop)
+        url = embedded.url
+    connection = connect(
+        url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics
+    )
+    stack.push_async_callback(connection.close)
+    try:
+        await connection.ping()
+    except RedisAway as error:
+        log.warning("redis_away", error=error.msg)
+    return connection
+
+
+def _ledger(
+    settings: Settings, connection: RedisConnection | None, clock: OriginClock, metrics: Metrics
+) -> MemoryLedger | RedisLedger:
+    ratios = Ratios(
+        budget=settings.budget_ratio, refresh=settings.refresh_budget_ratio, local=settings.local_budget_ratio
+    )
+    if connection is None:
+        return MemoryLedger(clock=clock.origin, ratios=ratios, observer=metrics)
+    domain = domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
+    return RedisLedger(connection, domain_key=domain, clock=clock.origin, ratios=ratios, observer=metrics)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        positive=Lifetimes(
+            fresh_seconds=settings.fresh_seconds,
+            stale_while_revalidate_seconds=settings.stale_while_revalidate_seconds,
+            stale_if_error_seconds=settings.stale_if_error_seconds,
+        ),
+        negative=Lifetimes(fresh_seconds=settings.negative_seconds),
+    )
+
+
+def _document_query() -> CanonicalQuery:
+    """The bare exchangeInfo query: its answer is the full document."""
+    path = "/api/v3/exchangeInfo"
+    endpoint = find(path)
+    assert endpoint is not None
+    query = canonicalize(endpoint, ClientRequest(method="GET", path=path))
+    assert isinstance(query, CanonicalQuery)
+    return query
+
+
+async def _listen(
+    settings: Settings, app: Application, traffic: Traffic, ops: Ops, stack: AsyncExitStack
+) -> None:
+    """Open the traffic listener, and the ops listener where it is one of its own."""
+    if settings.ops_port is None:
+        app.addresses = await _serve(_Both(traffic, ops), settings.host, settings.port, stack, settings)
+        return
+    ops_host = settings.ops_host or settings.host
+    app.ops_addresses = await _serve(ops, ops_host, settings.ops_port, stack, settings)
+    app.addresses = await _serve(traffic, settings.host, settings.port, stack, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """Traffic and ops on one listener."""
+
+    traffic: Traffic
+    ops: Ops
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = self.ops.paths.get(request.path)
+        return await (handler or self.traffic)(request)
+
+
+async def _serve(
+    handler: Traffic | Ops | _Both, host: str, port: int, stack: AsyncExitStack, settings: Settings
+) -> list[tuple[str, int]]:
+    runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=settings.shutdown_seconds)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, host, port, backlog=1024).start()
+    return [(str(address[0]), int(address[1])) for address in runner.addresses]
+
+
+async def _drain(app: Application) -> None:
+    """From now on every answer closes its connection, and the readiness probe says no."""
+    app.draining = True
+
+
+def _background(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
+    task = asyncio.create_task(work)
+    stack.push_async_callback(_cancel, task)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.lagged(max(0.0, time.perf_counter() - before - LAG_SECONDS))
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,205 @@
+"""Every setting: its environment variable, flag, unit, default and bounds.
+
+Owns: `Settings` and the sentence for each fault in them. Must not know: who uses a setting. Nothing is read at
+import; nothing here opens a file or a socket. Each field is set by `SIDECAR_<NAME>` or by the flag `--<name>`,
+the flag winning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "SIDECAR_"
+SPOT_HOSTS = (
+    "https://api.binance.com",
+    "https://api-gcp.binance.com",
+    "https://api1.binance.com",
+    "https://api2.binance.com",
+    "https://api3.binance.com",
+    "https://api4.binance.com",
+)
+PUBLIC_DATA_HOST = "data-api.binance.vision"
+_VENUES = {
+    **{str(urlsplit(url).hostname): "spot" for url in SPOT_HOSTS},
+    PUBLIC_DATA_HOST: "spot",
+    "api.binance.us": "us",
+    "testnet.binance.vision": "testnet",
+    "demo-api.binance.com": "demo",
+}
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "embedded", "memory")
+
+
+class KeepWarm(Enum):
+    """When the full document is refreshed in the background."""
+
+    DEMAND = "demand"
+    """While somebody asked in the last ten minutes."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class LogLevel(Enum):
+    """The least severe event that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(Enum):
+    """How a log line looks."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _upstreams(urls: tuple[str, ...]) -> tuple[str, ...]:
+    if not urls:
+        raise ValueError("at least one base URL is needed")
+    return tuple(_base_url(url) for url in urls)
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http or https base URL such as https://api.binance.com")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{url!r} must be a scheme, host and port only")
+    parts.port  # noqa: B018 - raises ValueError for a port out of range
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _redis_url(url: SecretStr) -> SecretStr:
+    scheme = url.get_secret_value().partition(":")[0]
+    if ":" not in url.get_secret_value() or scheme not in _REDIS_SCHEMES:
+        raise ValueError("must begin with one of " + ", ".join(f"{name}:" for name in _REDIS_SCHEMES))
+    return url
+
+
+def _unset(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Lifetime = Annotated[float, Field(ge=0, le=30 * 86400, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(gt=0, le=1)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Bytes = Annotated[int, Field(ge=1 << 20, le=1 << 40)]
+
+
+class Settings(BaseSettings):
+    """Gateway in front of Binance's general endpoints. Every flag is also SIDECAR_<NAME> in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="ignore",
+        frozen=True,
+        cli_kebab_case="all",
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+    host: Annotated[str, Field(min_length=1, description="traffic listener: address")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="traffic listener: port")] = 8080
+    ops_host: Annotated[
+        str | None, BeforeValidator(_unset), Field(description="ops listener: address; unset: as host")
+    ] = None
+    ops_port: Annotated[
+        Port | None,
+        BeforeValidator(_unset),
+        Field(description="ops listener: port; unset: probes, metrics and status on the traffic listener"),
+    ] = None
+    upstreams: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_upstreams),
+        Field(description="base URLs of the origin in order of preference, comma-separated"),
+    ] = SPOT_HOSTS
+    redis_url: Annotated[
+        SecretStr,
+        AfterValidator(_redis_url),
+        Field(description="redis:, rediss:, unix:, redis+sentinel:, redis+cluster:, embedded: or memory:"),
+    ] = SecretStr("memory:")
+    redis_prefix: Annotated[Word, Field(description="first part of every key")] = "binance-sidecar"
+    venue: Annotated[
+        Word | None,
+        BeforeValidator(_unset),
+        Field(description="the exchange, part of every key; unset: from the first upstream"),
+    ] = None
+    quota_domain: Annotated[Word, Field(description="one name for all replicas behind one public IP")] = "default"
+    fresh_seconds: Annotated[Lifetime, Field(description="freshness lifetime of an entry")] = 60.0
+    stale_while_revalidate_seconds: Annotated[Lifetime, Field(description="after fresh")] = 60.0
+    stale_if_error_seconds: Annotated[Lifetime, Field(description="after fresh")] = 86400.0
+    negative_seconds: Annotated[Lifetime, Field(description="how long an origin's 400 is kept")] = 10.0
+    snapshot: Annotated[bool, Field(description="answer filters from the full document")] = True
+    keep_warm: Annotated[KeepWarm, Field(description="when to refresh the full document")] = KeepWarm.DEMAND
+    budget_ratio: Annotated[Ratio, Field(description="share of each limit the IP may reach")] = 0.9
+    refresh_budget_ratio: Annotated[Ratio, Field(description="the same for background fills")] = 0.5
+    local_budget_ratio: Annotated[Ratio, Field(description="the same while Redis is away")] = 0.25
+    client_ratio: Annotated[
+        Ratio, Field(description="share of the budget for one client's uncached calls once half is used")
+    ] = 0.25
+    upstream_connect_seconds: Annotated[Seconds, Field(description="deadline of one connection")] = 3.0
+    upstream_seconds: Annotated[Seconds, Field(description="deadline of one answer of the origin")] = 10.0
+    redis_seconds: Annotated[Seconds, Field(description="deadline of one Redis operation")] = 0.25
+    max_body_bytes: Annotated[Bytes, Field(description="largest origin body, decoded")] = 64 << 20
+    memory_bytes: Annotated[Bytes, Field(description="bound of the entries in this process")] = 128 << 20
+    fast_lane: Annotated[bool, Field(description="answer repeated requests before HTTP parsing")] = True
+    shutdown_seconds: Annotated[Lifetime, Field(description="how long to drain at the end")] = 15.0
+    log_level: Annotated[LogLevel, Field(description="debug, info, warning or error")] = LogLevel.INFO
+    log_format: Annotated[LogFormat, Field(description="json or console")] = LogFormat.JSON
+
+    @field_validator("refresh_budget_ratio", "local_budget_ratio")
+    @classmethod
+    def _at_most_the_budget(cls, ratio: float, info: ValidationInfo) -> float:
+        if ratio > info.data.get("budget_ratio", 1.0):
+            raise ValueError(f"must not be larger than {PREFIX}BUDGET_RATIO")
+        return ratio
+
+    @property
+    def venue_name(self) -> str:
+        """The exchange: SIDECAR_VENUE, else by the first upstream's host, else its host and port."""
+        if self.venue is not None:
+            return self.venue
+        parts = urlsplit(self.upstreams[0])
+        return _VENUES.get(str(parts.hostname), parts.netloc.replace(":", "-").replace("[", "").replace("]", ""))
+
+
+def load(flags: Sequence[str] = ()) -> Settings:
+    """Settings from the environment and from flags. Raises ValidationError, or SystemExit(2) for a bad flag."""
+    return Settings(_cli_parse_args=list(flags), _cli_prog_name="binance-sidecar")
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: probably misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def faults(error: ValidationError) -> list[str]:
+    """One sentence for each bad setting, by the name of its variable. Secrets are not repeated."""
+    return [_fault(dict(detail)) for detail in error.errors(include_url=False)]
+
+
+def _fault(detail: Mapping[str, Any]) -> str:
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    name = str(detail["loc"][0])
+    if name == "redis_url":
+        return f"{PREFIX}REDIS_URL: {message}"
+    return f"{PREFIX}{name.upper()}={detail['input']!s}: {message}"

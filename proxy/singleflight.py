@@ -1,0 +1,89 @@
+"""One piece of work at a time for each key, whoever asks for it.
+
+Owns: `SingleFlight`, the tasks and their end. Must not know: what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, TypeVar
+
+from proxy.errors import UpstreamFailed
+
+T = TypeVar("T")
+
+_CANCEL_SECONDS = 1.0
+
+
+class SingleFlight:
+    """Each key's work runs in a task of its own, which no caller can cancel."""
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
+
+    async def do(
+        self, key: Hashable, work: Callable[[], Awaitable[T]], *, timeout_seconds: float | None = None
+    ) -> tuple[T, bool]:
+        """The result of `work`, and whether it is the work of an earlier caller (collapsed).
+
+        Raises what the work raises; TimeoutError once this caller waited `timeout_seconds`; UpstreamFailed
+        when `drain` cancelled the work. A caller that leaves or times out leaves the work running.
+        """
+        task = self._under_way(key)
+        collapsed = task is not None
+        if task is None:
+            task = self._start(key, work)
+        # `wait` does not cancel the task with its caller, and leaves no doubt whose cancellation it was, as
+        # awaiting a shield would.
+        await asyncio.wait((task,), timeout=timeout_seconds)
+        if not task.done():
+            raise TimeoutError
+        if task.cancelled():
+            raise UpstreamFailed("The request was given up because the gateway is shutting down.")
+        return task.result(), collapsed
+
+    def spawn(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> bool:
+        """Start `work` in the background; False if this key's work is under way. Nobody sees its errors."""
+        if self._under_way(key) is not None:
+            return False
+        self._start(key, work)
+        return True
+
+    def running(self) -> int:
+        """How many keys have work under way."""
+        return len(self._tasks)
+
+    async def drain(self, timeout_seconds: float) -> int:
+        """Wait for all work, then cancel what is left; how much that was. The caller starts no more work."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=timeout_seconds)
+        left = list(self._tasks.values())
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+        return len(left)
+
+    def _under_way(self, key: Hashable) -> asyncio.Task[Any] | None:
+        task = self._tasks.get(key)
+        return None if task is None or task.done() else task
+
+    def _start(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        task = asyncio.create_task(_run(work))
+        self._tasks[key] = task
+        # The first callback of the task: the key is forgotten before any waiter goes on.
+        task.add_done_callback(lambda ended: self._ended(key, ended))
+        return task
+
+    def _ended(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # counts as retrieved, even when nobody waits any more
+
+
+async def _run(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()

@@ -1,0 +1,224 @@
+"""SIDECAR_REDIS_URL: what it may look like, and the redis-py client that it asks for.
+
+Owns: the URL forms, the options of every connection, masking. Must not know: keys, the breaker.
+
+    redis://[[user]:password@]host[:6379][/db]         one server
+    rediss://…                                         the same over TLS
+    unix:///path/to/socket[?db=0&password=…]           one server on a unix socket
+    redis+sentinel://[[user]:password@]host[:26379][,host…]/service[/db][?sentinel_password=…]
+    redis+cluster://[[user]:password@]host[:6379][,host…]
+
+`rediss+sentinel` and `rediss+cluster` reach the data servers over TLS. The query may hold any other option of
+a redis-py connection. Redis 6 or newer is needed (RESP3); `?protocol=2` for an older one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
+
+CLIENT_NAME = "binance-sidecar"
+DEFAULT_CONNECTIONS = 64
+"""Operations under way at a time; `?max_connections=` changes it."""
+SENTINEL_PORT = 26379
+SERVER_PORT = 6379
+_HEALTH_CHECK_SECONDS = 30
+# The number of connections is bounded in one place, before the pools (RedisConnection): at their bound, the
+# pools of Sentinel and Cluster refuse instead of waiting, and so does redis-py's default pool at 100.
+_POOL_CONNECTIONS = 1 << 20
+
+Client: TypeAlias = Redis | RedisCluster
+Address: TypeAlias = tuple[str, int]
+
+
+class Topology(Enum):
+    """Who answers at the addresses of a URL."""
+
+    SINGLE = "single"
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisTarget:
+    """A parsed URL."""
+
+    topology: Topology
+    options: Mapping[str, Any]
+    """Keyword arguments of a connection, as redis-py's `parse_url` names them."""
+    addresses: tuple[Address, ...] = ()
+    """Sentinels or cluster nodes; empty for SINGLE."""
+    service: str = ""
+    """The name under which the Sentinels know the master."""
+    tls: bool = False
+    """SENTINEL and CLUSTER only; for SINGLE it is in the options."""
+    connections: int = DEFAULT_CONNECTIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedClient:
+    """A client that has not connected yet, and what closes everything that belongs to it."""
+
+    client: Client
+    connections: int
+    close: tuple[Callable[[], Awaitable[None]], ...]
+
+
+def masked(url: str) -> str:
+    """The URL without user, password and secret options, fit for logs; hides too much if in doubt."""
+    shown = re.sub(r"^([A-Za-z+]*:(?://)?).*@", r"\1***@", url, count=1, flags=re.DOTALL)
+    return re.sub(r"((?:username|password)=)[^&]*", r"\1***", shown)
+
+
+def parse(url: str) -> RedisTarget:
+    """Read a URL. Raises ValueError, which never shows the password."""
+    try:
+        return _parse(url)
+    except ValueError as error:
+        # The cause may quote a part of the password as a port: it is not chained.
+        reason = str(error) if isinstance(error, _Fault) else "it cannot be read"
+        raise ValueError(f"{masked(url)} is not a Redis URL: {reason}") from None
+
+
+class _Fault(ValueError):
+    """A reason that we wrote ourselves, and that is fit to be shown."""
+
+
+def _parse(url: str) -> RedisTarget:
+    scheme, _, rest = url.partition(":")
+    match scheme:
+        case "redis" | "rediss" | "unix":
+            options = dict(parse_url(url))
+            if scheme == "unix" and not options.get("path"):
+                raise _Fault("no path of a socket")
+            return _target(Topology.SINGLE, options)
+        case "redis+sentinel" | "rediss+sentinel":
+            addresses, options, path = _several(rest, SENTINEL_PORT)
+            service, _, db = path.partition("/")
+            if not service:
+                raise _Fault("no name of a service after the hosts")
+            if db:
+                options["db"] = _number(db, "the database")
+            tls = scheme == "rediss+sentinel"
+            return _target(Topology.SENTINEL, options, addresses=addresses, service=service, tls=tls)
+        case "redis+cluster" | "rediss+cluster":
+            addresses, options, path = _several(rest, SERVER_PORT)
+            if path.strip("/") not in ("", "0"):
+                raise _Fault("a cluster has database 0 only")
+            return _target(Topology.CLUSTER, options, addresses=addresses, tls=scheme == "rediss+cluster")
+        case _:
+            raise _Fault("unknown scheme")
+
+
+def _target(topology: Topology, options: dict[str, Any], **more: Any) -> RedisTarget:
+    connections = int(options.pop("max_connections", DEFAULT_CONNECTIONS))
+    if connections < 1:
+        raise _Fault("max_connections must be at least 1")
+    return RedisTarget(topology=topology, options=options, connections=connections, **more)
+
+
+def _several(rest: str, port: int) -> tuple[tuple[Address, ...], dict[str, Any], str]:
+    """Addresses, options and path of a URL with several hosts, which urllib cannot read."""
+    place, _, query = rest.removeprefix("//").partition("?")
+    authority, _, path = place.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    options = dict(parse_url(f"redis://{user}{at}localhost?{query}"))
+    options.pop("host", None)
+    return tuple(_address(host, port) for host in hosts.split(",")), options, path
+
+
+def _address(text: str, default_port: int) -> Address:
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::([0-9]+))?", text)
+    if found is None:
+        raise _Fault("a host is missing or cannot be read")
+    port = _number(found[2], "a port") if found[2] else default_port
+    if not 0 < port <= 65535:
+        raise _Fault("a port is out of range")
+    return found[1].strip("[]"), port
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isdecimal():
+        raise _Fault(f"{what} must be a number")
+    return int(text)
+
+
+def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
+    """The client for a URL. Connects to nothing yet. Raises ValueError, which never shows the password."""
+    target = parse(url)
+    try:
+        match target.topology:
+            case Topology.SINGLE:
+                return _single(target, deadline_seconds)
+            case Topology.SENTINEL:
+                return _sentinel(target, deadline_seconds)
+            case Topology.CLUSTER:
+                return _cluster(target, deadline_seconds)
+    except (TypeError, ValueError, RedisError, RedisClusterException):
+        raise ValueError(f"{masked(url)} is not a Redis URL: redis-py refuses one of its options") from None
+
+
+def _options(target: RedisTarget, deadline_seconds: float, *, retries: int) -> dict[str, Any]:
+    return {
+        "socket_timeout": deadline_seconds,
+        "socket_connect_timeout": deadline_seconds,
+        "health_check_interval": _HEALTH_CHECK_SECONDS,
+        "protocol": 3,
+        "driver_info": None,  # one round trip less for each connection
+        **target.options,
+        "client_name": CLIENT_NAME,
+        "decode_responses": False,
+        "retry": Retry(NoBackoff(), retries),
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "max_connections": _POOL_CONNECTIONS,
+    }
+
+
+def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
+    # No retry: an operation is sent at most once, because reserving weight twice charges twice. A connection
+    # that broke while it was idle is noticed and replaced when the pool hands it out.
+    pool = ConnectionPool(**_options(target, deadline_seconds, retries=0))
+    pool.make_connection()  # type: ignore[no-untyped-call]  # TypeError for an unknown option; no I/O
+    client = Redis.from_pool(pool)
+    return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))
+
+
+def _sentinel(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
+    options = _options(target, deadline_seconds, retries=0)
+    # A Sentinel that keeps silent must leave time for the next one, and for the master.
+    patience_seconds = deadline_seconds / (len(target.addresses) + 1)
+    sentinel_options = {
+        "socket_timeout": patience_seconds,
+        "socket_connect_timeout": patience_seconds,
+        "username": options.pop("sentinel_username", None),
+        "password": options.pop("sentinel_password", None),
+        "retry": options["retry"],
+        "driver_info": None,
+        "maint_notifications_config": options["maint_notifications_config"],
+    }
+    sentinel = Sentinel(target.addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    client = sentinel.master_for(target.service, ssl=target.tls, **options)
+    client.connection_pool.make_connection()
+    return OpenedClient(client=client, connections=target.connections, close=(client.aclose, sentinel.aclose))
+
+
+def _cluster(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
+    # One retry: a cluster's client learns from a failure that a node is gone, and does not look whether an
+    # idle connection broke. An operation may thus be sent twice; each of ours then errs on the safe side.
+    nodes = [ClusterNode(host, port) for host, port in target.addresses]
+    client = RedisCluster(
+        startup_nodes=nodes, ssl=target.tls, **_options(target, deadline_seconds, retries=1)
+    )
+    return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))

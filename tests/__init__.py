@@ -1,0 +1,1 @@
+"""Tests of the gateway and of its stand-in for Binance."""

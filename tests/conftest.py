@@ -1,0 +1,32 @@
+"""What every test may ask for: a real Valkey, empty at the start of each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import hypothesis
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from proxy.embedded import EmbeddedValkey
+
+# A slow machine is no failure of the code.
+hypothesis.settings.register_profile("project", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("project")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def valkey_url() -> AsyncIterator[str]:
+    """The URL of this test process's own Valkey; ask for `redis_url` instead, which is empty."""
+    server = await EmbeddedValkey.start(timeout_seconds=30.0)
+    yield server.url
+    await server.stop()
+
+
+@pytest_asyncio.fixture
+async def redis_url(valkey_url: str) -> str:
+    """The URL of a Valkey without keys, functions and loaded scripts."""
+    async with Redis.from_url(valkey_url) as client:
+        await client.flushall()
+        await client.script_flush()
+    return valkey_url

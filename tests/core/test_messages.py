@@ -1,0 +1,358 @@
+"""How answers look on the wire: variants, validators, Age, Cache-Status and errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.messages import (
+    Entry,
+    Lifetimes,
+    OriginResponse,
+    Outcome,
+    Reply,
+    accepts_gzip,
+    cache_status,
+    entry_reply,
+    error_reply,
+    matches,
+    passed_reply,
+)
+from proxy.errors import (
+    BackedOff,
+    BadAnswer,
+    Banned,
+    BudgetUsedUp,
+    ConnectionLost,
+    MethodNotAllowed,
+    Paused,
+    RequestRejected,
+    Restricted,
+    SidecarError,
+    TooSlow,
+    UnknownPath,
+    Unreachable,
+)
+
+STORED_AT = 1_800_000_000.0
+JSON = "application/json;charset=UTF-8"
+VARY = ("Vary", "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT")
+
+
+def entry(*, status: int = 200, gzip: bytes | None = b"GZ") -> Entry:
+    return Entry(
+        status=status,
+        content_type=JSON,
+        body=b'{"a":1}',
+        gzip=gzip,
+        etag="abc",
+        stored_at=STORED_AT,
+        lifetimes=Lifetimes(fresh_seconds=60.0, stale_while_revalidate_seconds=60.0),
+    )
+
+
+def reply(
+    stored: Entry,
+    outcome: Outcome = Outcome.HIT,
+    *,
+    age_seconds: float = 17.5,
+    gzip: bool = False,
+    if_none_match: str | None = None,
+    detail: str | None = None,
+) -> Reply:
+    return entry_reply(
+        stored,
+        outcome,
+        endpoint="exchangeInfo",
+        weight=20,
+        now=STORED_AT + age_seconds,
+        gzip=gzip,
+        if_none_match=if_none_match,
+        detail=detail,
+    )
+
+
+# Which variant
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "expected"),
+    [
+        (None, False),
+        ("", False),
+        (" ", False),
+        (",", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("gzip, deflate, br", True),
+        ("br, gzip", True),
+        ("br;q=1.0,gzip;q=0.1", True),
+        ("br", False),
+        ("deflate", False),
+        ("identity", False),
+        ("*", True),
+        ("*;q=0.5", True),
+        ("*;q=0", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0", False),
+        ("gzip ; q = 0", False),
+        ("gzip;Q=0", False),
+        ("gzip;q=0.0", False),
+        ("gzip;q=0.000", False),
+        ("gzip;q=0.001", True),
+        ("gzip;q=1", True),
+        ("gzip;q=1.000", True),
+        ("gzip;q=0, *", False),
+        ("*, gzip;q=0", False),
+        ("gzip;q=0, x-gzip", True),
+        ("gzip;q=1, *;q=0", True),
+        ("deflate, *;q=0", False),
+        ("identity, gzip", True),
+        ("identity;q=1, gzip;q=0.5", False),
+        ("identity;q=0.5, gzip;q=1", True),
+        ("identity;q=0.5, *;q=0.4", False),
+        ("identity;q=0", False),
+        ("identity;q=0, *;q=0.1", True),
+        ("gzip;q=", False),
+        ("gzip;q=high", False),
+        ("gzip;q=nan", False),
+        ("gzip;q=-1", False),
+        ("gzipped", False),
+        ("notgzip", False),
+    ],
+)
+def test_gzip_is_for_those_who_want_it(accept_encoding: str | None, expected: bool) -> None:
+    assert accepts_gzip(accept_encoding) is expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "gzip", "body", "etag", "encoding"),
+    [
+        (entry(), False, b'{"a":1}', '"abc"', None),
+        (entry(), True, b"GZ", '"abc-gzip"', "gzip"),
+        (entry(gzip=None), True, b'{"a":1}', '"abc"', None),
+        (entry(gzip=None), False, b'{"a":1}', '"abc"', None),
+        (entry(gzip=b""), True, b"", '"abc-gzip"', "gzip"),
+    ],
+)
+def test_a_variant_has_its_own_body_and_etag(
+    stored: Entry, gzip: bool, body: bytes, etag: str, encoding: str | None
+) -> None:
+    answer = reply(stored, gzip=gzip)
+    headers = dict(answer.headers)
+    assert (answer.status, answer.body, headers["ETag"]) == (200, body, etag)
+    assert headers.get("Content-Encoding") == encoding
+    assert headers["Content-Type"] == JSON
+
+
+# Validators
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "expected"),
+    [
+        ('"abc"', True),
+        ('W/"abc"', True),
+        ('"x", "abc"', True),
+        ('"x","abc" ,"y"', True),
+        ('"x", W/"abc"', True),
+        ("*", True),
+        (" * ", True),
+        ("abc", False),
+        ('"ABC"', False),
+        ('"abc-gzip"', False),
+        ('w/"abc"', False),
+        ('W/ "abc"', False),
+        ("", False),
+        (",", False),
+        ('"x"', False),
+    ],
+)
+def test_if_none_match_is_compared_weakly(if_none_match: str, expected: bool) -> None:
+    assert matches(if_none_match, '"abc"') is expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "gzip", "if_none_match", "status"),
+    [
+        (entry(), False, '"abc"', 304),
+        (entry(), False, '"abc-gzip"', 200),
+        (entry(), True, '"abc-gzip"', 304),
+        (entry(), True, '"abc"', 200),
+        (entry(gzip=None), True, '"abc"', 304),
+        (entry(), False, "*", 304),
+        (entry(), False, '"other"', 200),
+        (entry(status=400), False, '"abc"', 400),
+        (entry(status=400), False, "*", 400),
+    ],
+)
+def test_a_client_that_holds_this_variant_gets_304(stored: Entry, gzip: bool, if_none_match: str, status: int) -> None:
+    assert reply(stored, gzip=gzip, if_none_match=if_none_match).status == status
+
+
+def test_304_has_the_headers_that_update_a_stored_answer_and_no_body() -> None:
+    answer = reply(entry(), gzip=True, if_none_match='"abc-gzip"')
+    assert answer.body == b""
+    assert answer.headers == (
+        ("ETag", '"abc-gzip"'),
+        ("Cache-Control", "max-age=60"),
+        VARY,
+        ("Age", "17"),
+        ("Cache-Status", "binance-sidecar; hit; ttl=42"),
+    )
+
+
+# Age and Cache-Status
+
+
+def test_an_answer_from_an_entry_has_these_headers() -> None:
+    assert reply(entry(), gzip=True) == Reply(
+        status=200,
+        headers=(
+            ("ETag", '"abc-gzip"'),
+            ("Cache-Control", "max-age=60"),
+            VARY,
+            ("Age", "17"),
+            ("Cache-Status", "binance-sidecar; hit; ttl=42"),
+            ("Content-Type", JSON),
+            ("Content-Encoding", "gzip"),
+        ),
+        body=b"GZ",
+        outcome=Outcome.HIT,
+        endpoint="exchangeInfo",
+        weight=20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "age", "ttl"),
+    [(-5.0, "0", "60"), (0.0, "0", "60"), (0.9, "0", "59"), (60.0, "60", "0"), (60.1, "60", "-1"), (63.0, "63", "-3")],
+)
+def test_age_and_ttl_are_whole_seconds(age_seconds: float, age: str, ttl: str) -> None:
+    headers = dict(reply(entry(), Outcome.STALE, age_seconds=age_seconds).headers)
+    assert headers["Age"] == age
+    assert headers["Cache-Status"] == f"binance-sidecar; hit; ttl={ttl}"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ttl_seconds", "detail", "expected"),
+    [
+        (Outcome.HIT, 42.0, None, "hit; ttl=42"),
+        (Outcome.HIT, 42.9, None, "hit; ttl=42"),
+        (Outcome.STALE, -3.0, None, "hit; ttl=-3"),
+        (Outcome.STALE, -0.5, None, "hit; ttl=-1"),
+        (Outcome.STALE_IF_ERROR, -300.0, "quota", "hit; ttl=-300; detail=quota"),
+        (Outcome.SNAPSHOT, 42.0, None, "hit; ttl=42; detail=snapshot"),
+        (Outcome.MISS, 60.0, None, "fwd=uri-miss; stored"),
+        (Outcome.EXPIRED, 60.0, None, "fwd=stale; stored"),
+        (Outcome.COLLAPSED, 60.0, None, "fwd=uri-miss; collapsed"),
+        (Outcome.BYPASS, 0.0, None, "fwd=bypass"),
+        (Outcome.REFUSED, 0.0, "quota", "detail=quota"),
+        (Outcome.FAILED, 0.0, "too-slow", "detail=too-slow"),
+        (Outcome.REJECTED, 0.0, "rejected", "detail=rejected"),
+    ],
+)
+def test_cache_status_tells_where_an_answer_came_from(
+    outcome: Outcome, ttl_seconds: float, detail: str | None, expected: str
+) -> None:
+    status = cache_status(outcome, ttl_seconds=ttl_seconds, detail=detail)
+    assert status == f"binance-sidecar; {expected}"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_a_cache_status(outcome: Outcome) -> None:
+    assert cache_status(outcome, detail="quota").startswith("binance-sidecar; ")
+
+
+# What is passed on, and what fails
+
+
+def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
+    response = OriginResponse(
+        status=400,
+        headers={"content-type": "application/sbe", "cache-control": "max-age=9", "x-mbx-used-weight": "7"},
+        body=b"\x00\x01",
+        sent_at=STORED_AT,
+        received_at=STORED_AT,
+    )
+    assert passed_reply(response, Outcome.BYPASS, endpoint="time", weight=1) == Reply(
+        status=400,
+        headers=(
+            ("Content-Type", "application/sbe"),
+            ("Cache-Control", "no-store"),
+            ("Cache-Status", "binance-sidecar; fwd=bypass"),
+        ),
+        body=b"\x00\x01",
+        outcome=Outcome.BYPASS,
+        endpoint="time",
+        weight=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body", "detail", "more"),
+    [
+        (RequestRejected(-1121, "Invalid symbol."), 400, b'{"code":-1121,"msg":"Invalid symbol."}', "rejected", ()),
+        (UnknownPath("m"), 404, b'{"code":-1020,"msg":"m"}', "unknown-path", ()),
+        (MethodNotAllowed("m"), 405, b'{"code":-1020,"msg":"m"}', "method", (("Allow", "GET, HEAD"),)),
+        (
+            BudgetUsedUp("m", retry_after_seconds=12.1),
+            429,
+            b'{"code":-1003,"msg":"m"}',
+            "quota",
+            (("Retry-After", "13"),),
+        ),
+        (
+            BackedOff("m", retry_after_seconds=1.0),
+            429,
+            b'{"code":-1003,"msg":"m"}',
+            "back-off",
+            (("Retry-After", "1"),),
+        ),
+        (
+            Banned("m", retry_after_seconds=-4.0),
+            418,
+            b'{"code":-1003,"msg":"m"}',
+            "ban",
+            (("Retry-After", "1"),),
+        ),
+        (
+            Paused("m", retry_after_seconds=0.2),
+            403,
+            b'{"code":-1000,"msg":"m"}',
+            "pause",
+            (("Retry-After", "1"),),
+        ),
+        (Unreachable("m"), 502, b'{"code":-1001,"msg":"m"}', "unreachable", ()),
+        (ConnectionLost("m"), 502, b'{"code":-1001,"msg":"m"}', "connection-lost", ()),
+        (BadAnswer("m"), 502, b'{"code":-1001,"msg":"m"}', "bad-answer", ()),
+        (TooSlow("m"), 504, b'{"code":-1007,"msg":"m"}', "too-slow", ()),
+    ],
+)
+def test_every_error_has_its_answer(
+    error: SidecarError, status: int, body: bytes, detail: str, more: tuple[tuple[str, str], ...]
+) -> None:
+    assert error_reply(error, Outcome.FAILED, endpoint="ping") == Reply(
+        status=status,
+        headers=(
+            ("Content-Type", JSON),
+            ("Cache-Control", "no-store"),
+            ("Cache-Status", f"binance-sidecar; detail={detail}"),
+            *more,
+        ),
+        body=body,
+        outcome=Outcome.FAILED,
+        endpoint="ping",
+        weight=0,
+    )
+
+
+def test_an_error_text_is_escaped() -> None:
+    error = RequestRejected(-1100, 'a "b" \\w ü\n')
+    assert error_reply(error, Outcome.REJECTED).body == '{"code":-1100,"msg":"a \\"b\\" \\\\w ü\\n"}'.encode()
+
+
+def test_451_passes_the_origins_body() -> None:
+    answer = error_reply(Restricted(b'{ "code": 0 }', content_type="application/json"), Outcome.FAILED)
+    assert (answer.status, answer.body) == (451, b'{ "code": 0 }')
+    assert ("Content-Type", "application/json") in answer.headers

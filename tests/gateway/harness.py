@@ -1,0 +1,152 @@
+"""What the transcripts need: a clock to push, a gateway in front of the stand-in, and a client that hides nothing.
+
+Owns: `Clock`, `Stage`, `Answer`. Must not know: what any test expects.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+from pydantic import SecretStr
+from yarl import URL
+
+from proxy.clock import OriginClock
+from proxy.server.app import Application, running
+from proxy.settings import Settings
+from tests.simulator import Simulator
+
+INFO = "/api/v3/exchangeInfo"
+NOON = 1_800_000_000.0 - 1_800_000_000.0 % 86400 + 43200 + 5.0
+"""Five seconds into a minute, far from the edge of any rate-limit window."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Wall time for the gateway and the origin alike; it moves when it is pushed."""
+
+    now: float = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+    def push(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client saw: header names in lower case, the body as it was on the wire."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> bytes:
+        return gzip.decompress(self.raw) if self.headers.get("content-encoding") == "gzip" else self.raw
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def cache_status(self) -> str:
+        return self.headers["cache-status"]
+
+
+@dataclass(slots=True)
+class Client:
+    """Sends exactly what it is told, and decodes nothing."""
+
+    session: aiohttp.ClientSession
+    url: str
+
+    async def ask(
+        self, target: str = INFO, method: str = "GET", url: str | None = None, **headers: str
+    ) -> Answer:
+        """`target` goes on the request line as it stands; `headers` with `_` for `-`."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        exact = URL(f"{url or self.url}{target}", encoded=True)
+        async with self.session.request(method, exact, headers=sent) as answer:
+            raw = await answer.read()
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            return Answer(answer.status, names, raw)
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Client]:
+    """A client that does not decompress and asks for no compression by itself."""
+    connector = aiohttp.TCPConnector(limit=0)
+    skip = ("Accept-Encoding",)
+    async with aiohttp.ClientSession(
+        connector=connector, auto_decompress=False, skip_auto_headers=skip
+    ) as session:
+        yield Client(session, url)
+
+
+def settings(simulator: Simulator, **changed: Any) -> Settings:
+    """Settings for a gateway in front of the stand-in, on a free port, that asks nothing by itself."""
+    redis_url = changed.pop("redis_url", "memory:")
+    chosen: dict[str, Any] = {
+        "port": 0,
+        "upstreams": (simulator.url,),
+        "venue": "spot",
+        "keep_warm": "never",
+        "log_level": "error",
+        "redis_url": SecretStr(redis_url),
+        "redis_seconds": 2.0,
+    }
+    return Settings(**(chosen | changed))
+
+
+@dataclass(slots=True)
+class Stage:
+    """The origin, one gateway, one client, one clock."""
+
+    origin: Simulator
+    app: Application
+    client: Client
+    clock: Clock = field(default_factory=Clock)
+
+    async def ask(self, target: str = INFO, method: str = "GET", **headers: str) -> Answer:
+        """What the client sees."""
+        return await self.client.ask(target, method, **headers)
+
+    def asked(self, path: str | None = None) -> int:
+        """How many requests the origin saw."""
+        return self.origin.count(path)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One series of the gateway, 0 where there is none yet."""
+        value = self.app.metrics.registry.get_sample_value(f"binance_sidecar_{name}", labels)
+        return 0.0 if value is None else value
+
+
+@asynccontextmanager
+async def gateway(
+    simulator: Simulator, clock: Clock | None = None, **changed: Any
+) -> AsyncIterator[Application]:
+    """A running gateway; with a clock, all its times come from there."""
+    async with running(settings(simulator, **changed), clock=OriginClock(clock) if clock else None) as app:
+        await app.warmer.started.wait()
+        yield app
+
+
+@asynccontextmanager
+async def stage(
+    *, clock: Clock | None = None, origin: dict[str, Any] | None = None, **changed: Any
+) -> AsyncIterator[Stage]:
+    """The stand-in with 100 symbols, a gateway before it, a client before that, all by one clock."""
+    clock = clock or Clock()
+    async with (
+        Simulator(clock=clock, **(origin or {})) as simulator,
+        gateway(simulator, clock, **changed) as app,
+        client(app.url) as asking,
+    ):
+        yield Stage(simulator, app, asking, clock)

@@ -1,0 +1,100 @@
+"""Probes, metrics and status, as an operator sees them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy import __version__
+from tests.gateway.harness import INFO, Clock, client, gateway, stage
+from tests.simulator import Fault, Simulator
+
+
+async def test_the_probes_never_depend_on_the_origin() -> None:
+    async with stage(keep_warm="always", upstream_seconds=0.3) as on:
+        on.origin.set_fault(Fault.DOWN)
+        assert (await on.ask("/livez")).status == 200
+        assert (await on.ask("/readyz")).status == 200
+        on.app.draining = True
+        drained = await on.ask("/readyz")
+        assert (drained.status, drained.raw) == (503, b"draining\n")
+        assert (await on.ask("/livez")).status == 200
+
+
+async def test_ready_means_that_the_first_warm_up_has_ended() -> None:
+    async with stage() as on:
+        on.app.warmer.started.clear()
+        warming = await on.ask("/readyz")
+        assert (warming.status, warming.raw) == (503, b"warming up\n")
+
+
+async def test_a_warm_up_that_fails_is_ready_too() -> None:
+    clock = Clock()
+    async with Simulator(clock=clock) as origin:
+        origin.set_fault(Fault.INTERNAL_500)
+        async with gateway(origin, clock, keep_warm="always") as app, client(app.url) as asking:
+            assert (await asking.ask("/readyz")).status == 200
+            assert origin.count() == 1
+
+
+async def test_status_tells_what_an_operator_wants_to_know() -> None:
+    async with stage() as on:
+        await on.ask()
+        await on.ask("/api/v3/executionRules?symbol=BTCUSDT")
+        on.clock.push(12)
+        status = (await on.ask("/status")).json
+        assert status["version"] == __version__
+        assert status["windows"][0] == {
+            "window": "REQUEST_WEIGHT:1m",
+            "used": 22,
+            "pending": 0,
+            "budget": 5400,
+            "limit": 6000,
+            "reset": int(on.clock.now // 60 * 60 + 60),
+        }
+        assert status["blocked"] is None
+        assert status["document"]["age_seconds"] == 12
+        assert [entry["key"] for entry in status["entries"]] == ["executionRules:symbols=BTCUSDT"]
+        assert status["redis"] == {"url": "memory:", "up": None}
+        assert status["upstreams"] == [{"host": on.origin.url.removeprefix("http://"), "healthy": True}]
+
+
+async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:
+    async with stage() as on:
+        for target in (INFO, INFO, f"{INFO}?symbol=BTCUSDT", f"{INFO}?symbol=", "/api/v3/time"):
+            await on.ask(target)
+        text = (await on.ask("/metrics")).raw.decode()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        assert on.metric("weight_spent_total", endpoint="exchangeInfo") == 20
+        assert on.metric("weight_saved_total", endpoint="exchangeInfo") == 40
+        assert on.metric("requests_total", endpoint="exchangeInfo", status="200", cache="hit") == 1
+        assert on.metric("requests_total", endpoint="exchangeInfo", status="200", cache="snapshot") == 1
+        assert on.metric("requests_total", endpoint="exchangeInfo", status="400", cache="rejected") == 1
+        assert on.metric("window_used", window="REQUEST_WEIGHT:1m") == 21
+        for family in families.values():
+            assert family.documentation
+        assert {"binance_sidecar_build_info", "binance_sidecar_event_loop_lag_seconds"} <= {
+            sample.name.removesuffix("_bucket") for family in families.values() for sample in family.samples
+        }
+
+
+async def test_ops_on_a_listener_of_their_own() -> None:
+    async with stage(ops_port=0) as on:
+        assert (await on.ask("/metrics")).status == 404
+        for path in ("/livez", "/readyz", "/metrics", "/status"):
+            assert (await on.client.ask(path, url=on.app.ops_url)).status == 200
+        assert (await on.client.ask("/api/v3/ping", url=on.app.ops_url)).status == 404
+
+
+async def test_draining_closes_connections_and_lets_requests_end() -> None:
+    clock = Clock()
+    async with Simulator(clock=clock) as origin:
+        origin.answer_delay_seconds = 0.5
+        async with gateway(origin, clock) as app, client(app.url) as asking:
+            pending = asyncio.create_task(asking.ask())
+            while origin.count() == 0:
+                await asyncio.sleep(0.01)
+            app.draining = True
+            answer = await pending
+            assert (answer.status, answer.headers["connection"]) == (200, "close")

@@ -1,0 +1,165 @@
+"""The quota on the way of a request: refusals before the limit, back-off, ban, pause; shared and surviving."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.gateway.harness import INFO, NOON, Clock, Stage, client, gateway, stage
+from tests.simulator import Fault, Simulator
+
+TIME = "/api/v3/time"
+
+
+async def spend_to(on: Stage, used: int) -> None:
+    """Let the gateway learn that the IP has used so much."""
+    on.origin.spend(used - on.origin.used_weight - 1)
+    await on.ask(TIME)
+    assert on.origin.used_weight == used
+
+
+async def test_the_budget_is_refused_before_the_limit_with_a_true_retry_after() -> None:
+    async with stage(snapshot=False) as on:
+        await spend_to(on, 5390)
+        refused = await on.ask()
+        assert (refused.status, refused.json["code"]) == (429, -1003)
+        assert refused.cache_status == "binance-sidecar; detail=quota"
+        assert on.asked(INFO) == 0
+        wait = int(refused.headers["retry-after"])
+        on.clock.push(wait - 1.5)
+        assert (await on.ask()).status == 429
+        on.clock.push(1.5)
+        assert (await on.ask()).status == 200
+        assert on.origin.answers_429 == 0
+
+
+async def test_cheaper_requests_still_pass_when_dear_ones_do_not() -> None:
+    async with stage() as on:
+        await spend_to(on, 5390)
+        assert (await on.ask()).status == 429
+        assert (await on.ask(TIME)).status == 200
+
+
+async def test_a_stale_entry_is_the_answer_when_the_budget_is_used_up() -> None:
+    async with stage() as on:
+        await on.ask()
+        on.clock.push(300)
+        await spend_to(on, 5390)
+        answer = await on.ask()
+        assert (answer.status, answer.cache_status) == (200, "binance-sidecar; hit; ttl=-240; detail=quota")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "seconds"), [(Fault.TOO_MANY_429, 429, 30), (Fault.TEAPOT_418, 418, 600)]
+)
+async def test_after_a_refusal_nothing_is_sent_until_it_is_over(
+    fault: Fault, status: int, seconds: int, redis_url: str
+) -> None:
+    """By no process on this Redis, restarts included."""
+    clock = Clock()
+    async with Simulator(clock=clock) as origin:
+        async with (
+            gateway(origin, clock, redis_url=redis_url) as one,
+            gateway(origin, clock, redis_url=redis_url) as two,
+            client(one.url) as asking,
+        ):
+            cached = await asking.ask()
+            origin.set_fault(fault, retry_after=seconds, times=1)
+            first = await asking.ask(TIME)
+            assert (first.status, first.headers["retry-after"]) == (status, str(seconds))
+            before = origin.count()
+            clock.push(seconds - 10)
+            for url in (one.url, two.url):
+                refused = await asking.ask(TIME, url=url)
+                assert (refused.status, refused.headers["retry-after"]) == (status, "10")
+                assert refused.json["code"] == -1003
+                assert (await asking.ask(url=url)).body == cached.body
+            assert origin.count() == before
+        async with gateway(origin, clock, redis_url=redis_url) as restarted, client(restarted.url) as asking:
+            refused = await asking.ask(TIME)
+            assert (refused.status, refused.headers["retry-after"]) == (status, "10")
+            assert (await asking.ask()).body == cached.body
+            assert origin.count() == before
+            blocked = (await asking.ask("/status")).json["blocked"]
+            assert blocked["until"] == pytest.approx(NOON + seconds, abs=1)
+            clock.push(11)
+            assert (await asking.ask(TIME)).status == 200
+
+
+async def test_a_429_without_retry_after_holds_to_the_end_of_the_minute() -> None:
+    async with stage() as on:
+        on.origin.set_fault(Fault.TOO_MANY_429, retry_after=None, times=1)
+        answer = await on.ask(TIME)
+        assert answer.status == 429
+        assert 54 <= int(answer.headers["retry-after"]) <= 58
+        on.clock.push(50)
+        assert (await on.ask(TIME)).status == 429
+        on.clock.push(10)
+        assert (await on.ask(TIME)).status == 200
+        assert on.asked() == 2
+
+
+async def test_a_418_without_retry_after_is_read_from_its_message() -> None:
+    async with stage(origin={"ban_seconds": 500}) as on:
+        on.origin.set_fault(Fault.TEAPOT_418, retry_after=None, times=1)
+        answer = await on.ask(TIME)
+        assert (answer.status, answer.headers["retry-after"]) == (418, "500")
+
+
+async def test_a_403_of_the_firewall_pauses() -> None:
+    async with stage() as on:
+        on.origin.set_fault(Fault.HTML_403, times=1)
+        first = await on.ask(TIME)
+        assert (first.status, first.json["code"], first.headers["retry-after"]) == (403, -1000, "60")
+        assert (await on.ask(TIME)).status == 403
+        assert on.asked() == 1
+        on.clock.push(61)
+        assert (await on.ask(TIME)).status == 200
+
+
+async def test_what_others_on_the_ip_spend_is_seen_and_counted_as_foreign() -> None:
+    async with stage() as on:
+        await on.ask(TIME)
+        on.origin.spend(1000)
+        await on.ask(TIME)
+        assert on.metric("foreign_weight_total") == 1000
+        assert (await on.ask("/status")).json["windows"][0]["used"] == 1002
+
+
+async def test_limits_are_learned_from_the_document() -> None:
+    async with stage(origin={"weight_limit": 1200}) as on:
+        await on.ask()
+        windows = {window["window"]: window for window in (await on.ask("/status")).json["windows"]}
+        assert (windows["REQUEST_WEIGHT:1m"]["limit"], windows["REQUEST_WEIGHT:1m"]["budget"]) == (1200, 1080)
+        assert windows["RAW_REQUESTS:5m"]["limit"] == 300_000
+
+
+async def test_many_uncacheable_questions_at_once_never_pass_the_budget(redis_url: str) -> None:
+    clock = Clock()
+    async with Simulator(clock=clock, weight_limit=1000) as origin:
+        async with (
+            gateway(origin, clock, redis_url=redis_url) as one,
+            gateway(origin, clock, redis_url=redis_url) as two,
+            client(one.url) as asking,
+        ):
+            await asking.ask()
+            await asking.ask(url=two.url)
+            names = [f"NOSUCH{number}" for number in range(200)]
+            urls = [one.url, two.url] * 100
+            answers = await asyncio.gather(
+                *(asking.ask(f"{INFO}?symbol={name}", url=url) for name, url in zip(names, urls, strict=True))
+            )
+            statuses = [answer.status for answer in answers]
+            assert set(statuses) == {400, 429}
+            assert statuses.count(400) == (900 - 20) // 20
+            assert origin.used_weight == 900
+            assert origin.answers_429 == 0
+
+
+async def test_a_lost_answer_stays_charged() -> None:
+    async with stage(upstream_seconds=0.3) as on:
+        on.origin.set_fault(Fault.HANG, times=1)
+        assert (await on.ask()).status == 504
+        window = (await on.ask("/status")).json["windows"][0]
+        assert (window["used"], window["pending"]) == (20, 20)

@@ -1,0 +1,104 @@
+"""L1 against the plainest model of itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.messages import Entry
+from proxy.stores.memory import MemoryStore
+from tests.stores.entries import entry
+
+OVERHEAD_BYTES = 1024
+BOUND_BYTES = 10 * OVERHEAD_BYTES
+
+
+def sized(size_bytes: int, *, stored_at: float = 0.0, fresh_seconds: float = 60.0) -> Entry:
+    body = bytes(size_bytes - OVERHEAD_BYTES)
+    one = entry(body, compressed=False, stored_at=stored_at, fresh_seconds=fresh_seconds)
+    assert one.size_bytes == size_bytes
+    return one
+
+
+class Model:
+    """A list of pairs, the most recently used last."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, Entry]] = []
+
+    def get(self, key: str) -> Entry | None:
+        for pair in self.pairs:
+            if pair[0] == key:
+                self.pairs.remove(pair)
+                self.pairs.append(pair)
+                return pair[1]
+        return None
+
+    def put(self, key: str, one: Entry) -> None:
+        self.delete(key)
+        if one.size_bytes <= BOUND_BYTES:
+            self.pairs.append((key, one))
+        while sum(kept.size_bytes for _, kept in self.pairs) > BOUND_BYTES:
+            del self.pairs[0]
+
+    def delete(self, key: str) -> None:
+        self.pairs = [pair for pair in self.pairs if pair[0] != key]
+
+
+keys = st.sampled_from("abcdefgh")
+sizes = st.integers(min_value=OVERHEAD_BYTES, max_value=BOUND_BYTES + 500)
+steps = st.one_of(
+    st.tuples(st.just("get"), keys, st.just(0)),
+    st.tuples(st.just("put"), keys, sizes),
+    st.tuples(st.just("delete"), keys, st.just(0)),
+)
+
+
+@given(st.lists(steps, max_size=60))
+def test_it_keeps_what_the_model_keeps_and_in_the_same_order(script: list[tuple[str, str, int]]) -> None:
+    store, model = MemoryStore(BOUND_BYTES), Model()
+    for action, key, size_bytes in script:
+        match action:
+            case "get":
+                assert store.get(key) is model.get(key)
+            case "put":
+                one = sized(size_bytes)
+                store.put(key, one)
+                model.put(key, one)
+            case _:
+                store.delete(key)
+                model.delete(key)
+        assert list(store.items()) == model.pairs
+        assert len(store) == len(model.pairs)
+        assert store.bytes == sum(kept.size_bytes for _, kept in model.pairs) <= BOUND_BYTES
+
+
+def test_an_entry_as_large_as_the_bound_is_kept_and_a_larger_one_replaces_nothing_but_its_own_older_self() -> None:
+    store = MemoryStore(BOUND_BYTES)
+    store.put("small", sized(2000))
+    store.put("large", sized(3000))
+
+    store.put("large", sized(BOUND_BYTES + 1))
+    assert [key for key, _ in store.items()] == ["small"]
+
+    store.put("large", sized(BOUND_BYTES))
+    assert [key for key, _ in store.items()] == ["large"]
+
+
+@pytest.mark.parametrize(("age", "left"), [(0.0, 2), (60.0, 2), (86_459.9, 2), (86_460.0, 1), (1e9, 0)])
+def test_only_entries_past_their_horizon_are_dropped(age: float, left: int) -> None:
+    store = MemoryStore(BOUND_BYTES)
+    store.put("short", sized(2000, fresh_seconds=60.0))
+    store.put("long", sized(2000, fresh_seconds=1e6))
+
+    assert store.drop_expired(age) == 2 - left
+    assert len(store) == left
+    assert store.bytes == 2000 * left
+
+
+def test_an_expired_entry_is_still_handed_out_because_age_is_judged_elsewhere() -> None:
+    store = MemoryStore(BOUND_BYTES)
+    store.put("k", sized(2000, stored_at=-1e9))
+
+    assert store.get("k") is not None
