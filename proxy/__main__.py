@@ -29,6 +29,8 @@ usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default
 """
 BAD_SETTINGS = 2
 CHECK_SECONDS = 3.0
+LAME_DUCK_SHARE = 1 / 3
+"""Of SIDECAR_SHUTDOWN_SECONDS: how long new connections are served after SIGTERM."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,22 +66,29 @@ def _serve(chosen: settings.Settings) -> int:
 
 
 async def _run(chosen: settings.Settings) -> None:
-    """Serve until SIGINT or SIGTERM; a second signal ends the process at once."""
-    stop = asyncio.Event()
+    """Serve until SIGINT or SIGTERM; a second signal ends the process at once.
+
+    After SIGTERM new connections are still served for a while, though the readiness probe says no: balancers need
+    that long to look elsewhere. SIGINT comes from a person, who does not want to wait for balancers.
+    """
     loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal, stop, number)
+        loop.add_signal_handler(number, _on_signal, stopped, number)
     async with running(chosen) as app:
         log.info("listening", url=app.url, ops=app.ops_url, venue=chosen.venue_name, version=__version__)
-        await stop.wait()
-        log.info("draining")
+        number = await stopped
+        app.draining = True
+        log.info("draining", signal=number.name)
+        if number is signal.SIGTERM:
+            await asyncio.sleep(chosen.shutdown_seconds * LAME_DUCK_SHARE)
     log.info("stopped")
 
 
-def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
-    if stop.is_set():
+def _on_signal(stopped: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
+    if stopped.done():
         os._exit(128 + number)
-    stop.set()
+    stopped.set_result(number)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -103,16 +103,17 @@ class Gateway:
             case Rejected(error):
                 raise error
             case Bypass(_, query):
-                return self._render(query, request, await self._find(query, brief=True))
+                return await self._answer_query(query, request, brief=True)
             case CanonicalQuery() as query:
-                return await self._answer_canonical(query, request)
+                return await self._answer_query(query, request, brief=False)
             case never:
                 assert_never(never)
 
-    async def _answer_canonical(self, query: CanonicalQuery, request: ClientRequest) -> Reply:
+    async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, brief: bool) -> Reply:
         match query.endpoint.policy:
             case CachePolicy.CACHED:
-                return self._render(query, request, await self._cached(query))
+                found = await (self._find(query, brief=True) if brief else self._cached(query))
+                return self._render(query, request, found)
             case CachePolicy.COLLAPSED:
                 answer, collapsed = await self._flights.do(query.key, lambda: self._origin.ask(query))
                 return _passed(query, answer, Outcome.COLLAPSED if collapsed else Outcome.BYPASS)

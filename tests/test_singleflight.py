@@ -93,22 +93,26 @@ async def test_the_key_is_free_before_any_caller_goes_on() -> None:
     assert seen == [0, 0, 0]
 
 
-async def test_work_that_has_ended_is_not_joined_even_before_its_callbacks_ran() -> None:
-    flight, first, second = SingleFlight(), Work(TooSlow("first")), Work()
-    second.gate.set()
-    later: list[asyncio.Task[tuple[str, bool]]] = []
+async def test_work_that_has_ended_is_not_joined_even_before_the_key_is_forgotten() -> None:
+    flight, work, ending = SingleFlight(), Work(), asyncio.Event()
+    work.gate.set()
 
-    async def ends() -> str:
-        # Runs after this work's task has ended, and before the callbacks of that end.
-        asyncio.get_running_loop().call_soon(lambda: later.append(asyncio.create_task(flight.do("k", second))))
-        return await first()
+    async def ask_at_the_end() -> tuple[str, bool]:
+        await ending.wait()
+        return await flight.do("k", work)
 
-    first.gate.set()
-    with pytest.raises(TooSlow):
-        await flight.do("k", ends)
+    async def end() -> str:
+        ending.set()  # wakes the other before the callbacks of this task's end
+        raise TooSlow("the first")
+
+    asking = asyncio.create_task(ask_at_the_end())
     await settle()
+    with pytest.raises(TooSlow):
+        await flight.do("k", end)
 
-    assert await later[0] == ("done", False)
+    assert await asking == ("done", False)
+    await settle()
+    assert flight.running() == 0
 
 
 @pytest.mark.parametrize("leaver", [0, 1, 2])

@@ -173,6 +173,14 @@ async def test_the_deadline_holds_while_the_server_is_stopped_and_it_is_used_aga
     assert connection.up
 
 
+async def test_the_deadline_covers_all_that_an_operation_waits_for(opened: Opener) -> None:
+    connection = opened(NOBODY, deadline_seconds=0.02)
+
+    away = await fails(connection, asyncio.Event().wait)
+
+    assert str(away) == "Redis get: TimeoutError: deadline"
+
+
 async def test_an_answer_that_came_too_late_is_never_taken_for_the_next_one(
     start_valkey: StartValkey, opened: Opener
 ) -> None:
