@@ -98,9 +98,7 @@ class EmbeddedValkey:
                     self._check_running()
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as exc:
-            raise EmbeddedUnavailable(
-                f"the embedded Valkey gave no answer within {timeout_seconds:g} s"
-            ) from exc
+            raise EmbeddedUnavailable(f"the embedded Valkey gave no answer within {timeout_seconds:g} s") from exc
 
     def _check_running(self) -> None:
         status = self._keeper.poll()

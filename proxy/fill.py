@@ -16,9 +16,9 @@ from typing import assert_never
 import structlog
 
 from proxy.coding import compress, entity_tag
+from proxy.core.document import prove
 from proxy.core.freshness import USABLE, Decision, decide
 from proxy.core.messages import Entry, Lifetimes, Outcome
-from proxy.core.document import prove
 from proxy.core.query import CanonicalQuery
 from proxy.core.verdict import Good
 from proxy.errors import (
@@ -122,9 +122,7 @@ class Filler:
             seconds = time.monotonic() - started
             self._observer.filled(query.endpoint.name, result=result, seconds=seconds)
 
-    async def _fill(
-        self, query: CanonicalQuery, *, keep_briefly: bool, background: bool
-    ) -> tuple[Entry, Outcome]:
+    async def _fill(self, query: CanonicalQuery, *, keep_briefly: bool, background: bool) -> tuple[Entry, Outcome]:
         """Under the fill lock; without it where Redis cannot tell who fills."""
         key = self._key(query)
         known = self._shelf.get(query)
@@ -159,7 +157,10 @@ class Filler:
         self._observer.fill_wait(end)
         match end:
             case WaitEnd.FILLED:
-                return await self.load(query)
+                found = await self.load(query)
+                if found is None:
+                    raise RedisAway("The other replica's entry cannot be read.")
+                return found
             case WaitEnd.EXPIRED:
                 return None
             case WaitEnd.FAILED:
@@ -226,7 +227,7 @@ async def _held(lock: FillLock) -> AsyncIterator[None]:
 
 async def _renew(lock: FillLock) -> None:
     is_held = True
-    with suppress(RedisAway):
-        while is_held:
-            await asyncio.sleep(LOCK_SECONDS / 3)
+    while is_held:
+        await asyncio.sleep(LOCK_SECONDS / 3)
+        with suppress(RedisAway):
             is_held = await lock.renew()

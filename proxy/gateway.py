@@ -68,9 +68,7 @@ class Failure:
 class Gateway:
     """Answers client requests. Safe to call from many tasks of one event loop."""
 
-    def __init__(
-        self, origin: Origin, filler: Filler, shelf: Shelf, clock: Clock, *, fill_seconds: float
-    ) -> None:
+    def __init__(self, origin: Origin, filler: Filler, shelf: Shelf, clock: Clock, *, fill_seconds: float) -> None:
         self._origin = origin
         self._filler = filler
         self._shelf = shelf
@@ -215,9 +213,7 @@ class Gateway:
         entry = await self._filler.load(self._shelf.document)
         return decide(entry, self._clock.wall()) is Decision.FRESH
 
-    async def _run(
-        self, query: CanonicalQuery, *, brief: bool, background: bool = False
-    ) -> tuple[Entry, Outcome]:
+    async def _run(self, query: CanonicalQuery, *, brief: bool, background: bool = False) -> tuple[Entry, Outcome]:
         """One fill, whoever waits for it; remembers how it went."""
         try:
             filled = await self._filler.fill(query, keep_briefly=brief, background=background)
@@ -244,9 +240,7 @@ class Gateway:
 
 
 def _passed(query: CanonicalQuery, answer: Answer, outcome: Outcome) -> Reply:
-    return passed_reply(
-        answer.response, outcome, endpoint=query.endpoint.name, weight=weight(query.endpoint, query)
-    )
+    return passed_reply(answer.response, outcome, endpoint=query.endpoint.name, weight=weight(query.endpoint, query))
 
 
 def _outcome(error: SidecarError) -> Outcome:

@@ -19,19 +19,20 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from proxy import __version__
-from proxy.core.messages import Outcome, Reply
+from proxy.answers import BUCKETS_SECONDS, Answers
+from proxy.core.messages import Reply
 from proxy.core.snapshot import Changes
 from proxy.stores.connection import RedisOperation
 from proxy.stores.fill_lock import WaitEnd
 
 PREFIX = "binance_sidecar"
-_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
@@ -49,6 +50,7 @@ class Metrics:
     """All counters of one process. Each method is one event."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the times at which series began: noise here
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -56,22 +58,18 @@ class Metrics:
         Info(f"{PREFIX}_build", "Version of the gateway and of Python.", registry=self.registry).info(
             {"version": __version__, "python": sys.version.partition(" ")[0]}
         )
-        self._requests = self._counter("requests", "Client requests.", "endpoint", "status", "cache")
-        self._durations = self._histogram("request_duration_seconds", "Time to answer a client.", "endpoint")
+        self.answers = Answers(PREFIX)
+        self.registry.register(self.answers)
         self._upstream = self._counter("upstream_requests", "Requests sent to the origin.", "host", "status")
         self._upstream_durations = self._histogram(
             "upstream_request_duration_seconds", "Time of a request to the origin.", "host"
         )
         self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
-        self._saved = self._counter(
-            "weight_saved", "Weight of the answers given, less what was spent on them.", "endpoint"
-        )
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
         self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
         self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")
         self._fill_waits = self._counter("fill_waits", "Waits for another replica's fill, by their end.", "end")
-        self._collapsed = self._counter("collapsed_requests", "Requests that joined another's fill.", "endpoint")
         self._documents = self._counter("documents_adopted", "Full documents taken into use.")
         self._aside = self._counter("documents_kept_aside", "Full documents not believed at first.", "reason")
         self._changes = self._counter("symbol_changes", "Symbols that changed between documents.", "change")
@@ -82,7 +80,6 @@ class Metrics:
         )
         self._redis_up = Gauge(f"{PREFIX}_redis_up", "Whether Redis answers (1) or not.", registry=self.registry)
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
-        self._owed: dict[str, int] = {}
 
     def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
         """Add gauges whose values are read when Prometheus asks."""
@@ -90,23 +87,12 @@ class Metrics:
 
     def answered(self, reply: Reply, seconds: float) -> None:
         """A client got its reply after so long."""
-        self._requests.labels(reply.endpoint, str(reply.status), reply.outcome.value).inc()
-        self._durations.labels(reply.endpoint).observe(seconds)
-        if reply.outcome is Outcome.COLLAPSED:
-            self._collapsed.labels(reply.endpoint).inc()
-        self._settle(reply.endpoint, reply.weight)
-
-    def _settle(self, endpoint: str, weight: int) -> None:
-        """Count an answer's weight as saved, once what was spent for this endpoint is paid back."""
-        owed = min(weight, self._owed.get(endpoint, 0))
-        self._owed[endpoint] = self._owed.get(endpoint, 0) - owed
-        if weight > owed:
-            self._saved.labels(endpoint).inc(weight - owed)
+        self.answers.answered(reply, seconds)
 
     def spent(self, endpoint: str, weight: int) -> None:
         """A request of this weight went to the origin."""
         self._spent.labels(endpoint).inc(weight)
-        self._owed[endpoint] = self._owed.get(endpoint, 0) + weight
+        self.answers.spent(endpoint, weight)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         """One attempt at one host ended."""
@@ -164,9 +150,7 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
 
-    def _histogram(
-        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _FAST
-    ) -> Histogram:
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = BUCKETS_SECONDS) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", text, labels, registry=self.registry, buckets=buckets)
 
 

@@ -7,6 +7,7 @@ the flag winning.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any
@@ -32,7 +33,17 @@ _VENUES = {
     "testnet.binance.vision": "testnet",
     "demo-api.binance.com": "demo",
 }
-_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "embedded", "memory")
+_REDIS_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+    "embedded",
+    "memory",
+)
 
 
 class KeepWarm(Enum):
@@ -69,17 +80,34 @@ def _split(value: Any) -> Any:
 def _upstreams(urls: tuple[str, ...]) -> tuple[str, ...]:
     if not urls:
         raise ValueError("at least one base URL is needed")
-    return tuple(_base_url(url) for url in urls)
+    bad = [f"{_masked(url)} {fault}" for url in urls if (fault := _base_url_fault(url)) is not None]
+    if bad:
+        raise ValueError("; ".join(bad))
+    return tuple(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls))
 
 
-def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not an http or https base URL such as https://api.binance.com")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{url!r} must be a scheme, host and port only")
-    parts.port  # noqa: B018 - raises ValueError for a port out of range
-    return f"{parts.scheme}://{parts.netloc}"
+def _base_url_fault(url: str) -> str | None:
+    """What is wrong with one base URL, or None."""
+    unusable = "is not an http or https base URL such as https://api.binance.com"
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return unusable
+    if not is_usable:
+        return unusable
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        return "must be a scheme, host and port only"
+    return None
+
+
+def _masked(text: str) -> str:
+    """The same without what stands before an `@`: it may be a password."""
+    return re.sub(r".*@", "***@", text, flags=re.DOTALL)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
@@ -148,7 +176,9 @@ class Settings(BaseSettings):
     stale_if_error_seconds: Annotated[Lifetime, Field(description="after fresh")] = 86400.0
     negative_seconds: Annotated[Lifetime, Field(description="how long an origin's 400 is kept")] = 10.0
     snapshot: Annotated[bool, Field(description="answer filters from the full document")] = True
-    keep_warm: Annotated[KeepWarm, Field(description="when to refresh the full document")] = KeepWarm.DEMAND
+    keep_warm: Annotated[KeepWarm, BeforeValidator(_lower), Field(description="when to refresh the full document")] = (
+        KeepWarm.DEMAND
+    )
     budget_ratio: Annotated[Ratio, Field(description="share of each limit the IP may reach")] = 0.9
     refresh_budget_ratio: Annotated[Ratio, Field(description="the same for background fills")] = 0.5
     local_budget_ratio: Annotated[Ratio, Field(description="the same while Redis is away")] = 0.25
@@ -162,8 +192,10 @@ class Settings(BaseSettings):
     memory_bytes: Annotated[Bytes, Field(description="bound of the entries in this process")] = 128 << 20
     fast_lane: Annotated[bool, Field(description="answer repeated requests before HTTP parsing")] = True
     shutdown_seconds: Annotated[Lifetime, Field(description="how long to drain at the end")] = 15.0
-    log_level: Annotated[LogLevel, Field(description="debug, info, warning or error")] = LogLevel.INFO
-    log_format: Annotated[LogFormat, Field(description="json or console")] = LogFormat.JSON
+    log_level: Annotated[LogLevel, BeforeValidator(_lower), Field(description="debug, info, warning or error")] = (
+        LogLevel.INFO
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(_lower), Field(description="json or console")] = LogFormat.JSON
 
     @field_validator("refresh_budget_ratio", "local_budget_ratio")
     @classmethod
@@ -178,7 +210,8 @@ class Settings(BaseSettings):
         if self.venue is not None:
             return self.venue
         parts = urlsplit(self.upstreams[0])
-        return _VENUES.get(str(parts.hostname), parts.netloc.replace(":", "-").replace("[", "").replace("]", ""))
+        place = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
+        return _VENUES.get(str(parts.hostname), place)
 
 
 def load(flags: Sequence[str] = ()) -> Settings:
@@ -202,4 +235,4 @@ def _fault(detail: Mapping[str, Any]) -> str:
     name = str(detail["loc"][0])
     if name == "redis_url":
         return f"{PREFIX}REDIS_URL: {message}"
-    return f"{PREFIX}{name.upper()}={detail['input']!s}: {message}"
+    return f"{PREFIX}{name.upper()}={_masked(str(detail['input']))}: {message}"

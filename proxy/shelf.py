@@ -53,6 +53,8 @@ class Shelf:
         self.document = document
         """The query for the full document."""
         self.held: Held | None = None
+        self.version = 0
+        """Counts up whenever an entry is replaced: who remembers answers by other means must look again."""
         self._use_snapshot = use_snapshot
         self._observer = observer
         self._aside: Snapshot | None = None
@@ -75,6 +77,7 @@ class Shelf:
                 await self._adopt(entry)
         else:
             self.memory.put(query.key, entry)
+        self.version += 1
 
     async def select(self, query: CanonicalQuery) -> Entry | None:
         """Select the answer from the document that is held now; made once for each document, and as old as it.

@@ -122,9 +122,7 @@ class Upstream:
         headers: dict[str, str] = {}
         sent_at = self._wall()
         try:
-            async with self._session.get(
-                target, headers=query.upstream_headers, allow_redirects=False
-            ) as answer:
+            async with self._session.get(target, headers=query.upstream_headers, allow_redirects=False) as answer:
                 received_at = self._wall()
                 headers.update(_lower(answer.headers))
                 raw = await self._read(answer)

@@ -5,88 +5,303 @@ Owns: the story and how it is told. Must not know: how gateway and stand-in work
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
+import resource
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import combinations, islice
+from urllib.parse import quote
 
 import uvloop
 
-from tests.gateway.harness import INFO, Answer, client, gateway
+from proxy import logs
+from proxy.clock import OriginClock
+from proxy.embedded import EmbeddedUnavailable, EmbeddedValkey
+from proxy.server.app import Application, running
+from proxy.settings import LogFormat, LogLevel
+from tests.gateway.harness import INFO, Answer, Client, client, settings
 from tests.simulator import Fault, Simulator, generate_document
 
 SYMBOLS = 3698
+CLIENTS = 1000
+OPEN_FILES = 4 * CLIENTS
+BAN_SECONDS = 2 * 3600
+INFO_WEIGHT = 20
+REASONS = {"ban": "the IP is banned", "quota": "the budget is used up", "rejected": "refused here, in Binance's words"}
 
 
 @dataclass(slots=True)
-class Narrator:
-    """Prints one line a step, and the difference it made at the origin."""
+class Clock:
+    """The time of gateway and stand-in: it runs, and can be put forward (seconds)."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass(slots=True)
+class Spending:
+    """What the gateways of this demo did, summed over their metrics."""
+
+    answered: float = 0.0
+    sent: float = 0.0
+    spent: float = 0.0
+    saved: float = 0.0
+
+    def add(self, app: Application) -> None:
+        """Read the counters of a gateway that is about to stop."""
+        self.answered += _total(app, "requests")
+        self.sent += _total(app, "upstream_requests")
+        self.spent += _total(app, "weight_spent")
+        self.saved += _total(app, "weight_saved")
+
+
+def _total(app: Application, name: str) -> float:
+    families = (family for family in app.metrics.registry.collect() if family.name == f"binance_sidecar_{name}")
+    return sum(sample.value for family in families for sample in family.samples if sample.name.endswith("_total"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The stand-in, the Redis that outlives each gateway, and the one clock."""
 
     origin: Simulator
-    ask: object
+    redis_url: str
+    clock: Clock = field(default_factory=Clock)
+    spending: Spending = field(default_factory=Spending)
 
-    def say(self, text: str) -> None:
-        print(f"\n{text}")
-
-    def answered(self, what: str, answer: Answer, milliseconds: float, cost: int) -> None:
-        size = f"{len(answer.raw):,} bytes"
-        print(f"  {what:<58} {answer.status}  {milliseconds:7.1f} ms  {size:>17}  cost {cost:>2}  {answer.cache_status}")
-
-
-async def main(_: Sequence[str] = ()) -> None:
-    """Tell the story."""
-    print(f"A stand-in for Binance with {SYMBOLS:,} symbols, and a gateway with a Valkey of its own in front of it.")
-    document = generate_document(SYMBOLS)
-    async with Simulator(document=document) as origin:
-        async with gateway(origin, redis_url="embedded:", keep_warm="demand", fresh_seconds=2.0) as app:
-            async with client(app.url) as asking:
-                teller = Teller(origin)
-
-                async def ask(target: str, **headers: str) -> Answer:
-                    return await teller.tell(target, asking.ask(target, **headers))
-
-                print(f"origin {origin.url}, gateway {app.url}")
-                print("\nAt its start the gateway fetched the full document once: 20 weight, and never again for its clients.")
-                await ask("/api/v3/ping")
-                await ask("/api/v3/time")
-                await ask(INFO)
-                await ask(INFO, Accept_Encoding="gzip")
-                await ask(f"{INFO}?symbol=BTCUSDT")
-                await ask(f'{INFO}?symbols=["ETHUSDT","BTCUSDT"]')
-                await ask(f"{INFO}?symbols=%5B%22BTCUSDT%22%2C%22ETHUSDT%22%5D")
-                await ask(f"{INFO}?permissions=SPOT&symbolStatus=TRADING", Accept_Encoding="gzip")
-                print("\nWhat Binance would refuse is refused here, in Binance's words, at no cost:")
-                await ask(f"{INFO}?symbol=btcusdt")
-                await ask(f"{INFO}?foo=1")
-                print("\nA thousand clients at once, each with a filter of its own:")
-                await crowd(origin, [name for name in document.symbols][:1000], asking.ask)
-                print("\nBinance bans the IP for three seconds. Who asks for exchangeInfo notices nothing:")
-                origin.set_fault(Fault.TEAPOT_418, retry_after=3, times=1)
-                await ask("/api/v3/time")
-                await ask("/api/v3/time")
-                await asyncio.sleep(2.5)
-                await ask(f"{INFO}?symbol=BTCUSDT")
-                await asyncio.sleep(1.0)
-                await ask("/api/v3/time")
-                print_summary(app.metrics.registry.get_sample_value, origin)
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[tuple[Application, Teller]]:
+        """A gateway that is ready, and who asks it. Says how long its start took, and what it cost."""
+        started, spent = time.perf_counter(), self.origin.weight_spent
+        chosen = settings(self.origin, redis_url=self.redis_url, keep_warm="demand", shutdown_seconds=1.0)
+        async with running(chosen, clock=OriginClock(self.clock)) as app, client(app.url) as asking:
+            await app.warmer.started.wait()
+            cost = self.origin.weight_spent - spent
+            print(f"  ready at {app.url} after {_time(time.perf_counter() - started)}; weight spent: {cost}")
+            yield app, Teller(self.origin, asking)
+            self.spending.add(app)
 
 
+@dataclass(frozen=True, slots=True)
 class Teller:
-    """Prints what was asked, where the answer came from, and what it cost at the origin."""
+    """Asks, and prints what was asked, how long it took, what it cost, and where the answer came from."""
 
-    def __init__(self, origin: Simulator) -> None:
-        self._origin = origin
+    origin: Simulator
+    asking: Client
 
-    async def tell(self, target: str, asking: object) -> Answer:
-        """Await one answer and print its line."""
-        before, started = self._origin.weight_spent, time.perf_counter()
-        answer: Answer = await asking  # type: ignore[misc]
-        milliseconds = (time.perf_counter() - started) * 1000
-        cost = self._origin.weight_spent - before
-        where = answer.cache_status.partition("; ")[2]
-        size = f"{len(answer.raw):,} B"
-        line = f"  {target.removeprefix('/api/v3'):<62.62} {answer.status} {size:>13} {milliseconds:7.1f} ms"
-        print(f"{line}  cost {cost:>2}  {where}")
+    async def ask(self, target: str, **headers: str) -> Answer:
+        """One question, one line. `headers` with `_` for `-`."""
+        spent, started = self.origin.weight_spent, time.perf_counter()
+        answer = await self.asking.ask(target, **headers)
+        seconds, cost = time.perf_counter() - started, self.origin.weight_spent - spent
+        what = target.removeprefix("/api/v3/") + (" (gzip)" if "Accept_Encoding" in headers else "")
+        numbers = f"{answer.status} {_size(answer.raw):>8} {_time(seconds):>9} {cost:>5}"
+        print(f"  {_cut(what, 45):<45} {numbers}  {where(answer.cache_status)}")
         return answer
+
+
+def where(cache_status: str) -> str:
+    """The Cache-Status header in words (RFC 9211)."""
+    parts = dict(part.partition("=")[::2] for part in cache_status.split("; ")[1:])
+    detail = parts.get("detail", "")
+    if "hit" in parts:
+        return _hit(int(parts["ttl"]), detail)
+    if "fwd" in parts:
+        sent = {"stored": "asked of Binance, now kept", "collapsed": "joined another client's request"}
+        return next((words for name, words in sent.items() if name in parts), "asked of Binance")
+    return REASONS.get(detail, detail)
+
+
+def _hit(ttl_seconds: int, detail: str) -> str:
+    if ttl_seconds >= 0:
+        source = "picked from the full document" if detail == "snapshot" else "cache"
+        return f"{source}, fresh for {ttl_seconds} s"
+    reason = REASONS.get(detail, "a newer one is on its way")
+    return f"cache, stale for {-ttl_seconds} s: {reason}"
+
+
+def _size(body: bytes) -> str:
+    count = len(body)
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def section(title: str, *, answers: bool = True) -> None:
+    """A heading, and the names of the columns where answers follow."""
+    print(f"\n{title}", flush=True)
+    if answers:
+        print(f"  {'asked: /api/v3/…':<45} {'got':<3} {'size':>8} {'time':>9} {'cost':>5}  answered from")
+
+
+async def tell(symbols: int) -> bool:
+    """The whole story. Whether it went as it should."""
+    print(f"A stand-in for Binance with {symbols:,} symbols; cost is the weight that it counts for our IP.")
+    clock, redis = Clock(), await EmbeddedValkey.start()
+    try:
+        async with Simulator(clock=clock, document=generate_document(symbols)) as origin:
+            stage = Stage(origin, redis.url, clock)
+            section("A gateway starts, with a Valkey of its own, and fetches the full document once", answers=False)
+            async with stage.gateway() as (_, teller):
+                await basics(teller)
+                await refusals(teller)
+                good = await crowd(teller)
+            section("The gateway stopped; another one starts with the same Redis", answers=False)
+            async with stage.gateway() as (_, teller):
+                good &= await restarted(teller)
+                good &= await banned(stage, teller)
+            summary(stage)
+    finally:
+        await redis.stop()
+    return good
+
+
+async def basics(teller: Teller) -> None:
+    """What each endpoint costs, and the filters that one document answers."""
+    section("Time and ping are always Binance's own")
+    for name in ("ping", "time"):
+        await teller.ask(f"/api/v3/{name}")
+    section("The full document, and any part of it")
+    await teller.ask(INFO)
+    await teller.ask(INFO, Accept_Encoding="gzip")
+    await teller.ask(f"{INFO}?symbol=BTCUSDT")
+    await teller.ask(f'{INFO}?symbols=["BTCUSDT","ETHUSDT"]')
+    await teller.ask(f"{INFO}?symbols=%5B%22ETHUSDT%22%2C%22BTCUSDT%22%5D")
+    await teller.ask(f"{INFO}?permissions=MARGIN", Accept_Encoding="gzip")
+    await teller.ask(f"{INFO}?symbolStatus=BREAK&showPermissionSets=false", Accept_Encoding="gzip")
+
+
+async def refusals(teller: Teller) -> None:
+    """Errors that are certain."""
+    section("What Binance would refuse is refused here, and costs nothing")
+    for query in ("symbol=btcusdt", "symbols=[%22BTCUSDT%22,%20%22ETHUSDT%22]", "foo=1"):
+        answer = await teller.ask(f"{INFO}?{query}")
+        print(f"      {_cut(answer.body.decode(), 110)}")
+    print("  …but only Binance knows which symbols there are:")
+    await teller.ask(f"{INFO}?symbol=NOSUCHCOIN")
+
+
+async def crowd(teller: Teller) -> bool:
+    """Many clients at once, each with a connection and a filter of its own. Whether all got what they asked for."""
+    section(f"{CLIENTS:,} clients at once, each with a connection and a filter of its own", answers=False)
+    names = [name for name, symbol in teller.origin.document.symbols.items() if symbol.is_listed]
+    wanted = list(islice((*((name,) for name in names[: CLIENTS // 2]), *combinations(names[:100], 2)), CLIENTS))
+    spent, started = teller.origin.weight_spent, time.perf_counter()
+    answers = await asyncio.gather(*(_ask_for(teller.asking, some) for some in wanted))
+    seconds, cost = time.perf_counter() - started, teller.origin.weight_spent - spent
+    right = sum(map(_is_right, answers, wanted))
+    print(f"  {right:,} of {len(wanted):,} got what they asked for, in {_time(seconds)} together")
+    print(f"  weight spent: {cost}; asked of Binance itself: {INFO_WEIGHT * len(wanted):,}, of 6,000 a minute")
+    return right == len(wanted) == CLIENTS
+
+
+async def _ask_for(asking: Client, names: tuple[str, ...]) -> Answer:
+    listed = ",".join(f'"{name}"' for name in names)
+    return await asking.ask(f"{INFO}?symbols={quote(f'[{listed}]')}")
+
+
+def _is_right(answer: Answer, names: tuple[str, ...]) -> bool:
+    return answer.status == 200 and {symbol["symbol"] for symbol in answer.json["symbols"]} == set(names)
+
+
+async def restarted(teller: Teller) -> bool:
+    """What the last gateway knew, this one knows. Whether the stand-in was left alone."""
+    spent = teller.origin.weight_spent
+    section("It answers from Redis what the other one fetched")
+    await teller.ask(INFO, Accept_Encoding="gzip")
+    await teller.ask(f"{INFO}?symbol=BTCUSDT")
+    return teller.origin.weight_spent == spent
+
+
+async def banned(stage: Stage, teller: Teller) -> bool:
+    """A ban, an hour of it, and its end. Whether exchangeInfo was answered throughout."""
+    origin, clock = stage.origin, stage.clock
+    section(f"Binance bans the IP for {BAN_SECONDS // 3600} hours (418): who asks for exchangeInfo does not notice")
+    origin.set_fault(Fault.TEAPOT_418, retry_after=BAN_SECONDS)
+    await teller.ask("/api/v3/time")
+    seen = origin.count()
+    await teller.ask("/api/v3/time")
+    during = [await teller.ask(f"{INFO}?symbol=BTCUSDT")]
+    print("  …an hour later (the clock of this demo is put forward):")
+    clock.ahead += 3600
+    during += [await teller.ask(f"{INFO}?symbol=BTCUSDT"), await teller.ask(INFO, Accept_Encoding="gzip")]
+    print(f"  requests that reached Binance in that hour: {origin.count() - seen}")
+    origin.clear_fault()
+    clock.ahead += BAN_SECONDS
+    print("  …the ban is over:")
+    await teller.ask("/api/v3/time")
+    await teller.ask(f"{INFO}?symbol=BTCUSDT")
+    await refreshed(teller.asking)
+    await teller.ask(f"{INFO}?symbol=BTCUSDT")
+    return origin.count() > seen and all(answer.status == 200 for answer in during)
+
+
+async def refreshed(asking: Client) -> None:
+    """Wait for the fill that runs in the background. TimeoutError when there is none."""
+    async with asyncio.timeout(10):
+        while "ttl=-" in (await asking.ask(method="HEAD")).cache_status:
+            await asyncio.sleep(0.05)
+
+
+def summary(stage: Stage) -> None:
+    """What the gateways' own metrics say, beside the stand-in's count."""
+    section("In all, by the metrics of both gateways", answers=False)
+    total = stage.spending
+    asked = total.spent + total.saved
+    print(f"  requests  {total.answered:>9,.0f} answered, {total.sent:,.0f} sent to Binance")
+    print(f"  weight    {asked:>9,.0f} asked, {total.spent:,.0f} spent, {total.saved:,.0f} saved")
+    print(f"  of every 100 weight asked, {100 * total.saved / max(1.0, asked):.1f} were saved")
+    print(f"  the stand-in's own count of weight: {stage.origin.weight_spent:,}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, 1 when something did not go as told, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser("python -m tests.demo", description="What the gateway does, without any internet.")
+    parser.add_argument("--symbols", type=int, default=SYMBOLS, help="size of the stand-in's document; at least 50")
+    symbols = max(50, parser.parse_args(arguments).symbols)
+    logs.configure(LogLevel.ERROR, LogFormat.CONSOLE)
+    _allow_open_files()
+    _forget_settings(os.environ)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            good = runner.run(tell(symbols))
+    except KeyboardInterrupt:
+        print("\nstopped")
+        return 130
+    except (EmbeddedUnavailable, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    return 0 if good else 1
+
+
+def _allow_open_files() -> None:
+    """Both ends of every connection are in this process; macOS allows 256 files unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _forget_settings(environment: Mapping[str, str]) -> None:
+    """The demo has settings of its own: those of the shell are for the real gateway."""
+    for name in [name for name in environment if name.upper().startswith("SIDECAR_")]:
+        os.environ.pop(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

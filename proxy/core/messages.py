@@ -7,7 +7,7 @@ Must not know: how a request arrives, where an entry is kept, when a decision is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
@@ -159,6 +159,52 @@ class Reply:
     """The endpoint's name: a label of bounded range."""
     weight: int = 0
     """What the origin would have charged for this answer; 0 for an error that is not the origin's own."""
+    rendition: Rendition | None = field(default=None, compare=False, repr=False)
+    """How to make this reply again at another time; None where it is not made from an entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """An entry as one kind of request gets it: all that a reply depends on but the time."""
+
+    entry: Entry
+    outcome: Outcome
+    endpoint: str
+    weight: int
+    gzip: bool
+    if_none_match: str | None = None
+    detail: str | None = None
+
+    def reply(self, now: float) -> Reply:
+        """The asked-for variant, or 304 when the client already holds it (RFC 9110, section 13.1.2)."""
+        entry, packed = self.entry, self.gzip and self.entry.gzip is not None
+        etag = f'"{entry.etag}-gzip"' if packed else f'"{entry.etag}"'
+        age = entry.age(now)
+        ttl_seconds = entry.lifetimes.fresh_seconds - age
+        headers = [
+            ("ETag", etag),
+            ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
+            ("Vary", VARY),
+            ("Age", str(int(age))),
+            ("Cache-Status", cache_status(self.outcome, ttl_seconds=ttl_seconds, detail=self.detail)),
+        ]
+        status, body = entry.status, entry.body
+        if status == 200 and self.if_none_match is not None and matches(self.if_none_match, etag):
+            status, body = 304, b""
+        else:
+            headers.append(("Content-Type", entry.content_type))
+            if packed:
+                headers.append(("Content-Encoding", "gzip"))
+                body = entry.gzip or b""
+        return Reply(
+            status=status,
+            headers=tuple(headers),
+            body=body,
+            outcome=self.outcome,
+            endpoint=self.endpoint,
+            weight=self.weight,
+            rendition=self,
+        )
 
 
 def entry_reply(  # noqa: PLR0913 - one value a header
@@ -172,32 +218,17 @@ def entry_reply(  # noqa: PLR0913 - one value a header
     if_none_match: str | None,
     detail: str | None = None,
 ) -> Reply:
-    """Answer from an entry: the asked-for variant, or 304 when the client already holds it."""
-    body, encoding = (entry.gzip, "gzip") if gzip and entry.gzip is not None else (entry.body, "")
-    etag = f'"{entry.etag}-gzip"' if encoding else f'"{entry.etag}"'
-    age = entry.age(now)
-    headers = [
-        ("ETag", etag),
-        ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
-        ("Vary", VARY),
-        ("Age", str(int(age))),
-        ("Cache-Status", cache_status(outcome, ttl_seconds=entry.lifetimes.fresh_seconds - age, detail=detail)),
-    ]
-    if entry.status == 200 and if_none_match is not None and matches(if_none_match, etag):
-        return Reply(
-            status=304, headers=tuple(headers), body=b"", outcome=outcome, endpoint=endpoint, weight=weight
-        )
-    headers.append(("Content-Type", entry.content_type))
-    if encoding:
-        headers.append(("Content-Encoding", encoding))
-    return Reply(
-        status=entry.status,
-        headers=tuple(headers),
-        body=body,
+    """Answer from an entry at `now`."""
+    rendition = Rendition(
+        entry=entry,
         outcome=outcome,
         endpoint=endpoint,
         weight=weight,
+        gzip=gzip,
+        if_none_match=if_none_match,
+        detail=detail,
     )
+    return rendition.reply(now)
 
 
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -57,10 +57,6 @@ class Failed:
 Verdict = Good | Negative | Block | Failed
 
 
-class _ServerTime(msgspec.Struct):
-    serverTime: int  # noqa: N815 - the origin's name
-
-
 class _ErrorBody(msgspec.Struct):
     code: int
     msg: str
@@ -68,6 +64,14 @@ class _ErrorBody(msgspec.Struct):
 
 class _AnyObject(msgspec.Struct):
     code: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _TimeBody(_AnyObject, kw_only=True):
+    serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
+
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for a body that is not what it should be."""
 
 
 def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdict:
@@ -78,8 +82,9 @@ def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdic
         case 429:
             return Block(BlockReason.BACK_OFF, _until(response, now))
         case 418:
-            told = _until(response, now) or banned_until(response.body.decode(errors="replace"))
-            return Block(BlockReason.BAN, told)
+            text = response.body.decode(errors="replace")
+            told = [until for until in (_until(response, now), banned_until(text)) if until is not None]
+            return Block(BlockReason.BAN, max(told, default=None))
         case 403:
             return Block(BlockReason.PAUSE, _until(response, now))
         case 451:
@@ -101,7 +106,7 @@ def _prove(query: CanonicalQuery, response: OriginResponse) -> Verdict:
         return _good(query, response)
     except BadAnswer as error:
         return Failed(BadAnswer(error.msg, headers=response.headers))
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         return Failed(BadAnswer(f"The origin's answer is not what was asked for: {error}", headers=response.headers))
 
 
@@ -111,15 +116,18 @@ def _good(query: CanonicalQuery, response: OriginResponse) -> Verdict:
     if query.endpoint.name == "exchangeInfo":
         document = prove(response.body)
         return Good(document.rate_limits, _seconds(document.server_time_ms))
-    if query.endpoint.name == "time":
-        return Good((), _seconds(msgspec.json.decode(response.body, type=_ServerTime).serverTime))
-    if msgspec.json.decode(response.body, type=_AnyObject).code is not msgspec.UNSET:
+    is_time = query.endpoint.name == "time"
+    # As text: the decoder alone checks only the strings that it returns.
+    body = msgspec.json.decode(response.body.decode(), type=_TimeBody if is_time else _AnyObject)
+    if body.code is not msgspec.UNSET:
         raise BadAnswer("The origin answered 200 with an error.")
-    return Good()
+    return Good((), _seconds(body.serverTime) if isinstance(body, _TimeBody) else None)
 
 
-def _seconds(server_time: int) -> float:
-    """serverTime has 13 digits (milliseconds) or 16 (microseconds), by X-MBX-TIME-UNIT."""
+def _seconds(server_time: int) -> float | None:
+    """serverTime has 13 digits (milliseconds) or 16 (microseconds), by X-MBX-TIME-UNIT; None: no such time."""
+    if server_time >= 10**17:
+        return None
     return server_time / (1e6 if server_time >= 10**15 else 1e3)
 
 
@@ -143,6 +151,6 @@ def _is_error_body(response: OriginResponse) -> bool:
         return response.status == 400
     try:
         msgspec.json.decode(response.body, type=_ErrorBody)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return False
     return True

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest, Outcome, Reply, error_reply
 from proxy.errors import SidecarError
+from proxy.server.fast_lane import FastLane, remember
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +44,13 @@ class Traffic:
         used_weight: Callable[[], int],
         observer: TrafficObserver,
         closing: Callable[[], bool],
+        lane: FastLane | None = None,
     ) -> None:
         self._handle = handle
         self._used_weight = used_weight
         self._observer = observer
         self._closing = closing
+        self._lane = lane
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; a fault of ours is a 500 in Binance's shape, and is logged with its traceback."""
@@ -58,14 +61,12 @@ class Traffic:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(SidecarError("An unknown error occurred while processing the request."), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
+        if self._lane is not None:
+            remember(self._lane, request, reply)
         return await self._write(request, reply)
 
     async def _write(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-        headers = CIMultiDict(reply.headers)
-        used = str(self._used_weight())
-        headers["X-MBX-USED-WEIGHT"] = used
-        headers["X-MBX-USED-WEIGHT-1M"] = used
-        headers["Server"] = SERVER
+        headers = CIMultiDict(answer_headers(reply, self._used_weight()))
         if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
             return await self._write_large(request, reply, headers)
         response = web.Response(status=reply.status, headers=headers, body=reply.body)
@@ -86,6 +87,12 @@ class Traffic:
         for start in range(0, len(view), _SLICE_BYTES):
             await response.write(view[start : start + _SLICE_BYTES])
         return response
+
+
+def answer_headers(reply: Reply, used_weight: int) -> list[tuple[str, str]]:
+    """The headers of an answer in order, but for Content-Length and Date."""
+    used = str(used_weight)
+    return [*reply.headers, ("X-MBX-USED-WEIGHT", used), ("X-MBX-USED-WEIGHT-1M", used), ("Server", SERVER)]
 
 
 def client_request(request: web.BaseRequest) -> ClientRequest:

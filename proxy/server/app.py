@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,8 @@ from proxy.ledgers.memory import MemoryLedger
 from proxy.ledgers.redis import RedisLedger, domain_key
 from proxy.metrics import Metrics
 from proxy.origin import Origin
-from proxy.server.api import Traffic
+from proxy.server.api import Traffic, answer_headers
+from proxy.server.fast_lane import FastLane, FastLaneServer, guard
 from proxy.server.ops import Ops
 from proxy.server.report import Report
 from proxy.settings import Settings
@@ -111,14 +112,17 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             wait_seconds=patience,
         )
         gateway = Gateway(origin, filler, shelf, clock, fill_seconds=patience)
-        warmer = Warmer(
-            gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.wall
-        )
+        warmer = Warmer(gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.wall)
         app = Application(gateway, warmer, metrics, clock, [], [])
         report = Report(settings, ledger, shelf, upstream, clock, connection)
         metrics.read_at_scrape(report.samples)
+        lane = _lane(settings, app, shelf, ledger.used_weight)
         traffic = Traffic(
-            gateway.handle, used_weight=ledger.used_weight, observer=metrics, closing=lambda: app.draining
+            gateway.handle,
+            used_weight=ledger.used_weight,
+            observer=metrics,
+            closing=lambda: app.draining,
+            lane=lane,
         )
         ops = Ops(
             warmed=warmer.started.is_set,
@@ -127,7 +131,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             status=report.status,
         )
         stack.push_async_callback(gateway.drain, settings.shutdown_seconds)
-        await _listen(settings, app, traffic, ops, stack)
+        await _listen(settings, app, traffic, ops, lane=lane, stack=stack)
         _background(warmer.run(), stack)
         _background(_measure_lag(metrics), stack)
         stack.push_async_callback(_drain, app)
@@ -143,9 +147,7 @@ async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         embedded = await EmbeddedValkey.start()
         stack.push_async_callback(embedded.stop)
         url = embedded.url
-    connection = connect(
-        url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics
-    )
+    connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)
     try:
         await connection.ping()
@@ -187,16 +189,38 @@ def _document_query() -> CanonicalQuery:
     return query
 
 
+def _lane(settings: Settings, app: Application, shelf: Shelf, used_weight: Callable[[], int]) -> FastLane | None:
+    """The fast lane, unless it is switched off or this aiohttp is not the one it was made for."""
+    if not settings.fast_lane:
+        return None
+    missing = guard()
+    if missing:
+        log.warning("fast_lane_off", reason="aiohttp has changed", missing=missing)
+        return None
+    return FastLane(
+        shelf,
+        wall=app.clock.wall,
+        used_weight=used_weight,
+        headers=answer_headers,
+        tally=lambda reply: app.metrics.answers.tally(reply, fast=True),
+        max_bytes=settings.memory_bytes,
+        is_open=lambda: not app.draining,
+    )
+
+
 async def _listen(
-    settings: Settings, app: Application, traffic: Traffic, ops: Ops, stack: AsyncExitStack
+    settings: Settings, app: Application, traffic: Traffic, ops: Ops, *, lane: FastLane | None, stack: AsyncExitStack
 ) -> None:
     """Open the traffic listener, and the ops listener where it is one of its own."""
-    if settings.ops_port is None:
-        app.addresses = await _serve(_Both(traffic, ops), settings.host, settings.port, stack, settings)
-        return
-    ops_host = settings.ops_host or settings.host
-    app.ops_addresses = await _serve(ops, ops_host, settings.ops_port, stack, settings)
-    app.addresses = await _serve(traffic, settings.host, settings.port, stack, settings)
+    handler: Traffic | _Both = traffic if settings.ops_port is not None else _Both(traffic, ops)
+    server = web.Server(handler, access_log=None)
+    if lane is not None:
+        server = FastLaneServer(handler, lane=lane, access_log=None)
+    if settings.ops_port is not None:
+        ops_host = settings.ops_host or settings.host
+        ops_server = web.Server(ops, access_log=None)
+        app.ops_addresses = await _serve(ops_server, ops_host, settings.ops_port, settings, stack)
+    app.addresses = await _serve(server, settings.host, settings.port, settings, stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +236,9 @@ class _Both:
 
 
 async def _serve(
-    handler: Traffic | Ops | _Both, host: str, port: int, stack: AsyncExitStack, settings: Settings
+    server: web.Server, host: str, port: int, settings: Settings, stack: AsyncExitStack
 ) -> list[tuple[str, int]]:
-    runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=settings.shutdown_seconds)
+    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_seconds)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, host, port, backlog=1024).start()

@@ -58,16 +58,12 @@ class Report:
                 }
                 for window in view.windows
             ],
-            "blocked": None
-            if view.block is None
-            else {"reason": view.block.reason.value, "until": view.block.until},
+            "blocked": None if view.block is None else {"reason": view.block.reason.value, "until": view.block.until},
             "clock_offset_seconds": round(self._clock.offset.seconds, 3),
             "document": self._document(),
             "entries": self._entries(),
             "redis": self._redis(),
-            "upstreams": [
-                {"host": host, "healthy": healthy} for host, healthy in self._upstream.health().items()
-            ],
+            "upstreams": [{"host": host, "healthy": healthy} for host, healthy in self._upstream.health().items()],
         }
 
     def _document(self) -> dict[str, Any] | None:
@@ -99,9 +95,7 @@ class Report:
         """The gauges, read at scrape time."""
         yield from self._window_samples()
         yield from self._entry_samples()
-        yield Sample(
-            "clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds
-        )
+        yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
 
     def _window_samples(self) -> Iterable[Sample]:
         view = self._ledger.view()

@@ -59,9 +59,7 @@ class RedisStore:
         """
         expiry_ms = math.ceil(entry.lifetimes.horizon_seconds * 1000)
         if expiry_ms > 0:
-            await self._connection.run(
-                RedisOperation.PUT, lambda: self._put(self._name(key), entry, expiry_ms)
-            )
+            await self._connection.run(RedisOperation.PUT, lambda: self._put(self._name(key), entry, expiry_ms))
 
     async def acquire(self, key: str, *, ttl_seconds: float = LOCK_SECONDS) -> RedisFillLock | None:
         """The right to fill `key`, or None while another replica has it or has just failed."""
@@ -89,9 +87,7 @@ class RedisStore:
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
         """Wait for another replica's fill. Never raises RedisAway: that is one of the ends."""
-        return await wait_for_fill(
-            self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, pace=self._pace
-        )
+        return await wait_for_fill(self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, pace=self._pace)
 
     async def _put(self, name: str, entry: Entry, expiry_ms: int) -> None:
         async with self._connection.client.pipeline(transaction=True) as transaction:

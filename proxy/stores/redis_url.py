@@ -218,7 +218,5 @@ def _cluster(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
     # One retry: a cluster's client learns from a failure that a node is gone, and does not look whether an
     # idle connection broke. An operation may thus be sent twice; each of ours then errs on the safe side.
     nodes = [ClusterNode(host, port) for host, port in target.addresses]
-    client = RedisCluster(
-        startup_nodes=nodes, ssl=target.tls, **_options(target, deadline_seconds, retries=1)
-    )
+    client = RedisCluster(startup_nodes=nodes, ssl=target.tls, **_options(target, deadline_seconds, retries=1))
     return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))

@@ -401,6 +401,7 @@ def test_a_body_that_proves_nothing_is_a_bad_answer(body: bytes) -> None:
         json.dumps(envelope([PLAIN, symbol("B")])).encode(),
         json.dumps(envelope([PLAIN]), indent=1).encode(),
         GOOD.replace(b'"symbols":[', b'"symbols":[ '),
+        GOOD.replace(b'"}]}', b'"} ]}'),
         GOOD.replace(SERVER_TIME, SERVER_TIME + b"000"),
         GOOD.replace(b'"serverTime"', b'"server\\u0054ime"'),
         dump(envelope([PLAIN]))[:-1] + b',"symbols":[' + dump(PLAIN) + b"]}",
@@ -416,9 +417,10 @@ def test_a_good_body_whose_symbols_cannot_be_cut_with_certainty_is_not_indexed(b
         indexed(body)
 
 
-def test_the_proof_of_another_body_is_not_believed() -> None:
+@pytest.mark.parametrize("other", [[PLAIN], [PLAIN, symbol("C")]])
+def test_the_proof_of_another_body_is_not_believed(other: list[object]) -> None:
     with pytest.raises(BadAnswer):
-        indexed(dump(envelope([PLAIN, symbol("B")])), document=prove(GOOD))
+        indexed(dump(envelope([PLAIN, symbol("B")])), document=prove(dump(envelope(other))))
 
 
 # --- Indexing.

@@ -380,10 +380,10 @@ async def test_three_replicas_count_as_one(domain: Domain, plan: list[Step]) -> 
         if isinstance(step, Pass):
             clock.now += step.seconds
         expected, outcome = await model.take(step), await replicas.take(step)
-        # What one replica knows of the others may be old: then it tells an earlier end, never a later one.
+        # What one replica knows of the others may be old: then, of what stands in the way, it names what it knows.
         if isinstance(expected, tuple):
             assert isinstance(outcome, tuple)
-            assert outcome[1] <= expected[1]
+            assert outcome[0] != expected[0] or outcome[1] <= expected[1]
         else:
             assert outcome == expected
         for window in budget.view().windows:
