@@ -6,10 +6,10 @@ Owns: arguments, exit statuses, signals, the choice of the event loop. Must not 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import signal
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 
@@ -105,10 +105,11 @@ def _check(chosen: settings.Settings) -> int:
     port = chosen.ops_port if chosen.ops_port is not None else chosen.port
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     url = f"http://{reachable}:{port}/livez"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever HTTP_PROXY says
     try:
-        with urllib.request.urlopen(url, timeout=CHECK_SECONDS) as answer:
+        with direct.open(url, timeout=CHECK_SECONDS) as answer:
             answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         sys.stderr.write(f"binance-sidecar: {url}: {error}\n")
         return 1
     return 0

@@ -78,7 +78,8 @@ class Metrics:
         self._redis_durations = self._histogram(
             "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
         )
-        self._redis_up = Gauge(f"{PREFIX}_redis_up", "Whether Redis answers (1) or not.", registry=self.registry)
+        self._redis_up: Gauge | None = None
+        """No series until Redis was asked: a gateway without Redis has none that could be down."""
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
 
     def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
@@ -137,6 +138,10 @@ class Metrics:
 
     def up(self, is_up: bool) -> None:
         """Redis came or went."""
+        if self._redis_up is None:
+            self._redis_up = Gauge(
+                f"{PREFIX}_redis_up", "Whether Redis answers (1) or not (0).", registry=self.registry
+            )
         self._redis_up.set(is_up)
 
     def lagged(self, seconds: float) -> None:

@@ -90,6 +90,9 @@ class Origin:
         for base_url in self._upstream.candidates(query.endpoint):
             if self._monotonic() >= deadline or lost == LOST_ATTEMPTS:
                 break
+            if reservation is not None and not reservation.covers(self._clock.origin()):
+                await self._ledger.release(reservation)  # a slow connect has brought us into another window
+                reservation = None
             reservation = reservation or await self._ledger.reserve(cost, background=background)
             try:
                 return await self._send(base_url, query, reservation)

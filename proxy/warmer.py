@@ -69,7 +69,7 @@ class Warmer:
     async def run(self) -> None:
         """Warm up, then refresh for as long as the process lives."""
         try:
-            await self._warm_up()
+            await self._attempt(self._warm_up)
         finally:
             self.started.set()
         while self._keep_warm is not KeepWarm.NEVER:
@@ -81,7 +81,7 @@ class Warmer:
         if await self._gateway.warm():
             log.info("warm_from_redis")
         elif self._keep_warm is not KeepWarm.NEVER:
-            await self._refresh()
+            await self._gateway.refresh()
 
     async def tick(self) -> Due:
         """Decide once, and refresh if it is due."""
@@ -97,18 +97,25 @@ class Warmer:
         )
         decision = due(warmth, self._wall(), jitter=self._share)
         if decision is Due.NOW:
-            await self._refresh()
+            await self._attempt(self._gateway.refresh)
         return decision
 
-    async def _refresh(self) -> None:
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, and remember how it went. Even a fault of ours must not end the loop."""
         self._share = self._jitter()
         try:
-            await self._gateway.refresh()
+            await work()
         except SidecarError as error:
-            self._failures += 1
-            self._failed_at = self._wall()
+            self._failed()
             if isinstance(error, SendingRefused) and error.retry_after_seconds is not None:
                 self._hold_until = self._wall() + error.retry_after_seconds
             log.warning("refresh_failed", reason=error.reason, error=error.msg, failures=self._failures)
+        except Exception:
+            self._failed()
+            log.exception("unexpected_error", failures=self._failures)
         else:
             self._failures, self._failed_at = 0, float("-inf")
+
+    def _failed(self) -> None:
+        self._failures += 1
+        self._failed_at = self._wall()

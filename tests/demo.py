@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import combinations, islice
@@ -24,15 +23,17 @@ from proxy.clock import OriginClock
 from proxy.embedded import EmbeddedUnavailable, EmbeddedValkey
 from proxy.server.app import Application, running
 from proxy.settings import LogFormat, LogLevel
+from tests.environment import allow_open_files, forget_settings
 from tests.gateway.harness import INFO, Answer, Client, client, settings
 from tests.simulator import Fault, Simulator, generate_document
+from tests.transcript import Teller, counted, cut, milliseconds, section
 
 SYMBOLS = 3698
 CLIENTS = 1000
 OPEN_FILES = 4 * CLIENTS
+"""Both ends of every connection are in this process."""
 BAN_SECONDS = 2 * 3600
 INFO_WEIGHT = 20
-REASONS = {"ban": "the IP is banned", "quota": "the budget is used up", "rejected": "refused here, in Binance's words"}
 
 
 @dataclass(slots=True)
@@ -56,15 +57,10 @@ class Spending:
 
     def add(self, app: Application) -> None:
         """Read the counters of a gateway that is about to stop."""
-        self.answered += _total(app, "requests")
-        self.sent += _total(app, "upstream_requests")
-        self.spent += _total(app, "weight_spent")
-        self.saved += _total(app, "weight_saved")
-
-
-def _total(app: Application, name: str) -> float:
-    families = (family for family in app.metrics.registry.collect() if family.name == f"binance_sidecar_{name}")
-    return sum(sample.value for family in families for sample in family.samples if sample.name.endswith("_total"))
+        self.answered += counted(app, "requests")
+        self.sent += counted(app, "upstream_requests")
+        self.spent += counted(app, "weight_spent")
+        self.saved += counted(app, "weight_saved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,69 +80,9 @@ class Stage:
         async with running(chosen, clock=OriginClock(self.clock)) as app, client(app.url) as asking:
             await app.warmer.started.wait()
             cost = self.origin.weight_spent - spent
-            print(f"  ready at {app.url} after {_time(time.perf_counter() - started)}; weight spent: {cost}")
+            print(f"  ready at {app.url} after {milliseconds(time.perf_counter() - started)}; weight spent: {cost}")
             yield app, Teller(self.origin, asking)
             self.spending.add(app)
-
-
-@dataclass(frozen=True, slots=True)
-class Teller:
-    """Asks, and prints what was asked, how long it took, what it cost, and where the answer came from."""
-
-    origin: Simulator
-    asking: Client
-
-    async def ask(self, target: str, **headers: str) -> Answer:
-        """One question, one line. `headers` with `_` for `-`."""
-        spent, started = self.origin.weight_spent, time.perf_counter()
-        answer = await self.asking.ask(target, **headers)
-        seconds, cost = time.perf_counter() - started, self.origin.weight_spent - spent
-        what = target.removeprefix("/api/v3/") + (" (gzip)" if "Accept_Encoding" in headers else "")
-        numbers = f"{answer.status} {_size(answer.raw):>8} {_time(seconds):>9} {cost:>5}"
-        print(f"  {_cut(what, 45):<45} {numbers}  {where(answer.cache_status)}")
-        return answer
-
-
-def where(cache_status: str) -> str:
-    """The Cache-Status header in words (RFC 9211)."""
-    parts = dict(part.partition("=")[::2] for part in cache_status.split("; ")[1:])
-    detail = parts.get("detail", "")
-    if "hit" in parts:
-        return _hit(int(parts["ttl"]), detail)
-    if "fwd" in parts:
-        sent = {"stored": "asked of Binance, now kept", "collapsed": "joined another client's request"}
-        return next((words for name, words in sent.items() if name in parts), "asked of Binance")
-    return REASONS.get(detail, detail)
-
-
-def _hit(ttl_seconds: int, detail: str) -> str:
-    if ttl_seconds >= 0:
-        source = "picked from the full document" if detail == "snapshot" else "cache"
-        return f"{source}, fresh for {ttl_seconds} s"
-    reason = REASONS.get(detail, "a newer one is on its way")
-    return f"cache, stale for {-ttl_seconds} s: {reason}"
-
-
-def _size(body: bytes) -> str:
-    count = len(body)
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def section(title: str, *, answers: bool = True) -> None:
-    """A heading, and the names of the columns where answers follow."""
-    print(f"\n{title}", flush=True)
-    if answers:
-        print(f"  {'asked: /api/v3/…':<45} {'got':<3} {'size':>8} {'time':>9} {'cost':>5}  answered from")
 
 
 async def tell(symbols: int) -> bool:
@@ -191,7 +127,7 @@ async def refusals(teller: Teller) -> None:
     section("What Binance would refuse is refused here, and costs nothing")
     for query in ("symbol=btcusdt", "symbols=[%22BTCUSDT%22,%20%22ETHUSDT%22]", "foo=1"):
         answer = await teller.ask(f"{INFO}?{query}")
-        print(f"      {_cut(answer.body.decode(), 110)}")
+        print(f"      {cut(answer.body.decode(), 110)}")
     print("  …but only Binance knows which symbols there are:")
     await teller.ask(f"{INFO}?symbol=NOSUCHCOIN")
 
@@ -205,7 +141,7 @@ async def crowd(teller: Teller) -> bool:
     answers = await asyncio.gather(*(_ask_for(teller.asking, some) for some in wanted))
     seconds, cost = time.perf_counter() - started, teller.origin.weight_spent - spent
     right = sum(map(_is_right, answers, wanted))
-    print(f"  {right:,} of {len(wanted):,} got what they asked for, in {_time(seconds)} together")
+    print(f"  {right:,} of {len(wanted):,} got what they asked for, in {milliseconds(seconds)} together")
     print(f"  weight spent: {cost}; asked of Binance itself: {INFO_WEIGHT * len(wanted):,}, of 6,000 a minute")
     return right == len(wanted) == CLIENTS
 
@@ -234,27 +170,33 @@ async def banned(stage: Stage, teller: Teller) -> bool:
     section(f"Binance bans the IP for {BAN_SECONDS // 3600} hours (418): who asks for exchangeInfo does not notice")
     origin.set_fault(Fault.TEAPOT_418, retry_after=BAN_SECONDS)
     await teller.ask("/api/v3/time")
+    print("  …who asked Binance has learned it; nothing is sent any more:")
     seen = origin.count()
     await teller.ask("/api/v3/time")
     during = [await teller.ask(f"{INFO}?symbol=BTCUSDT")]
     print("  …an hour later (the clock of this demo is put forward):")
     clock.ahead += 3600
     during += [await teller.ask(f"{INFO}?symbol=BTCUSDT"), await teller.ask(INFO, Accept_Encoding="gzip")]
+    unasked = origin.count() == seen
     print(f"  requests that reached Binance in that hour: {origin.count() - seen}")
     origin.clear_fault()
     clock.ahead += BAN_SECONDS
-    print("  …the ban is over:")
-    await teller.ask("/api/v3/time")
-    await teller.ask(f"{INFO}?symbol=BTCUSDT")
+    spent = origin.weight_spent
     await refreshed(teller.asking)
-    await teller.ask(f"{INFO}?symbol=BTCUSDT")
-    return origin.count() > seen and all(answer.status == 200 for answer in during)
+    print(
+        "  …the ban is over; the document was fetched anew in the background, "
+        f"weight spent: {origin.weight_spent - spent}"
+    )
+    during.append(await teller.ask(f"{INFO}?symbol=BTCUSDT"))
+    await teller.ask("/api/v3/time")
+    return unasked and all(answer.status == 200 for answer in during)
 
 
 async def refreshed(asking: Client) -> None:
     """Wait for the fill that runs in the background. TimeoutError when there is none."""
     async with asyncio.timeout(10):
-        while "ttl=-" in (await asking.ask(method="HEAD")).cache_status:
+        # Seen from outside there is no event to wait for.
+        while "ttl=-" in (await asking.ask(method="HEAD")).cache_status:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -275,8 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--symbols", type=int, default=SYMBOLS, help="size of the stand-in's document; at least 50")
     symbols = max(50, parser.parse_args(arguments).symbols)
     logs.configure(LogLevel.ERROR, LogFormat.CONSOLE)
-    _allow_open_files()
-    _forget_settings(os.environ)
+    allow_open_files(OPEN_FILES)
+    forget_settings(os.environ)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             good = runner.run(tell(symbols))
@@ -287,20 +229,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0 if good else 1
-
-
-def _allow_open_files() -> None:
-    """Both ends of every connection are in this process; macOS allows 256 files unless asked."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _forget_settings(environment: Mapping[str, str]) -> None:
-    """The demo has settings of its own: those of the shell are for the real gateway."""
-    for name in [name for name in environment if name.upper().startswith("SIDECAR_")]:
-        os.environ.pop(name)
 
 
 if __name__ == "__main__":

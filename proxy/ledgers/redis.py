@@ -159,6 +159,8 @@ class RedisLedger:
             self._unpublished = alone
         else:
             self._known.adopt_block(_later(before, shared))
+            if before is not None and before.until > shared.until:
+                self._unpublished = before  # Redis has forgotten it.
 
     def learn(self, windows: tuple[Window, ...]) -> None:
         """Take the origin's own limits over."""

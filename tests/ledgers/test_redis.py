@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.budget import BlockReason, Reservation
+from proxy.core.budget import BlockReason, Counter, CounterId, Reservation
 from proxy.core.windows import RateLimitKind, Window
+from proxy.ledgers.carry import Total
 from proxy.ledgers.redis import RedisLedger, domain_key
+from proxy.ledgers.scripts import Scripts
 from proxy.stores.connection import NullRedisObserver, RedisConnection, RedisOperation, connect
 from tests.ledgers.conftest import Domain
 from tests.ledgers.doubles import HOUR, RATIOS, ManualClock, SwitchedConnection, Tally, admitted, ask, headers
@@ -88,6 +90,15 @@ async def test_a_good_answer_to_one_replica_ends_the_strikes_of_all(domain: Doma
     assert await ask(first, 1) == ("ban", 120.0)
 
 
+async def test_of_several_windows_in_the_way_the_last_to_end_is_told(domain: Domain) -> None:
+    (first, _), (second, _) = domain.replica(), domain.replica()
+    for ledger in (first, second):
+        ledger.learn((Window(RateLimitKind.RAW_REQUESTS, 300, 2), Window(RateLimitKind.REQUEST_WEIGHT, 60, 25)))
+    await admitted(first, 20)
+
+    assert await ask(second, 20) == ("quota", 271.0)
+
+
 # What Redis holds.
 
 
@@ -121,6 +132,17 @@ async def test_every_key_expires_after_its_use(domain: Domain, connection: Redis
         f"RAW_REQUESTS:5m:{HOUR}": pytest.approx(270 + 120, abs=5),
         "block": pytest.approx(120 + 86_400, abs=5),
     }
+
+
+async def test_a_key_that_local_weight_was_added_to_expires_too(domain: Domain, connection: RedisConnection) -> None:
+    ledger, switch = domain.replica()
+    switch.away = True
+    local = await admitted(ledger, 20)
+    switch.away = False
+    await ledger.reconcile(local, {}, ok=True)
+    lives = await connection.client.pttl(f"{domain.key}:REQUEST_WEIGHT:1m:{HOUR}")
+
+    assert lives / 1000 == pytest.approx(30 + 120, abs=5)
 
 
 def test_all_keys_of_a_domain_share_one_hash_tag() -> None:
@@ -219,6 +241,16 @@ async def test_a_block_learned_while_redis_answers_stops_the_request(domain: Dom
     assert await ask(ledger, 20) == ("ban", 120.0)
     assert await domain.used(HOUR) == (20, 0)
     assert tally.refusals == ["ban"]
+
+
+async def test_counters_that_have_expired_are_not_kept_in_this_process(domain: Domain, clock: ManualClock) -> None:
+    ledger, _ = domain.replica()
+    await admitted(ledger, 20)
+    clock.now += 1000
+    await admitted(ledger, 20)
+
+    assert ledger._known.counter_at("REQUEST_WEIGHT:1m", HOUR) == Counter()
+    assert all(counter.start > HOUR for counter in ledger._floors)
 
 
 # While Redis is away.
@@ -397,6 +429,17 @@ async def test_a_block_learned_meanwhile_is_published(domain: Domain, clock: Man
     assert switch.operations == []
 
 
+async def test_a_good_answer_ends_the_strikes_that_this_process_knows(domain: Domain, clock: ManualClock) -> None:
+    ledger, switch = domain.replica()
+    await ledger.block(BlockReason.BAN, None)
+    clock.now += 120
+    await ledger.reconcile(await admitted(ledger, 1), {}, ok=True)
+    switch.away = True
+    await ledger.block(BlockReason.BAN, None)
+
+    assert await ask(ledger, 1) == ("ban", 120.0)
+
+
 async def test_a_block_that_ended_meanwhile_is_not_published(domain: Domain, clock: ManualClock) -> None:
     ledger, switch = domain.replica()
     switch.away = True
@@ -435,6 +478,80 @@ async def test_a_redis_that_forgot_is_reminded(domain: Domain, connection: Redis
     assert await ask(ledger, 20) == ("back-off", 1.0)
 
     assert (await domain.stored("block"))["reason"] == "back-off"
+
+
+async def test_what_it_forgot_while_away_is_not_lost(domain: Domain, connection: RedisConnection) -> None:
+    ledger, switch = domain.replica()
+    await admitted(ledger, 1000)
+    switch.away = True
+    await admitted(ledger, 20)
+    await connection.client.flushall()
+    switch.away = False
+    await admitted(ledger, 20)
+
+    assert await domain.used(HOUR) == (1040, 40)
+
+
+async def test_a_block_that_it_forgot_holds_and_is_told_again(
+    domain: Domain, connection: RedisConnection, clock: ManualClock
+) -> None:
+    ledger, _ = domain.replica()
+    await ledger.block(BlockReason.BAN, clock.now + 1000)
+    await connection.client.flushall()
+    await ledger.block(BlockReason.BACK_OFF, clock.now + 10)
+    assert await ask(ledger, 1) == ("ban", 1000.0)
+
+    assert await ask(domain.replica()[0], 1) == ("ban", 1000.0)
+
+
+async def test_what_is_not_yet_transferred_is_not_overwritten(domain: Domain) -> None:
+    (ledger, switch), (other, _) = domain.replica(), domain.replica()
+    shared = await admitted(ledger, 100)
+    switch.away = True
+    await admitted(ledger, 20)
+    switch.away = False
+    await admitted(other, 500)
+    await ledger.release(shared)
+    weight = ledger.view().windows[0]
+
+    assert (weight.used, weight.pending) == (620, 520)
+
+
+async def test_a_transfer_that_was_overtaken_changes_nothing(domain: Domain, clock: ManualClock) -> None:
+    _, switch = domain.replica()
+    scripts = Scripts(switch, domain.key)
+    counter = CounterId("REQUEST_WEIGHT:1m", 60, HOUR)
+    for state, total in ((2, Total(40, 20)), (1, Total(20, 20)), (2, Total(40, 20))):
+        counters = await scripts.absorb("p", state, {counter: total}, floors={}, now=clock.now)
+        assert counters == {counter: Counter(40, 20)}
+
+
+async def test_an_absence_long_ago_costs_no_round_trips_now(domain: Domain, clock: ManualClock) -> None:
+    ledger, switch = domain.replica()
+    for _ in range(2):
+        switch.away = True
+        await admitted(ledger, 20)
+        switch.away = False
+        await admitted(ledger, 20)
+        clock.now += 1000
+    switch.operations.clear()
+    await admitted(ledger, 20)
+
+    assert switch.operations == [RESERVE]
+
+
+async def test_an_absence_after_another_is_transferred_once(domain: Domain, clock: ManualClock) -> None:
+    ledger, switch = domain.replica()
+    for _ in range(2):
+        clock.now += 1000
+        switch.away = True
+        await admitted(ledger, 20)
+        switch.away = False
+        await admitted(ledger, 20)
+    switch.operations.clear()
+    await admitted(ledger, 20)
+
+    assert switch.operations == [RESERVE]
 
 
 async def test_a_header_reminds_it_too(domain: Domain, connection: RedisConnection, tally: Tally) -> None:

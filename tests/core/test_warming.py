@@ -1,0 +1,92 @@
+"""When the full document is refreshed (DESIGN, "Freshness")."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.warming import DEMAND_SECONDS, Due, Warmth, due, retry_seconds
+
+NOW = 1_800_000_000.0
+NEVER = float("-inf")
+FRESH = Warmth(stored_at=NOW, fresh_seconds=60.0, wanted_at=NOW)
+JITTERS = st.floats(0, 1)
+
+
+def at_age(age_seconds: float, **changed: float | bool | None) -> Warmth:
+    """A wanted document of this age."""
+    known: dict[str, float | bool | None] = {"stored_at": NOW - age_seconds, "fresh_seconds": 60.0, "wanted_at": NOW}
+    return Warmth(**(known | changed))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "jitter", "expected"),
+    [
+        (0.0, 0.0, Due.LATER),
+        (50.99, 0.0, Due.LATER),
+        (51.0, 0.0, Due.NOW),
+        (44.99, 1.0, Due.LATER),
+        (45.0, 1.0, Due.NOW),
+        (60.0, 0.5, Due.NOW),
+        (1e6, 0.5, Due.NOW),
+        (-3600.0, 0.5, Due.LATER),
+    ],
+)
+def test_a_refresh_begins_before_the_document_is_stale(age_seconds: float, jitter: float, expected: Due) -> None:
+    assert due(at_age(age_seconds), NOW, jitter=jitter) is expected
+
+
+@given(JITTERS, st.floats(0.01, 86_400))
+def test_whatever_the_jitter_a_refresh_begins_in_the_last_quarter_of_freshness(jitter: float, fresh: float) -> None:
+    assert due(at_age(0.7499 * fresh, fresh_seconds=fresh), NOW, jitter=jitter) is Due.LATER
+    assert due(at_age(0.8501 * fresh, fresh_seconds=fresh), NOW, jitter=jitter) is Due.NOW
+
+
+@pytest.mark.parametrize(
+    ("wanted_at", "always", "expected"),
+    [
+        (NOW - DEMAND_SECONDS, False, Due.NOW),
+        (NOW - DEMAND_SECONDS - 0.01, False, Due.UNWANTED),
+        (NEVER, False, Due.UNWANTED),
+        (NEVER, True, Due.NOW),
+    ],
+)
+def test_a_document_that_nobody_wants_is_left_to_grow_old(wanted_at: float, always: bool, expected: Due) -> None:
+    assert due(at_age(60, wanted_at=wanted_at, always=always), NOW, jitter=0.5) is expected
+    missing = at_age(0, stored_at=None, wanted_at=wanted_at, always=always)
+    assert due(missing, NOW, jitter=0.5) is expected
+
+
+@pytest.mark.parametrize("stored_at", [NOW - 60, None])
+def test_while_the_quota_holds_nothing_is_asked(stored_at: float | None) -> None:
+    held = replace(FRESH, stored_at=stored_at, hold_until=NOW, always=True)
+    assert due(held, NOW - 0.01, jitter=1.0) is Due.LATER
+    assert due(held, NOW, jitter=1.0) is Due.NOW
+
+
+@pytest.mark.parametrize("stored_at", [NOW - 60, None])
+def test_after_a_failure_it_waits(stored_at: float | None) -> None:
+    failed = replace(FRESH, stored_at=stored_at, failures=3, failed_at=NOW)
+    assert due(failed, NOW + 3.99, jitter=1.0) is Due.LATER
+    assert due(failed, NOW + 4.0, jitter=1.0) is Due.NOW
+
+
+@pytest.mark.parametrize(
+    ("failures", "least", "most"),
+    [(0, 0, 0), (1, 0.5, 1), (2, 1, 2), (3, 2, 4), (6, 16, 32), (7, 30, 60), (8, 30, 60), (10**6, 30, 60)],
+)
+def test_the_wait_doubles_from_one_second_to_a_minute_and_half_of_it_is_jitter(
+    failures: int, least: float, most: float
+) -> None:
+    assert retry_seconds(failures, jitter=0.0) == least
+    assert retry_seconds(failures, jitter=1.0) == most
+
+
+@given(st.integers(0, 10**9), JITTERS)
+def test_the_wait_stays_within_its_bounds(failures: int, jitter: float) -> None:
+    wait = retry_seconds(failures, jitter=jitter)
+    assert 0 <= wait <= 60
+    assert wait <= retry_seconds(failures + 1, jitter=1.0)

@@ -1,0 +1,25 @@
+"""What demonstrations change about their own process before they start.
+
+Owns: its environment and its limits. Must not know: what is demonstrated.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import MutableMapping
+
+from proxy.settings import PREFIX
+
+
+def forget_settings(environment: MutableMapping[str, str]) -> None:
+    """Drop the gateway's settings: those of the shell are for the real one, a demonstration has its own."""
+    for name in [name for name in environment if name.upper().startswith(PREFIX)]:
+        del environment[name]
+
+
+def allow_open_files(wanted: int) -> None:
+    """Raise the soft limit of open files as far as the hard one allows. macOS grants 256 unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,366 @@
+"""Settings: defaults as documented, every fault named at once, flags before environment, secrets never shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from proxy import settings
+from proxy.settings import SPOT_HOSTS, KeepWarm, LogFormat, LogLevel, Settings
+
+README = Path(__file__).parent.parent / "README.md"
+SECRET = "hunter2"
+
+DEFAULTS: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "port": 8080,
+    "ops_host": None,
+    "ops_port": None,
+    "upstreams": (
+        "https://api.binance.com",
+        "https://api-gcp.binance.com",
+        "https://api1.binance.com",
+        "https://api2.binance.com",
+        "https://api3.binance.com",
+        "https://api4.binance.com",
+    ),
+    "redis_url": SecretStr("memory:"),
+    "redis_prefix": "binance-sidecar",
+    "venue": None,
+    "quota_domain": "default",
+    "fresh_seconds": 60,
+    "stale_while_revalidate_seconds": 60,
+    "stale_if_error_seconds": 86400,
+    "negative_seconds": 10,
+    "snapshot": True,
+    "keep_warm": KeepWarm.DEMAND,
+    "budget_ratio": 0.9,
+    "refresh_budget_ratio": 0.5,
+    "local_budget_ratio": 0.25,
+    "client_ratio": 0.25,
+    "upstream_connect_seconds": 3,
+    "upstream_seconds": 10,
+    "redis_seconds": 0.25,
+    "max_body_bytes": 67108864,
+    "memory_bytes": 134217728,
+    "fast_lane": True,
+    "shutdown_seconds": 15,
+    "log_level": LogLevel.INFO,
+    "log_format": LogFormat.JSON,
+}
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of whoever runs the tests is not part of them."""
+    for name in settings.unknown(os.environ) + [f"SIDECAR_{name.upper()}" for name in DEFAULTS]:
+        monkeypatch.delenv(name, raising=False)
+
+
+def with_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SIDECAR_{name}", value)
+
+
+def faults_of(*flags: str) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        settings.load(flags)
+    return settings.faults(caught.value)
+
+
+# --- Defaults.
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    assert settings.load().model_dump() == DEFAULTS
+
+
+def told_in_readme() -> dict[str, str]:
+    """Setting -> default, as README's table writes them, backticks taken off."""
+    told: dict[str, str] = {}
+    for line in README.read_text().splitlines():
+        if not line.startswith("| `SIDECAR_"):
+            continue
+        names, values, _ = (cell.strip().replace("`", "") for cell in line.strip("|").split("|", 2))
+        for name, value in zip(names.split(", "), _cells(names, values), strict=True):
+            told[name.removeprefix("SIDECAR_").lower()] = value
+    return told
+
+
+def _cells(names: str, values: str) -> list[str]:
+    return values.split(", ") if "," in names else [values]
+
+
+def as_written(name: str, value: object) -> str:
+    """A default in README's words."""
+    match value:
+        case _ if name == "ops_host":
+            return "as SIDECAR_HOST"
+        case _ if name == "venue":
+            return "from the first upstream"
+        case _ if value == SPOT_HOSTS:
+            return "https://api.binance.com, api-gcp, api1 … api4"
+        case SecretStr():
+            return value.get_secret_value()
+        case KeepWarm() | LogLevel() | LogFormat():
+            return str(value.value)
+        case None:
+            return "unset"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.15g}"
+        case _:
+            return str(value)
+
+
+def test_readme_tells_every_default_right() -> None:
+    told = told_in_readme()
+    assert len(told) > 25
+    assert told == {name: as_written(name, value) for name, value in settings.load() if name in told}
+
+
+def test_every_setting_has_a_description_for_help() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+# --- Wrong values.
+
+WRONG = {
+    "host": "",
+    "port": "65536",
+    "ops_port": "http",
+    "upstreams": "ftp://api.binance.com",
+    "redis_url": "mysql:",
+    "redis_prefix": "a:b",
+    "venue": "two words",
+    "quota_domain": "",
+    "fresh_seconds": "-1",
+    "stale_while_revalidate_seconds": "inf",
+    "stale_if_error_seconds": "nan",
+    "negative_seconds": "soon",
+    "snapshot": "maybe",
+    "keep_warm": "sometimes",
+    "budget_ratio": "0",
+    "refresh_budget_ratio": "1.01",
+    "local_budget_ratio": "-0.1",
+    "client_ratio": "2",
+    "upstream_connect_seconds": "0",
+    "upstream_seconds": "86401",
+    "redis_seconds": "0",
+    "max_body_bytes": "1024",
+    "memory_bytes": "64M",
+    "fast_lane": "perhaps",
+    "shutdown_seconds": "-5",
+    "log_level": "loud",
+    "log_format": "xml",
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_a_wrong_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with_environment(monkeypatch, **{name.upper(): WRONG[name]})
+
+    (fault,) = faults_of()
+
+    variable, _, reason = fault.partition(": ")
+    shown = "" if name == "redis_url" else f"={WRONG[name]}"
+    assert variable == f"SIDECAR_{name.upper()}{shown}"
+    assert len(reason) > 10
+    assert "pydantic" not in fault
+
+
+def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, **{name.upper(): value for name, value in WRONG.items()})
+
+    named = [re.split("[=:]", fault)[0].removeprefix("SIDECAR_").lower() for fault in faults_of()]
+
+    assert sorted(named) == sorted(WRONG)
+
+
+def test_wrong_flags_are_named_like_wrong_variables() -> None:
+    assert [fault.partition(":")[0] for fault in faults_of("--port", "x", "--fresh-seconds=-1")] == [
+        "SIDECAR_PORT=x",
+        "SIDECAR_FRESH_SECONDS=-1",
+    ]
+
+
+@pytest.mark.parametrize("ratio", ["refresh_budget_ratio", "local_budget_ratio"])
+def test_no_share_is_larger_than_the_budget(monkeypatch: pytest.MonkeyPatch, ratio: str) -> None:
+    with_environment(monkeypatch, BUDGET_RATIO="0.6", **{ratio.upper(): "0.7"})
+    assert faults_of() == [f"SIDECAR_{ratio.upper()}=0.7: must not be larger than SIDECAR_BUDGET_RATIO"]
+
+    with_environment(monkeypatch, BUDGET_RATIO="0.7")
+    assert getattr(settings.load(), ratio) == 0.7
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.binance.com",
+        "https://",
+        "https://host:99999",
+        "https://host:0",
+        "https://[::1",
+        "https://host/api",
+        "https://host?x=1",
+        "https://host#x",
+        "https://user@host",
+        "ws://host",
+    ],
+)
+def test_a_base_url_is_a_scheme_a_host_and_a_port(url: str) -> None:
+    (fault,) = faults_of("--upstreams", f"https://good.example,{url}")
+    assert "good.example " not in fault
+    assert "SIDECAR_UPSTREAMS=" in fault
+
+
+def test_every_bad_base_url_is_named() -> None:
+    (fault,) = faults_of("--upstreams", "ftp://one,https://fine.example,https://two/path")
+    assert fault.partition(": ")[2] == (
+        "ftp://one is not an http or https base URL such as https://api.binance.com; "
+        "https://two/path must be a scheme, host and port only"
+    )
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , ,"])
+def test_no_base_url_at_all_is_a_fault(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    with_environment(monkeypatch, UPSTREAMS=text)
+    assert faults_of() == [f"SIDECAR_UPSTREAMS={text}: at least one base URL is needed"]
+
+
+@pytest.mark.parametrize("flags", [["--nonsense", "1"], ["--port"], ["word"]])
+def test_a_flag_that_does_not_exist_ends_with_status_2(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        settings.load(flags)
+    assert ended.value.code == 2
+    assert "usage: binance-sidecar" in capsys.readouterr().err
+
+
+# --- Reading.
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, PORT="1", FRESH_SECONDS="2", KEEP_WARM="never", SNAPSHOT="true")
+
+    chosen = settings.load(["--port", "3", "--keep-warm=always", "--no-snapshot"])
+
+    assert (chosen.port, chosen.fresh_seconds) == (3, 2)
+    assert (chosen.keep_warm, chosen.snapshot) == (KeepWarm.ALWAYS, False)
+
+
+def test_a_wrong_variable_does_not_matter_where_a_flag_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, PORT="wrong")
+    assert settings.load(["--port", "3"]).port == 3
+
+
+@pytest.mark.parametrize("flags", [["--upstreams", "http://a:1/, http://b:2"], ["--upstreams=http://a:1,http://b:2"]])
+def test_base_urls_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
+    assert settings.load(flags).upstreams == ("http://a:1", "http://b:2")
+    with_environment(monkeypatch, UPSTREAMS=" http://a:1 ,http://b:2/,")
+    assert settings.load().upstreams == ("http://a:1", "http://b:2")
+
+
+def test_what_may_be_unset_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, OPS_HOST="", OPS_PORT="", VENUE="")
+    assert settings.load() == Settings()
+
+
+def test_words_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, LOG_LEVEL="WARNING", LOG_FORMAT="Console")
+    chosen = settings.load(["--keep-warm", "ALWAYS"])
+    assert (chosen.log_level, chosen.log_format) == (LogLevel.WARNING, LogFormat.CONSOLE)
+    assert chosen.keep_warm is KeepWarm.ALWAYS
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "redis",
+        "rediss",
+        "unix",
+        "redis+sentinel",
+        "rediss+sentinel",
+        "redis+cluster",
+        "rediss+cluster",
+        "embedded",
+        "memory",
+    ],
+)
+def test_every_form_of_a_redis_url_is_let_through(scheme: str) -> None:
+    assert Settings(redis_url=SecretStr(f"{scheme}:x")).redis_url.get_secret_value() == f"{scheme}:x"
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
+
+
+# --- Venue.
+
+
+@pytest.mark.parametrize(
+    ("upstream", "venue"),
+    [
+        *((url, "spot") for url in SPOT_HOSTS),
+        ("https://API.Binance.com:443", "spot"),
+        ("https://data-api.binance.vision", "spot"),
+        ("https://api.binance.us", "us"),
+        ("https://testnet.binance.vision", "testnet"),
+        ("https://demo-api.binance.com", "demo"),
+        ("http://127.0.0.1:9000", "127.0.0.1-9000"),
+        ("http://Proxy.example", "proxy.example"),
+        ("http://[2001:db8::1]:80", "2001-db8--1-80"),
+    ],
+)
+def test_the_venue_follows_the_first_upstream(upstream: str, venue: str) -> None:
+    assert Settings(upstreams=(upstream, "https://api.binance.us")).venue_name == venue
+
+
+def test_a_venue_that_is_named_wins() -> None:
+    assert Settings(upstreams=("https://api.binance.us",), venue="spot").venue_name == "spot"
+
+
+# --- Misspelt names.
+
+
+def test_variables_that_are_no_settings_are_found() -> None:
+    environment = {"SIDECAR_PROT": "1", "SIDECAR_PORT": "1", "sidecar_host": "h", "sidecar_hots": "h", "PATH": "/"}
+    assert settings.unknown(environment) == ["SIDECAR_PROT", "sidecar_hots"]
+
+
+def test_a_variable_that_is_no_setting_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_environment(monkeypatch, PROT="1")
+    assert settings.load() == Settings()
+
+
+# --- Secrets.
+
+
+@pytest.mark.parametrize("url", [f"redis://user:{SECRET}@host/0", f"unix:///s?password={SECRET}"])
+def test_a_redis_url_is_never_shown(url: str) -> None:
+    chosen = settings.load(["--redis-url", url])
+    assert chosen.redis_url.get_secret_value() == url
+    for text in (repr(chosen), str(chosen), chosen.model_dump_json(), repr(chosen.model_dump())):
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REDIS_URL", f"mysql://user:{SECRET}@host"),
+        ("REDIS_URL", SECRET),
+        ("UPSTREAMS", f"https://user:{SECRET}@api.binance.com"),
+        ("UPSTREAMS", f"https://good.example,user:{SECRET}@api.binance.com:x"),
+    ],
+)
+def test_no_fault_shows_a_secret(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    with_environment(monkeypatch, **{variable: value})
+    (fault,) = faults_of()
+    assert fault.startswith(f"SIDECAR_{variable}")
+    assert SECRET not in fault
