@@ -74,11 +74,17 @@ class Filler:
         self._wait_seconds = wait_seconds
 
     async def load(self, query: CanonicalQuery) -> Entry | None:
-        """Bring what Redis has for this query into this process. None when it has nothing usable and newer."""
+        """The newest entry of this process and Redis, which is then in this process. None: nothing usable.
+
+        What this process holds already is not transferred again.
+        """
+        known = self._shelf.get(query)
         try:
+            if known is not None and (await self._store.peek(self._key(query)) or 0.0) <= known.stored_at:
+                return known
             entry = await self._store.get(self._key(query))
         except RedisAway:
-            return None
+            return known
         now = self._clock.wall()
         if entry is None or decide(entry, now) not in USABLE:
             return None

@@ -6,24 +6,24 @@ answer and an error. Must not know: HTTP servers and clients, Redis, how an entr
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
 
 from proxy.core.endpoints import CachePolicy, Endpoint, find, weight
+from proxy.core.failures import Failure, Failures
 from proxy.core.freshness import Decision, decide
 from proxy.core.messages import (
     ClientRequest,
     Entry,
     Outcome,
     Reply,
-    accepts_gzip,
     entry_reply,
     error_reply,
     passed_reply,
 )
+from proxy.core.negotiation import accepts_gzip
 from proxy.core.query import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.errors import (
     BudgetUsedUp,
@@ -43,9 +43,6 @@ from proxy.singleflight import SingleFlight
 log = structlog.get_logger(__name__)
 
 METHODS = frozenset({"GET", "HEAD"})
-HOLD_DOWN_SECONDS = 1.0
-"""After a failed fill the same question is not asked again for this long: its error is the answer meanwhile."""
-_FAILURES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +52,6 @@ class Found:
     entry: Entry
     outcome: Outcome
     detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The last fill of a key failed: how and when (wall time)."""
-
-    error: SidecarError
-    at: float
 
 
 class Gateway:
@@ -75,7 +64,7 @@ class Gateway:
         self._clock = clock
         self._fill_seconds = fill_seconds
         self._flights = SingleFlight()
-        self._failures: OrderedDict[str, Failure] = OrderedDict()
+        self._failures = Failures()
         self.asked_at = float("-inf")
         """Wall time at which somebody last wanted the full document or a part of it."""
 
@@ -150,6 +139,8 @@ class Gateway:
         """An entry of this very query that may be used. `brief`: what is filled is kept only briefly."""
         entry = self._shelf.get(query)
         decision = decide(entry, self._clock.wall())
+        if decision is Decision.STALE_IF_ERROR and entry is not None and self._failure(query) is not None:
+            return await self._stale_if_error(query, entry, brief=brief)
         if decision not in (Decision.FRESH, Decision.STALE_WHILE_REVALIDATE):
             loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
             entry = loaded or entry
@@ -166,7 +157,7 @@ class Gateway:
 
     async def _stale_if_error(self, query: CanonicalQuery, entry: Entry, *, brief: bool) -> Found:
         """Fill, else the stale entry. Once a fill has failed nobody waits for the next one."""
-        failure = self._failures.get(query.key)
+        failure = self._failure(query)
         if failure is not None:
             self._fill_in_background(query, brief=brief)
             return Found(entry, Outcome.STALE_IF_ERROR, failure.error.reason)
@@ -177,7 +168,7 @@ class Gateway:
 
     async def _fill(self, query: CanonicalQuery, outcome: Outcome, *, brief: bool) -> Found:
         """Fill for a client that waits; it joins a fill that is under way."""
-        self._hold_down(query)
+        self._failures.hold_down(query.key, self._clock.wall())
         try:
             (entry, filled), collapsed = await self._join(query, brief=brief)
         except BudgetUsedUp:  # perhaps of a background fill, which has the lower budget: ask under our own
@@ -195,8 +186,8 @@ class Gateway:
             raise TooSlow("Timeout waiting for response from backend server.") from error
 
     def _fill_in_background(self, query: CanonicalQuery, *, brief: bool) -> None:
-        failure = self._failures.get(query.key)
-        if failure is None or self._clock.wall() - failure.at >= HOLD_DOWN_SECONDS:
+        failure = self._failure(query)
+        if failure is None or not failure.is_recent(self._clock.wall()):
             self._flights.spawn(query.key, lambda: self._run(query, brief=brief, background=True))
 
     def document(self) -> Entry | None:
@@ -218,25 +209,15 @@ class Gateway:
         try:
             filled = await self._filler.fill(query, keep_briefly=brief, background=background)
         except SidecarError as error:
-            log.warning("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
-            self._remember(query.key, error)
+            tell = log.debug if isinstance(error, SendingRefused) else log.warning
+            tell("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
+            self._failures.remember(query.key, error, self._clock.wall())
             raise
-        self._failures.pop(query.key, None)
+        self._failures.forget(query.key)
         return filled
 
-    def _remember(self, key: str, error: SidecarError) -> None:
-        self._failures[key] = Failure(error, self._clock.wall())
-        self._failures.move_to_end(key)
-        if len(self._failures) > _FAILURES:
-            self._failures.popitem(last=False)
-
-    def _hold_down(self, query: CanonicalQuery) -> None:
-        """Raise the error of the last fill while it is too early to ask again."""
-        failure = self._failures.get(query.key)
-        if failure is None or not isinstance(failure.error, UpstreamFailed):
-            return
-        if 0 <= self._clock.wall() - failure.at < HOLD_DOWN_SECONDS:
-            raise failure.error.with_traceback(None)
+    def _failure(self, query: CanonicalQuery) -> Failure | None:
+        return self._failures.of(query.key, self._clock.wall())
 
 
 def _passed(query: CanonicalQuery, answer: Answer, outcome: Outcome) -> Reply:

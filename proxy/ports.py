@@ -23,6 +23,9 @@ class Store(Protocol):
     async def get(self, key: str) -> Entry | None:
         """The entry, or None where there is none that can be read."""
 
+    async def peek(self, key: str) -> float | None:
+        """When the entry was stored, in seconds since the epoch, without its body; None where there is none."""
+
     async def put(self, key: str, entry: Entry) -> None:
         """Keep an entry until its horizon."""
 

@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import structlog
 
 from proxy.coding import compress, entity_tag
+from proxy.core.document import Document
+from proxy.core.freshness import Decision, decide
 from proxy.core.messages import Entry
 from proxy.core.query import CanonicalQuery
 from proxy.core.snapshot import CannotAnswer, Changes, Snapshot, adoptable, diff, index
 from proxy.errors import BadAnswer
+from proxy.singleflight import SingleFlight
 from proxy.stores.memory import MemoryStore
 
 log = structlog.get_logger(__name__)
+
+FEW_SYMBOLS = 8
+"""An answer with no more symbols is made at once: it is too small to be worth a task and a thread."""
+NOT_INDEXED = "not-indexed"
+"""Why a document was kept aside: it cannot be cut into symbols, where the one before could."""
+
+
+class Source(Enum):
+    """Who vouches for an entry. The value is the word in logs."""
+
+    ORIGIN = "origin"
+    """It was just asked for: a document that lost much is suspicious."""
+    REDIS = "redis"
+    """Another process asked for it and believed it, for nothing else is stored: it is believed here too."""
 
 
 class ShelfObserver(Protocol):
@@ -39,6 +57,8 @@ class Held:
     entry: Entry
     snapshot: Snapshot | None
     """None for a document that cannot be cut into symbols: then it answers only the bare query."""
+    changes: Changes | None = None
+    """Against the document before; None: there was nothing to compare it with."""
 
 
 class Shelf:
@@ -57,8 +77,9 @@ class Shelf:
         """Counts up whenever an entry is replaced: who remembers answers by other means must look again."""
         self._use_snapshot = use_snapshot
         self._observer = observer
-        self._aside: Snapshot | None = None
+        self._aside: Held | None = None
         self._adopting = asyncio.Lock()
+        self._making = SingleFlight()
 
     def selects(self, query: CanonicalQuery) -> bool:
         """Whether the full document could answer this query."""
@@ -70,11 +91,21 @@ class Shelf:
             return self.held.entry if self.held is not None else None
         return self.memory.get(query.key)
 
-    async def put(self, query: CanonicalQuery, entry: Entry) -> None:
-        """Keep an answer. Raises BadAnswer for a full document that is kept aside as suspicious."""
+    async def put(
+        self,
+        query: CanonicalQuery,
+        entry: Entry,
+        *,
+        document: Document | None = None,
+        source: Source = Source.ORIGIN,
+    ) -> None:
+        """Keep an answer. `document` is what `prove` gave for its body, where that was asked already.
+
+        Raises BadAnswer for a full document that is kept aside as suspicious.
+        """
         if self._use_snapshot and query == self.document and entry.status == 200:
             async with self._adopting:
-                await self._adopt(entry)
+                await self._adopt(entry, document, source)
         else:
             self.memory.put(query.key, entry)
         self.version += 1
@@ -84,69 +115,110 @@ class Shelf:
 
         None: the document does not prove the answer.
         """
-        known = self.selections.get(query.key)
-        if known is not None:
-            return known
-        held = self.held
-        if held is None or held.snapshot is None:
-            return None
-        body = held.snapshot.select(query)
-        if isinstance(body, CannotAnswer):
-            return None
-        entry = Entry(
-            status=held.entry.status,
-            content_type=held.entry.content_type,
-            body=body,
-            gzip=await compress(body),
-            etag=await entity_tag(body),
-            stored_at=held.entry.stored_at,
-            lifetimes=held.entry.lifetimes,
-        )
-        if self.held is held:
-            self.selections.put(query.key, entry)
+        while True:
+            known = self.selections.get(query.key)
+            if known is not None:
+                return known
+            held = self.held
+            if held is None or held.snapshot is None:
+                return None
+            entry = await self._make(held, held.snapshot, query)
+            if self.held is held:
+                if entry is not None:
+                    self.selections.put(query.key, entry)
+                return entry
+            # A new document came while this answer was compressed. The old one's answer must not go out after
+            # it: whoever remembers answers by `version` would take it for the new one's.
+
+    async def _make(self, held: Held, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
+        if query.symbols is not None and len(query.symbols) <= FEW_SYMBOLS:
+            return await _selected(held.entry, snapshot, query)
+        flight = (id(held), query.key)
+        entry, _ = await self._making.do(flight, lambda: _selected(held.entry, snapshot, query))
         return entry
 
-    async def _adopt(self, entry: Entry) -> None:
-        if self.held is not None and self.held.entry.etag == entry.etag:
-            self.held = Held(entry, self.held.snapshot)
-            self.selections.clear()
+    async def _adopt(self, entry: Entry, document: Document | None, source: Source) -> None:
+        old = self.held
+        if old is not None and source is Source.REDIS and old.entry.stored_at >= entry.stored_at:
+            return  # ours was replaced while this one was on its way
+        if old is not None and old.entry.etag == entry.etag:
+            self._hold(Held(entry, old.snapshot, Changes((), (), ())))
             return
-        snapshot = await _indexed(entry)
-        changes = None
-        if self.held is not None and self.held.snapshot is not None and snapshot is not None:
-            self._examine(self.held.snapshot, snapshot)
-            changes = diff(self.held.snapshot, snapshot)
-        self._aside = None
-        self.held = Held(entry, snapshot)
-        self.selections.clear()
-        symbols = snapshot.symbols_count if snapshot is not None else 0
-        self._observer.adopted(changes)
-        log.info(
-            "document_adopted",
-            bytes=len(entry.body),
-            symbols=symbols,
-            added=len(changes.added) if changes else None,
-            removed=len(changes.removed) if changes else None,
-            changed_status=len(changes.changed_status) if changes else None,
-        )
+        new = Held(entry, await _indexed(entry, document))
+        if old is not None and old.snapshot is not None:
+            if source is Source.ORIGIN and decide(old.entry, entry.stored_at) is not Decision.EXPIRED:
+                self._examine(old, new)
+            if new.snapshot is not None:
+                new = Held(entry, new.snapshot, diff(old.snapshot, new.snapshot))
+        self._hold(new)
+        self._observer.adopted(new.changes)
+        _tell(new, source)
 
-    def _examine(self, old: Snapshot, new: Snapshot) -> None:
+    def _hold(self, held: Held) -> None:
+        self._aside = None
+        self.held = held
+        self.selections.clear()
+
+    def _examine(self, old: Held, new: Held) -> None:
         """A document that lost much is believed when a second one agrees with it."""
-        suspicion = adoptable(old, new)
-        if suspicion is None:
+        reason = _suspicion(old, new)
+        if reason is None:
             return
-        if self._aside is not None and adoptable(self._aside, new) is None:
-            log.warning("document_confirmed", reason=suspicion.value, symbols=new.symbols_count)
+        symbols = new.snapshot.symbols_count if new.snapshot is not None else None
+        if self._aside is not None and _suspicion(self._aside, new) is None:
+            log.warning("document_confirmed", reason=reason, symbols=symbols)
             return
         self._aside = new
-        self._observer.kept_aside(suspicion.value)
-        log.warning("document_kept_aside", reason=suspicion.value, symbols=new.symbols_count)
+        self._observer.kept_aside(reason)
+        log.warning("document_kept_aside", reason=reason, symbols=symbols, bytes=len(new.entry.body))
         raise BadAnswer("The origin's document lost too many symbols at once; waiting for a second one.")
 
 
-async def _indexed(entry: Entry) -> Snapshot | None:
+def _suspicion(old: Held, new: Held) -> str | None:
+    """What is suspicious about a newer document; nothing where there is no older index to compare it with."""
+    if old.snapshot is None:
+        return None
+    if new.snapshot is None:
+        return NOT_INDEXED
+    suspicion = adoptable(old.snapshot, new.snapshot)
+    return suspicion.value if suspicion is not None else None
+
+
+def _tell(held: Held, source: Source) -> None:
+    """The one line about each new document."""
+    changes = held.changes
+    log.info(
+        "document_adopted",
+        source=source.value,
+        bytes=len(held.entry.body),
+        symbols=held.snapshot.symbols_count if held.snapshot is not None else None,
+        added=len(changes.added) if changes is not None else None,
+        removed=len(changes.removed) if changes is not None else None,
+        changed_status=len(changes.changed_status) if changes is not None else None,
+    )
+
+
+async def _selected(whole: Entry, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
+    """The answer as an entry. Bodies too large for the event loop are compressed and named in a thread."""
+    body = snapshot.select(query)
+    if isinstance(body, CannotAnswer):
+        return None
+    if len(body) == len(whole.body) and body == whole.body:
+        return whole  # `permissions=SPOT`, as a rule: no second copy, nothing to compress
+    return Entry(
+        status=whole.status,
+        content_type=whole.content_type,
+        body=body,
+        gzip=await compress(body),
+        etag=await entity_tag(body),
+        stored_at=whole.stored_at,
+        lifetimes=whole.lifetimes,
+    )
+
+
+async def _indexed(entry: Entry, document: Document | None) -> Snapshot | None:
     """Index a document a slice at a time, letting other work run in between. None: it can only be served whole."""
-    indexing = index(entry.body, version=entry.etag)
+    indexing = index(entry.body, version=entry.etag, document=document)
     while True:
         try:
             next(indexing)

@@ -18,6 +18,10 @@ class NoStore:
     async def get(self, key: str) -> Entry | None:
         """None."""
 
+    async def peek(self, key: str) -> float | None:
+        """None."""
+        return None
+
     async def put(self, key: str, entry: Entry) -> None:
         """Do nothing: L1 has it."""
 

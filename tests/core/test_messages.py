@@ -10,13 +10,12 @@ from proxy.core.messages import (
     OriginResponse,
     Outcome,
     Reply,
-    accepts_gzip,
     cache_status,
     entry_reply,
     error_reply,
-    matches,
     passed_reply,
 )
+from proxy.core.negotiation import accepts_gzip, matches
 from proxy.errors import (
     BackedOff,
     BadAnswer,

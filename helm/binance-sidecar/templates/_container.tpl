@@ -1,0 +1,94 @@
+{{/*
+The gateway as a container. Its context is that of this chart: in another chart that has this one as a dependency,
+  initContainers:
+    {{- include "binance-sidecar.container" (index .Subcharts "binance-sidecar") | nindent 4 }}
+With kind Sidecar it is a native sidecar (an init container that goes on), and its traffic stays on 127.0.0.1.
+*/}}
+{{- define "binance-sidecar.container" -}}
+- name: binance-sidecar
+  image: {{ include "binance-sidecar.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  {{- if eq .Values.kind "Sidecar" }}
+  restartPolicy: Always
+  {{- end }}
+  ports:
+    {{- if ne .Values.kind "Sidecar" }}
+    - name: traffic
+      containerPort: {{ .Values.ports.traffic }}
+    {{- end }}
+    - name: ops
+      containerPort: {{ .Values.ports.ops }}
+  env:
+    - name: SIDECAR_HOST
+      value: {{ ternary "127.0.0.1" "0.0.0.0" (eq .Values.kind "Sidecar") | quote }}
+    - name: SIDECAR_PORT
+      value: {{ .Values.ports.traffic | quote }}
+    - name: SIDECAR_OPS_HOST
+      value: "0.0.0.0"
+    - name: SIDECAR_OPS_PORT
+      value: {{ .Values.ports.ops | quote }}
+    - name: SIDECAR_QUOTA_DOMAIN
+      {{- if eq .Values.quota.domain "node" }}
+      valueFrom:
+        fieldRef:
+          fieldPath: status.hostIP
+      {{- else }}
+      value: {{ .Values.quota.name | quote }}
+      {{- end }}
+    {{- if .Values.valkey.enabled }}
+    {{- $address := printf "%s:6379/0" (include "binance-sidecar.valkey.name" .) }}
+    {{- if include "binance-sidecar.valkey.hasPassword" . }}
+    {{- include "binance-sidecar.valkey.passwordEnv" . | nindent 4 }}
+    - name: SIDECAR_REDIS_URL
+      value: redis://:$(VALKEY_PASSWORD)@{{ $address }}
+    {{- else }}
+    - name: SIDECAR_REDIS_URL
+      value: redis://{{ $address }}
+    {{- end }}
+    {{- else if or .Values.redis.url .Values.redis.existingSecret.name }}
+    - name: SIDECAR_REDIS_URL
+      valueFrom:
+        secretKeyRef:
+          {{- if .Values.redis.existingSecret.name }}
+          name: {{ .Values.redis.existingSecret.name }}
+          key: {{ .Values.redis.existingSecret.key }}
+          {{- else }}
+          name: {{ include "binance-sidecar.fullname" . }}
+          key: redis-url
+          {{- end }}
+    {{- end }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  envFrom:
+    - configMapRef:
+        name: {{ include "binance-sidecar.fullname" . }}
+    {{- with .Values.extraEnvFrom }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  startupProbe:
+    httpGet:
+      path: /readyz
+      port: ops
+    {{- toYaml .Values.probes.startup | nindent 4 }}
+  livenessProbe:
+    httpGet:
+      path: /livez
+      port: ops
+    {{- toYaml .Values.probes.liveness | nindent 4 }}
+  readinessProbe:
+    httpGet:
+      path: /readyz
+      port: ops
+    {{- toYaml .Values.probes.readiness | nindent 4 }}
+  {{- with .Values.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .Values.securityContext | nindent 4 }}
+  {{- with .Values.extraVolumeMounts }}
+  volumeMounts:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}

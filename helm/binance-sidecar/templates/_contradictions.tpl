@@ -1,0 +1,60 @@
+{{/* Values that are right one by one and wrong together. Each ends the rendering with a sentence. */}}
+{{- define "binance-sidecar.contradictions" -}}
+{{- $v := .Values }}
+{{- $hasRedis := include "binance-sidecar.hasRedis" . }}
+{{- if and $v.redis.url $v.redis.existingSecret.name }}
+{{- fail "redis.url and redis.existingSecret.name are both set: the URL comes from one of them." }}
+{{- end }}
+{{- if and $v.valkey.enabled (or $v.redis.url $v.redis.existingSecret.name) }}
+{{- fail "valkey.enabled starts a Valkey of the chart's own, and redis.url or redis.existingSecret names another: choose one." }}
+{{- end }}
+{{- if and $v.valkey.password $v.valkey.existingSecret.name }}
+{{- fail "valkey.password and valkey.existingSecret.name are both set: the password comes from one of them." }}
+{{- end }}
+{{- if and (not $v.valkey.enabled) (or $v.valkey.password $v.valkey.existingSecret.name) }}
+{{- fail "valkey.password and valkey.existingSecret are for the chart's own Valkey: switch it on with valkey.enabled, or put the password into redis.url." }}
+{{- end }}
+{{- if and $v.autoscaling.enabled (ne $v.kind "Deployment") }}
+{{- fail (printf "autoscaling.enabled scales a Deployment, and kind is %s." $v.kind) }}
+{{- end }}
+{{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
+{{- fail "autoscaling.minReplicas is larger than autoscaling.maxReplicas." }}
+{{- end }}
+{{- if and (eq $v.kind "Deployment") (not $hasRedis) (or $v.autoscaling.enabled (gt (int $v.replicaCount) 1)) }}
+{{- fail "Several replicas without Redis would each spend the whole quota: set redis.url, redis.existingSecret or valkey.enabled." }}
+{{- end }}
+{{- if and (eq $v.kind "DaemonSet") (not $hasRedis) (ne $v.quota.domain "node") }}
+{{- fail "A DaemonSet without Redis would spend the whole quota on each node: set redis.url, redis.existingSecret or valkey.enabled, or quota.domain=node if each node has a public IP of its own." }}
+{{- end }}
+{{- if and (eq $v.kind "Sidecar") (not $hasRedis) (not $v.redis.url) }}
+{{- fail "Sidecars without Redis would each spend the whole quota: set redis.url, redis.existingSecret or valkey.enabled; redis.url=memory: if there is a single pod." }}
+{{- end }}
+{{- if and (eq $v.quota.domain "node") (ne $v.quota.name "default") }}
+{{- fail "quota.name names the shared quota domain, and quota.domain is node: the domain is the node's IP." }}
+{{- end }}
+{{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled }}
+{{- fail "serviceMonitor.enabled and podMonitor.enabled would scrape every pod twice: choose one." }}
+{{- end }}
+{{- if and $v.serviceMonitor.enabled (eq $v.kind "Sidecar") }}
+{{- fail "serviceMonitor.enabled needs the Service, and kind Sidecar has none: use podMonitor.enabled." }}
+{{- end }}
+{{- if and $v.podDisruptionBudget.enabled (not (kindIs "invalid" $v.podDisruptionBudget.minAvailable)) (not (kindIs "invalid" $v.podDisruptionBudget.maxUnavailable)) }}
+{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set: set the other to null." }}
+{{- end }}
+{{- $shutdown := include "binance-sidecar.shutdownSeconds" . | float64 }}
+{{- if lt (float64 $v.terminationGracePeriodSeconds) (addf $shutdown 5) }}
+{{- fail (printf "terminationGracePeriodSeconds=%v would kill the gateway while it drains for %v seconds (settings.shutdownSeconds): leave 5 seconds more." $v.terminationGracePeriodSeconds $shutdown) }}
+{{- end }}
+{{- $budget := 0.9 }}
+{{- if hasKey $v.settings "budgetRatio" }}{{ $budget = float64 $v.settings.budgetRatio }}{{ end }}
+{{- range $name, $usual := dict "refreshBudgetRatio" 0.5 "localBudgetRatio" 0.25 }}
+{{- $ratio := $usual }}
+{{- if hasKey $v.settings $name }}{{ $ratio = float64 (get $v.settings $name) }}{{ end }}
+{{- if gt (float64 $ratio) (float64 $budget) }}
+{{- fail (printf "settings.%s=%v must not be larger than settings.budgetRatio=%v." $name $ratio $budget) }}
+{{- end }}
+{{- end }}
+{{- if eq (int $v.ports.traffic) (int $v.ports.ops) }}
+{{- fail "ports.traffic and ports.ops are the same port." }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,68 @@
+"""The memory of failed fills: what those who come after need not try again.
+
+Owns: how long a failure counts. Must not know: fills, entries, clocks. Bounded: the oldest failures are forgotten.
+
+A failure to get an answer counts until a fill of the same key succeeds: meanwhile nobody with a stale entry waits for
+the origin, and nobody at all asks it again within HOLD_DOWN_SECONDS. A refusal of ours counts until it is over.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
+
+HOLD_DOWN_SECONDS = 1.0
+MAX_FAILURES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last fill of a key failed: how, and when (seconds since the epoch)."""
+
+    error: SidecarError
+    at: float
+
+    def counts(self, now: float) -> bool:
+        """Whether it still tells what a fill would bring now."""
+        if not isinstance(self.error, SendingRefused):
+            return True
+        return now < self.at + (self.error.retry_after_seconds or 0.0)
+
+    def is_recent(self, now: float) -> bool:
+        """Whether it is too early to try again."""
+        return 0 <= now - self.at < HOLD_DOWN_SECONDS
+
+
+class Failures:
+    """Failures by cache key."""
+
+    def __init__(self, max_failures: int = MAX_FAILURES) -> None:
+        self._max_failures = max_failures
+        self._failures: OrderedDict[str, Failure] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def remember(self, key: str, error: SidecarError, now: float) -> None:
+        """The fill of `key` has just failed."""
+        self._failures[key] = Failure(error, now)
+        self._failures.move_to_end(key)
+        if len(self._failures) > self._max_failures:
+            self._failures.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        """The fill of `key` succeeded."""
+        self._failures.pop(key, None)
+
+    def of(self, key: str, now: float) -> Failure | None:
+        """The failure of `key` that still counts."""
+        failure = self._failures.get(key)
+        return failure if failure is not None and failure.counts(now) else None
+
+    def hold_down(self, key: str, now: float) -> None:
+        """Raise the error of the last fill while it is too early to ask the origin again."""
+        failure = self.of(key, now)
+        if failure is not None and isinstance(failure.error, UpstreamFailed) and failure.is_recent(now):
+            raise failure.error.with_traceback(None)
