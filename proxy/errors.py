@@ -9,6 +9,7 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     ├── MethodNotAllowed       405  -1020
     ├── SendingRefused              we decided not to send
     │   ├── BudgetUsedUp       429  -1003  Retry-After: the end of the window
+    │   ├── ClientShareUsedUp  429  -1003  Retry-After: the end of the window; other clients may still send
     │   ├── BackedOff          429  -1003  Retry-After: what is left of the origin's 429
     │   ├── Banned             418  -1003  Retry-After: what is left of the origin's 418
     │   └── Paused             403  -1000  Retry-After: what is left of our pause after the origin's 403
@@ -88,6 +89,17 @@ class SendingRefused(SidecarError):
 
 class BudgetUsedUp(SendingRefused):
     """Sending would pass our budget in some rate-limit window."""
+
+
+class ClientShareUsedUp(SendingRefused):
+    """Sending would pass the share of our budget that one client may take."""
+
+    reason = "client-share"
+
+    def __init__(self, msg: str, *, client: str | None, retry_after_seconds: float | None = None) -> None:
+        super().__init__(msg, retry_after_seconds=retry_after_seconds)
+        self.client = client
+        """Whose share it is: the refusal is nobody else's."""
 
 
 class BackedOff(SendingRefused):

@@ -16,7 +16,7 @@ from typing import assert_never
 import structlog
 
 from proxy.coding import compress, entity_tag
-from proxy.core.document import prove
+from proxy.core.document import Document, prove
 from proxy.core.freshness import USABLE, Decision, decide
 from proxy.core.messages import Entry, Lifetimes, Outcome
 from proxy.core.query import CanonicalQuery
@@ -31,7 +31,7 @@ from proxy.errors import (
 )
 from proxy.origin import Answer, Origin
 from proxy.ports import Clock, Observer, Store
-from proxy.shelf import Shelf
+from proxy.shelf import Shelf, Source
 from proxy.stores.fill_lock import FillLock, WaitEnd
 
 log = structlog.get_logger(__name__)
@@ -47,6 +47,15 @@ class Policy:
     positive: Lifetimes
     negative: Lifetimes
     """The origin's 400s, and any answer to a query of which we do not know what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a fill is to be, and for whom."""
+
+    keep_briefly: bool
+    background: bool
+    client: str | None
 
 
 class Filler:
@@ -78,6 +87,7 @@ class Filler:
 
         What this process holds already is not transferred again.
         """
+        started = time.monotonic()
         known = self._shelf.get(query)
         try:
             if known is not None and (await self._store.peek(self._key(query)) or 0.0) <= known.stored_at:
@@ -85,40 +95,42 @@ class Filler:
             entry = await self._store.get(self._key(query))
         except RedisAway:
             return known
-        now = self._clock.wall()
-        if entry is None or decide(entry, now) not in USABLE:
+        if entry is None or decide(entry, self._clock.wall()) not in USABLE:
             return None
-        known = self._shelf.get(query)
-        if known is not None and known.stored_at >= entry.stored_at:
-            return known
-        if not self._learn(query, entry):
-            return None
-        await self._shelf.put(query, entry)
-        return entry
-
-    def _learn(self, query: CanonicalQuery, entry: Entry) -> bool:
-        """Learn the limits that a document from Redis tells; whether it is one, where it must be."""
-        is_json = entry.content_type.startswith("application/json")
-        if not (query.endpoint.has_document and is_json and entry.status == 200):
-            return True
         try:
-            self._origin.learn_limits(prove(entry.body).rate_limits)
+            document = self._learn(query, entry)
         except BadAnswer as error:
             log.warning("entry_unreadable", key=query.key, error=error.msg)
-            return False
-        return True
+            return None
+        await self._shelf.put(query, entry, document=document, source=Source.REDIS, started=started)
+        return self._shelf.get(query) or entry  # perhaps a newer one came while this one was read
+
+    def _learn(self, query: CanonicalQuery, entry: Entry) -> Document | None:
+        """Learn the limits that a document from Redis tells. Raises BadAnswer where it should be one, and is none."""
+        is_json = entry.content_type.startswith("application/json")
+        if not (query.endpoint.has_document and is_json and entry.status == 200):
+            return None
+        document = prove(entry.body)
+        self._origin.learn_limits(document.rate_limits)
+        return document
 
     async def fill(
-        self, query: CanonicalQuery, *, keep_briefly: bool = False, background: bool = False
+        self,
+        query: CanonicalQuery,
+        *,
+        keep_briefly: bool = False,
+        background: bool = False,
+        client: str | None = None,
     ) -> tuple[Entry, Outcome]:
         """A fresh entry, and whether it was found (HIT), shared by another replica (COLLAPSED) or asked for (MISS).
 
-        `keep_briefly`: its answer is kept no longer than a negative one. Raises a SidecarError when there is none.
+        `keep_briefly`: its answer is kept no longer than a negative one; `client` pays for it, if anybody. Raises a
+        SidecarError when there is none.
         """
         started = time.monotonic()
         result = "cancelled"
         try:
-            entry, outcome = await self._fill(query, keep_briefly=keep_briefly, background=background)
+            entry, outcome = await self._fill(query, _Asked(keep_briefly, background, client))
             result = _result(entry, outcome)
             return entry, outcome
         except SidecarError as error:
@@ -128,7 +140,7 @@ class Filler:
             seconds = time.monotonic() - started
             self._observer.filled(query.endpoint.name, result=result, seconds=seconds)
 
-    async def _fill(self, query: CanonicalQuery, *, keep_briefly: bool, background: bool) -> tuple[Entry, Outcome]:
+    async def _fill(self, query: CanonicalQuery, asked: _Asked) -> tuple[Entry, Outcome]:
         """Under the fill lock; without it where Redis cannot tell who fills."""
         key = self._key(query)
         known = self._shelf.get(query)
@@ -141,12 +153,12 @@ class Filler:
                     return shared, Outcome.COLLAPSED
                 lock = await self._store.acquire(key, ttl_seconds=LOCK_SECONDS)
         except RedisAway:
-            return await self._ask(query, keep_briefly=keep_briefly, background=background), Outcome.MISS
+            return await self._ask(query, asked), Outcome.MISS
         async with _held(lock):
             found = await self.load(query)
             if found is not None and found.stored_at > newer_than and self._is_fresh(found):
                 return found, Outcome.HIT
-            return await self._ask(query, keep_briefly=keep_briefly, background=background), Outcome.MISS
+            return await self._ask(query, asked), Outcome.MISS
 
     def _is_fresh(self, entry: Entry) -> bool:
         return decide(entry, self._clock.wall()) is Decision.FRESH
@@ -178,11 +190,15 @@ class Filler:
             case never:
                 assert_never(never)
 
-    async def _ask(self, query: CanonicalQuery, *, keep_briefly: bool, background: bool) -> Entry:
-        answer = await self._origin.ask(query, background=background)
-        kept_long = isinstance(answer.verdict, Good) and not keep_briefly
+    async def _ask(self, query: CanonicalQuery, asked: _Asked) -> Entry:
+        """Ask the origin, and keep its answer here and in Redis: but there only what was believed here."""
+        started = time.monotonic()
+        answer = await self._origin.ask(query, background=asked.background, client=asked.client)
+        verdict = answer.verdict
+        kept_long = isinstance(verdict, Good) and not asked.keep_briefly
         entry = await _entry(answer, self._policy.positive if kept_long else self._policy.negative)
-        await self._shelf.put(query, entry)
+        document = verdict.document if isinstance(verdict, Good) else None
+        await self._shelf.put(query, entry, document=document, started=started)
         try:
             await self._store.put(self._key(query), entry)
         except RedisAway:

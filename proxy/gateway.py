@@ -6,8 +6,9 @@ answer and an error. Must not know: HTTP servers and clients, Redis, how an entr
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import structlog
 
@@ -27,6 +28,7 @@ from proxy.core.negotiation import accepts_gzip
 from proxy.core.query import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.errors import (
     BudgetUsedUp,
+    ClientShareUsedUp,
     MethodNotAllowed,
     SendingRefused,
     SidecarError,
@@ -41,6 +43,8 @@ from proxy.shelf import Shelf
 from proxy.singleflight import SingleFlight
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 METHODS = frozenset({"GET", "HEAD"})
 
@@ -99,13 +103,16 @@ class Gateway:
     async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, brief: bool) -> Reply:
         match query.endpoint.policy:
             case CachePolicy.CACHED:
-                found = await (self._find(query, brief=True) if brief else self._cached(query))
+                client = request.client
+                found = await (self._find(query, client, brief=True) if brief else self._cached(query, client))
                 return self._render(query, request, found)
             case CachePolicy.COLLAPSED:
-                answer, collapsed = await self._flights.do(query.key, lambda: self._origin.ask(query))
+                answer, collapsed = await self._join(
+                    query, lambda: self._origin.ask(query, client=request.client), client=request.client
+                )
                 return _passed(query, answer, Outcome.COLLAPSED if collapsed else Outcome.BYPASS)
             case CachePolicy.FORWARDED:
-                return _passed(query, await self._origin.ask(query), Outcome.BYPASS)
+                return _passed(query, await self._origin.ask(query, client=request.client), Outcome.BYPASS)
             case never:
                 assert_never(never)
 
@@ -121,69 +128,108 @@ class Gateway:
             detail=found.detail,
         )
 
-    async def _cached(self, query: CanonicalQuery) -> Found:
+    async def _cached(self, query: CanonicalQuery, client: str) -> Found:
         """From the full document where it can prove the answer, else from the query's own entry."""
         if not self._shelf.selects(query):
-            return await self._find(query)
+            return await self._find(query, client)
         self.asked_at = self._clock.wall()
-        document = await self._find(self._shelf.document)
         if query == self._shelf.document:
-            return document
+            return await self._find(query, client)
+        try:
+            document = await self._find(self._shelf.document, client)
+        except SidecarError as error:
+            return await self._kept(query, error)
         selected = await self._shelf.select(query)
         if selected is None:
-            return await self._find(query)
+            return await self._find(query, client)
         outcome = Outcome.SNAPSHOT if document.outcome is Outcome.HIT else document.outcome
         return Found(selected, outcome, document.detail)
 
-    async def _find(self, query: CanonicalQuery, *, brief: bool = False) -> Found:
+    async def _kept(self, query: CanonicalQuery, error: SidecarError) -> Found:
+        """There is no full document, and none is to be had: what was kept of this very query, else the error.
+
+        The origin is not asked: it, or the quota, has just refused the very same price.
+        """
+        entry = await self._load(query)
+        match decide(entry, self._clock.wall()):
+            case Decision.FRESH if entry is not None:
+                return Found(entry, Outcome.HIT)
+            case Decision.STALE_WHILE_REVALIDATE | Decision.STALE_IF_ERROR if entry is not None:
+                return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
+            case _:
+                raise error
+
+    async def _load(self, query: CanonicalQuery) -> Entry | None:
+        """The newest entry of this very query in this process or in Redis."""
+        loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
+        return self._shelf.get(query) or loaded
+
+    async def _find(self, query: CanonicalQuery, client: str, *, brief: bool = False) -> Found:
         """An entry of this very query that may be used. `brief`: what is filled is kept only briefly."""
         entry = self._shelf.get(query)
         decision = decide(entry, self._clock.wall())
         if decision is Decision.STALE_IF_ERROR and entry is not None and self._failure(query) is not None:
-            return await self._stale_if_error(query, entry, brief=brief)
+            return await self._stale_if_error(query, client, entry, brief=brief)
         if decision not in (Decision.FRESH, Decision.STALE_WHILE_REVALIDATE):
-            loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
-            entry = loaded or entry
+            entry = await self._load(query)
             decision = decide(entry, self._clock.wall())
         if entry is None or decision in (Decision.EXPIRED, Decision.ABSENT):
             outcome = Outcome.MISS if entry is None else Outcome.EXPIRED
-            return await self._fill(query, outcome, brief=brief)
+            return await self._fill(query, client, outcome, brief=brief)
         if decision is Decision.FRESH:
             return Found(entry, Outcome.HIT)
         if decision is Decision.STALE_WHILE_REVALIDATE:
             self._fill_in_background(query, brief=brief)
             return Found(entry, Outcome.STALE)
-        return await self._stale_if_error(query, entry, brief=brief)
+        return await self._stale_if_error(query, client, entry, brief=brief)
 
-    async def _stale_if_error(self, query: CanonicalQuery, entry: Entry, *, brief: bool) -> Found:
+    async def _stale_if_error(self, query: CanonicalQuery, client: str, entry: Entry, *, brief: bool) -> Found:
         """Fill, else the stale entry. Once a fill has failed nobody waits for the next one."""
         failure = self._failure(query)
         if failure is not None:
             self._fill_in_background(query, brief=brief)
             return Found(entry, Outcome.STALE_IF_ERROR, failure.error.reason)
         try:
-            return await self._fill(query, Outcome.EXPIRED, brief=brief)
+            return await self._fill(query, client, Outcome.EXPIRED, brief=brief)
         except SidecarError as error:
             return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
 
-    async def _fill(self, query: CanonicalQuery, outcome: Outcome, *, brief: bool) -> Found:
-        """Fill for a client that waits; it joins a fill that is under way."""
+    async def _fill(self, query: CanonicalQuery, client: str, outcome: Outcome, *, brief: bool) -> Found:
+        """Fill for a client that waits; it joins a fill that is under way, and then the one who started it pays."""
+
+        async def work() -> tuple[Entry, Outcome]:
+            return await self._run(query, brief=brief, client=client)
+
         self._failures.hold_down(query.key, self._clock.wall())
         try:
-            (entry, filled), collapsed = await self._join(query, brief=brief)
+            (entry, filled), collapsed = await self._join(
+                query, work, client=client, timeout_seconds=self._fill_seconds
+            )
         except BudgetUsedUp:  # perhaps of a background fill, which has the lower budget: ask under our own
-            (entry, filled), collapsed = await self._join(query, brief=brief)
+            (entry, filled), collapsed = await self._join(
+                query, work, client=client, timeout_seconds=self._fill_seconds
+            )
         if collapsed or filled is not Outcome.MISS:
             return Found(entry, Outcome.COLLAPSED if collapsed else filled)
         return Found(entry, Outcome.BYPASS if brief else outcome)
 
-    async def _join(self, query: CanonicalQuery, *, brief: bool) -> tuple[tuple[Entry, Outcome], bool]:
-        try:
-            return await self._flights.do(
-                query.key, lambda: self._run(query, brief=brief), timeout_seconds=self._fill_seconds
-            )
-        except TimeoutError as error:
-            raise TooSlow("Timeout waiting for response from backend server.") from error
+    async def _join(
+        self,
+        query: CanonicalQuery,
+        work: Callable[[], Awaitable[T]],
+        *,
+        client: str,
+        timeout_seconds: float | None = None,
+    ) -> tuple[T, bool]:
+        """Single flight; but that another client's share is used up is no answer to this one."""
+        while True:
+            try:
+                return await self._flights.do(query.key, work, timeout_seconds=timeout_seconds)
+            except TimeoutError as error:
+                raise TooSlow("Timeout waiting for response from backend server.") from error
+            except ClientShareUsedUp as refused:
+                if refused.client == client:
+                    raise
 
     def _fill_in_background(self, query: CanonicalQuery, *, brief: bool) -> None:
         failure = self._failure(query)
@@ -204,10 +250,14 @@ class Gateway:
         entry = await self._filler.load(self._shelf.document)
         return decide(entry, self._clock.wall()) is Decision.FRESH
 
-    async def _run(self, query: CanonicalQuery, *, brief: bool, background: bool = False) -> tuple[Entry, Outcome]:
-        """One fill, whoever waits for it; remembers how it went."""
+    async def _run(
+        self, query: CanonicalQuery, *, brief: bool, background: bool = False, client: str | None = None
+    ) -> tuple[Entry, Outcome]:
+        """One fill, whoever waits for it; remembers how it went, unless it concerns one client alone."""
         try:
-            filled = await self._filler.fill(query, keep_briefly=brief, background=background)
+            filled = await self._filler.fill(query, keep_briefly=brief, background=background, client=client)
+        except ClientShareUsedUp:
+            raise
         except SidecarError as error:
             tell = log.debug if isinstance(error, SendingRefused) else log.warning
             tell("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)

@@ -1,7 +1,7 @@
 """Every series, named once.
 
 Owns: one CollectorRegistry and what is counted in it. Must not know: where events come from. Labels come from
-tables (endpoints, outcomes, hosts of the settings), never from a request.
+tables (endpoints, outcomes, hosts of the settings); only clients name themselves, and of them ten are shown.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from proxy import __version__
 from proxy.answers import BUCKETS_SECONDS, Answers
+from proxy.core.heaviest import Heaviest
 from proxy.core.messages import Reply
 from proxy.core.snapshot import Changes
 from proxy.stores.connection import RedisOperation
@@ -65,6 +66,8 @@ class Metrics:
             "upstream_request_duration_seconds", "Time of a request to the origin.", "host"
         )
         self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
+        self._clients = Heaviest()
+        self.registry.register(_Clients(self._clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
         self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
@@ -90,9 +93,11 @@ class Metrics:
         """A client got its reply after so long."""
         self.answers.answered(reply, seconds)
 
-    def spent(self, endpoint: str, weight: int) -> None:
-        """A request of this weight went to the origin."""
+    def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
+        """A request of this weight went to the origin, for this client if for any."""
         self._spent.labels(endpoint).inc(weight)
+        if client:
+            self._clients.spend(client, weight)
         self.answers.spent(endpoint, weight)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
@@ -174,3 +179,17 @@ class _Reader(Collector):
             )
             family.add_metric([sample.label[1]] if sample.label else [], sample.value)
         return families.values()
+
+
+class _Clients(Collector):
+    """The weight of the heaviest clients. A name is any bytes: what is no UTF-8 in it is shown escaped."""
+
+    def __init__(self, clients: Heaviest) -> None:
+        self._clients = clients
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Weight of the requests sent to the origin for a client: the ten heaviest, and all others."
+        family = CounterMetricFamily(f"{PREFIX}_client_weight_spent", text, labels=["client"])
+        for client, weight in self._clients.counters().items():
+            family.add_metric([client.encode("utf-8", "backslashreplace").decode()], weight)
+        yield family

@@ -74,8 +74,8 @@ class Origin:
         self._monotonic = monotonic
         self._unreachable_at = float("-inf")
 
-    async def ask(self, query: CanonicalQuery, *, background: bool = False) -> Answer:
-        """Ask host after host until one answers. Raises a SendingRefused or an UpstreamFailed.
+    async def ask(self, query: CanonicalQuery, *, background: bool = False, client: str | None = None) -> Answer:
+        """Ask host after host until one answers, for this client. Raises a SendingRefused or an UpstreamFailed.
 
         A host that cannot be reached costs nothing and the next is tried on the same reservation; a connection
         that breaks stays charged, and the next attempt is charged again.
@@ -93,9 +93,9 @@ class Origin:
             if reservation is not None and not reservation.covers(self._clock.origin()):
                 await self._ledger.release(reservation)  # a slow connect has brought us into another window
                 reservation = None
-            reservation = reservation or await self._ledger.reserve(cost, background=background)
+            reservation = reservation or await self._ledger.reserve(cost, background=background, client=client)
             try:
-                return await self._send(base_url, query, reservation)
+                return await self._send(base_url, query, reservation, client)
             except Unreachable as error:
                 failure = error
             except ConnectionLost as error:
@@ -112,17 +112,17 @@ class Origin:
         if windows:
             self._ledger.learn(windows)
 
-    async def _send(self, base_url: str, query: CanonicalQuery, reservation: Reservation) -> Answer:
+    async def _send(self, base_url: str, query: CanonicalQuery, reservation: Reservation, client: str | None) -> Answer:
         try:
             response = await self._upstream.send(base_url, query)
         except Unreachable:
             raise
         except UpstreamFailed as error:
-            self._observer.spent(query.endpoint.name, weight(query.endpoint, query))
+            self._observer.spent(query.endpoint.name, weight(query.endpoint, query), client=client)
             if error.headers:
                 await self._ledger.reconcile(reservation, error.headers, ok=False)
             raise
-        self._observer.spent(query.endpoint.name, weight(query.endpoint, query))
+        self._observer.spent(query.endpoint.name, weight(query.endpoint, query), client=client)
         return await self._read(query, response, reservation)
 
     async def _read(self, query: CanonicalQuery, response: OriginResponse, reservation: Reservation) -> Answer:

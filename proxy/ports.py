@@ -39,8 +39,8 @@ class Store(Protocol):
 class Ledger(Protocol):
     """The weight consumed in every rate-limit window, for all replicas of a quota domain together."""
 
-    async def reserve(self, weight: int, *, background: bool = False) -> Reservation:
-        """Charge before sending, or raise a SendingRefused and charge nothing."""
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+        """Charge before sending, or raise a SendingRefused and charge nothing. `client`: who asks, if anybody."""
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by the used weight that the origin told in its headers (lower-case names)."""
@@ -90,8 +90,8 @@ class Clock(Protocol):
 class Observer(Protocol):
     """Who counts. Every label comes from a table."""
 
-    def spent(self, endpoint: str, weight: int) -> None:
-        """A request of this weight went to the origin."""
+    def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
+        """A request of this weight went to the origin, for this client if for any."""
 
     def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
         """A fill ended: `stored`, `negative`, `shared` (another replica's) or an error's reason."""

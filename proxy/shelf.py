@@ -7,6 +7,7 @@ no hit waits and no two answers mix two documents. Must not know: Redis, the ori
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -98,14 +99,18 @@ class Shelf:
         *,
         document: Document | None = None,
         source: Source = Source.ORIGIN,
+        started: float | None = None,
     ) -> None:
-        """Keep an answer. `document` is what `prove` gave for its body, where that was asked already.
+        """Keep an answer. Raises BadAnswer for a full document that is kept aside as suspicious.
 
-        Raises BadAnswer for a full document that is kept aside as suspicious.
+        `document` is what `prove` gave for its body, where that was asked already. `started` is when the work
+        for it began, by `time.monotonic`, for the log.
         """
         if self._use_snapshot and query == self.document and entry.status == 200:
             async with self._adopting:
-                await self._adopt(entry, document, source)
+                is_new = await self._adopt(entry, document, source)
+            if is_new and self.held is not None:
+                _tell(self.held, source, started)
         else:
             self.memory.put(query.key, entry)
         self.version += 1
@@ -127,8 +132,7 @@ class Shelf:
                 if entry is not None:
                     self.selections.put(query.key, entry)
                 return entry
-            # A new document came while this answer was compressed. The old one's answer must not go out after
-            # it: whoever remembers answers by `version` would take it for the new one's.
+            # A new document came while this answer was compressed. Others see it already: so shall this one.
 
     async def _make(self, held: Held, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
         if query.symbols is not None and len(query.symbols) <= FEW_SYMBOLS:
@@ -137,13 +141,14 @@ class Shelf:
         entry, _ = await self._making.do(flight, lambda: _selected(held.entry, snapshot, query))
         return entry
 
-    async def _adopt(self, entry: Entry, document: Document | None, source: Source) -> None:
+    async def _adopt(self, entry: Entry, document: Document | None, source: Source) -> bool:
+        """Take a document into use; whether it differs from the one before."""
         old = self.held
         if old is not None and source is Source.REDIS and old.entry.stored_at >= entry.stored_at:
-            return  # ours was replaced while this one was on its way
+            return False  # ours was replaced while this one was on its way
         if old is not None and old.entry.etag == entry.etag:
             self._hold(Held(entry, old.snapshot, Changes((), (), ())))
-            return
+            return False
         new = Held(entry, await _indexed(entry, document))
         if old is not None and old.snapshot is not None:
             if source is Source.ORIGIN and decide(old.entry, entry.stored_at) is not Decision.EXPIRED:
@@ -152,7 +157,7 @@ class Shelf:
                 new = Held(entry, new.snapshot, diff(old.snapshot, new.snapshot))
         self._hold(new)
         self._observer.adopted(new.changes)
-        _tell(new, source)
+        return True
 
     def _hold(self, held: Held) -> None:
         self._aside = None
@@ -165,7 +170,7 @@ class Shelf:
         if reason is None:
             return
         symbols = new.snapshot.symbols_count if new.snapshot is not None else None
-        if self._aside is not None and _suspicion(self._aside, new) is None:
+        if self._aside is not None and _agree(self._aside, new):
             log.warning("document_confirmed", reason=reason, symbols=symbols)
             return
         self._aside = new
@@ -184,12 +189,18 @@ def _suspicion(old: Held, new: Held) -> str | None:
     return suspicion.value if suspicion is not None else None
 
 
-def _tell(held: Held, source: Source) -> None:
+def _agree(aside: Held, new: Held) -> bool:
+    """Whether a second document confirms the one that was kept aside."""
+    return (aside.snapshot is None) is (new.snapshot is None) and _suspicion(aside, new) is None
+
+
+def _tell(held: Held, source: Source, started: float | None) -> None:
     """The one line about each new document."""
     changes = held.changes
     log.info(
         "document_adopted",
         source=source.value,
+        seconds=round(time.monotonic() - started, 3) if started is not None else None,
         bytes=len(held.entry.body),
         symbols=held.snapshot.symbols_count if held.snapshot is not None else None,
         added=len(changes.added) if changes is not None else None,

@@ -74,6 +74,21 @@ def everything(metrics: Metrics) -> None:
 # --- Each event.
 
 
+def test_the_weight_of_clients_is_counted_whatever_they_call_themselves(metrics: Metrics) -> None:
+    metrics.spent("exchangeInfo", 20, client="bot")
+    metrics.spent("time", 1, client='"\\}\n')
+    metrics.spent("time", 1, client="\udcff")
+    metrics.spent("exchangeInfo", 20)
+    for number in range(100):
+        metrics.spent("ping", 1, client=f"flood {number}")
+    (family,) = (family for family in families(metrics) if family.name == f"{PREFIX}_client_weight_spent")
+    told = {sample.labels["client"]: sample.value for sample in family.samples}
+    assert told["bot"] == 20
+    assert told['"\\}\n'] == told["\\udcff"] == 1
+    assert told["other"] == 93
+    assert len(told) == 11
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_an_answer_counts_by_endpoint_status_and_outcome(metrics: Metrics, outcome: Outcome) -> None:
     before = series(metrics)

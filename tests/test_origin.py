@@ -10,12 +10,12 @@ import pytest
 
 from proxy.clock import OriginClock
 from proxy.core.block import Block, BlockReason
-from proxy.core.budget import Reservation
+from proxy.core.budget import Reservation, charges_of, cost_of
 from proxy.core.endpoints import ENDPOINTS, Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query import CanonicalQuery, canonicalize
 from proxy.core.verdict import Good, Negative
-from proxy.core.windows import RateLimitKind, Window
+from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS, RateLimitKind, Window
 from proxy.errors import (
     BackedOff,
     BadAnswer,
@@ -92,13 +92,14 @@ class World:
 
     # Ledger.
 
-    async def reserve(self, weight: int, *, background: bool = False) -> Reservation:
-        self.done.append(f"reserve {weight}" + (" background" if background else ""))
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+        self.done.append(f"reserve {weight}{' background' if background else ''}{f' for {client}' if client else ''}")
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             raise refusal
         self.reservations += 1
-        return Reservation((), float(self.reservations))
+        charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, edge_seconds=EDGE_SECONDS)
+        return Reservation(charges, float(self.reservations))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         self.done.append(f"reconcile {reservation.at:.0f} {'ok' if ok else 'not ok'}")
@@ -123,8 +124,8 @@ class World:
 
     # Observer.
 
-    def spent(self, endpoint: str, weight: int) -> None:
-        self.done.append(f"spent {endpoint} {weight}")
+    def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
+        self.done.append(f"spent {endpoint} {weight}{f' for {client}' if client else ''}")
 
     def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
         raise NotImplementedError
@@ -171,6 +172,15 @@ async def test_the_weight_is_that_of_the_query_and_the_background_is_told() -> N
     await world.origin().ask(rules, background=True)
     assert world.done[0] == "reserve 6 background"
     assert "spent executionRules 6" in world.done
+
+
+async def test_the_client_that_causes_a_request_is_told() -> None:
+    world = World([ConnectionLost("a"), answer()])
+    await world.origin().ask(PING, client="bot")
+    assert [line for line in world.done if line.endswith(" for bot")] == [
+        *("reserve 1 for bot", "spent ping 1 for bot"),
+        *("reserve 1 for bot", "spent ping 1 for bot"),
+    ]
 
 
 async def test_the_origins_own_refusal_of_a_request_is_an_answer_but_does_not_end_strikes() -> None:
@@ -287,6 +297,15 @@ async def test_no_host_is_tried_after_the_deadline() -> None:
     world = World(nobody(), seconds_each=4.0)
     assert isinstance(await failure(world), Unreachable)
     assert world.done == ["reserve 1", "send one", "send two", "send three", "release 1"]
+
+
+async def test_a_slow_connect_that_crosses_into_another_window_is_reserved_there() -> None:
+    world = World([Unreachable("a"), Unreachable("b"), answer()], seconds_each=30.0)
+    await world.origin(total_seconds=300).ask(PING)
+    assert world.done == [
+        *("reserve 1", "send one", "send two"),
+        *("release 1", "reserve 1", "send three", "spent ping 1", "reconcile 2 ok"),
+    ]
 
 
 async def test_a_refusal_of_the_ledger_sends_nothing() -> None:

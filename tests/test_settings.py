@@ -121,7 +121,7 @@ def as_written(name: str, value: object) -> str:
 
 def test_readme_tells_every_default_right() -> None:
     told = told_in_readme()
-    assert len(told) > 25
+    assert set(DEFAULTS) - set(told) <= {"client_ratio", "fast_lane"}
     assert told == {name: as_written(name, value) for name, value in settings.load() if name in told}
 
 

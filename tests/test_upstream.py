@@ -217,9 +217,11 @@ async def test_what_a_client_wrote_oddly_arrives_as_it_was_written() -> None:
 
 async def test_cookies_are_not_kept() -> None:
     answer = HEAD + b"Set-Cookie: a=b\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-    async with raw_server(sending(answer)) as raw, upstream(raw.url) as up:
-        await up.send(raw.url, query())
-        await up.send(raw.url, query())
+    async with raw_server(sending(answer)) as raw:
+        url = raw.url.replace("127.0.0.1", "localhost")  # of an address no client keeps cookies
+        async with upstream(url) as up:
+            await up.send(url, query())
+            await up.send(url, query())
     assert b"cookie" not in raw.heads[1].lower()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.core.block import Block, BlockReason, next_block
+from proxy.core.share import Clients, ClientShare, Obstacle, obstacle
 from proxy.core.windows import EDGE_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
 
 __all__ = ["Block", "BlockReason", "Budget", "Reservation"]
@@ -89,10 +90,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request would pass the budget of `window`; it could pass at `until` at the earliest."""
+    """The request would pass the budget of `window` or its client's share; it could pass at `until` at the earliest."""
 
     window: Window
     until: float
+    by: Obstacle = Obstacle.BUDGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,9 @@ def charges_of(
     return tuple(sorted(charges, key=lambda charge: charge.counter.end))
 
 
-def refusal(charge: Charge, edge_seconds: float) -> Refused:
-    """The refusal of a request for want of budget in the counter of this charge."""
-    return Refused(charge.window, charge.window.effect_end(charge.counter.start, edge_seconds))
+def refusal(charge: Charge, edge_seconds: float, by: Obstacle) -> Refused:
+    """The refusal of a request for what is in the way in the counter of this charge."""
+    return Refused(charge.window, charge.window.effect_end(charge.counter.start, edge_seconds), by)
 
 
 def told_counters(answer: Answer, now: float) -> dict[CounterId, int]:
@@ -171,11 +173,12 @@ def told_counters(answer: Answer, now: float) -> dict[CounterId, int]:
 class Budget:
     """Counters and block of one quota domain, in memory."""
 
-    __slots__ = ("_block", "_counters")
+    __slots__ = ("_block", "_clients", "_counters")
 
     def __init__(self) -> None:
         self._counters: dict[tuple[str, int], tuple[int, Counter]] = {}
         """(window's name, start) -> (expires, counter)."""
+        self._clients: dict[tuple[str, int], Clients] = {}
         self._block: Block | None = None
 
     def reserve(
@@ -185,6 +188,7 @@ class Budget:
         windows: Iterable[Window],
         *,
         ratio: float,
+        share: ClientShare | None = None,
         edge_seconds: float = EDGE_SECONDS,
     ) -> Reservation | Refused | Blocked:
         """Charge every window the request may be counted in, or change nothing and say until when."""
@@ -194,10 +198,14 @@ class Budget:
             return Blocked(block.reason, block.until)
         charges = charges_of(now, cost, windows, edge_seconds=edge_seconds)
         for charge in reversed(charges):
-            if self.counter(charge.counter).used + charge.weight > budget_of(charge.window.limit, ratio):
-                return refusal(charge, edge_seconds)
+            used, own = self.counter(charge.counter).used, self._own(charge.counter, share)
+            by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
+            if by is not None:
+                return refusal(charge, edge_seconds, by)
         for charge in charges:
             self._add(charge.counter, used=charge.weight, pending=charge.weight)
+            if share is not None:
+                self._clients_of(charge.counter).spend(share.field, charge.weight)
         return Reservation(charges, now)
 
     def reconcile(self, reservation: Reservation, answer: Answer, *, now: float) -> Reconciled:
@@ -250,6 +258,15 @@ class Budget:
         used = max(told.used, self.counter(counter).used)
         self._counters[counter.name, counter.start] = (counter.expires, Counter(used, told.pending))
 
+    def adopt_client(self, counter: CounterId, share: ClientShare, used: int) -> None:
+        """The same of what one client used; a counter must be adopted first."""
+        self._clients_of(counter).hear(share.field, used)
+
+    def client_used(self, counter: CounterId, share: ClientShare | None) -> int:
+        """What this client certainly used of a counter."""
+        known = self._clients.get((counter.name, counter.start))
+        return 0 if known is None or share is None else known.known(share.field)
+
     def adopt_block(self, told: Block) -> None:
         """Take over the block that all replicas together know, in place of ours."""
         self._block = told
@@ -259,6 +276,14 @@ class Budget:
         gone = [key for key, (expires, _) in self._counters.items() if expires <= now]
         for key in gone:
             del self._counters[key]
+            self._clients.pop(key, None)
+
+    def _own(self, counter: CounterId, share: ClientShare | None) -> int:
+        known = self._clients.get((counter.name, counter.start))
+        return 0 if known is None or share is None else known.used(share.field)
+
+    def _clients_of(self, counter: CounterId) -> Clients:
+        return self._clients.setdefault((counter.name, counter.start), Clients())
 
     def _raise(self, counter: CounterId, header: int) -> int:
         known = self.counter(counter)

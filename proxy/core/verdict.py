@@ -7,15 +7,15 @@ an entry is kept, or how a block is shared. Source: BINANCE.md, "Limits" and "Er
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
 
 from proxy.core.budget import BlockReason
+from proxy.core.document import Document, prove
 from proxy.core.messages import OriginResponse
 from proxy.core.query import CanonicalQuery
-from proxy.core.snapshot import prove
 from proxy.core.windows import banned_until, retry_after_seconds
 from proxy.errors import BadAnswer, Restricted, UpstreamFailed
 
@@ -32,6 +32,8 @@ class Good:
     """The document's `rateLimits`, where it has them."""
     server_time: float | None = None
     """The body's `serverTime` in seconds, where it has one."""
+    document: Document | None = field(default=None, compare=False, repr=False)
+    """What the proof of an exchangeInfo body brought to light: a large one is not proven twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _good(query: CanonicalQuery, response: OriginResponse) -> Verdict:
         return _prove_sbe(query, response)
     if query.endpoint.name == "exchangeInfo":
         document = prove(response.body)
-        return Good(document.rate_limits, _seconds(document.server_time_ms))
+        return Good(document.rate_limits, _seconds(document.server_time_ms), document)
     is_time = query.endpoint.name == "time"
     # As text: the decoder alone checks only the strings that it returns.
     body = msgspec.json.decode(response.body.decode(), type=_TimeBody if is_time else _AnyObject)

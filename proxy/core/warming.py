@@ -14,7 +14,10 @@ EARLY = 0.85
 SPREAD = 0.1
 """Replicas are spread over this share of the lifetime before that."""
 DEMAND_SECONDS = 600.0
-"""How long after the last request the document is still in demand."""
+"""How long after the last request the document is still in demand, at the least."""
+DEMAND_LIFETIMES = 1.5
+"""The same in freshness lifetimes, where that is longer. The gateway does not see what is answered from remembered
+bytes; but these are forgotten with each new document, so while somebody asks it sees one request a lifetime."""
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 
@@ -48,7 +51,7 @@ class Warmth:
 
 def due(warmth: Warmth, now: float, *, jitter: float) -> Due:
     """Decide at `now`; `jitter` is between 0 and 1 and stays the same between two refreshes."""
-    if not warmth.always and now - warmth.wanted_at > DEMAND_SECONDS:
+    if not warmth.always and now - warmth.wanted_at > demand_seconds(warmth.fresh_seconds):
         return Due.UNWANTED
     if now < warmth.hold_until or now < warmth.failed_at + retry_seconds(warmth.failures, jitter=jitter):
         return Due.LATER
@@ -56,6 +59,11 @@ def due(warmth: Warmth, now: float, *, jitter: float) -> Due:
         return Due.NOW
     share = EARLY - SPREAD * jitter
     return Due.NOW if now - warmth.stored_at >= warmth.fresh_seconds * share else Due.LATER
+
+
+def demand_seconds(fresh_seconds: float) -> float:
+    """How long after the last request that was seen the document is still in demand."""
+    return max(DEMAND_SECONDS, DEMAND_LIFETIMES * fresh_seconds)
 
 
 def retry_seconds(failures: int, *, jitter: float) -> float:

@@ -12,6 +12,7 @@ from typing import Protocol, assert_never
 
 from proxy.core.block import Block, BlockReason
 from proxy.core.budget import Answer, Blocked, Budget, Refused, budget_of
+from proxy.core.share import Obstacle
 from proxy.core.windows import (
     MINUTE_SECONDS,
     WEIGHT_NAME,
@@ -21,7 +22,7 @@ from proxy.core.windows import (
     origin_time,
     parse_used_weight,
 )
-from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
+from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Paused, SendingRefused
 
 
 class LedgerObserver(Protocol):
@@ -53,6 +54,8 @@ class Ratios:
     """For background fills."""
     local: float = 0.25
     """While Redis is away."""
+    client: float = 0.25
+    """Of the budget: for one client once half of it is used."""
 
     def of(self, *, background: bool, local: bool) -> float:
         """The share for one request. While Redis is away background fills keep their part of the smaller share."""
@@ -111,13 +114,21 @@ def read_answer(headers: Mapping[str, str], now: float, *, ok: bool) -> Answer:
     return Answer(now if at is None else at, parse_used_weight(headers), ok)
 
 
-def refused_error(refused: Refused, now: float, *, ratio: float) -> SendingRefused:
-    """The error of a request that would pass the budget."""
+def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:
+    """The error of a request that would pass the budget, or its client's share of it."""
     window = refused.window
     unit = "request weight" if window.kind is RateLimitKind.REQUEST_WEIGHT else "raw requests"
     budget = f"{budget_of(window.limit, ratio)} {unit} per {interval_words(window.interval_seconds)}"
-    msg = f"Too much request weight used; the gateway's budget of {budget} is used up."
-    return BudgetUsedUp(msg, retry_after_seconds=refused.until - now)
+    seconds = refused.until - now
+    match refused.by:
+        case Obstacle.BUDGET:
+            msg = f"Too much request weight used; the gateway's budget of {budget} is used up."
+            return BudgetUsedUp(msg, retry_after_seconds=seconds)
+        case Obstacle.CLIENT_SHARE:
+            msg = f"Too much request weight used; this client's share of the gateway's budget of {budget} is used up."
+            return ClientShareUsedUp(msg, client=client, retry_after_seconds=seconds)
+        case _:
+            assert_never(refused.by)
 
 
 def blocked_error(blocked: Blocked | Block, now: float) -> SendingRefused:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.block import BlockReason
 from proxy.core.budget import Blocked, Budget, Refused, Reservation, cost_of
+from proxy.core.share import share_of
 from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS, Window
 from proxy.errors import SendingRefused
 from proxy.ledgers import (
@@ -47,18 +48,19 @@ class MemoryLedger:
         self._windows = windows
         self._edge_seconds = edge_seconds
 
-    async def reserve(self, weight: int, *, background: bool = False) -> Reservation:
-        """Charge before sending. Raises BudgetUsedUp, BackedOff, Banned or Paused, and then charges nothing."""
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+        """Charge before sending. Raises a SendingRefused, and then charges nothing."""
         now = self._clock()
         ratio = self._ratios.of(background=background, local=False)
+        share = share_of(client, self._ratios.client)
         outcome = self._budget.reserve(
-            now, cost_of(weight), self._windows, ratio=ratio, edge_seconds=self._edge_seconds
+            now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._edge_seconds
         )
         match outcome:
             case Reservation():
                 return outcome
             case Refused():
-                raise self._told(refused_error(outcome, now, ratio=ratio))
+                raise self._told(refused_error(outcome, now, ratio=ratio, client=client))
             case Blocked():
                 raise self._told(blocked_error(outcome, now))
 

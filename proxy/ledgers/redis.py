@@ -34,6 +34,7 @@ from proxy.core.budget import (
     refusal,
     told_counters,
 )
+from proxy.core.share import ClientShare, obstacle, share_of
 from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS, MINUTE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ledgers import (
@@ -99,25 +100,26 @@ class RedisLedger:
         self._unpublished: Block | None = None
         self._local = False
 
-    async def reserve(self, weight: int, *, background: bool = False) -> Reservation:
-        """Charge before sending. Raises BudgetUsedUp, BackedOff, Banned or Paused, and then charges nothing."""
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+        """Charge before sending. Raises a SendingRefused, and then charges nothing."""
         ratio = self._ratios.of(background=background, local=False)
-        outcome: Reservation | Refused | Blocked | None = self._refusal_known(weight, ratio)
+        share = share_of(client, self._ratios.client)
+        outcome: Reservation | Refused | Blocked | None = self._refusal_known(weight, ratio, share)
         try:
             await self._absorb(self._clock())
             if outcome is None:
-                outcome = await self._reserve_shared(weight, ratio)
+                outcome = await self._reserve_shared(weight, ratio, share)
         except RedisAway:
             self._local = True
             if outcome is None:
                 ratio = self._ratios.of(background=background, local=True)
-                outcome = self._reserve_local(weight, ratio)
+                outcome = self._reserve_local(weight, ratio, share)
         now = self._clock()
         match outcome:
             case Reservation():
                 return await self._unless_blocked(outcome, now)
             case Refused():
-                raise self._told(refused_error(outcome, now, ratio=ratio))
+                raise self._told(refused_error(outcome, now, ratio=ratio, client=client))
             case Blocked():
                 raise self._told(blocked_error(outcome, now))
 
@@ -175,34 +177,45 @@ class RedisLedger:
         """The used weight of the current one-minute window as last known. No I/O."""
         return used_in_minute(self._known, self._clock())
 
-    def _refusal_known(self, weight: int, ratio: float) -> Refused | Blocked | None:
-        """The refusal that needs no round trip."""
+    def _refusal_known(self, weight: int, ratio: float, share: ClientShare | None) -> Refused | Blocked | None:
+        """The refusal that needs no round trip. Of a client it is known what it alone certainly used."""
         now = self._clock()
         block = self._known.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
         for charge in reversed(self._charges(weight, now)):
-            if self._floors.get(charge.counter, 0) + charge.weight > budget_of(charge.window.limit, ratio):
-                return refusal(charge, self._edge_seconds)
+            used, own = self._floors.get(charge.counter, 0), self._known.client_used(charge.counter, share)
+            by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
+            if by is not None:
+                return refusal(charge, self._edge_seconds, by)
         return None
 
-    async def _reserve_shared(self, weight: int, ratio: float) -> Reservation | Refused | Blocked:
+    async def _reserve_shared(
+        self, weight: int, ratio: float, share: ClientShare | None
+    ) -> Reservation | Refused | Blocked:
         now = self._clock()
         charges = self._charges(weight, now)
-        reserved = await self._scripts.reserve(charges, ratio=ratio, floors=self._floors, now=now)
+        own = {charge.counter: self._known.client_used(charge.counter, share) for charge in charges}
+        reserved = await self._scripts.reserve(
+            charges, ratio=ratio, share=share, floors=self._floors, own_floors=own, now=now
+        )
         self._local = False
         self._adopt(reserved.counters)
+        if share is not None:
+            for counter, used in reserved.own.items():
+                self._known.adopt_client(counter, share, used)
         if reserved.block is not None:
             block = _later(self._known.block_at(now), reserved.block)
             self._known.adopt_block(block)
             return Blocked(block.reason, block.until)
         if reserved.in_the_way is not None:
-            return refusal(reserved.in_the_way, self._edge_seconds)
+            charge, by = reserved.in_the_way
+            return refusal(charge, self._edge_seconds, by)
         return Reservation(charges, now)
 
-    def _reserve_local(self, weight: int, ratio: float) -> Reservation | Refused | Blocked:
+    def _reserve_local(self, weight: int, ratio: float, share: ClientShare | None) -> Reservation | Refused | Blocked:
         outcome = self._known.reserve(
-            self._clock(), cost_of(weight), self._windows, ratio=ratio, edge_seconds=self._edge_seconds
+            self._clock(), cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._edge_seconds
         )
         if isinstance(outcome, Reservation):
             self._carry.spend(outcome.charges)

@@ -25,6 +25,7 @@ from proxy.core.block import (
     earliest_end,
 )
 from proxy.core.budget import Charge, Counter, CounterId, Reservation, budget_of
+from proxy.core.share import MOST_CLIENTS, ClientShare, Obstacle
 from proxy.core.windows import LONGEST_BLOCK_SECONDS
 from proxy.ledgers.carry import Total
 from proxy.stores.connection import RedisOperation
@@ -51,8 +52,10 @@ class Reserved:
     """What came of a reservation: a block, a charge that is in the way, or, with neither, leave to send."""
 
     block: Block | None
-    in_the_way: Charge | None
+    in_the_way: tuple[Charge, Obstacle] | None
     counters: Mapping[CounterId, Counter]
+    own: Mapping[CounterId, int]
+    """What counts against the client in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +79,31 @@ class Scripts:
         self._block = self._load("block")
         self._absorb = self._load("absorb")
 
-    async def reserve(self, charges: Sequence[Charge], *, ratio: float, floors: Floors, now: float) -> Reserved:
+    async def reserve(
+        self,
+        charges: Sequence[Charge],
+        *,
+        ratio: float,
+        share: ClientShare | None,
+        floors: Floors,
+        own_floors: Floors,
+        now: float,
+    ) -> Reserved:
         """Add all charges, or none."""
         counters = [charge.counter for charge in charges]
-        args: list[str | int] = [repr(now)]
+        args: list[str | int] = [repr(now), "" if share is None else share.field, MOST_CLIENTS]
         for charge in charges:
             budget = budget_of(charge.window.limit, ratio)
-            args += [charge.weight, budget, floors.get(charge.counter, 0), _ttl_ms(charge.counter, now)]
+            args += [charge.weight, budget, budget if share is None else share.of(budget)]
+            args += [floors.get(charge.counter, 0), own_floors.get(charge.counter, 0), _ttl_ms(charge.counter, now)]
         keys = [self._key("block"), *self._keys(counters)]
         row = await self._run(RedisOperation.RESERVE, self._reserve, keys, args)
-        if _text(row[0]) == "blocked":
-            return Reserved(_read_block(row[1:]), None, {})
-        in_the_way = charges[int(row[1]) - 1] if int(row[1]) else None
-        return Reserved(None, in_the_way, _read_counters(counters, row[2:]))
+        outcome = _text(row[0])
+        if outcome == "blocked":
+            return Reserved(_read_block(row[1:]), None, {}, {})
+        in_the_way = (charges[int(row[1]) - 1], Obstacle(outcome)) if int(row[1]) else None
+        own = {counter: int(value) for counter, value in zip(counters, row[4::3], strict=True)}
+        return Reserved(None, in_the_way, _read_counters(counters, _but_each_third(row[2:])), own)
 
     async def reconcile(
         self, reservation: Reservation, told: Mapping[CounterId, int], *, ok: bool, floors: Floors, now: float
@@ -144,8 +159,7 @@ class Scripts:
         keys = [self._key("block"), *self._keys(counters)]
         row = await self._run(operation, self._reconcile, keys, args)
         raised = {counter: int(value) for counter, value in zip(counters, row[2::3], strict=True)}
-        used_and_pending = [value for i, value in enumerate(row) if i % 3 != 2]
-        return Settled(_read_counters(counters, used_and_pending), raised)
+        return Settled(_read_counters(counters, _but_each_third(row)), raised)
 
     def _key(self, name: str) -> str:
         return f"{self._domain_key}:{name}"
@@ -176,6 +190,10 @@ def _ttl_ms(counter: CounterId, now: float) -> int:
 def _read_counters(counters: Sequence[CounterId], row: Sequence[Any]) -> dict[CounterId, Counter]:
     pairs = zip(row[::2], row[1::2], strict=True)
     return {counter: Counter(int(used), int(pending)) for counter, (used, pending) in zip(counters, pairs, strict=True)}
+
+
+def _but_each_third(row: Sequence[Any]) -> list[Any]:
+    return [value for i, value in enumerate(row) if i % 3 != 2]
 
 
 def _read_block(row: Sequence[Any]) -> Block:

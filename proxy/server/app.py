@@ -45,6 +45,10 @@ log = structlog.get_logger(__name__)
 
 LAG_SECONDS = 0.25
 """How often the event loop's lag is measured."""
+REQUESTS_SHARE = 1 / 2
+"""Of SIDECAR_SHUTDOWN_SECONDS: how long requests under way may still take."""
+FILLS_SHARE = 1 / 6
+"""Of SIDECAR_SHUTDOWN_SECONDS: how long fills that nobody waits for may still take."""
 _GRACE_SECONDS = 3.0
 """Beyond the deadline of the origin: what a fill may take before those who wait for it give up."""
 
@@ -130,7 +134,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             exposition=metrics.exposition,
             status=report.status,
         )
-        stack.push_async_callback(gateway.drain, settings.shutdown_seconds)
+        stack.push_async_callback(gateway.drain, settings.shutdown_seconds * FILLS_SHARE)
         await _listen(settings, app, traffic, ops, lane=lane, stack=stack)
         _background(warmer.run(), stack)
         _background(_measure_lag(metrics), stack)
@@ -160,7 +164,10 @@ def _ledger(
     settings: Settings, connection: RedisConnection | None, clock: OriginClock, metrics: Metrics
 ) -> MemoryLedger | RedisLedger:
     ratios = Ratios(
-        budget=settings.budget_ratio, refresh=settings.refresh_budget_ratio, local=settings.local_budget_ratio
+        budget=settings.budget_ratio,
+        refresh=settings.refresh_budget_ratio,
+        local=settings.local_budget_ratio,
+        client=settings.client_ratio,
     )
     if connection is None:
         return MemoryLedger(clock=clock.origin, ratios=ratios, observer=metrics)
@@ -238,7 +245,7 @@ class _Both:
 async def _serve(
     server: web.Server, host: str, port: int, settings: Settings, stack: AsyncExitStack
 ) -> list[tuple[str, int]]:
-    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_seconds)
+    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_seconds * REQUESTS_SHARE)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, host, port, backlog=1024).start()

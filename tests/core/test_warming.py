@@ -60,6 +60,12 @@ def test_a_document_that_nobody_wants_is_left_to_grow_old(wanted_at: float, alwa
     assert due(missing, NOW, jitter=0.5) is expected
 
 
+@pytest.mark.parametrize(("since_seconds", "expected"), [(5400.0, Due.NOW), (5400.01, Due.UNWANTED)])
+def test_demand_lasts_longer_than_a_document_that_stays_fresh_for_long(since_seconds: float, expected: Due) -> None:
+    """Between two refreshes the fast lane may answer everything, and the gateway sees nobody."""
+    assert due(at_age(3600, fresh_seconds=3600.0, wanted_at=NOW - since_seconds), NOW, jitter=0.5) is expected
+
+
 @pytest.mark.parametrize("stored_at", [NOW - 60, None])
 def test_while_the_quota_holds_nothing_is_asked(stored_at: float | None) -> None:
     held = replace(FRESH, stored_at=stored_at, hold_until=NOW, always=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from tests.gateway.harness import INFO, NOON, Clock, Stage, client, gateway, stage
+from proxy.core.budget import Reservation
+from proxy.ledgers.memory import MemoryLedger
+from tests.gateway.harness import INFO, NOON, Answer, Clock, Stage, client, gateway, stage
 from tests.simulator import Fault, Simulator
 
 TIME = "/api/v3/time"
@@ -50,9 +53,7 @@ async def test_a_stale_entry_is_the_answer_when_the_budget_is_used_up() -> None:
         assert (answer.status, answer.cache_status) == (200, "binance-sidecar; hit; ttl=-240; detail=quota")
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "seconds"), [(Fault.TOO_MANY_429, 429, 30), (Fault.TEAPOT_418, 418, 600)]
-)
+@pytest.mark.parametrize(("fault", "status", "seconds"), [(Fault.TOO_MANY_429, 429, 30), (Fault.TEAPOT_418, 418, 600)])
 async def test_after_a_refusal_nothing_is_sent_until_it_is_over(
     fault: Fault, status: int, seconds: int, redis_url: str
 ) -> None:
@@ -137,24 +138,27 @@ async def test_limits_are_learned_from_the_document() -> None:
 
 async def test_many_uncacheable_questions_at_once_never_pass_the_budget(redis_url: str) -> None:
     clock = Clock()
-    async with Simulator(clock=clock, weight_limit=1000) as origin:
-        async with (
-            gateway(origin, clock, redis_url=redis_url) as one,
-            gateway(origin, clock, redis_url=redis_url) as two,
-            client(one.url) as asking,
-        ):
-            await asking.ask()
-            await asking.ask(url=two.url)
-            names = [f"NOSUCH{number}" for number in range(200)]
-            urls = [one.url, two.url] * 100
-            answers = await asyncio.gather(
-                *(asking.ask(f"{INFO}?symbol={name}", url=url) for name, url in zip(names, urls, strict=True))
+    async with (
+        Simulator(clock=clock, weight_limit=1000) as origin,
+        gateway(origin, clock, redis_url=redis_url) as one,
+        gateway(origin, clock, redis_url=redis_url) as two,
+        client(one.url) as asking,
+    ):
+        await asking.ask()
+        await asking.ask(url=two.url)
+        names = [f"NOSUCH{number}" for number in range(200)]
+        urls = [one.url, two.url] * 100
+        answers = await asyncio.gather(
+            *(
+                asking.ask(f"{INFO}?symbol={name}", url=url, X_Sidecar_Client=f"of {name}")
+                for name, url in zip(names, urls, strict=True)
             )
-            statuses = [answer.status for answer in answers]
-            assert set(statuses) == {400, 429}
-            assert statuses.count(400) == (900 - 20) // 20
-            assert origin.used_weight == 900
-            assert origin.answers_429 == 0
+        )
+        statuses = [answer.status for answer in answers]
+        assert set(statuses) == {400, 429}
+        assert statuses.count(400) == (900 - 20) // 20
+        assert origin.used_weight == 900
+        assert origin.answers_429 == 0
 
 
 async def test_a_lost_answer_stays_charged() -> None:
@@ -163,3 +167,68 @@ async def test_a_lost_answer_stays_charged() -> None:
         assert (await on.ask()).status == 504
         window = (await on.ask("/status")).json["windows"][0]
         assert (window["used"], window["pending"]) == (20, 20)
+
+
+async def test_one_client_cannot_keep_the_others_from_the_second_half_of_the_budget(redis_url: str) -> None:
+    clock = Clock()
+    async with (
+        Simulator(clock=clock, weight_limit=1000) as origin,
+        gateway(origin, clock, redis_url=redis_url) as one,
+        gateway(origin, clock, redis_url=redis_url) as two,
+        client(one.url) as asking,
+    ):
+
+        async def unknown(client: str, number: int) -> Answer:
+            """A question that only the origin can answer."""
+            url = (one.url, two.url)[number % 2]
+            return await asking.ask(f"{INFO}?symbol=NO{client}{number}", url=url, X_Sidecar_Client=client)
+
+        await asking.ask(X_Sidecar_Client="GREEDY")
+        await asking.ask(X_Sidecar_Client="GREEDY", url=two.url)
+        greedy = [await unknown("GREEDY", number) for number in range(40)]
+        assert [answer.status for answer in greedy] == [400] * 21 + [429] * 19
+        refused = greedy[-1]
+        assert (refused.json["code"], refused.cache_status) == (-1003, "binance-sidecar; detail=client-share")
+        assert refused.headers["retry-after"] == "56"
+        modest = [await unknown("MODEST", number) for number in range(15)]
+        assert [answer.status for answer in modest] == [400] * 11 + [429] * 4
+        assert (await asking.ask(TIME, X_Sidecar_Client="MODEST")).status == 200
+        assert origin.used_weight == 20 * (1 + 21 + 11) + 1
+        assert origin.answers_429 == 0
+        clock.push(56)
+        assert (await unknown("GREEDY", 99)).status == 400
+
+
+async def test_who_joins_the_fill_of_a_client_without_a_share_gets_its_answer_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = asyncio.Event()
+    reserve = MemoryLedger.reserve
+
+    async def reserve_slowly(ledger: MemoryLedger, weight: int, **asked: Any) -> Reservation:
+        started.set()
+        await asyncio.sleep(0.2)
+        return await reserve(ledger, weight, **asked)
+
+    async with stage(snapshot=False, client_ratio=0.01) as on:
+        await spend_to(on, 3000)
+        for status in ("TRADING", "BREAK"):
+            assert (await on.ask(f"{INFO}?symbolStatus={status}", X_Sidecar_Client="GREEDY")).status == 200
+        monkeypatch.setattr(MemoryLedger, "reserve", reserve_slowly)
+        greedy = asyncio.create_task(on.ask(f"{INFO}?symbolStatus=HALT", X_Sidecar_Client="GREEDY"))
+        await started.wait()
+        modest = [on.ask(f"{INFO}?symbolStatus=HALT", X_Sidecar_Client="MODEST") for _ in range(5)]
+        assert {answer.status for answer in await asyncio.gather(*modest)} == {200}
+        assert (await greedy).cache_status == "binance-sidecar; detail=client-share"
+        assert on.asked(INFO) == 3
+
+
+async def test_the_weight_of_each_client_is_counted() -> None:
+    async with stage() as on:
+        await on.ask(X_Sidecar_Client="bot")
+        await on.ask(TIME, X_Sidecar_Client="bot")
+        await on.ask(X_Sidecar_Client="other bot")
+        await on.ask(TIME)
+        assert on.metric("client_weight_spent_total", client="bot") == 21
+        assert on.metric("client_weight_spent_total", client="127.0.0.1") == 1
+        assert on.metric("client_weight_spent_total", client="other") == 0

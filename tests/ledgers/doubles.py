@@ -8,6 +8,7 @@ from email.utils import formatdate
 from typing import Protocol, TypeVar
 
 from proxy.core.budget import Blocked, BlockReason, Budget, Refused, Reservation, cost_of
+from proxy.core.share import Obstacle, share_of
 from proxy.core.windows import DEFAULT_WINDOWS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ledgers import LedgerView, Ratios, read_answer, view_of, with_learned
@@ -18,7 +19,7 @@ from proxy.stores.redis_url import Client
 T = TypeVar("T")
 HOUR = 1_785_024_000
 """A full hour: the start of a window of one minute and of five."""
-RATIOS = Ratios(budget=0.9, refresh=0.5, local=0.25)
+RATIOS = Ratios(budget=0.9, refresh=0.5, local=0.25, client=0.25)
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Tally:
 class Ledger(Protocol):
     """What every ledger can do."""
 
-    async def reserve(self, weight: int, *, background: bool = False) -> Reservation: ...
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation: ...
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None: ...
 
@@ -72,9 +73,10 @@ class ModelLedger:
         self._tally = tally
         self._windows = windows
 
-    async def reserve(self, weight: int, *, background: bool = False) -> Reservation:
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
         ratio = RATIOS.refresh if background else RATIOS.budget
-        outcome = self.budget.reserve(self._clock(), cost_of(weight), self._windows, ratio=ratio)
+        share = share_of(client, RATIOS.client)
+        outcome = self.budget.reserve(self._clock(), cost_of(weight), self._windows, ratio=ratio, share=share)
         if isinstance(outcome, Reservation):
             return outcome
         error = SendingRefused("", retry_after_seconds=outcome.until - self._clock())
@@ -105,7 +107,9 @@ class ModelLedger:
 
 
 def reason_of(outcome: Refused | Blocked) -> str:
-    return outcome.reason.value if isinstance(outcome, Blocked) else "quota"
+    if isinstance(outcome, Blocked):
+        return outcome.reason.value
+    return "quota" if outcome.by is Obstacle.BUDGET else "client-share"
 
 
 class SwitchedConnection:
@@ -141,10 +145,12 @@ def headers(used: int | None = None, *, at: float | None = None) -> dict[str, st
     return told if at is None else told | {"date": formatdate(at, usegmt=True)}
 
 
-async def ask(ledger: Ledger, weight: int, *, background: bool = False) -> Reservation | tuple[str, float]:
+async def ask(
+    ledger: Ledger, weight: int, *, background: bool = False, client: str | None = None
+) -> Reservation | tuple[str, float]:
     """A reservation, or why not and in how many seconds."""
     try:
-        return await ledger.reserve(weight, background=background)
+        return await ledger.reserve(weight, background=background, client=client)
     except SendingRefused as error:
         return error.reason, round(error.retry_after_seconds or 0.0, 3)
 

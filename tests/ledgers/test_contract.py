@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.budget import BlockReason, Reservation
+from proxy.core.share import MOST_CLIENTS
 from proxy.core.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
 from proxy.ledgers import LedgerView
@@ -78,6 +79,36 @@ async def test_background_fills_have_the_smaller_share(ledger: Ledger) -> None:
 
     assert await ask(ledger, 1, background=True) == ("quota", 31.0)
     await admitted(ledger, 1)
+
+
+async def test_a_client_takes_its_share_of_the_second_half_and_the_others_still_pass(
+    ledger: Ledger, clock: ManualClock, tally: Tally
+) -> None:
+    greedy = [await ask(ledger, 20, client="greedy") for _ in range(200)]
+    assert sum(isinstance(outcome, Reservation) for outcome in greedy) == 2700 // 20
+    assert greedy[-1] == ("client-share", 31.0)
+    modest = [await ask(ledger, 20, client="modest") for _ in range(100)]
+    assert sum(isinstance(outcome, Reservation) for outcome in modest) == 1350 // 20
+    await admitted(ledger, 20)
+    await admitted(ledger, 5400 - ledger.used_weight())
+    assert await ask(ledger, 1, client="third") == ("quota", 31.0)
+    assert set(tally.refusals) == {"client-share", "quota"}
+    clock.now = HOUR + 61.0
+
+    assert isinstance(await ask(ledger, 20, client="greedy"), Reservation)
+
+
+async def test_clients_beyond_the_most_share_one_share(ledger: Ledger) -> None:
+    """Of 6000 the second half begins at 2700; one share is 1350."""
+    for number in range(MOST_CLIENTS):
+        assert isinstance(await ask(ledger, 1, client=f"bot {number}"), Reservation)
+    await admitted(ledger, 2700 - MOST_CLIENTS)
+    assert isinstance(await ask(ledger, 1000, client="late"), Reservation)
+    assert isinstance(await ask(ledger, 350, client="later"), Reservation)
+    assert await ask(ledger, 1, client="latest") == ("client-share", 31.0)
+
+    assert await ask(ledger, 1, client="late") == ("client-share", 31.0)
+    assert isinstance(await ask(ledger, 1, client="bot 7"), Reservation)
 
 
 async def test_used_weight_is_of_this_minute(ledger: Ledger, clock: ManualClock) -> None:
@@ -260,6 +291,7 @@ class Pass:
 class Reserve:
     weight: int
     background: bool
+    client: str | None
 
 
 @dataclass(frozen=True)
@@ -287,8 +319,8 @@ class Learn:
 Step = Pass | Reserve | Settle | Forbid | Learn
 steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(Pass, st.sampled_from([0.25, 1.0, 7.0, 29.0, 61.5, 400.0, 90_000.0])),
-    st.builds(Reserve, st.integers(1, 60), st.booleans()),
-    st.builds(Reserve, st.integers(1, 60), st.booleans()),
+    st.builds(Reserve, st.integers(1, 60), st.booleans(), st.none()),
+    st.builds(Reserve, st.integers(1, 30), st.just(False), st.sampled_from(["bot", "other bot", "third"])),
     st.builds(
         Settle, st.integers(0, 9), st.integers(-20, 120), st.sampled_from([-60.0, -1.0, 0.0, 2.0]), st.booleans()
     ),
@@ -311,8 +343,8 @@ class Run:
         self.steps += 1
         ledger = self.replicas[self.steps % len(self.replicas)]
         match step:
-            case Reserve(weight, background):
-                return self._opened(await ask(ledger, weight, background=background))
+            case Reserve(weight, background, client):
+                return self._opened(await ask(ledger, weight, background=background, client=client))
             case Settle(which, used, dated, ok) if self.open:
                 reservation = self.open.pop(which % len(self.open))
                 if used < 0:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.budget import BlockReason, Counter, CounterId, Reservation
+from proxy.core.share import share_of
 from proxy.core.windows import RateLimitKind, Window
 from proxy.ledgers.carry import Total
 from proxy.ledgers.redis import RedisLedger, domain_key
@@ -145,6 +146,23 @@ async def test_a_key_that_local_weight_was_added_to_expires_too(domain: Domain, 
     assert lives / 1000 == pytest.approx(30 + 120, abs=5)
 
 
+async def test_of_clients_it_holds_short_names_and_what_they_used(domain: Domain) -> None:
+    (ledger, _), (other, _) = domain.replica(), domain.replica()
+    for replica, client in ((ledger, "bot"), (other, "bot"), (other, "10.0.0.1")):
+        assert isinstance(await ask(replica, 20, client=client), Reservation)
+    bot, address = share_of("bot", 1.0), share_of("10.0.0.1", 1.0)
+    assert bot is not None
+    assert address is not None
+
+    assert await domain.stored(f"REQUEST_WEIGHT:1m:{HOUR}") == {
+        "used": "60",
+        "pending": "60",
+        "clients": "2",
+        bot.field: "40",
+        address.field: "20",
+    }
+
+
 def test_all_keys_of_a_domain_share_one_hash_tag() -> None:
     assert domain_key("binance-sidecar", "spot", "default") == "binance-sidecar:{spot:default}"
 
@@ -212,6 +230,47 @@ async def test_a_known_refusal_is_repeated_without_asking(domain: Domain, clock:
     clock.now += 31
     await admitted(ledger, 20)
     assert switch.operations == [RESERVE, RESERVE]
+
+
+async def test_the_refusal_of_a_client_is_repeated_without_asking_and_refuses_no_other(domain: Domain) -> None:
+    ledger, switch = domain.replica()
+    assert isinstance(await ask(ledger, 2700, client="greedy"), Reservation)
+    assert await ask(ledger, 20, client="greedy") == ("client-share", 31.0)
+    switch.operations.clear()
+
+    assert await ask(ledger, 1, client="greedy") == ("client-share", 31.0)
+    assert switch.operations == []
+    assert isinstance(await ask(ledger, 20, client="modest"), Reservation)
+    assert isinstance(await ask(ledger, 20), Reservation)
+    assert switch.operations == [RESERVE, RESERVE]
+
+
+async def test_what_a_client_spent_without_redis_still_counts_against_it(domain: Domain) -> None:
+    (ledger, switch), (other, _) = domain.replica(), domain.replica()
+    switch.away = True
+    assert isinstance(await ask(ledger, 700, client="greedy"), Reservation)
+    assert await ask(ledger, 100, client="greedy") == ("client-share", 31.0)
+    assert isinstance(await ask(ledger, 100, client="modest"), Reservation)
+    switch.away = False
+    assert isinstance(await ask(ledger, 1300, client="greedy"), Reservation)
+
+    await admitted(other, 1000)
+    assert await ask(other, 1, client="greedy") == ("client-share", 31.0)
+    assert isinstance(await ask(other, 1, client="modest"), Reservation)
+
+
+async def test_what_a_client_used_is_told_again_to_a_redis_that_forgot(
+    domain: Domain, connection: RedisConnection
+) -> None:
+    (ledger, _), (other, _) = domain.replica(), domain.replica()
+    assert isinstance(await ask(ledger, 2000, client="greedy"), Reservation)
+    for before in ([], [other]):
+        await connection.client.flushall()
+        for replica in (*before, ledger):
+            assert isinstance(await ask(replica, 1, client="greedy"), Reservation)
+    await admitted(other, 1000)
+
+    assert await ask(domain.replica()[0], 1, client="greedy") == ("client-share", 31.0)
 
 
 async def test_a_known_block_is_repeated_without_asking_until_it_ends(domain: Domain, clock: ManualClock) -> None:

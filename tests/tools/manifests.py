@@ -1,8 +1,9 @@
 """Reads YAML for the tests, and checks Kubernetes manifests. Runs in the tools' own virtual environment.
 
 Standard input: a JSON list of YAML texts. Standard output: a JSON list with, for each text, `documents` and `faults`
-(one sentence each; none are looked for without `--check`). Kinds of the core API are checked strictly (unknown fields are
-faults) against each of VERSIONS; those of the Prometheus operator against its models. Other kinds are faults: nobody could tell.
+(one sentence each; none are looked for without `--check`). Kinds of the core API are checked strictly (unknown fields
+are faults) against each of VERSIONS; those of the Prometheus operator against its models. Other kinds are faults:
+nobody could tell.
 """
 
 from __future__ import annotations

@@ -38,8 +38,11 @@
 {{- if and $v.serviceMonitor.enabled (eq $v.kind "Sidecar") }}
 {{- fail "serviceMonitor.enabled needs the Service, and kind Sidecar has none: use podMonitor.enabled." }}
 {{- end }}
-{{- if and $v.podDisruptionBudget.enabled (not (kindIs "invalid" $v.podDisruptionBudget.minAvailable)) (not (kindIs "invalid" $v.podDisruptionBudget.maxUnavailable)) }}
-{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set: set the other to null." }}
+{{- if and $v.podDisruptionBudget.enabled (eq (toString $v.podDisruptionBudget.minAvailable) "") (eq (toString $v.podDisruptionBudget.maxUnavailable) "") }}
+{{- fail "podDisruptionBudget needs minAvailable or maxUnavailable." }}
+{{- end }}
+{{- if and $v.podDisruptionBudget.enabled (ne (toString $v.podDisruptionBudget.minAvailable) "") (ne (toString $v.podDisruptionBudget.maxUnavailable) "") }}
+{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set: leave one of them empty." }}
 {{- end }}
 {{- $shutdown := include "binance-sidecar.shutdownSeconds" . | float64 }}
 {{- if lt (float64 $v.terminationGracePeriodSeconds) (addf $shutdown 5) }}

@@ -97,9 +97,16 @@ true
 checksum/settings: {{ list .Values.settings .Values.redis.url .Values.valkey.password .Values.quota | toJson | sha256sum }}
 {{- end }}
 
-{{/* What the PodMonitor selects: for the labels of every pod that runs the container. */}}
+{{/*
+What the PodMonitor selects: for the labels of every pod that runs the container. A pod of another chart keeps the names
+that are its own.
+*/}}
 {{- define "binance-sidecar.podLabels" -}}
+{{- if eq .Values.kind "Sidecar" -}}
+binance-sidecar/release: {{ include "binance-sidecar.fullname" . }}
+{{- else -}}
 {{ include "binance-sidecar.selectorLabels" . }}
+{{- end }}
 {{- end }}
 
 {{/* The relabelings that rules and dashboard rely on. The argument is the context. */}}
@@ -112,5 +119,20 @@ checksum/settings: {{ list .Values.settings .Values.redis.url .Values.valkey.pas
 {{- else }}
 - targetLabel: quota_domain
   replacement: {{ .Values.quota.name }}
+{{- end }}
+{{- end }}
+
+{{/*
+The ports of Redis as a JSON list: the value, else those of redis.url. A sentinel tells the address of the server, whose port
+is then 6379 unless the value says otherwise.
+*/}}
+{{- define "binance-sidecar.redisPorts" -}}
+{{- if .Values.networkPolicy.redisPorts }}
+{{- .Values.networkPolicy.redisPorts | toJson }}
+{{- else }}
+{{- $isSentinel := hasPrefix "redis+sentinel:" .Values.redis.url }}
+{{- $named := regexFind ":[0-9]+(/|,|$)" (regexReplaceAll "^[a-z+]+://([^@/]*@)?" .Values.redis.url "") | trimAll ":/," }}
+{{- $port := $named | default (ternary "26379" "6379" $isSentinel) | int }}
+{{- ternary (list $port 6379) (list $port) $isSentinel | uniq | toJson }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,214 @@
+"""The table of the fast lane: from the very bytes of a request to what it is answered.
+
+Owns: what is remembered and for how long, and the bytes of an answer. Must not know: connections, aiohttp, how an
+answer came about. What may have changed since an answer was made is either looked at on every hit (the version of
+the entries, time, used weight, whether the lane is open), or makes the table forget: after a minute a request goes the
+ordinary way once, which keeps the document in demand and the entry among the recently used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Protocol
+
+from proxy.core.messages import Entry, Outcome, Rendition, Reply
+
+MAX_REQUESTS = 16_384
+MAX_SECONDS = 60.0
+"""After this long a request goes the ordinary way once."""
+JOIN_BYTES = 64 << 10
+"""Bodies above this are written by themselves, without being copied behind the head."""
+_REMEMBERED = frozenset({Outcome.HIT, Outcome.SNAPSHOT})
+
+
+class Holding(Protocol):
+    """The full document and its index."""
+
+    @property
+    def entry(self) -> Entry:
+        """The document."""
+
+
+class Entries(Protocol):
+    """What answers are made from."""
+
+    version: int
+    """Changes whenever an entry is replaced."""
+
+    @property
+    def held(self) -> Holding | None:
+        """The full document, where one is held."""
+
+
+class Tally(Protocol):
+    """Counts answers of one kind."""
+
+    count: int
+
+
+@dataclass(slots=True)
+class Lane:
+    """One remembered request: what it gets, and its bytes as rendered for the present second."""
+
+    rendition: Rendition
+    head_only: bool
+    tally: Tally
+    size_bytes: int
+    """Its own bytes, without the entry, which other lanes share."""
+    learned_at: float
+    wire: bytes = b""
+    """Head, and the body behind it where it is small."""
+    body: bytes = b""
+    """The body, where it is written by itself."""
+    used: int = -1
+    good_from: float = 0.0
+    good_until: float = -1.0
+    date: int = -1
+
+
+class FastLane:
+    """The table. Bounded in requests and bytes; the least recently used are forgotten first.
+
+    All lanes are of one version of the entries: when that changes all are forgotten, so that the table never keeps a
+    replaced document in memory.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a head is made of
+        self,
+        entries: Entries,
+        *,
+        wall: Callable[[], float],
+        used_weight: Callable[[], int],
+        headers: Callable[[Reply, int], list[tuple[str, str]]],
+        tally: Callable[[Reply], Tally],
+        max_bytes: int,
+        max_requests: int = MAX_REQUESTS,
+        is_open: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._entries = entries
+        self._wall = wall
+        self._used_weight = used_weight
+        self._headers = headers
+        self._tally = tally
+        self._max_bytes = max_bytes
+        self._max_requests = max_requests
+        self._is_open = is_open
+        self._lanes: OrderedDict[bytes, Lane] = OrderedDict()
+        self._sharing: Counter[int] = Counter()
+        """Lanes by the identity of the entry that they share."""
+        self._bytes = 0
+        self._version = entries.version
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered: requests, ready answers, and each entry once."""
+        return self._bytes
+
+    @property
+    def version(self) -> int:
+        """The version of the entries now."""
+        return self._entries.version
+
+    def find(self, chunk: bytes) -> Lane | None:
+        """What to write for these bytes now; None: the ordinary way."""
+        lane = self._lanes.get(chunk)
+        if lane is None:
+            return None
+        if self._version != self._entries.version or not self._is_open():
+            self._clear()
+            return None
+        now, used = self._wall(), self._used_weight()
+        is_good = lane.good_from <= now < lane.good_until and used == lane.used and lane.date == int(time.time())
+        if not is_good and not self._render(lane, now, used):
+            self._forget(chunk)
+            return None
+        self._lanes.move_to_end(chunk)
+        lane.tally.count += 1
+        return lane
+
+    def learn(self, chunk: bytes, reply: Reply, *, version: int, head_only: bool) -> None:
+        """Remember a fresh answer that was made from an entry.
+
+        `version` is that of the entries when the request came: what was replaced since is not remembered.
+        """
+        rendition = reply.rendition
+        if version != self._entries.version or rendition is None or reply.outcome not in _REMEMBERED:
+            return
+        if version != self._version:
+            self._clear()
+        self._forget(chunk)
+        copied = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
+        size_bytes = 2 * len(chunk) + 1024 + copied
+        if size_bytes + rendition.entry.size_bytes <= self._max_bytes:
+            self._keep(chunk, Lane(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
+
+    def _keep(self, chunk: bytes, lane: Lane) -> None:
+        entry = lane.rendition.entry
+        self._bytes += lane.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
+        self._sharing[id(entry)] += 1
+        self._lanes[chunk] = lane
+        while self._bytes > self._max_bytes or len(self._lanes) > self._max_requests:
+            self._forget(next(iter(self._lanes)))
+
+    def _forget(self, chunk: bytes) -> None:
+        lane = self._lanes.pop(chunk, None)
+        if lane is None:
+            return
+        entry = lane.rendition.entry
+        self._bytes -= lane.size_bytes
+        self._sharing[id(entry)] -= 1
+        if not self._sharing[id(entry)]:
+            del self._sharing[id(entry)]
+            self._bytes -= entry.size_bytes
+
+    def _clear(self) -> None:
+        self._lanes.clear()
+        self._sharing.clear()
+        self._bytes = 0
+        self._version = self._entries.version
+
+    def _render(self, lane: Lane, now: float, used: int) -> bool:
+        """Make the bytes for the present second; False when the ordinary way must look again."""
+        entry = lane.rendition.entry
+        fresh_for = entry.lifetimes.fresh_seconds - entry.age(now)
+        held = self._entries.held
+        if held is not None and held.entry is not entry:
+            # While the document is stale the ordinary way refreshes it, whatever entry it answers from.
+            fresh_for = min(fresh_for, held.entry.lifetimes.fresh_seconds - held.entry.age(now))
+        if fresh_for <= 0 or not 0 <= now - lane.learned_at < MAX_SECONDS:
+            return False
+        reply = lane.rendition.reply(now)
+        lane.date = int(time.time())
+        head = render_head(reply, self._headers(reply, used), date=lane.date, head_only=lane.head_only)
+        body = b"" if lane.head_only else reply.body
+        lane.wire, lane.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
+        lane.used = used
+        lane.good_from = now
+        lane.good_until = min(_next_change(entry, now), now + fresh_for, lane.learned_at + MAX_SECONDS)
+        return True
+
+
+def _next_change(entry: Entry, now: float) -> float:
+    """Until when Age and ttl stay: Age counts up after each whole second, ttl down at the end of the running one."""
+    if now < entry.stored_at:
+        return now
+    age = entry.age(now)
+    return now + min(1.0 - age % 1.0, (entry.lifetimes.fresh_seconds - age) % 1.0)
+
+
+def render_head(reply: Reply, headers: list[tuple[str, str]], *, date: int, head_only: bool) -> bytes:
+    """The head of an answer as aiohttp writes it: status line, our headers, Content-Length, Date."""
+    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if reply.body or (reply.status != 304 and not head_only):
+        lines.append(f"Content-Length: {len(reply.body)}")
+    lines.append(f"Date: {formatdate(date, usegmt=True)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -1,0 +1,228 @@
+"""One ordeal: gateways under a constant load of hits, a Redis that gets into trouble, and what came of it.
+
+Owns: the load, the watching, the numbers. Must not know: how a trouble is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import ClientError
+
+from tests.chaos.fleet import Replica, fleet
+from tests.chaos.troubles import Trouble, patient
+from tests.gateway.harness import INFO, Client, client
+from tests.simulator import Simulator
+
+RULES = "/api/v3/executionRules?symbol="
+HITS = (INFO, f"{INFO}?symbol=BTCUSDT", f"{INFO}?permissions=MARGIN", f"{RULES}BTCUSDT")
+"""The full document, two parts of it, and an entry of its own."""
+REFRESH_WEIGHT = 22
+"""Of the document and the entry."""
+RECOVERY_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an ordeal goes."""
+
+    trouble: Trouble
+    replicas: int = 3
+    seconds: float = 10.0
+    """How long the trouble lasts."""
+    hits_a_second: float = 60.0
+    """On each replica."""
+
+    @property
+    def fresh_seconds(self) -> float:
+        """So that a refresh falls due in the midst of the trouble."""
+        return 2 * self.seconds
+
+    @property
+    def lead_seconds(self) -> float:
+        """How old the entries are when it begins."""
+        return 0.6 * self.fresh_seconds
+
+
+@dataclass(slots=True)
+class Load:
+    """What the clients saw."""
+
+    answered: int = 0
+    failed: list[str] = field(default_factory=list)
+    slowest_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the metrics of all replicas said at a moment."""
+
+    up: tuple[float, ...]
+    errors: float
+    spent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an ordeal."""
+
+    plan: Plan
+    load: Load
+    weight: int
+    """Spent from the beginning of the trouble until all replicas had Redis again."""
+    normal_weight: int
+    """What is spent in as long a time without any trouble."""
+    seen_down: int
+    """How many replicas said that Redis is away while it was."""
+    errors: float
+    """Failed Redis operations of all replicas, as they count them, during the trouble."""
+    told_weight: float
+    """`weight`, by the replicas' own metrics."""
+    recovered_seconds: float
+    """From the end of the trouble until all replicas said that Redis is up; infinite: never."""
+    shares_again: bool
+    """Whether afterwards a new entry is asked for once, for all."""
+
+    @property
+    def extra_weight(self) -> int:
+        """Spent on top of normal."""
+        return max(0, self.weight - self.normal_weight)
+
+    @property
+    def most_extra_weight(self) -> int:
+        """One refresh a replica."""
+        return REFRESH_WEIGHT * self.plan.replicas
+
+
+@dataclass(slots=True)
+class Ordeal:
+    """The running parts."""
+
+    plan: Plan
+    origin: Simulator
+    replicas: list[Replica]
+    asking: Client
+    load: Load = field(default_factory=Load)
+
+    async def warm(self) -> None:
+        """Every replica holds what will be asked for."""
+        for one in self.replicas:
+            for target in HITS:
+                answer = await self.asking.ask(target, url=one.url)
+                assert answer.status == 200, (answer.status, answer.body[:200])
+
+    @asynccontextmanager
+    async def loaded(self) -> AsyncIterator[None]:
+        """A constant load on every replica."""
+        tasks = [asyncio.create_task(self._ask_on(one)) for one in self.replicas]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask_on(self, one: Replica) -> None:
+        pause_seconds = 1 / self.plan.hits_a_second
+        for target in itertools.cycle(HITS):
+            started = time.perf_counter()
+            await self._ask(one, target)
+            seconds = time.perf_counter() - started
+            self.load.slowest_seconds = max(self.load.slowest_seconds, seconds)
+            await asyncio.sleep(max(0.0, pause_seconds - seconds))
+
+    async def _ask(self, one: Replica, target: str) -> None:
+        try:
+            answer = await self.asking.ask(target, url=one.url, Accept_Encoding="gzip")
+        except (ClientError, TimeoutError) as error:
+            self.load.failed.append(repr(error))
+            return
+        if answer.status == 200 and "; hit;" in answer.cache_status:
+            self.load.answered += 1
+        else:
+            self.load.failed.append(f"{target}: {answer.status} {answer.headers.get('cache-status')}")
+
+    async def look(self) -> Sight:
+        """At the metrics."""
+        pages = await asyncio.gather(*(one.series() for one in self.replicas))
+        return Sight(
+            up=tuple(page.sum("redis_up") for page in pages),
+            errors=sum(page.sum("redis_errors_total") for page in pages),
+            spent=sum(page.sum("weight_spent_total") for page in pages),
+        )
+
+    async def watch(self, seconds: float) -> tuple[int, float]:
+        """For so long: how many replicas said at any time that Redis is away, and the errors at the end."""
+        down: set[int] = set()
+        until = time.monotonic() + seconds
+        while True:
+            sight = await self.look()
+            down |= {i for i, up in enumerate(sight.up) if not up}
+            if time.monotonic() >= until:
+                return len(down), sight.errors
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def recovery(self) -> float:
+        """How long until all replicas say that Redis is up."""
+        started = time.monotonic()
+        while time.monotonic() - started < RECOVERY_SECONDS:
+            if all((await self.look()).up):
+                return time.monotonic() - started
+            await asyncio.sleep(_LOOK_SECONDS)
+        return math.inf
+
+    async def shares(self) -> bool:
+        """Whether an entry that nobody has is asked for once."""
+        before = self.origin.count()
+        for one in self.replicas:
+            answer = await self.asking.ask(f"{RULES}ETHUSDT", url=one.url)
+            assert answer.status == 200
+        return self.origin.count() == before + 1
+
+
+async def undergo(plan: Plan) -> Outcome:
+    """Go through it. Leaves nothing behind."""
+    async with (
+        patient(plan.trouble, plan.seconds) as redis,
+        Simulator() as origin,
+        fleet(plan.replicas, origin.url, redis.url, **_settings(plan)) as replicas,
+        client(replicas[0].url) as asking,
+    ):
+        ordeal = Ordeal(plan, origin, replicas, asking)
+        await ordeal.warm()
+        async with ordeal.loaded():
+            await asyncio.sleep(plan.lead_seconds)
+            before, spent, began = await ordeal.look(), origin.weight_spent, time.monotonic()
+            await redis.begin()
+            down, errors = await ordeal.watch(plan.seconds)
+            await redis.end()
+            recovered = await ordeal.recovery()
+            weight, after, ended = origin.weight_spent - spent, await ordeal.look(), time.monotonic()
+            shares_again = await ordeal.shares()
+        return Outcome(
+            plan=plan,
+            load=ordeal.load,
+            weight=weight,
+            normal_weight=REFRESH_WEIGHT * math.ceil((ended - began) / (0.75 * plan.fresh_seconds)),
+            seen_down=down,
+            errors=errors - before.errors,
+            told_weight=after.spent - before.spent,
+            recovered_seconds=recovered,
+            shares_again=shares_again,
+        )
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    return {
+        "fresh_seconds": str(plan.fresh_seconds),
+        "stale_while_revalidate_seconds": str(5 * plan.fresh_seconds),
+        "keep_warm": "demand",
+        "redis_seconds": "0.25",
+    }

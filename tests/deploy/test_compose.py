@@ -1,0 +1,96 @@
+"""The compose file, by its schema and by what an operator expects of every service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy import settings
+from tests.deploy.load import TARGETS
+from tests.deploy.toolbox import DEPLOY, ROOT, load, passes, tool
+
+FILE = DEPLOY / "compose" / "compose.yaml"
+LIBRARY = ("valkey", "prometheus", "grafana")
+
+
+@pytest.fixture(name="services")
+def _services() -> dict[str, Any]:
+    services: dict[str, Any] = load(FILE)["services"]
+    return services
+
+
+def test_it_is_a_compose_file() -> None:
+    passes(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", FILE)
+
+
+def test_all_yaml_of_deploy_is_tidy() -> None:
+    rules = "{extends: default, rules: {line-length: disable, document-start: disable, braces: {max-spaces-inside: 1}}}"
+    passes(tool("yamllint"), "--strict", "-d", rules, DEPLOY)
+
+
+def test_every_image_is_pinned(services: dict[str, Any]) -> None:
+    for service in services.values():
+        tag = service["image"].rpartition(":")[2]
+        assert any(character.isdigit() for character in tag), service["image"]
+
+
+def test_every_service_has_a_health_check_and_limits(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["healthcheck"]["test"], name
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}, name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+
+
+def test_nothing_is_offered_beyond_this_machine(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", ())]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_everything_that_is_mounted_exists(services: dict[str, Any]) -> None:
+    volumes = load(FILE)["volumes"]
+    for service in services.values():
+        for mount in service.get("volumes", ()):
+            source = mount.split(":")[0]
+            assert source in volumes or (FILE.parent / source).exists(), mount
+
+
+def test_who_is_waited_for_is_there(services: dict[str, Any]) -> None:
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+
+
+def test_only_the_demonstration_needs_the_profile(services: dict[str, Any]) -> None:
+    assert {name for name, service in services.items() if service.get("profiles") == ["demo"]} == {"origin", "bots"}
+    lines = (FILE.parent / "demo.env").read_text().splitlines()
+    demo = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert demo["COMPOSE_PROFILES"] == "demo"
+    assert demo["SIDECAR_UPSTREAMS"] == "http://origin:9000"
+    assert TARGETS
+
+
+def test_the_gateway_accepts_its_settings(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = services["gateway"]["environment"]
+    for name, value in given.items():
+        default = value.removeprefix(f"${{{name}:-").removesuffix("}")
+        monkeypatch.setenv(name, default)
+    loaded = settings.load()
+    assert settings.unknown(given) == []
+    assert loaded.upstreams == settings.SPOT_HOSTS
+
+
+def test_prometheus_and_grafana_find_each_other_and_the_gateway() -> None:
+    (source,) = load(DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = load(DEPLOY / "grafana" / "provisioning" / "dashboards" / "binance-sidecar.yml")["providers"]
+    mounts = load(FILE)["services"]["grafana"]["volumes"]
+    assert f"../grafana/dashboards:{provider['options']['path']}:ro" in mounts
+    (job,) = load(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    assert job["static_configs"][0]["targets"] == ["gateway:9090"]
+
+
+def test_the_image_of_the_gateway_is_that_of_the_dockerfile(services: dict[str, Any]) -> None:
+    assert (FILE.parent / services["gateway"]["build"]["context"]).resolve() == ROOT
+    assert (ROOT / "Dockerfile").exists()

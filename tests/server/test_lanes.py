@@ -1,0 +1,231 @@
+"""The table of the fast lane by itself: what is kept, what is forgotten, what is rendered when."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.messages import Entry, Lifetimes, Outcome, Rendition, Reply
+from proxy.server.api import answer_headers
+from proxy.server.lanes import JOIN_BYTES, FastLane, Lane
+
+NOON = 1_800_000_000.0
+
+
+@dataclass(slots=True)
+class Held:
+    entry: Entry
+
+
+@dataclass(slots=True)
+class Entries:
+    version: int = 0
+    held: Held | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Table:
+    """A lane with everything around it to be turned by hand."""
+
+    max_bytes: int = 1 << 30
+    max_requests: int = 16
+    entries: Entries = field(default_factory=Entries)
+    now: float = NOON
+    used: int = 20
+    is_open: bool = True
+    tally: Tally = field(default_factory=Tally)
+    lane: FastLane = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lane = FastLane(
+            self.entries,
+            wall=lambda: self.now,
+            used_weight=lambda: self.used,
+            headers=answer_headers,
+            tally=lambda _: self.tally,
+            max_bytes=self.max_bytes,
+            max_requests=self.max_requests,
+            is_open=lambda: self.is_open,
+        )
+
+    def learn(self, chunk: bytes, reply: Reply, *, head_only: bool = False) -> None:
+        self.lane.learn(chunk, reply, version=self.entries.version, head_only=head_only)
+
+    def found(self, chunk: bytes) -> Lane:
+        lane = self.lane.find(chunk)
+        assert lane is not None
+        return lane
+
+
+def entry(body: bytes = b"{}", *, stored_at: float = NOON, fresh_seconds: float = 60.0) -> Entry:
+    return Entry(
+        status=200,
+        content_type="application/json",
+        body=body,
+        gzip=gzip.compress(body, mtime=0),
+        etag="e",
+        stored_at=stored_at,
+        lifetimes=Lifetimes(fresh_seconds=fresh_seconds),
+    )
+
+
+def reply(of: Entry, now: float = NOON, *, outcome: Outcome = Outcome.HIT, packed: bool = False) -> Reply:
+    rendition = Rendition(entry=of, outcome=outcome, endpoint="exchangeInfo", weight=20, gzip=packed)
+    return rendition.reply(now)
+
+
+def test_the_least_recently_used_is_forgotten_first() -> None:
+    table, one = Table(max_requests=3), reply(entry())
+    for chunk in (b"a", b"b", b"c"):
+        table.learn(chunk, one)
+    table.found(b"a")
+    table.learn(b"d", one)
+    assert [chunk for chunk in (b"a", b"b", b"c", b"d") if table.lane.find(chunk)] == [b"a", b"c", b"d"]
+
+
+def test_the_bound_in_bytes_holds_and_counts_a_shared_entry_once() -> None:
+    document = entry(b"x" * 10_000_000)
+    table = Table(max_bytes=11_000_000, max_requests=1000)
+    for number in range(100):
+        table.learn(b"%d" % number, reply(document))
+    assert len(table.lane) == 100
+    assert 10_000_000 < table.lane.size_bytes < 11_000_000
+    table.learn(b"other", reply(entry(b"y" * 9_000_000)))
+    assert len(table.lane) == 1
+    assert 9_000_000 < table.lane.size_bytes < 10_000_000
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.sampled_from("lfv")), max_size=60))
+def test_the_books_are_right_whatever_happens(steps: list[tuple[int, int, str]]) -> None:
+    table = Table(max_bytes=500_000, max_requests=6)
+    kept = [entry(b"x" * size) for size in (10, 5000, JOIN_BYTES + 1, 300_000)]
+    for number, which, step in steps:
+        if step == "l":
+            table.learn(b"%d" % number, reply(kept[which]))
+        elif step == "f":
+            table.lane.find(b"%d" % number)
+        else:
+            table.entries.version += 1
+        assert table.lane.size_bytes <= 500_000
+        assert len(table.lane) <= 6
+    table.entries.version += 1
+    table.learn(b"new", reply(kept[0]))
+    assert len(table.lane) == 1
+    assert table.lane.size_bytes == 2 * 3 + 1024 + 10 + kept[0].size_bytes
+
+
+def test_what_is_larger_than_the_bound_is_not_remembered() -> None:
+    table = Table(max_bytes=10_000)
+    table.learn(b"a", reply(entry(b"x" * 20_000)))
+    assert len(table.lane) == 0
+
+
+def test_a_large_body_is_the_entrys_own_and_never_copied() -> None:
+    table, large, small = Table(), entry(b"x" * (JOIN_BYTES + 1)), entry(b"x" * JOIN_BYTES)
+    table.learn(b"large", reply(large))
+    table.learn(b"small", reply(small))
+    table.learn(b"head", reply(large), head_only=True)
+    assert table.found(b"large").body is large.body
+    assert table.found(b"large").wire.endswith(b"\r\n\r\n")
+    assert table.found(b"small").body == b""
+    assert table.found(b"small").wire.endswith(b"\r\n\r\n" + small.body)
+    assert table.found(b"head").wire.endswith(b"\r\n\r\n")
+    assert table.found(b"head").body == b""
+
+
+def test_all_is_forgotten_once_any_entry_was_replaced() -> None:
+    table = Table()
+    for chunk in (b"a", b"b"):
+        table.learn(chunk, reply(entry(b"x" * 1000)))
+    table.entries.version += 1
+    assert table.lane.find(b"b") is None
+    assert (len(table.lane), table.lane.size_bytes) == (0, 0)
+
+
+def test_an_answer_from_an_entry_that_was_replaced_meanwhile_is_not_remembered() -> None:
+    table = Table()
+    came_at = table.lane.version
+    table.entries.version += 1
+    table.lane.learn(b"a", reply(entry()), version=came_at, head_only=False)
+    assert len(table.lane) == 0
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each not in (Outcome.HIT, Outcome.SNAPSHOT)])
+def test_only_fresh_entries_are_remembered(outcome: Outcome) -> None:
+    table = Table()
+    table.learn(b"a", reply(entry(), outcome=outcome))
+    assert len(table.lane) == 0
+
+
+def test_nothing_is_found_while_the_gateway_drains() -> None:
+    table = Table()
+    table.learn(b"a", reply(entry()))
+    table.is_open = False
+    assert table.lane.find(b"a") is None
+
+
+def test_used_weight_is_told_as_it_is_now() -> None:
+    table = Table()
+    table.learn(b"a", reply(entry()))
+    table.used = 421
+    assert b"X-MBX-USED-WEIGHT: 421\r\n" in table.found(b"a").wire
+
+
+def test_a_head_is_made_once_a_second_and_not_on_every_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOON)
+    table = Table()
+    table.learn(b"a", reply(entry(stored_at=NOON - 0.25)))
+    first = table.found(b"a").wire
+    table.now += 0.2
+    assert table.found(b"a").wire is first
+    assert table.tally.count == 2
+
+
+def test_the_date_is_that_of_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count(NOON)
+    monkeypatch.setattr(time, "time", lambda: next(seconds))
+    table = Table()
+    table.learn(b"a", reply(entry(stored_at=NOON - 0.25)))
+    assert table.found(b"a").wire != table.found(b"a").wire
+
+
+@given(
+    stored_at=st.floats(NOON - 100, NOON + 10),
+    fresh_seconds=st.sampled_from((0.5, 3.0, 10.1, 60.0, 86400.0)),
+    times=st.lists(st.floats(NOON - 20, NOON + 100), min_size=1, max_size=8).map(sorted)
+    | st.lists(st.floats(NOON - 20, NOON + 100), min_size=1, max_size=8),
+)
+def test_age_and_ttl_are_right_to_the_second_at_any_time(
+    stored_at: float, fresh_seconds: float, times: list[float]
+) -> None:
+    table, one = Table(), entry(stored_at=stored_at, fresh_seconds=fresh_seconds)
+    table.learn(b"a", reply(one))
+    for now in times:
+        table.now = now
+        lane = table.lane.find(b"a")
+        if lane is None:
+            table.learn(b"a", reply(one, now))
+            continue
+        assert one.age(now) < fresh_seconds
+        expected = dict(reply(one, now).headers)
+        assert f"Age: {expected['Age']}\r\n".encode() in lane.wire
+        assert f"Cache-Status: {expected['Cache-Status']}\r\n".encode() in lane.wire
+
+
+def test_a_stale_document_closes_the_lane_for_other_entries_too() -> None:
+    table = Table(entries=Entries(held=Held(entry(stored_at=NOON - 50))))
+    table.learn(b"a", reply(entry()))
+    assert table.lane.find(b"a") is not None
+    table.now += 10
+    assert table.lane.find(b"a") is None

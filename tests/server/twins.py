@@ -1,0 +1,327 @@
+"""Two gateways that differ in nothing but the fast lane, and clients that do the same to both.
+
+Owns: playing steps, and waiting until a gateway has done all it will do. Must not know: which steps there are to play
+in what order, what is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import assert_never
+from unittest import mock
+
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.errors import SidecarError
+from proxy.server.app import Application
+from proxy.server.fast_lane import FastLaneProtocol
+from tests.gateway.harness import Clock, gateway
+from tests.server.streams import CONNECTIONS, TAG, Event, Leave, Push, Send, Spend, Status, Step
+from tests.simulator import Document, Fault, Simulator, generate_document
+
+DOCUMENT_SYMBOLS = 20
+"""So that the document is above the size up to which answers are joined."""
+_ETAG = re.compile(rb'ETag: ("[^"]*")')
+_DATE = re.compile(rb"Date: [^\r]*")
+_DATE_SHAPE = re.compile(rb"Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
+_QUIET_TURNS = 3
+"""So many turns of the loop nothing may happen: a task that was woken runs in the next one."""
+
+
+@dataclass(slots=True)
+class Served:
+    """One connection as the gateway sees it."""
+
+    protocol: RequestHandler
+    received: int = 0
+
+    @property
+    def is_closed(self) -> bool:
+        return self.protocol.transport is None or self.protocol.transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no request is being answered. Draining the body of one that was answered is quiet."""
+        protocol = self.protocol
+        waiter = protocol._waiter
+        woken = waiter is not None and waiter.done()
+        return self.is_closed or not (protocol._messages or protocol._request_in_progress or woken)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Every connection of every gateway in this process, by the ports of both ends."""
+
+    served: dict[tuple[int, int], Served] = field(default_factory=dict)
+
+    def made(self, protocol: RequestHandler) -> None:
+        transport = protocol.transport
+        assert transport is not None
+        ports = transport.get_extra_info("sockname")[1], transport.get_extra_info("peername")[1]
+        self.served[ports] = Served(protocol)
+
+    def received(self, protocol: RequestHandler, data: bytes) -> None:
+        for served in self.served.values():
+            if served.protocol is protocol:
+                served.received += len(data)
+
+
+@asynccontextmanager
+async def watching() -> AsyncIterator[Watch]:
+    """Look over aiohttp's shoulder."""
+    watch = Watch()
+    made = RequestHandler.connection_made
+    ordinary, fast = RequestHandler.data_received, FastLaneProtocol.data_received
+
+    def connection_made(self: RequestHandler, transport: asyncio.BaseTransport) -> None:
+        made(self, transport)
+        watch.made(self)
+
+    def through(way: Callable[..., None], kind: type[RequestHandler]) -> Callable[[RequestHandler, bytes], None]:
+        def data_received(self: RequestHandler, data: bytes) -> None:
+            if type(self) is kind:
+                watch.received(self, data)
+            way(self, data)
+
+        return data_received
+
+    with (
+        mock.patch.object(RequestHandler, "connection_made", connection_made),
+        mock.patch.object(RequestHandler, "data_received", through(ordinary, RequestHandler)),
+        mock.patch.object(FastLaneProtocol, "data_received", through(fast, FastLaneProtocol)),
+    ):
+        yield watch
+
+
+@dataclass(slots=True)
+class Connection:
+    """The client's end: what came back, and whether the gateway closed."""
+
+    client: socket.socket
+    served: Served
+    sent: int = 0
+    answers: bytes = b""
+    closed: bool = False
+
+    def read(self) -> None:
+        """Take all that has arrived."""
+        while not self.closed:
+            try:
+                data = self.client.recv(1 << 20)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data = b""
+            self.closed = not data
+            self.answers += data
+
+    @property
+    def seen(self) -> tuple[bytes, bool]:
+        """What must be the same with and without the lane. The Date is that of the real clock."""
+        assert len(_DATE.findall(self.answers)) == len(_DATE_SHAPE.findall(self.answers))
+        return _DATE.sub(b"Date:", self.answers), self.closed
+
+
+@dataclass(slots=True)
+class Twin:
+    """One gateway with its own origin, and the clients' connections to it."""
+
+    origin: Simulator
+    app: Application
+    watch: Watch
+    connections: dict[int, Connection] = field(default_factory=dict)
+
+    @property
+    def fast_answers(self) -> int:
+        """How many answers the fast lane gave."""
+        return sum(tally.count for tally in self.app.metrics.answers._tallies.values() if tally.fast)
+
+    def counted(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """The series about answers that do not depend on how fast they were."""
+        return {
+            (sample.name, tuple(sample.labels.values())): sample.value
+            for family in self.app.metrics.answers.collect()
+            for sample in family.samples
+            if sample.value and not sample.name.endswith(("_sum", "_bucket"))
+        }
+
+    async def connection(self, number: int) -> Connection:
+        known = self.connections.get(number)
+        if known is None or known.closed:
+            await self.leave(number)
+            known = self.connections[number] = await self._connect()
+        return known
+
+    async def _connect(self) -> Connection:
+        host, port = self.app.addresses[0]
+        client = socket.socket()
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(client, (host, port))
+        ports = port, client.getsockname()[1]
+        await until(lambda: ports in self.watch.served)
+        return Connection(client, self.watch.served[ports])
+
+    async def send(self, number: int, parts: tuple[bytes, ...], *, hurried: bool) -> None:
+        connection = await self.connection(number)
+        for part in parts:
+            tags = _ETAG.findall(connection.answers)
+            data = part.replace(TAG, tags[-1] if tags else b'"none"')
+            await self._deliver(connection, data)
+            if not hurried:
+                await self.settle()
+        await self.settle()
+
+    async def _deliver(self, connection: Connection, data: bytes) -> None:
+        """Until the gateway has read it, or never will."""
+        if connection.closed or connection.served.is_closed:
+            return
+        connection.sent += len(data)
+        try:
+            await asyncio.get_running_loop().sock_sendall(connection.client, data)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        served = connection.served
+
+        def is_read() -> bool:
+            connection.read()
+            return served.received >= connection.sent or served.is_closed
+
+        await until(is_read)
+
+    async def settle(self) -> None:
+        """Until every request was answered and read, and every fill has ended."""
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            await until(lambda: all(one.served.is_quiet for one in self.connections.values()))
+            await self.app.gateway.drain(10.0)
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if all(one.served.is_quiet for one in self.connections.values()) else 0
+            for one in self.connections.values():
+                one.read()
+
+    async def leave(self, number: int) -> None:
+        connection = self.connections.pop(number, None)
+        if connection is not None:
+            connection.client.close()
+            protocol = connection.served.protocol
+            await until(lambda: protocol.transport is None)
+            served = self.watch.served
+            for ports in [ports for ports, one in served.items() if one.protocol is protocol]:
+                del served[ports]
+
+    async def play(self, step: Send | Leave | Spend | Status | Event) -> None:
+        """What happens to one gateway."""
+        match step:
+            case Send(connection=number, parts=parts, hurried=hurried):
+                await self.send(number, parts, hurried=hurried)
+            case Leave(connection=number):
+                await self.leave(number)
+            case Spend(weight=weight):
+                self.origin.spend(weight)
+            case Status(symbol=symbol, status=status):
+                self.origin.set_status(symbol, status)
+            case Event():
+                await self.happen(step)
+            case _:
+                assert_never(step)
+
+    async def happen(self, event: Event) -> None:
+        match event:
+            case Event.ORIGIN_FAILS:
+                self.origin.set_fault(Fault.INTERNAL_500)
+            case Event.ORIGIN_WORKS:
+                self.origin.clear_fault()
+            case Event.DRAINING | Event.SERVING:
+                self.app.draining = event is Event.DRAINING
+            case Event.REFRESH:
+                with suppress(SidecarError):
+                    await self.app.gateway.refresh()
+            case _:
+                assert_never(event)
+
+
+@dataclass(slots=True)
+class Twins:
+    """Both, by one clock."""
+
+    clock: Clock
+    document: Document
+    """What both origins serve at the beginning of a transcript."""
+    fast: Twin
+    ordinary: Twin
+
+    @property
+    def both(self) -> tuple[Twin, Twin]:
+        return self.fast, self.ordinary
+
+    async def play(self, step: Step) -> None:
+        """Do the same to both."""
+        if isinstance(step, Push):
+            self.clock.push(step.seconds)
+            return
+        for twin in self.both:
+            await twin.play(step)
+
+    async def agree(self) -> None:
+        """What came back is the same. Bytes that are still under way get a second to arrive."""
+        for number in range(CONNECTIONS):
+            pair = [twin.connections.get(number) for twin in self.both]
+            assert (pair[0] is None) == (pair[1] is None)
+            one, other = pair
+            if one is None or other is None:
+                continue
+            for _ in range(100):
+                one.read()
+                other.read()
+                if one.seen == other.seen:
+                    break
+                await asyncio.sleep(0.01)
+            assert one.seen == other.seen
+        assert self.fast.counted() == self.ordinary.counted()
+        assert self.fast.origin.counts() == self.ordinary.origin.counts()
+
+    async def begin(self) -> None:
+        """As new, but for the clock: all that is known has expired long since."""
+        for twin in self.both:
+            for number in range(CONNECTIONS):
+                await twin.leave(number)
+            await twin.happen(Event.ORIGIN_WORKS)
+            await twin.happen(Event.SERVING)
+            twin.origin.replace_document(self.document)
+            twin.origin.limits.reset()
+        self.clock.now = float(int(self.clock.now) + 3 * 86400)
+
+
+@asynccontextmanager
+async def twins() -> AsyncIterator[Twins]:
+    """Both running, each before an origin of its own that does as the other's does."""
+    clock, document = Clock(), generate_document(DOCUMENT_SYMBOLS)
+    async with (
+        watching() as watch,
+        Simulator(clock=clock, document=document) as one,
+        Simulator(clock=clock, document=document) as other,
+        gateway(one, clock, shutdown_seconds=1.0, log_level="error") as fast,
+        gateway(other, clock, shutdown_seconds=1.0, log_level="error", fast_lane=False) as ordinary,
+    ):
+        pair = Twins(clock, document, Twin(one, fast, watch), Twin(other, ordinary, watch))
+        try:
+            yield pair
+        finally:
+            await pair.begin()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until this is so. TimeoutError after ten seconds."""
+    loop = asyncio.get_running_loop()
+    end, turns = loop.time() + 3.0, 0
+    while not condition():
+        if loop.time() > end:
+            raise TimeoutError
+        turns += 1
+        await asyncio.sleep(0 if turns < 200 else 0.001)
