@@ -24,15 +24,18 @@ demo: $(INSTALLED) ## show what the sidecar does, against a Binance stand-in on 
 clients: $(INSTALLED) ## prove that real Binance clients work unmodified (installs them in .cache/clients)
 	@$(BIN)/python -m tests.clients
 
+bench: $(INSTALLED) ## measure the sidecar beside nginx and Varnish (needs wrk); flags in ARGS=
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 test: $(INSTALLED) ## run the tests with coverage
 	$(BIN)/pytest --cov --ignore=tests/deploy $(ARGS)
 
 tools: $(FETCHED) ## fetch Helm, promtool and the other checkers into .cache
 
 deploy-test: $(INSTALLED) $(FETCHED) ## test chart, rules, dashboard, compose file, unit and rolling restart with the real tools
-	$(BIN)/pytest tests/deploy $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/deploy $(ARGS)
 
-image-test: $(INSTALLED) ## build the image and run it (with docker, or as root with buildah)
+image-test: $(INSTALLED) ## build the image and run it (as root, with Debian's buildah and debootstrap)
 	$(BIN)/python -m tests.deploy.image
 
 check: $(INSTALLED) ## everything CI checks

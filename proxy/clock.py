@@ -9,26 +9,81 @@ import time
 from collections.abc import Callable
 
 from proxy.core.clock_offset import DATE_RESOLUTION_SECONDS, ClockOffset
+from proxy.core.windows import EDGE_SECONDS
+
+STEP_SECONDS = 0.5
+"""A wall clock that moves this much against the monotonic one between two looks was set."""
+
+SHARED_DOUBT_SECONDS = 1.0
+"""How far another replica's word may be off: its own doubt, and the time that its word took."""
 
 
 class OriginClock:
     """Our wall clock, and the origin's: ours plus the offset learned from its answers."""
 
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, *, monotonic: Callable[[], float] | None = None) -> None:
         self.wall = wall
-        """Seconds since the epoch by this machine: ages of entries are measured with it."""
-        self.offset = ClockOffset()
+        """Seconds since the epoch by this machine."""
+        self._learned(ClockOffset())
+        self._monotonic = monotonic
+        """To notice that the wall clock was set; without it that is learned from the next answer."""
+        self._apart_seconds = self._apart()
 
     def origin(self) -> float:
-        """Seconds since the epoch by the origin's clock: rate-limit windows follow it."""
-        return self.wall() + self.offset.seconds
+        """Seconds since the epoch by the origin's clock: what replicas share goes by it, windows and ages alike."""
+        return self.wall() + self._ahead_seconds
+
+    def to_origin(self, wall: float) -> float:
+        """A moment of this machine's clock by the origin's."""
+        return wall + self._ahead_seconds
+
+    def edge_seconds(self) -> float:
+        """How far from `origin` the origin may count a request that is sent now."""
+        self._forget_when_set()
+        return EDGE_SECONDS + self.offset.uncertainty_seconds
+
+    def sure(self) -> bool:
+        """Whether anything is known of the origin's clock."""
+        self._forget_when_set()
+        return self.offset.known
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header (whole seconds)."""
-        self.offset = self.offset.observe(
-            origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=DATE_RESOLUTION_SECONDS
+        seconds = DATE_RESOLUTION_SECONDS
+        self._learned(
+            self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=seconds)
         )
 
     def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a `serverTime` in a body, given here in seconds."""
-        self.offset = self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at)
+        self._learned(self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at))
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Learn from what another replica knew, and the time that has passed since on Redis' server.
+
+        A wall clock that no monotonic one goes with does not pass as time does there: then there is nothing to learn.
+        """
+        if self._monotonic is None:
+            return
+        self._learned(
+            self.offset.observe(
+                origin_time - SHARED_DOUBT_SECONDS,
+                sent_at=sent_at,
+                received_at=received_at,
+                resolution_seconds=2 * SHARED_DOUBT_SECONDS,
+            )
+        )
+
+    def _learned(self, offset: ClockOffset) -> None:
+        self.offset = offset
+        self._ahead_seconds = offset.seconds  # every answer asks for it, even those of the fast lane
+
+    def _forget_when_set(self) -> None:
+        """Once the wall clock was set nothing is known any more."""
+        apart_seconds = self._apart()
+        if abs(apart_seconds - self._apart_seconds) > STEP_SECONDS:
+            self._learned(ClockOffset())
+        self._apart_seconds = apart_seconds
+
+    def _apart(self) -> float:
+        return 0.0 if self._monotonic is None else self.wall() - self._monotonic()

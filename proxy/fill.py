@@ -95,7 +95,7 @@ class Filler:
             entry = await self._store.get(self._key(query))
         except RedisAway:
             return known
-        if entry is None or decide(entry, self._clock.wall()) not in USABLE:
+        if entry is None or decide(entry, self._clock.origin()) not in USABLE:
             return None
         try:
             document = self._learn(query, entry)
@@ -161,7 +161,7 @@ class Filler:
             return await self._ask(query, asked), Outcome.MISS
 
     def _is_fresh(self, entry: Entry) -> bool:
-        return decide(entry, self._clock.wall()) is Decision.FRESH
+        return decide(entry, self._clock.origin()) is Decision.FRESH
 
     async def _wait(self, query: CanonicalQuery, *, newer_than: float) -> Entry | None:
         """Wait for the replica that holds the lock. None: it died, and the lock is to be had.
@@ -196,7 +196,8 @@ class Filler:
         answer = await self._origin.ask(query, background=asked.background, client=asked.client)
         verdict = answer.verdict
         kept_long = isinstance(verdict, Good) and not asked.keep_briefly
-        entry = await _entry(answer, self._policy.positive if kept_long else self._policy.negative)
+        lifetimes = self._policy.positive if kept_long else self._policy.negative
+        entry = await _entry(answer, lifetimes, stored_at=self._clock.to_origin(answer.response.received_at))
         document = verdict.document if isinstance(verdict, Good) else None
         await self._shelf.put(query, entry, document=document, started=started)
         try:
@@ -209,7 +210,7 @@ class Filler:
         return f"{self._venue}:{query.key}"
 
 
-async def _entry(answer: Answer, lifetimes: Lifetimes) -> Entry:
+async def _entry(answer: Answer, lifetimes: Lifetimes, *, stored_at: float) -> Entry:
     response = answer.response
     return Entry(
         status=response.status,
@@ -217,7 +218,7 @@ async def _entry(answer: Answer, lifetimes: Lifetimes) -> Entry:
         body=response.body,
         gzip=response.gzip or await compress(response.body),
         etag=await entity_tag(response.body),
-        stored_at=response.received_at,
+        stored_at=stored_at,
         lifetimes=lifetimes,
     )
 

@@ -70,7 +70,7 @@ class Gateway:
         self._flights = SingleFlight()
         self._failures = Failures()
         self.asked_at = float("-inf")
-        """Wall time at which somebody last wanted the full document or a part of it."""
+        """When somebody last wanted the full document or a part of it."""
 
     async def handle(self, request: ClientRequest) -> Reply:
         """One request, one reply; every SidecarError is rendered, nothing else is caught."""
@@ -122,7 +122,7 @@ class Gateway:
             found.outcome,
             endpoint=query.endpoint.name,
             weight=weight(query.endpoint, query),
-            now=self._clock.wall(),
+            now=self._clock.origin(),
             gzip=accepts_gzip(request.accept_encoding),
             if_none_match=request.if_none_match,
             detail=found.detail,
@@ -132,7 +132,7 @@ class Gateway:
         """From the full document where it can prove the answer, else from the query's own entry."""
         if not self._shelf.selects(query):
             return await self._find(query, client)
-        self.asked_at = self._clock.wall()
+        self.asked_at = self._clock.origin()
         if query == self._shelf.document:
             return await self._find(query, client)
         try:
@@ -151,7 +151,7 @@ class Gateway:
         The origin is not asked: it, or the quota, has just refused the very same price.
         """
         entry = await self._load(query)
-        match decide(entry, self._clock.wall()):
+        match decide(entry, self._clock.origin()):
             case Decision.FRESH if entry is not None:
                 return Found(entry, Outcome.HIT)
             case Decision.STALE_WHILE_REVALIDATE | Decision.STALE_IF_ERROR if entry is not None:
@@ -167,12 +167,12 @@ class Gateway:
     async def _find(self, query: CanonicalQuery, client: str, *, brief: bool = False) -> Found:
         """An entry of this very query that may be used. `brief`: what is filled is kept only briefly."""
         entry = self._shelf.get(query)
-        decision = decide(entry, self._clock.wall())
+        decision = decide(entry, self._clock.origin())
         if decision is Decision.STALE_IF_ERROR and entry is not None and self._failure(query) is not None:
             return await self._stale_if_error(query, client, entry, brief=brief)
         if decision not in (Decision.FRESH, Decision.STALE_WHILE_REVALIDATE):
             entry = await self._load(query)
-            decision = decide(entry, self._clock.wall())
+            decision = decide(entry, self._clock.origin())
         if entry is None or decision in (Decision.EXPIRED, Decision.ABSENT):
             outcome = Outcome.MISS if entry is None else Outcome.EXPIRED
             return await self._fill(query, client, outcome, brief=brief)
@@ -248,7 +248,7 @@ class Gateway:
     async def warm(self) -> bool:
         """Take the full document from Redis if it is there, whatever its age. Whether it is fresh."""
         entry = await self._filler.load(self._shelf.document)
-        return decide(entry, self._clock.wall()) is Decision.FRESH
+        return decide(entry, self._clock.origin()) is Decision.FRESH
 
     async def _run(
         self, query: CanonicalQuery, *, brief: bool, background: bool = False, client: str | None = None

@@ -90,7 +90,7 @@ class Origin:
         for base_url in self._upstream.candidates(query.endpoint):
             if self._monotonic() >= deadline or lost == LOST_ATTEMPTS:
                 break
-            if reservation is not None and not reservation.covers(self._clock.origin()):
+            if reservation is not None and not self._covers(reservation):
                 await self._ledger.release(reservation)  # a slow connect has brought us into another window
                 reservation = None
             reservation = reservation or await self._ledger.reserve(cost, background=background, client=client)
@@ -105,6 +105,9 @@ class Origin:
         if isinstance(failure, Unreachable):
             self._unreachable_at = self._clock.wall()
         raise failure
+
+    def _covers(self, reservation: Reservation) -> bool:
+        return reservation.covers(self._clock.origin(), self._clock.edge_seconds())
 
     def learn_limits(self, rate_limits: Sequence[Mapping[str, Any]]) -> None:
         """Take over the limits that a document tells; none tells nothing."""

@@ -78,7 +78,13 @@ class Clock(Protocol):
         """This machine's clock."""
 
     def origin(self) -> float:
-        """The origin's clock as we know it."""
+        """The origin's clock as we know it: what replicas share goes by it, windows and ages alike."""
+
+    def to_origin(self, wall: float) -> float:
+        """A moment of this machine's clock by the origin's."""
+
+    def edge_seconds(self) -> float:
+        """How far from that the origin may count a request that is sent now."""
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header."""

@@ -126,6 +126,8 @@ Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Lifetime = Annotated[float, Field(ge=0, le=30 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+"""A name, or the address of a node, IPv6 included."""
 Bytes = Annotated[int, Field(ge=1 << 20, le=1 << 40)]
 
 
@@ -170,7 +172,7 @@ class Settings(BaseSettings):
         BeforeValidator(_unset),
         Field(description="the exchange, part of every key; unset: from the first upstream"),
     ] = None
-    quota_domain: Annotated[Word, Field(description="one name for all replicas behind one public IP")] = "default"
+    quota_domain: Annotated[Domain, Field(description="one name for all replicas behind one public IP")] = "default"
     fresh_seconds: Annotated[Lifetime, Field(description="freshness lifetime of an entry")] = 60.0
     stale_while_revalidate_seconds: Annotated[Lifetime, Field(description="after fresh")] = 60.0
     stale_if_error_seconds: Annotated[Lifetime, Field(description="after fresh")] = 86400.0

@@ -139,10 +139,12 @@ class World:
         return self.now
 
     def origin(self, *, total_seconds: float = 10.0) -> Origin:
+        clock = OriginClock(self.clock)
+        clock.observe_server_time(self.now, sent_at=self.now, received_at=self.now)
         return Origin(
             self,
             self,
-            OriginClock(self.clock),
+            clock,
             observer=self,
             total_seconds=total_seconds,
             monotonic=self.clock,

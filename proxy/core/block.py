@@ -68,6 +68,11 @@ def earliest_end(reason: BlockReason, now: float, edge_seconds: float) -> float:
     return now
 
 
+def later(known: Block | None, told: Block) -> Block:
+    """Of two words on the same block the one that forbids longer."""
+    return told if known is None or known.until <= told.until else known
+
+
 def next_block(
     known: Block | None, reason: BlockReason, now: float, *, until: float | None, edge_seconds: float
 ) -> Block:
@@ -86,4 +91,9 @@ def next_block(
         until = max(earliest_end(reason, now, edge_seconds), now + min(doubled, penalty.most_seconds))
     if holding is not None and holding.until >= until:
         until, reason = holding.until, holding.reason
-    return Block(reason, round(min(until, now + LONGEST_BLOCK_SECONDS), 3), strikes)
+    return Block(reason, _milliseconds_up(min(until, now + LONGEST_BLOCK_SECONDS)), strikes)
+
+
+def _milliseconds_up(seconds: float) -> float:
+    """Rounded up, so that no block ends early; but not for a hundredth of one, which is a binary fraction's."""
+    return math.ceil(seconds * 1000 - 0.01) / 1000

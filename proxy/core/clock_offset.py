@@ -14,6 +14,10 @@ from dataclasses import dataclass
 
 DATE_RESOLUTION_SECONDS = 1.0
 
+UNKNOWN_SECONDS = 60.0
+"""How far the two clocks may be apart while nothing is known. Of a machine that is further off the first requests count
+in windows that it did not charge."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
@@ -34,8 +38,8 @@ class ClockOffset:
 
     @property
     def uncertainty_seconds(self) -> float:
-        """How far the guess may be off, at most; 0 while unknown."""
-        return (self.highest - self.lowest) / 2 if self.known else 0.0
+        """How far the guess may be off, at most."""
+        return (self.highest - self.lowest) / 2 if self.known else UNKNOWN_SECONDS
 
     def observe(
         self, origin_time: float, *, sent_at: float, received_at: float, resolution_seconds: float = 0.0

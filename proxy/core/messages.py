@@ -84,7 +84,7 @@ class Entry:
     etag: str
     """Opaque, without quotes: names the identity body."""
     stored_at: float
-    """Wall time at which the origin's answer arrived, in seconds since the epoch."""
+    """When the origin's answer arrived, in seconds since the epoch by the origin's clock, which all replicas share."""
     lifetimes: Lifetimes
 
     def age(self, now: float) -> float:

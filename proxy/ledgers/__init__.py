@@ -14,6 +14,7 @@ from proxy.core.block import Block, BlockReason
 from proxy.core.budget import Answer, Blocked, Budget, Refused, budget_of
 from proxy.core.share import Obstacle
 from proxy.core.windows import (
+    EDGE_SECONDS,
     MINUTE_SECONDS,
     WEIGHT_NAME,
     RateLimitKind,
@@ -43,6 +44,41 @@ class NullLedgerObserver:
 
     def refused(self, reason: str) -> None:
         """Do nothing."""
+
+
+class Timing(Protocol):
+    """What a ledger wants to know of its clock besides the time (`proxy.clock`)."""
+
+    def wall(self) -> float:
+        """This machine's own clock, in seconds since the epoch."""
+
+    def edge_seconds(self) -> float:
+        """How far from the clock's time the origin may count a request that is sent now."""
+
+    def sure(self) -> bool:
+        """Whether anything is known of the origin's clock."""
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Learn from what another replica knows."""
+
+
+class SureTiming:
+    """Of a clock that is the origin's."""
+
+    def wall(self) -> float:
+        """Asked for only by who is not sure."""
+        return 0.0
+
+    def edge_seconds(self) -> float:
+        """The time on the way."""
+        return EDGE_SECONDS
+
+    def sure(self) -> bool:
+        """It is."""
+        return True
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Nothing to learn."""
 
 
 @dataclass(frozen=True, slots=True)

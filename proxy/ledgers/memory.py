@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping
 from proxy.core.block import BlockReason
 from proxy.core.budget import Blocked, Budget, Refused, Reservation, cost_of
 from proxy.core.share import share_of
-from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS, Window
+from proxy.core.windows import DEFAULT_WINDOWS, Window
 from proxy.errors import SendingRefused
 from proxy.ledgers import (
     LedgerObserver,
     LedgerView,
     NullLedgerObserver,
     Ratios,
+    SureTiming,
+    Timing,
     blocked_error,
     read_answer,
     refused_error,
@@ -30,7 +32,7 @@ from proxy.ledgers import (
 class MemoryLedger:
     """Counts in this process. `clock` follows the origin's, in seconds since the epoch."""
 
-    __slots__ = ("_budget", "_clock", "_edge_seconds", "_observer", "_ratios", "_windows")
+    __slots__ = ("_budget", "_clock", "_observer", "_ratios", "_timing", "_windows")
 
     def __init__(
         self,
@@ -39,14 +41,14 @@ class MemoryLedger:
         ratios: Ratios,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
-        edge_seconds: float = EDGE_SECONDS,
+        timing: Timing | None = None,
     ) -> None:
         self._budget = Budget()
         self._clock = clock
         self._ratios = ratios
         self._observer = observer or NullLedgerObserver()
         self._windows = windows
-        self._edge_seconds = edge_seconds
+        self._timing = timing or SureTiming()
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
         """Charge before sending. Raises a SendingRefused, and then charges nothing."""
@@ -54,7 +56,7 @@ class MemoryLedger:
         ratio = self._ratios.of(background=background, local=False)
         share = share_of(client, self._ratios.client)
         outcome = self._budget.reserve(
-            now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._edge_seconds
+            now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._timing.edge_seconds()
         )
         match outcome:
             case Reservation():
@@ -77,7 +79,7 @@ class MemoryLedger:
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self._budget.block(reason, self._clock(), until=until, edge_seconds=self._edge_seconds)
+        self._budget.block(reason, self._clock(), until=until, edge_seconds=self._timing.edge_seconds())
 
     def learn(self, windows: tuple[Window, ...]) -> None:
         """Take the origin's own limits over."""

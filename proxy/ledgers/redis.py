@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from proxy.core.block import Block, BlockReason
+from proxy.core.block import Block, BlockReason, later
 from proxy.core.budget import (
     Answer,
     Blocked,
@@ -35,13 +35,15 @@ from proxy.core.budget import (
     told_counters,
 )
 from proxy.core.share import ClientShare, obstacle, share_of
-from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS, MINUTE_SECONDS, Window
+from proxy.core.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ledgers import (
     LedgerObserver,
     LedgerView,
     NullLedgerObserver,
     Ratios,
+    SureTiming,
+    Timing,
     blocked_error,
     read_answer,
     refused_error,
@@ -50,31 +52,11 @@ from proxy.ledgers import (
     with_learned,
 )
 from proxy.ledgers.carry import Carry
-from proxy.ledgers.scripts import Connection, Scripts
-
-
-def domain_key(prefix: str, venue: str, quota_domain: str) -> str:
-    """The first part of all keys of a quota domain, such as `binance-sidecar:{spot:default}`."""
-    return f"{prefix}:{{{venue}:{quota_domain}}}"
+from proxy.ledgers.scripts import Connection, Request, Reserved, Scripts
 
 
 class RedisLedger:
     """Counts in Redis. `clock` follows the origin's, in seconds since the epoch."""
-
-    __slots__ = (
-        "_carry",
-        "_clock",
-        "_edge_seconds",
-        "_floors",
-        "_known",
-        "_local",
-        "_observer",
-        "_process",
-        "_ratios",
-        "_scripts",
-        "_unpublished",
-        "_windows",
-    )
 
     def __init__(  # noqa: PLR0913 - each is a decision of whoever composes
         self,
@@ -85,14 +67,14 @@ class RedisLedger:
         ratios: Ratios,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
-        edge_seconds: float = EDGE_SECONDS,
+        timing: Timing | None = None,
     ) -> None:
         self._scripts = Scripts(connection, domain_key)
         self._clock = clock
         self._ratios = ratios
         self._observer = observer or NullLedgerObserver()
         self._windows = windows
-        self._edge_seconds = edge_seconds
+        self._timing = timing or SureTiming()
         self._process = f"alone-{secrets.token_hex(4)}"
         self._known = Budget()
         self._floors: dict[CounterId, int] = {}
@@ -152,15 +134,15 @@ class RedisLedger:
         now = self._clock()
         before = self._known.block_at(now)
         # This process stops at once, before the others are told.
-        alone = self._known.block(reason, now, until=until, edge_seconds=self._edge_seconds)
+        alone = self._known.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
         try:
             await self._absorb(now)
-            shared = await self._scripts.block(reason, now, until=until, edge_seconds=self._edge_seconds)
+            shared = await self._scripts.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
         except RedisAway:
             self._local = True
             self._unpublished = alone
         else:
-            self._known.adopt_block(_later(before, shared))
+            self._known.adopt_block(later(before, shared))
             if before is not None and before.until > shared.until:
                 self._unpublished = before  # Redis has forgotten it.
 
@@ -187,35 +169,48 @@ class RedisLedger:
             used, own = self._floors.get(charge.counter, 0), self._known.client_used(charge.counter, share)
             by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
             if by is not None:
-                return refusal(charge, self._edge_seconds, by)
+                return refusal(charge, self._timing.edge_seconds(), by)
         return None
 
     async def _reserve_shared(
         self, weight: int, ratio: float, share: ClientShare | None
     ) -> Reservation | Refused | Blocked:
-        now = self._clock()
-        charges = self._charges(weight, now)
-        own = {charge.counter: self._known.client_used(charge.counter, share) for charge in charges}
-        reserved = await self._scripts.reserve(
-            charges, ratio=ratio, share=share, floors=self._floors, own_floors=own, now=now
-        )
+        reserved = await self._ask(weight, ratio, share, sure=self._timing.sure())
+        charges, now = reserved.charges, reserved.at
         self._local = False
         self._adopt(reserved.counters)
         if share is not None:
             for counter, used in reserved.own.items():
                 self._known.adopt_client(counter, share, used)
         if reserved.block is not None:
-            block = _later(self._known.block_at(now), reserved.block)
+            block = later(self._known.block_at(now), reserved.block)
             self._known.adopt_block(block)
             return Blocked(block.reason, block.until)
         if reserved.in_the_way is not None:
             charge, by = reserved.in_the_way
-            return refusal(charge, self._edge_seconds, by)
+            return refusal(charge, self._timing.edge_seconds(), by)
         return Reservation(charges, now)
+
+    async def _ask(self, weight: int, ratio: float, share: ClientShare | None, *, sure: bool) -> Reserved:
+        """Ask Redis; who is not sure of the time asks for that first, in the same call."""
+        asked_at, now = self._timing.wall(), self._clock()
+        charges = self._charges(weight, now)
+        own = {charge.counter: self._known.client_used(charge.counter, share) for charge in charges}
+        request = Request(charges, ratio, share, now, sure)
+        reserved = await self._scripts.reserve(request, floors=self._floors, own_floors=own)
+        if isinstance(reserved, Reserved):
+            return reserved
+        self._timing.observe_shared(reserved, sent_at=asked_at, received_at=self._timing.wall())
+        return await self._ask(weight, ratio, share, sure=True)
 
     def _reserve_local(self, weight: int, ratio: float, share: ClientShare | None) -> Reservation | Refused | Blocked:
         outcome = self._known.reserve(
-            self._clock(), cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._edge_seconds
+            self._clock(),
+            cost_of(weight),
+            self._windows,
+            ratio=ratio,
+            share=share,
+            edge_seconds=self._timing.edge_seconds(),
         )
         if isinstance(outcome, Reservation):
             self._carry.spend(outcome.charges)
@@ -233,7 +228,9 @@ class RedisLedger:
     async def _reconcile_shared(self, reservation: Reservation, answer: Answer, now: float) -> int:
         await self._absorb(now)
         told = told_counters(answer, now)
-        settled = await self._scripts.reconcile(reservation, told, ok=answer.ok, floors=self._floors, now=now)
+        settled = await self._scripts.reconcile(
+            reservation, told, ok=answer.ok, floors=self._floors, now=now, sure=self._timing.sure()
+        )
         self._local = False
         self._adopt(settled.counters)
         self._known.end_block(reservation, answer)
@@ -266,8 +263,10 @@ class RedisLedger:
             self._adopt(counters)
         block = self._unpublished
         if block is not None and block.until > now:
-            shared = await self._scripts.block(block.reason, now, until=block.until, edge_seconds=self._edge_seconds)
-            self._known.adopt_block(_later(self._known.block_at(now), shared))
+            shared = await self._scripts.block(
+                block.reason, now, until=block.until, edge_seconds=self._timing.edge_seconds()
+            )
+            self._known.adopt_block(later(self._known.block_at(now), shared))
         if block is self._unpublished:
             self._unpublished = None
 
@@ -280,7 +279,7 @@ class RedisLedger:
 
     def _charges(self, weight: int, now: float) -> tuple[Charge, ...]:
         self._forget(now)
-        return charges_of(now, cost_of(weight), self._windows, edge_seconds=self._edge_seconds)
+        return charges_of(now, cost_of(weight), self._windows, edge_seconds=self._timing.edge_seconds())
 
     def _forget(self, now: float) -> None:
         self._known.forget(now)
@@ -290,7 +289,3 @@ class RedisLedger:
     def _told(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)
         return error
-
-
-def _later(known: Block | None, told: Block) -> Block:
-    return told if known is None or known.until <= told.until else known

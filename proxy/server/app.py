@@ -20,12 +20,12 @@ from proxy.core.endpoints import find
 from proxy.core.messages import ClientRequest, Lifetimes
 from proxy.core.query import CanonicalQuery, canonicalize
 from proxy.embedded import EmbeddedValkey
-from proxy.errors import RedisAway
 from proxy.fill import Filler, Policy
 from proxy.gateway import Gateway
 from proxy.ledgers import Ratios
 from proxy.ledgers.memory import MemoryLedger
-from proxy.ledgers.redis import RedisLedger, domain_key
+from proxy.ledgers.redis import RedisLedger
+from proxy.ledgers.scripts import domain_key
 from proxy.metrics import Metrics
 from proxy.origin import Origin
 from proxy.server.api import Traffic, answer_headers
@@ -35,6 +35,7 @@ from proxy.server.report import Report
 from proxy.settings import Settings
 from proxy.shelf import Shelf
 from proxy.stores.connection import RedisConnection, connect
+from proxy.stores.heartbeat import Heartbeat
 from proxy.stores.memory import MemoryStore
 from proxy.stores.nothing import NoStore
 from proxy.stores.redis import RedisStore
@@ -82,10 +83,10 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
 
     Raises OSError when a port is taken, EmbeddedUnavailable, or ValueError for a Redis URL that cannot be used.
     """
-    clock = clock or OriginClock()
+    clock = clock or OriginClock(monotonic=time.monotonic)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        connection = await _redis(settings, metrics, stack)
+        connection = await _redis(settings, metrics, clock, stack)
         ledger = _ledger(settings, connection, clock, metrics)
         upstream = await stack.enter_async_context(
             Upstream(
@@ -116,7 +117,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             wait_seconds=patience,
         )
         gateway = Gateway(origin, filler, shelf, clock, fill_seconds=patience)
-        warmer = Warmer(gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.wall)
+        warmer = Warmer(gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin)
         app = Application(gateway, warmer, metrics, clock, [], [])
         report = Report(settings, ledger, shelf, upstream, clock, connection)
         metrics.read_at_scrape(report.samples)
@@ -142,7 +143,9 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         yield app
 
 
-async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> RedisConnection | None:
+async def _redis(
+    settings: Settings, metrics: Metrics, clock: OriginClock, stack: AsyncExitStack
+) -> RedisConnection | None:
     """The connection that the URL asks for, tried once; None for `memory:`. A Redis that is away is no fault."""
     url = settings.redis_url.get_secret_value()
     if url.startswith("memory:"):
@@ -153,10 +156,9 @@ async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         url = embedded.url
     connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)
-    try:
-        await connection.ping()
-    except RedisAway as error:
-        log.warning("redis_away", error=error.msg)
+    heartbeat = Heartbeat(connection, clock, key=f"{_domain(settings)}:clock")
+    await heartbeat.beat()
+    _background(heartbeat.run(), stack)
     return connection
 
 
@@ -170,9 +172,14 @@ def _ledger(
         client=settings.client_ratio,
     )
     if connection is None:
-        return MemoryLedger(clock=clock.origin, ratios=ratios, observer=metrics)
-    domain = domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
-    return RedisLedger(connection, domain_key=domain, clock=clock.origin, ratios=ratios, observer=metrics)
+        return MemoryLedger(clock=clock.origin, ratios=ratios, observer=metrics, timing=clock)
+    return RedisLedger(
+        connection, domain_key=_domain(settings), clock=clock.origin, ratios=ratios, observer=metrics, timing=clock
+    )
+
+
+def _domain(settings: Settings) -> str:
+    return domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -206,7 +213,7 @@ def _lane(settings: Settings, app: Application, shelf: Shelf, used_weight: Calla
         return None
     return FastLane(
         shelf,
-        wall=app.clock.wall,
+        wall=app.clock.origin,
         used_weight=used_weight,
         headers=answer_headers,
         tally=lambda reply: app.metrics.answers.tally(reply, fast=True),

@@ -72,7 +72,7 @@ class Report:
             return None
         return {
             "symbols": held.snapshot.symbols_count if held.snapshot is not None else None,
-            "age_seconds": round(held.entry.age(self._clock.wall()), 3),
+            "age_seconds": round(held.entry.age(self._clock.origin()), 3),
             "bytes": len(held.entry.body),
             "gzip_bytes": len(held.entry.gzip or b""),
             "selections": len(self._shelf.selections),
@@ -80,7 +80,7 @@ class Report:
 
     def _entries(self) -> list[dict[str, Any]]:
         """The entries used last come last; no more than a page of them."""
-        now = self._clock.wall()
+        now = self._clock.origin()
         items = self._shelf.memory.items()[-_SHOWN_ENTRIES:]
         return [
             {"key": key, "status": entry.status, "age_seconds": round(entry.age(now), 3), "bytes": len(entry.body)}
@@ -122,6 +122,6 @@ class Report:
         yield Sample("entries_bytes", text, shelf.selections.bytes, ("kind", "selection"))
         yield Sample("entries_bytes", text, held.entry.size_bytes if held else 0, ("kind", "document"))
         if held is not None:
-            yield Sample("document_age_seconds", "Age of the full document.", held.entry.age(self._clock.wall()))
+            yield Sample("document_age_seconds", "Age of the full document.", held.entry.age(self._clock.origin()))
             symbols = held.snapshot.symbols_count if held.snapshot is not None else 0
             yield Sample("document_symbols", "Symbols in the full document.", symbols)

@@ -68,11 +68,11 @@ def queries() -> tuple[str, ...]:
     return tuple(f"{INFO}?symbols={quote(json.dumps(pair, separators=(',', ':')))}" for pair in pairs)
 
 
-def storm() -> Work:
-    """What is in no cache when the origin begins to refuse."""
-    names = list(generate_document(SYMBOLS).symbols)[500:550]
+def storms() -> tuple[Work, ...]:
+    """What is in no cache when the origin begins to refuse: one question, and many at once."""
+    names = list(generate_document(SYMBOLS).symbols)[500:551]
     targets = tuple(f"/api/v3/executionRules?symbol={quote(name)}" for name in names)
-    return Work("429 storm", targets)
+    return Work("one question", targets[:1]), Work("50 questions", targets[1:])
 
 
 def run(url: str, work: Work, seconds: float) -> Measured:

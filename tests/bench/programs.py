@@ -5,7 +5,9 @@ Owns: the settings of each, chosen in its favour. Must not know: what load it ge
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -91,9 +93,9 @@ def nginx() -> Program | Missing:
     def start(origin: str, folder: Path) -> AbstractContextManager[Running]:
         port = free_port()
         config = folder / "nginx.conf"
-        config.write_text(
-            _filled("nginx.conf", port=str(port), host=origin.removeprefix("http://"), folder=str(folder))
-        )
+        user = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
+        host = origin.removeprefix("http://")
+        config.write_text(_filled("nginx.conf", user=user, port=str(port), host=host, folder=str(folder)))
         return running(
             (binary, "-e", str(folder / "error.log"), "-c", str(config)),
             url=f"http://127.0.0.1:{port}",

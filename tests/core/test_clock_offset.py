@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.clock_offset import DATE_RESOLUTION_SECONDS, ClockOffset
+from proxy.core.clock_offset import DATE_RESOLUTION_SECONDS, UNKNOWN_SECONDS, ClockOffset
 
 NOW = 1_800_000_000.0
 # Times of this size have steps of 2.4e-7: what differs by less is equal.
@@ -83,7 +83,7 @@ def test_an_answer_that_contradicts_all_before_it_starts_afresh(
 def test_nothing_is_known_before_the_first_answer() -> None:
     unknown = ClockOffset()
     assert not unknown.known
-    assert (unknown.seconds, unknown.uncertainty_seconds) == (0.0, 0.0)
+    assert (unknown.seconds, unknown.uncertainty_seconds) == (0.0, UNKNOWN_SECONDS)
     assert unknown.observe(NOW, sent_at=NOW, received_at=NOW).known
 
 

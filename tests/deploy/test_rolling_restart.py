@@ -19,7 +19,7 @@ import pytest_asyncio
 from tests.deploy.load import Load
 from tests.deploy.ports import free_ports
 from tests.deploy.toolbox import ROOT
-from tests.simulator import Simulator
+from tests.simulator import Fault, Simulator
 
 PROBE_SECONDS = 0.1
 SHUTDOWN_SECONDS = 3.0
@@ -210,3 +210,17 @@ async def test_it_stops_within_its_shutdown_seconds(origin: Simulator, redis_url
         await backend.wait_until_ready()
         backend.process.send_signal(number)
         assert await asyncio.wait_for(backend.process.wait(), SHUTDOWN_SECONDS + 1.0) == 0
+
+
+async def test_an_origin_that_hangs_keeps_it_from_stopping_for_twice_as_long_at_most(origin: Simulator) -> None:
+    """What the chart, the unit and the compose file leave it before they kill."""
+    async with gateway(origin.url, "memory:") as backend:
+        await backend.wait_until_ready()
+        origin.set_fault(Fault.HANG)
+        reader, writer = await asyncio.open_connection("127.0.0.1", backend.port)
+        writer.write(b"GET /api/v3/executionRules?symbol=BTCUSDT HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        await origin.wait_for(1, "/api/v3/executionRules")
+        backend.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(backend.process.wait(), 2 * SHUTDOWN_SECONDS) == 0
+        assert await reader.read() == b""
+        await _close(writer)

@@ -22,8 +22,9 @@ from proxy.settings import Settings
 from tests.simulator import Simulator
 
 INFO = "/api/v3/exchangeInfo"
-NOON = 1_800_000_000.0 - 1_800_000_000.0 % 86400 + 43200 + 5.0
-"""Five seconds into a minute, far from the edge of any rate-limit window."""
+NOON = 1_800_000_000.0 - 1_800_000_000.0 % 86400 + 43200 + 5.5
+"""Far from the edge of any rate-limit window, and half a second from the whole ones that Date headers tell: the middle
+of what such a header leaves open is then the very time."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from proxy.ledgers.redis import RedisLedger, domain_key
+from proxy.ledgers.redis import RedisLedger
+from proxy.ledgers.scripts import domain_key
 from proxy.stores.connection import NullRedisObserver, RedisConnection, connect
 from tests.ledgers.doubles import RATIOS, ManualClock, SwitchedConnection, Tally
 

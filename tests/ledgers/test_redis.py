@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,10 +14,10 @@ from proxy.core.budget import BlockReason, Counter, CounterId, Reservation
 from proxy.core.share import share_of
 from proxy.core.windows import RateLimitKind, Window
 from proxy.ledgers.carry import Total
-from proxy.ledgers.redis import RedisLedger, domain_key
-from proxy.ledgers.scripts import Scripts
+from proxy.ledgers.redis import RedisLedger
+from proxy.ledgers.scripts import Scripts, domain_key
 from proxy.stores.connection import NullRedisObserver, RedisConnection, RedisOperation, connect
-from tests.ledgers.conftest import Domain
+from tests.ledgers.conftest import Domain, text
 from tests.ledgers.doubles import HOUR, RATIOS, ManualClock, SwitchedConnection, Tally, admitted, ask, headers
 from tests.stores.valkey import Valkey, free_port
 
@@ -116,22 +117,25 @@ async def test_a_person_can_read_it(domain: Domain, connection: RedisConnection,
         "until": f"{HOUR + 31}.500",
         "strikes": "0",
     }
-    assert len(await connection.client.keys("*")) == 3
+    ahead = float(text(await connection.client.get(f"{domain.key}:clock") or ""))
+    assert ahead == pytest.approx(clock.now - time.time(), abs=60)
+    assert len(await connection.client.keys("*")) == 4
 
 
 async def test_every_key_expires_after_its_use(domain: Domain, connection: RedisConnection) -> None:
     ledger, _ = domain.replica()
-    await admitted(ledger, 20)
+    await ledger.reconcile(await admitted(ledger, 20), {}, ok=True)
     await ledger.block(BlockReason.BAN, None)
     lives = {
         key: await connection.client.pttl(f"{domain.key}:{key}") / 1000
-        for key in (f"REQUEST_WEIGHT:1m:{HOUR}", f"RAW_REQUESTS:5m:{HOUR}", "block")
+        for key in (f"REQUEST_WEIGHT:1m:{HOUR}", f"RAW_REQUESTS:5m:{HOUR}", "block", "clock")
     }
 
     assert lives == {
         f"REQUEST_WEIGHT:1m:{HOUR}": pytest.approx(30 + 120, abs=5),
         f"RAW_REQUESTS:5m:{HOUR}": pytest.approx(270 + 120, abs=5),
         "block": pytest.approx(120 + 86_400, abs=5),
+        "clock": pytest.approx(4 * 86_400, abs=5),
     }
 
 

@@ -94,14 +94,14 @@ def _prometheus(cache: Path) -> None:
 
 def _apt_download(folder: Path, package: str) -> None:
     """With the machine's package lists; where those are missing or old, with lists of our own: that needs no root."""
+    sandbox = "--option=APT::Sandbox::User=root"  # apt's own user may not write into our folder
     try:
-        _run("apt-get", "--quiet=2", "download", package, folder=folder)
+        _run("apt-get", "--quiet=2", sandbox, "download", package, folder=folder)
     except subprocess.CalledProcessError:
         lists, archives = folder / "lists", folder / "archives"
         (lists / "partial").mkdir(parents=True)
         (archives / "partial").mkdir(parents=True)
         options = (f"--option=Dir::State::Lists={lists}", f"--option=Dir::Cache::Archives={archives}")
-        sandbox = "--option=APT::Sandbox::User=root"  # the lists are in a folder that only we may read
         _run("apt-get", "--quiet=2", *options, sandbox, "--option=Dir::Cache::pkgcache=", "update", folder=folder)
         _run("apt-get", "--quiet=2", *options, sandbox, "download", package, folder=folder)
 

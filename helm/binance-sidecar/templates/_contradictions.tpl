@@ -45,8 +45,8 @@
 {{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set: leave one of them empty." }}
 {{- end }}
 {{- $shutdown := include "binance-sidecar.shutdownSeconds" . | float64 }}
-{{- if lt (float64 $v.terminationGracePeriodSeconds) (addf $shutdown 5) }}
-{{- fail (printf "terminationGracePeriodSeconds=%v would kill the gateway while it drains for %v seconds (settings.shutdownSeconds): leave 5 seconds more." $v.terminationGracePeriodSeconds $shutdown) }}
+{{- if lt (float64 $v.terminationGracePeriodSeconds) (mulf $shutdown 2) }}
+{{- fail (printf "terminationGracePeriodSeconds=%v would kill the gateway while it drains: leave it twice settings.shutdownSeconds=%v." $v.terminationGracePeriodSeconds $shutdown) }}
 {{- end }}
 {{- $budget := 0.9 }}
 {{- if hasKey $v.settings "budgetRatio" }}{{ $budget = float64 $v.settings.budgetRatio }}{{ end }}

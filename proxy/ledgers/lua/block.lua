@@ -37,7 +37,8 @@ if holds and known_end >= block_end then
   block_end = known_end
   reason = stored[1]
 end
-block_end = string.format('%.3f', math.min(block_end, now + tonumber(ARGV[8])))
+block_end = math.min(block_end, now + tonumber(ARGV[8]))
+block_end = string.format('%.3f', math.ceil(block_end * 1000 - 0.01) / 1000)
 
 redis.call('HSET', KEYS[1], 'reason', reason, 'until', block_end, 'strikes', strikes)
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (block_end - now + remember) * 1000))

@@ -2,9 +2,12 @@
 -- was certainly not sent: then no counter has a header, and ok is 0.
 --
 -- KEYS[1]      block: a hash of reason, until, strikes (see block.lua)
--- KEYS[2..]    counters, each once: a hash of used, pending
+-- KEYS[2]      clock: what the origin's clock is ahead of this server's, in seconds
+-- KEYS[3..]    counters, each once: a hash of used, pending
 -- ARGV[1]      when the request was reserved, in seconds since the epoch by the caller
 -- ARGV[2]      1 if the answer was good: it ends a block (and its strikes) that was over when it was reserved
+-- ARGV[3]      the origin's time now, in seconds since the epoch; empty: the caller is not sure of it
+-- ARGV[4]      for how many seconds that is remembered
 -- then for each counter:
 --   weight     what to take off pending
 --   header     the origin's used weight; -1 where it told none
@@ -23,11 +26,17 @@ if ARGV[2] == '1' then
   end
 end
 
+if ARGV[3] ~= '' then
+  local time = redis.call('TIME')
+  local ahead = tonumber(ARGV[3]) - (time[1] + time[2] / 1000000)
+  redis.call('SET', KEYS[2], string.format('%.6f', ahead), 'EX', ARGV[4])
+end
+
 local result = {}
-for i = 1, #KEYS - 1 do
-  local at = 2 + (i - 1) * FIELDS
+for i = 1, #KEYS - 2 do
+  local at = 4 + (i - 1) * FIELDS
   local header = tonumber(ARGV[at + 2])
-  local stored = redis.call('HMGET', KEYS[i + 1], 'used', 'pending')
+  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending')
   local used = tonumber(stored[1] or '0')
   if stored[1] or header >= 0 then
     used = math.max(used, tonumber(ARGV[at + 3]))
@@ -39,8 +48,8 @@ for i = 1, #KEYS - 1 do
     used = used + raised
   end
   if stored[1] or used > 0 then
-    redis.call('HSET', KEYS[i + 1], 'used', used, 'pending', pending)
-    redis.call('PEXPIRE', KEYS[i + 1], ARGV[at + 4])
+    redis.call('HSET', KEYS[i + 2], 'used', used, 'pending', pending)
+    redis.call('PEXPIRE', KEYS[i + 2], ARGV[at + 4])
   end
   result[#result + 1] = used
   result[#result + 1] = pending

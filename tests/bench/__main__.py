@@ -1,0 +1,188 @@
+"""The command behind `make bench`: every program under every load in turn, several rounds, one table.
+
+Owns: the order of things, and what is measured around a run of wrk. Must not know: how the table looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import load, report
+from tests.bench.load import Work
+from tests.bench.processes import Running
+from tests.bench.programs import INFO, Missing, Program, nginx, sidecar, simulator, varnish
+from tests.bench.report import Idle, Row, Storm, Table
+from tests.environment import allow_open_files, forget_settings
+
+RESULTS = Path(__file__).with_name("results")
+RETRY_AFTER_SECONDS = 2
+STORM_SECONDS = 6
+IDLE_CONNECTIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The stand-in's switches, over HTTP."""
+
+    running: Running
+
+    def switch(self, name: str, body: object = None) -> dict[str, int]:
+        """Turn one, and read the counters."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.running.url}/_simulator/{name}", data=data)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            state: dict[str, int] = json.load(answer)
+            return state
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is under way."""
+
+    origin: Origin
+    programs: dict[str, Running]
+    seconds: float
+
+    def row(self, program: str, work: Work, number: int) -> Row:
+        """One run, with what it cost the program and the origin."""
+        running = self.programs[program]
+        before_fill = self.origin.switch("state")
+        if work.filled_seconds:
+            load.run(running.url, work, work.filled_seconds)
+        filled, used = self.origin.switch("state"), running.usage()
+        measured = load.run(running.url, work, self.seconds)
+        after, usage = self.origin.switch("state"), running.usage()
+        if measured.refused or measured.broken:
+            raise RuntimeError(f"{program}: {work.name}: {measured}")
+        return Row(
+            program=program,
+            work=work.name,
+            round=number,
+            requests=measured.requests,
+            seconds=measured.seconds,
+            cpu_seconds=usage.cpu_seconds - used.cpu_seconds,
+            p50_seconds=measured.p50_seconds,
+            p99_seconds=measured.p99_seconds,
+            rss_bytes=usage.rss_bytes,
+            origin_requests=after["requests"] - filled["requests"],
+            weight=after["weight_spent"] - before_fill["weight_spent"],
+        )
+
+    def storm(self, program: str, work: Work) -> Storm:
+        """The origin refuses what nobody has stored; wrk does not give in."""
+        self.origin.switch("fault", {"fault": "TOO_MANY_429", "retry_after": RETRY_AFTER_SECONDS})
+        before = self.origin.switch("state")
+        measured = load.run(self.programs[program].url, work, STORM_SECONDS)
+        after = self.origin.switch("state")
+        self.origin.switch("reset", {})
+        time.sleep(RETRY_AFTER_SECONDS + 1)
+        return Storm(
+            program=program,
+            work=work.name,
+            seconds=measured.seconds,
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+            requests=measured.requests,
+            origin_requests=after["requests"] - before["requests"],
+        )
+
+    def idle(self, program: str, work: Work) -> Idle:
+        """Hits on some connections while many others do nothing."""
+        running = self.programs[program]
+        alone = load.run(running.url, work, self.seconds)
+        before = running.usage()
+        with _idle(running.url, IDLE_CONNECTIONS):
+            after = running.usage()
+            among = load.run(running.url, work, self.seconds)
+        return Idle(
+            program=program,
+            connections=IDLE_CONNECTIONS,
+            bytes_each=(after.rss_bytes - before.rss_bytes) / IDLE_CONNECTIONS,
+            p99_alone_seconds=alone.p99_seconds,
+            p99_among_seconds=among.p99_seconds,
+        )
+
+
+@contextmanager
+def _idle(url: str, count: int) -> Iterator[None]:
+    """So many connections that were each answered once and are now silent."""
+    host, port = url.removeprefix("http://").split(":")
+    request = f"GET {INFO}?symbol=BTCUSDT HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        for _ in range(count):
+            client = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            client.sendall(request)
+            client.recv(1 << 16)
+        yield
+
+
+def measure(programs: Sequence[Program], *, seconds: float, rounds: int) -> Table:
+    """Everything, with all programs up all the time and one at a time under load."""
+    with ExitStack() as stack:
+        origin = Origin(stack.enter_context(simulator()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        started: dict[str, Running] = {}
+        for number, program in enumerate(programs):
+            own = folder / str(number)
+            own.mkdir()
+            started[program.name] = stack.enter_context(program.start(origin.running.url, own))
+        bench = Bench(origin, started, seconds)
+        rows = list(_rows(bench, rounds))
+        idle = [bench.idle(name, load.works()[0]) for name in started]
+        refused = [name for name in started if name != report.PLAIN]
+        storms = [bench.storm(name, work) for work in load.storms() for name in refused]
+    versions = {program.name: program.version for program in programs}
+    return Table(machine=report.machine(), versions=report.versions(versions), rows=rows, idle=idle, storms=storms)
+
+
+def _rows(bench: Bench, rounds: int) -> Iterator[Row]:
+    for number, work in itertools.product(range(1, rounds + 1), load.works()):
+        for program in bench.programs:
+            row = bench.row(program, work, number)
+            print(f"round {number}: {work.name}: {program}: {row.per_cpu_second:,.0f}/s a core", flush=True)
+            yield row
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 1 where the load cannot be made here."""
+    parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each run")
+    parser.add_argument("--no-save", action="store_true", help="print only")
+    flags = parser.parse_args(arguments)
+    needed = {"wrk": "wrk", "taskset": "util-linux"}
+    absent = [
+        f"{name} was not found: apt-get install {package}" for name, package in needed.items() if not shutil.which(name)
+    ]
+    if absent or sys.platform != "linux":
+        print("\n".join(absent) or "the figures come from /proc: Linux only", file=sys.stderr)
+        return 1
+    forget_settings(os.environ)
+    allow_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    peers = (nginx(), varnish())
+    for peer in peers:
+        if isinstance(peer, Missing):
+            print(peer)
+    programs = (sidecar(), *(peer for peer in peers if isinstance(peer, Program)), sidecar(fast_lane=False))
+    table = measure(programs, seconds=flags.seconds, rounds=flags.rounds)
+    print(report.markdown(table))
+    if not flags.no_save:
+        report.save(table, RESULTS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

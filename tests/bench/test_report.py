@@ -1,0 +1,69 @@
+"""What the bench tells of its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import programs, report
+from tests.bench.load import QUERIES, queries
+from tests.bench.programs import Missing
+from tests.bench.report import OURS, Idle, Row, Storm, Table
+
+
+def row(program: str, requests: int, *, cpu_seconds: float = 1.0) -> Row:
+    return Row(
+        program=program,
+        work="one symbol",
+        round=1,
+        requests=requests,
+        seconds=2.0,
+        cpu_seconds=cpu_seconds,
+        p50_seconds=0.001,
+        p99_seconds=0.005,
+        rss_bytes=100_000_000,
+        origin_requests=3,
+        weight=20,
+    )
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(
+        machine="2 cores",
+        versions={OURS: "Python 3", "nginx": "1.0"},
+        rows=[row(OURS, count) for count in (90_000, 100_000, 500_000)] + [row("nginx", 50_000)] * 3,
+        idle=[Idle(OURS, 10_000, 8000.0, 0.001, 0.0015)],
+        storms=[Storm(OURS, "one question", 6.0, 2, 900, 3)],
+    )
+
+
+def test_the_table_tells_medians_and_ratios(table: Table) -> None:
+    text = report.markdown(table)
+    assert "| one symbol | binance-sidecar | 100,000 | 1.00 | 50,000 | 1.00 | 5.00 | 10.0 | 100 | 3 | 20 |" in text
+    assert "| one symbol | nginx | 50,000 | 2.00 | 25,000 |" in text
+    assert "| one question | binance-sidecar | 900 | 3 | 1.0 |" in text
+    assert "| binance-sidecar | 10,000 | 8.0 | 1.00 | 1.50 |" in text
+
+
+def test_what_is_saved_is_the_same_each_time_and_names_no_place(table: Table, tmp_path: Path) -> None:
+    report.save(table, tmp_path / "a")
+    report.save(table, tmp_path / "b")
+    for name in ("latest.md", "latest.json", "chart.svg"):
+        text = (tmp_path / "a" / name).read_text()
+        assert text == (tmp_path / "b" / name).read_text()
+        assert str(tmp_path) not in text
+    assert "100,000" in (tmp_path / "a" / "chart.svg").read_text()
+
+
+def test_a_peer_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "_find", lambda _: None)
+    peers = (programs.nginx(), programs.varnish())
+    assert all(isinstance(peer, Missing) for peer in peers)
+    assert str(peers[0]) == "nginx was not found and is left out: apt-get install nginx-light"
+
+
+def test_the_queries_of_the_mix_are_all_different_and_always_the_same() -> None:
+    assert len(set(queries())) == QUERIES
+    assert queries() == queries()

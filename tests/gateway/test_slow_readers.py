@@ -1,0 +1,125 @@
+"""Slow readers of the full document: each costs its socket's buffer in the kernel, and next to nothing in the process.
+
+Against the real command on uvloop, over real sockets, at full size; memory as the kernel counts it (Linux).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import resource
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from tests.bench.children import rss_bytes
+from tests.gateway.harness import INFO, Answer, client
+from tests.simulator import Document, Simulator, generate_document
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+READERS = 1000
+MOST_BYTES = 100_000_000
+SPARE_FILES = 100
+TAKEN_BYTES = 1000
+"""What each reader takes before it stops reading."""
+RECEIVE_BUFFER_BYTES = 16 << 10
+FULL_BYTES = 17_000_000
+FIRST_BYTE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    return generate_document()
+
+
+@pytest.fixture
+def readers() -> Iterator[int]:
+    """How many connections this process may open: as many as wanted, unless the system says otherwise."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield min(READERS, hard - SPARE_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@asynccontextmanager
+async def command(origin: Simulator, *, fast_lane: bool) -> AsyncIterator[tuple[int, str]]:
+    """The process id and the URL of a gateway of its own."""
+    settings = {
+        "SIDECAR_PORT": "0",
+        "SIDECAR_UPSTREAMS": origin.url,
+        "SIDECAR_REDIS_URL": "memory:",
+        "SIDECAR_FAST_LANE": str(fast_lane),
+        "SIDECAR_KEEP_WARM": "always",
+        "SIDECAR_FRESH_SECONDS": "3600",
+        "SIDECAR_SHUTDOWN_SECONDS": "0",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", env={**os.environ, **settings}, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        told: dict[str, str] = {}
+        while told.get("event") != "listening":
+            told = orjson.loads(await process.stderr.readline())
+        yield process.pid, told["url"]
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def slow_reader(url: str) -> socket.socket:
+    """A connection that has asked for the full document."""
+    host, _, port = urlsplit(url).netloc.partition(":")
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    connection.settimeout(FIRST_BYTE_SECONDS)
+    connection.connect((host, int(port)))
+    connection.sendall(f"GET {INFO} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+    return connection
+
+
+def begin_to_read(url: str, count: int, stack: ExitStack) -> list[tuple[socket.socket, bytes]]:
+    """Let so many ask, take the beginning of the answer, and stop."""
+    connections = [stack.enter_context(slow_reader(url)) for _ in range(count)]
+    return [(connection, connection.recv(TAKEN_BYTES)) for connection in connections]
+
+
+def read_on(connection: socket.socket, taken: bytes) -> Answer:
+    """All the rest of an answer."""
+    head, _, body = taken.partition(b"\r\n\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    rest = bytearray(body)
+    while len(rest) < int(headers["content-length"]):
+        rest += connection.recv(1 << 20)
+    return Answer(int(head.split()[1]), headers, bytes(rest))
+
+
+@pytest.mark.parametrize("fast_lane", [False, True], ids=["ordinary way", "fast lane"])
+async def test_a_thousand_slow_readers_of_the_full_document_cost_no_more_than_their_socket_buffers(
+    document: Document, readers: int, fast_lane: bool
+) -> None:
+    async with Simulator(document=document) as origin, command(origin, fast_lane=fast_lane) as (pid, url):
+        async with client(url) as asking:
+            whole = [await asking.ask() for _ in range(3)][-1]
+            before = rss_bytes(pid)
+            with ExitStack() as stack:
+                reading = await asyncio.to_thread(begin_to_read, url, readers, stack)
+                raised = rss_bytes(pid) - before
+                print(f"{readers} slow readers: {before / 1e6:.0f} MB before, {raised / 1e6:+.1f} MB")
+                assert all(taken.startswith(b"HTTP/1.1 200 OK\r\n") for _, taken in reading)
+                assert raised < MOST_BYTES
+                patient = [await asyncio.to_thread(read_on, *reading[place]) for place in (0, -1)]
+            assert len(whole.raw) > FULL_BYTES
+            assert {digest(answer) for answer in patient} == {digest(whole)}
+            assert (await asking.ask(f"{INFO}?symbol=BTCUSDT")).status == 200
+
+
+def digest(answer: Answer) -> str:
+    return hashlib.sha256(answer.raw).hexdigest()
