@@ -16,6 +16,8 @@ THREAD_BYTES = 64 << 10
 COMPRESS_BYTES = 256
 """Smaller bodies are sent as they are: the origin does so too (BINANCE.md: 28 bytes are never gzipped)."""
 _LEVEL = 6
+_GZIP_WBITS = 31
+_WINDOW_BYTES = 1 << 20
 
 
 async def decompress(raw: bytes, *, max_bytes: int) -> bytes:
@@ -28,23 +30,35 @@ async def decompress(raw: bytes, *, max_bytes: int) -> bytes:
 def gunzip(raw: bytes, max_bytes: int) -> bytes:
     """Decompress all members of a gzip body (RFC 1952).
 
-    Raises ValueError when it is cut short, corrupt, or would be larger than `max_bytes`.
+    Raises ValueError when it is cut short, corrupt, or would be larger than `max_bytes`. It is done twice, first only
+    to measure: a buffer that grows would take three times the memory of the full document, which this process has to
+    spare only once.
     """
-    parts, size = [], 0
+    members, most = [], max_bytes
     while raw:
-        member = zlib.decompressobj(wbits=31)
+        size, rest = _measure(raw, most)
+        members.append((raw[: len(raw) - len(rest)], size))
+        raw, most = rest, most - size
+    parts = [zlib.decompress(member, _GZIP_WBITS, max(1, size)) for member, size in members]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _measure(raw: bytes, most: int) -> tuple[int, bytes]:
+    """The size of the first member's content in bytes, proven to be whole, and what follows the member."""
+    member, size, pending = zlib.decompressobj(wbits=_GZIP_WBITS), 0, raw
+    while True:
         try:
-            part = member.decompress(raw, max_bytes - size + 1)
+            part = member.decompress(pending, min(_WINDOW_BYTES, most - size + 1))
         except zlib.error as error:
             raise ValueError("corrupt") from error
         size += len(part)
-        if size > max_bytes:
+        if size > most:
             raise ValueError("too large")
-        if not member.eof:
+        if member.eof:
+            return size, member.unused_data
+        pending = member.unconsumed_tail
+        if not pending and len(part) < _WINDOW_BYTES:
             raise ValueError("cut short")
-        parts.append(part)
-        raw = member.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def compress(body: bytes) -> bytes | None:

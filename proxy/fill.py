@@ -164,7 +164,7 @@ class Filler:
         return decide(entry, self._clock.origin()) is Decision.FRESH
 
     async def _wait(self, query: CanonicalQuery, *, newer_than: float) -> Entry | None:
-        """Wait for the replica that holds the lock. None: it died, and the lock is to be had.
+        """Wait for the replica that holds the lock. None: it died or let go, and the lock is to be had.
 
         Raises RedisAway when Redis cannot be asked any more, an UpstreamFailed when the other's fill failed or
         takes too long.
@@ -179,7 +179,7 @@ class Filler:
                 if found is None:
                     raise RedisAway("The other replica's entry cannot be read.")
                 return found
-            case WaitEnd.EXPIRED:
+            case WaitEnd.EXPIRED | WaitEnd.RELEASED:
                 return None
             case WaitEnd.FAILED:
                 raise BadAnswer("The origin could not answer another replica a moment ago.")

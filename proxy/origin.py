@@ -6,6 +6,7 @@ The quota errs on the side of not sending: a request that may have reached the o
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,9 +74,33 @@ class Origin:
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._unreachable_at = float("-inf")
+        self._refused = False
+        """Whether the last that was heard of the origin is that it, or another replica for it, refuses."""
+        self._probing = asyncio.Lock()
 
     async def ask(self, query: CanonicalQuery, *, background: bool = False, client: str | None = None) -> Answer:
-        """Ask host after host until one answers, for this client. Raises a SendingRefused or an UpstreamFailed.
+        """One answer of the origin, for this client. Raises a SendingRefused or an UpstreamFailed.
+
+        Once the origin has refused, questions go one at a time until it answers one: when a back-off ends with
+        many waiting, one of them finds out whether it really has ended.
+        """
+        if self._refused:
+            async with self._probing:
+                if self._refused:
+                    return await self._ask_watching(query, background=background, client=client)
+        return await self._ask_watching(query, background=background, client=client)
+
+    async def _ask_watching(self, query: CanonicalQuery, *, background: bool, client: str | None) -> Answer:
+        try:
+            answer = await self._ask(query, background=background, client=client)
+        except (BackedOff, Banned, Paused):
+            self._refused = True
+            raise
+        self._refused = False
+        return answer
+
+    async def _ask(self, query: CanonicalQuery, *, background: bool, client: str | None) -> Answer:
+        """Ask host after host until one answers.
 
         A host that cannot be reached costs nothing and the next is tried on the same reservation; a connection
         that breaks stays charged, and the next attempt is charged again.

@@ -36,9 +36,7 @@ class SingleFlight:
         collapsed = task is not None
         if task is None:
             task = self._start(key, work)
-        # `wait` does not cancel the task with its caller, and leaves no doubt whose cancellation it was, as
-        # awaiting a shield would.
-        await asyncio.wait((task,), timeout=timeout_seconds)
+        await _woken(task, timeout_seconds)
         if not task.done():
             raise TimeoutError
         if task.cancelled():
@@ -83,6 +81,29 @@ class SingleFlight:
             del self._tasks[key]
         if not task.cancelled():
             task.exception()  # counts as retrieved, even when nobody waits any more
+
+
+async def _woken(task: asyncio.Task[Any], timeout_seconds: float | None) -> None:
+    """Return when the task has ended or the time is over.
+
+    Unlike awaiting the task, leaving does not cancel it, and there is no doubt whose cancellation it was, as there
+    would be with a shield; `asyncio.wait` does the same at several times the price.
+    """
+    loop = asyncio.get_running_loop()
+    waker = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waker.done():
+            waker.set_result(None)
+
+    task.add_done_callback(wake)
+    timer = loop.call_later(timeout_seconds, wake) if timeout_seconds is not None else None
+    try:
+        await waker
+    finally:
+        task.remove_done_callback(wake)
+        if timer is not None:
+            timer.cancel()
 
 
 async def _run(work: Callable[[], Awaitable[T]]) -> T:

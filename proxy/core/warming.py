@@ -53,7 +53,9 @@ def due(warmth: Warmth, now: float, *, jitter: float) -> Due:
     """Decide at `now`; `jitter` is between 0 and 1 and stays the same between two refreshes."""
     if not warmth.always and now - warmth.wanted_at > demand_seconds(warmth.fresh_seconds):
         return Due.UNWANTED
-    if now < warmth.hold_until or now < warmth.failed_at + retry_seconds(warmth.failures, jitter=jitter):
+    # A failure that is yet to come is of a clock that has been set since.
+    is_recent = 0 <= now - warmth.failed_at < retry_seconds(warmth.failures, jitter=jitter)
+    if now < warmth.hold_until or is_recent:
         return Due.LATER
     if warmth.stored_at is None:
         return Due.NOW

@@ -82,10 +82,13 @@ class Traffic:
         response.content_length = len(reply.body)
         if self._closing():
             response.force_close()
-        await response.prepare(request)
         view = memoryview(reply.body)
-        for start in range(0, len(view), _SLICE_BYTES):
-            await response.write(view[start : start + _SLICE_BYTES])
+        try:
+            await response.prepare(request)
+            for start in range(0, len(view), _SLICE_BYTES):
+                await response.write(view[start : start + _SLICE_BYTES])
+        except ConnectionError:  # the client left in the middle, which is its right
+            log.debug("client_left", path=request.path[:200])
         return response
 
 

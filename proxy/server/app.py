@@ -46,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 LAG_SECONDS = 0.25
 """How often the event loop's lag is measured."""
+WATCH_SECONDS = 1.0
+"""How often the wall clock is held against the monotonic one."""
 REQUESTS_SHARE = 1 / 2
 """Of SIDECAR_SHUTDOWN_SECONDS: how long requests under way may still take."""
 FILLS_SHARE = 1 / 6
@@ -139,6 +141,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         await _listen(settings, app, traffic, ops, lane=lane, stack=stack)
         _background(warmer.run(), stack)
         _background(_measure_lag(metrics), stack)
+        _background(_watch(clock), stack)
         stack.push_async_callback(_drain, app)
         yield app
 
@@ -280,6 +283,13 @@ async def _measure_lag(metrics: Metrics) -> None:
         before = time.perf_counter()
         await asyncio.sleep(LAG_SECONDS)
         metrics.lagged(max(0.0, time.perf_counter() - before - LAG_SECONDS))
+
+
+async def _watch(clock: OriginClock) -> None:
+    """Notice soon when the wall clock was set: until then all ages are wrong."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        clock.sure()
 
 
 def _url(address: tuple[str, int]) -> str:

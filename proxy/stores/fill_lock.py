@@ -6,6 +6,7 @@ Owns: the ways in which waiting ends, how often to look. Must not know: how a lo
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -23,8 +24,10 @@ class WaitEnd(Enum):
     """A newer entry is there: get it."""
     FAILED = "failed"
     """The holder let go and said that its fill failed: do not try in turn. For a second nobody can."""
+    RELEASED = "released"
+    """The holder let go with neither: it was not allowed to ask, or is shutting down. Take over at once."""
     EXPIRED = "expired"
-    """The lock is gone without a word and without an entry: its holder died, or lost it. Take over."""
+    """The lock has lived out its time without an entry: its holder died. Take over."""
     DEADLINE = "deadline"
     """The holder is still at it, and we waited long enough."""
     REDIS_AWAY = "redis-away"
@@ -42,6 +45,15 @@ class LockState(Enum):
     """Nobody fills."""
 
 
+@dataclass(frozen=True, slots=True)
+class LockSight:
+    """A look at a fill lock."""
+
+    state: LockState
+    left_seconds: float = 0.0
+    """When the lock will expire, unless it is renewed."""
+
+
 class FillLock(Protocol):
     """The right to fill one key. Every method raises RedisAway."""
 
@@ -52,15 +64,15 @@ class FillLock(Protocol):
         """Let go, after the entry is stored. A lost lock is left alone.
 
         `filled=False` tells those who wait that the fill failed (WaitEnd.FAILED); nobody gets the lock for a
-        second. One who was merely interrupted says True, so that somebody takes over (WaitEnd.EXPIRED).
+        second. One who was merely interrupted says True, so that somebody takes over (WaitEnd.RELEASED).
         """
 
 
 class Watched(Protocol):
     """What a waiter looks at. Every method raises RedisAway."""
 
-    async def lock_state(self, key: str) -> LockState:
-        """The state of the fill lock of `key`."""
+    async def look_at_lock(self, key: str) -> LockSight:
+        """The fill lock of `key`."""
 
     async def peek(self, key: str) -> float | None:
         """`stored_at` of the entry under `key`, if there is one."""
@@ -84,13 +96,17 @@ async def wait_for_fill(
     """Wait until another replica's fill of `key` brings an entry stored after `newer_than`, or cannot."""
     give_up_at = pace.monotonic() + timeout_seconds
     pause_seconds = pace.first_seconds
+    expires_at = math.inf  # who was refused the lock and sees none a moment later: it was let go
     while True:
+        looked_at = pace.monotonic()
         try:
-            end = await _look(watched, key, newer_than)
+            sight, is_filled = await _look(watched, key, newer_than)
         except RedisAway:
             return WaitEnd.REDIS_AWAY
+        end = WaitEnd.FILLED if is_filled else _end(sight.state, is_overdue=pace.monotonic() >= expires_at)
         if end is not None:
             return end
+        expires_at = looked_at + sight.left_seconds
         left_seconds = give_up_at - pace.monotonic()
         if left_seconds <= 0:
             return WaitEnd.DEADLINE
@@ -98,19 +114,23 @@ async def wait_for_fill(
         pause_seconds = min(1.5 * pause_seconds, pace.longest_seconds)
 
 
-async def _look(watched: Watched, key: str, newer_than: float) -> WaitEnd | None:
+async def _look(watched: Watched, key: str, newer_than: float) -> tuple[LockSight, bool]:
+    """The lock, and whether a newer entry is there."""
     # The lock first: the holder stores before it lets go, so an entry that is not there after the lock was
     # seen free will not come. The other way round, a holder that ends between the looks would seem dead.
-    state = await watched.lock_state(key)
+    sight = await watched.look_at_lock(key)
     stored_at = await watched.peek(key)
-    if stored_at is not None and stored_at > newer_than:
-        return WaitEnd.FILLED
+    return sight, stored_at is not None and stored_at > newer_than
+
+
+def _end(state: LockState, *, is_overdue: bool) -> WaitEnd | None:
+    """What a lock without an entry means; None: wait on. Overdue: at the last look it would not live until now."""
     match state:
         case LockState.HELD:
             return None
         case LockState.FAILED:
             return WaitEnd.FAILED
         case LockState.FREE:
-            return WaitEnd.EXPIRED
+            return WaitEnd.EXPIRED if is_overdue else WaitEnd.RELEASED
         case _:
             assert_never(state)

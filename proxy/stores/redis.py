@@ -22,7 +22,7 @@ from redis.exceptions import ResponseError
 from proxy.core.messages import Entry
 from proxy.stores import envelope
 from proxy.stores.connection import RedisConnection, RedisOperation
-from proxy.stores.fill_lock import LockState, Pace, WaitEnd, wait_for_fill
+from proxy.stores.fill_lock import LockSight, LockState, Pace, WaitEnd, wait_for_fill
 
 LOCK_SECONDS = 5.0
 _FAILED = b"failed"
@@ -77,13 +77,15 @@ class RedisStore:
         )
         return lock if taken else None
 
-    async def lock_state(self, key: str) -> LockState:
-        """Whether somebody fills `key`."""
-        client = self._connection.client
-        value: Any = await self._connection.run(RedisOperation.GET, lambda: client.get(self._lock_name(key)))
+    async def look_at_lock(self, key: str) -> LockSight:
+        """Whether somebody fills `key`, and how long the lock will live unless it is renewed."""
+        value, left_ms = await self._connection.run(
+            RedisOperation.GET, lambda: self._look_at_lock(self._lock_name(key))
+        )
         if value is None:
-            return LockState.FREE
-        return LockState.FAILED if value == _FAILED else LockState.HELD
+            return LockSight(LockState.FREE)
+        left_seconds = max(0, left_ms) / 1000
+        return LockSight(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
         """Wait for another replica's fill. Never raises RedisAway: that is one of the ends."""
@@ -95,6 +97,13 @@ class RedisStore:
             transaction.hset(name, mapping=envelope.encode(entry))
             transaction.pexpire(name, expiry_ms)
             await transaction.execute()
+
+    async def _look_at_lock(self, name: str) -> tuple[bytes | None, int]:
+        async with self._connection.client.pipeline(transaction=False) as pipeline:
+            pipeline.get(name)
+            pipeline.pttl(name)
+            value, left_ms = await pipeline.execute()
+        return value, left_ms
 
     async def _fields(self, key: str, fields: tuple[str, ...]) -> list[bytes | None]:
         client = self._connection.client

@@ -85,7 +85,9 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def replica(session: aiohttp.ClientSession, upstream: str, redis_url: str, **changed: str) -> AsyncIterator[Replica]:
+async def replica(
+    session: aiohttp.ClientSession, upstream: str, redis_url: str, **changed: str
+) -> AsyncIterator[Replica]:
     """One gateway on a free port that asks nothing by itself; ready when the context begins, gone after it."""
     chosen = {
         "port": "0",
@@ -109,7 +111,7 @@ async def replica(session: aiohttp.ClientSession, upstream: str, redis_url: str,
         async with asyncio.timeout(START_SECONDS):
             await made.listening.wait()
             assert made.url, f"the gateway did not start: {list(made.log)}"
-            while await made.probe("/readyz") != 200:
+            while await made.probe("/readyz") != 200:  # noqa: ASYNC110 - seen from outside there is no event
                 await asyncio.sleep(0.02)
         yield made
     finally:

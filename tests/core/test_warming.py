@@ -80,6 +80,12 @@ def test_after_a_failure_it_waits(stored_at: float | None) -> None:
     assert due(failed, NOW + 4.0, jitter=1.0) is Due.NOW
 
 
+def test_a_failure_of_tomorrow_is_of_a_clock_that_was_set_and_delays_nothing() -> None:
+    failed = replace(FRESH, stored_at=None, failures=3, failed_at=NOW)
+    assert due(failed, NOW, jitter=1.0) is Due.LATER
+    assert due(failed, NOW - 0.01, jitter=1.0) is Due.NOW
+
+
 @pytest.mark.parametrize(
     ("failures", "least", "most"),
     [(0, 0, 0), (1, 0.5, 1), (2, 1, 2), (3, 2, 4), (6, 16, 32), (7, 30, 60), (8, 30, 60), (10**6, 30, 60)],

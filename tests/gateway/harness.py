@@ -68,9 +68,7 @@ class Client:
     session: aiohttp.ClientSession
     url: str
 
-    async def ask(
-        self, target: str = INFO, method: str = "GET", url: str | None = None, **headers: str
-    ) -> Answer:
+    async def ask(self, target: str = INFO, method: str = "GET", url: str | None = None, **headers: str) -> Answer:
         """`target` goes on the request line as it stands; `headers` with `_` for `-`."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         exact = URL(f"{url or self.url}{target}", encoded=True)
@@ -85,9 +83,7 @@ async def client(url: str) -> AsyncIterator[Client]:
     """A client that does not decompress and asks for no compression by itself."""
     connector = aiohttp.TCPConnector(limit=0)
     skip = ("Accept-Encoding",)
-    async with aiohttp.ClientSession(
-        connector=connector, auto_decompress=False, skip_auto_headers=skip
-    ) as session:
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False, skip_auto_headers=skip) as session:
         yield Client(session, url)
 
 
@@ -130,9 +126,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def gateway(
-    simulator: Simulator, clock: Clock | None = None, **changed: Any
-) -> AsyncIterator[Application]:
+async def gateway(simulator: Simulator, clock: Clock | None = None, **changed: Any) -> AsyncIterator[Application]:
     """A running gateway; with a clock, all its times come from there."""
     async with running(settings(simulator, **changed), clock=OriginClock(clock) if clock else None) as app:
         await app.warmer.started.wait()

@@ -196,8 +196,7 @@ async def test_a_thousand_cold_clients_cost_one_request_and_who_leaves_cancels_n
     async with stage() as on:
         on.origin.answer_delay_seconds = 0.5
         tasks = [asyncio.create_task(on.ask()) for _ in range(1000)]
-        while on.asked() == 0:
-            await asyncio.sleep(0.01)
+        await on.origin.wait_for(1)
         for leaving in tasks[:100]:
             leaving.cancel()
         answers = await asyncio.gather(*tasks[100:])
@@ -210,8 +209,7 @@ async def test_the_one_who_asked_first_may_leave_too() -> None:
     async with stage() as on:
         on.origin.answer_delay_seconds = 0.3
         first = asyncio.create_task(on.ask())
-        while on.asked() == 0:
-            await asyncio.sleep(0.01)
+        await on.origin.wait_for(1)
         second = asyncio.create_task(on.ask())
         await asyncio.sleep(0.05)
         first.cancel()
@@ -221,11 +219,14 @@ async def test_the_one_who_asked_first_may_leave_too() -> None:
 
 async def test_the_origins_own_compression_is_kept_as_it_is(redis_url: str) -> None:
     clock = Clock()
-    async with Simulator(clock=clock) as origin, gateway(origin, clock, redis_url=redis_url) as app:
-        async with client(app.url) as asking:
-            packed = await asking.ask(Accept_Encoding="gzip")
-            direct = await asking.ask(url=origin.url, Accept_Encoding="gzip")
-            assert gzip.decompress(packed.raw) == gzip.decompress(direct.raw)
+    async with (
+        Simulator(clock=clock) as origin,
+        gateway(origin, clock, redis_url=redis_url) as app,
+        client(app.url) as asking,
+    ):
+        packed = await asking.ask(Accept_Encoding="gzip")
+        direct = await asking.ask(url=origin.url, Accept_Encoding="gzip")
+        assert gzip.decompress(packed.raw) == gzip.decompress(direct.raw)
 
 
 async def test_nothing_is_asked_of_a_dead_origin_twice_in_a_second() -> None:

@@ -44,7 +44,7 @@ TABLE = [
     Row(Fault.TEAPOT_418, 418, -1003, "ban", 90, (("retry_after", 90),)),
     Row(Fault.HTML_403, 403, -1000, "pause", 60),
 ]
-QUICK = {"upstream_seconds": 0.4, "upstream_connect_seconds": 0.4}
+QUICK: dict[str, Any] = {"upstream_seconds": 0.4, "upstream_connect_seconds": 0.4}
 
 
 def is_the_row(answer: Answer, row: Row) -> None:

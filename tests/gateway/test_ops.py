@@ -93,8 +93,7 @@ async def test_draining_closes_connections_and_lets_requests_end() -> None:
         origin.answer_delay_seconds = 0.5
         async with gateway(origin, clock) as app, client(app.url) as asking:
             pending = asyncio.create_task(asking.ask())
-            while origin.count() == 0:
-                await asyncio.sleep(0.01)
+            await origin.wait_for(1)
             app.draining = True
             answer = await pending
             assert (answer.status, answer.headers["connection"]) == (200, "close")

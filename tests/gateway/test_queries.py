@@ -35,8 +35,7 @@ ROWS = [
     (
         f"{INFO}?symbol=BTCUSDT&symbols=[%22BTCUSDT%22]",
         "-1128",
-        "Combination of optional parameters invalid. "
-        "Recommendation: 'symbol' and 'symbols' cannot both be sent.",
+        "Combination of optional parameters invalid. Recommendation: 'symbol' and 'symbols' cannot both be sent.",
     ),
     (f"{INFO}?symbolStatus=OPEN", "-1122", "Invalid symbolStatus."),
 ]

@@ -232,3 +232,20 @@ async def test_the_weight_of_each_client_is_counted() -> None:
         assert on.metric("client_weight_spent_total", client="bot") == 21
         assert on.metric("client_weight_spent_total", client="127.0.0.1") == 1
         assert on.metric("client_weight_spent_total", client="other") == 0
+
+
+async def test_when_a_back_off_ends_one_question_finds_out_whether_it_really_has() -> None:
+    async with stage(snapshot=False) as on:
+        on.origin.set_fault(Fault.TOO_MANY_429, retry_after=5)
+        assert (await on.ask(TIME)).status == 429
+        for round_ in (2, 3):
+            on.clock.push(6)
+            on.origin.answer_delay_seconds = 0.1
+            answers = await asyncio.gather(*(on.ask(f"{INFO}?symbol=NAME{number}") for number in range(20)))
+            assert {answer.status for answer in answers} == {429}
+            assert on.asked() == round_
+        on.clock.push(6)
+        on.origin.clear_fault()
+        answers = await asyncio.gather(*(on.ask(f"{INFO}?symbol=NAME{number}") for number in range(5)))
+        assert {answer.status for answer in answers} == {400}
+        assert on.asked() == 8

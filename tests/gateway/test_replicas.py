@@ -68,12 +68,13 @@ async def test_cold_replicas_fill_once_for_all(redis_url: str) -> None:
 
 async def test_gateways_for_different_venues_do_not_share(redis_url: str) -> None:
     clock = Clock()
-    async with Simulator(clock=clock) as spot, Simulator(clock=clock, symbols=7) as us:
-        async with (
-            gateway(spot, clock, redis_url=redis_url) as one,
-            gateway(us, clock, redis_url=redis_url, venue="us") as two,
-            client(one.url) as asking,
-        ):
-            assert len((await asking.ask()).json["symbols"]) > 90
-            assert len((await asking.ask(url=two.url)).json["symbols"]) < 10
-            assert (spot.count(), us.count()) == (1, 1)
+    async with (
+        Simulator(clock=clock) as spot,
+        Simulator(clock=clock, symbols=7) as us,
+        gateway(spot, clock, redis_url=redis_url) as one,
+        gateway(us, clock, redis_url=redis_url, venue="us") as two,
+        client(one.url) as asking,
+    ):
+        assert len((await asking.ask()).json["symbols"]) > 90
+        assert len((await asking.ask(url=two.url)).json["symbols"]) < 10
+        assert (spot.count(), us.count()) == (1, 1)

@@ -12,7 +12,8 @@ The origin is simulated and counts by true time. Three replicas share a real Val
 3. Beyond that the origin's headers hold them back: who is alone sends only while all that the last answer told, by
    whomever it was spent, with all of its own that is unanswered and the new request, is within the local share. So
    once the origin has counted that share, each replica sends no more after its next answer.
-4. After an answer Redis knows at least what the origin had counted when it answered, by whomever.
+4. After an answer, and after each reservation, Redis knows at least all that the origin ever told this replica of the
+   window, whoever spent it and whatever Redis lost meanwhile.
 
 Without a loss the model, the ledger in memory and the three replicas in Redis give the same answers to the same steps.
 """
@@ -23,10 +24,12 @@ import asyncio
 import itertools
 import math
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -139,11 +142,20 @@ class Fleet(RuleBasedStateMachine):
         ledger = RedisLedger(switch, domain_key=self.key, clock=self.clock, ratios=RATIOS, windows=WINDOWS)
         return Life(ledger, switch)
 
-    def in_redis(self, start: int, field: str = "used", window: str = "REQUEST_WEIGHT:1m") -> int:
-        async def read() -> int:
-            return int(await self.connection.client.hget(f"{self.key}:{window}:{start}", field) or 0)
+    def in_redis(self, *keys: str) -> list[tuple[int, int]]:
+        """Used and pending of counters."""
 
-        return self.run(read())
+        async def read() -> Any:
+            async with self.connection.client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.hmget(f"{self.key}:{key}", ["used", "pending"])
+                return await pipeline.execute()
+
+        return [(int(used or 0), int(pending or 0)) for used, pending in self.run(read())]
+
+    def used_in_redis(self, *starts: int) -> list[int]:
+        """Of one-minute windows."""
+        return [used for used, _ in self.in_redis(*(f"REQUEST_WEIGHT:1m:{start}" for start in starts))]
 
     @property
     def starts(self) -> list[int]:
@@ -158,9 +170,17 @@ class Fleet(RuleBasedStateMachine):
         weight=st.integers(1, 30),
         background=st.booleans(),
         client=st.sampled_from([None, None, "bot", "other bot"]),
+        then=st.sampled_from(["send", "send", "answer", "wait"]),
     )
-    def reserve(self, which: int, weight: int, background: bool, client: str | None) -> None:
-        life = self.lives[which]
+    def ask(self, which: int, weight: int, background: bool, client: str | None, then: str) -> None:
+        """Reserve, and perhaps go on at once."""
+        self.reserve(self.lives[which], weight, background, client)
+        if then != "wait" and self.reserved:
+            self.send(len(self.reserved) - 1, 0.0)
+        if then == "answer" and self.under_way:
+            self.answer(len(self.under_way) - 1, True, True)
+
+    def reserve(self, life: Life, weight: int, background: bool, client: str | None) -> None:
         asked: dict[str, Any] = {"background": background, "client": None if background else client}
         outcome = self.run(ask(life.ledger, weight, **asked))
         along: list[Reservation] = []
@@ -181,6 +201,8 @@ class Fleet(RuleBasedStateMachine):
                 life.alone[start] += weight
                 assert life.alone[start] <= LOCAL_BUDGET
                 assert life.told[start] + life.unanswered[start] + weight <= LOCAL_BUDGET
+            elif life.connected:
+                assert self.used_in_redis(start)[0] >= life.told[start] + weight
             life.unanswered[start] += weight
         self.reserved.append(Request(life, outcome, weight, tuple(along)))
 
@@ -233,7 +255,7 @@ class Fleet(RuleBasedStateMachine):
         if self.clock.now < start + 60 + 120:
             life.told[start] = max(life.told[start], request.told)
             if life.connected:
-                assert self.in_redis(start) >= request.told
+                assert self.used_in_redis(start)[0] >= life.told[start]
         if self.intact:
             for ledger, reservation in zip(self.along, request.along, strict=True):
                 self.run(ledger.reconcile(reservation, told, ok=ok))
@@ -244,7 +266,7 @@ class Fleet(RuleBasedStateMachine):
         self.under_way.pop(which % len(self.under_way))
 
     @precondition(lambda self: self.under_way)
-    @rule(which=numbers, seconds=st.none() | st.integers(1, 40))
+    @rule(which=numbers, seconds=st.none() | st.integers(1, 5))
     def be_told_to_back_off(self, which: int, seconds: int | None) -> None:
         life = self.under_way[which % len(self.under_way)].life
         if life not in self.lives:
@@ -275,35 +297,31 @@ class Fleet(RuleBasedStateMachine):
     # What must be true.
 
     @invariant()
-    def what_the_origin_counted_from_us_is_known(self) -> None:
-        for start in self.starts:
-            known = self.in_redis(start) + sum(life.missing(start) for life in self.lives)
+    def all_is_known_and_the_budget_holds(self) -> None:
+        for start, in_redis in zip(self.starts, self.used_in_redis(*self.starts), strict=True):
+            known = in_redis + sum(life.missing(start) for life in self.lives)
             assert self.ours[start] <= known + self.gone[start] + self.forgotten[start]
-
-    @invariant()
-    def the_budget_holds(self) -> None:
-        for start in self.starts:
             assert self.ours[start] <= BUDGET + self.alone[start] + self.forgotten[start]
 
     @invariant()
     def all_ledgers_count_alike(self) -> None:
         if not self.intact:
             return
-        for window, own in zip(self.model.view().windows, self.memory.view().windows, strict=True):
-            assert own == window
-            interval_seconds = 60 if window.name == "REQUEST_WEIGHT:1m" else 300
-            start = window.reset - interval_seconds
-            assert self.in_redis(start, "used", window.name) == window.used
-            assert self.in_redis(start, "pending", window.name) == window.pending
+        windows = self.model.view().windows
+        assert self.memory.view().windows == windows
+        intervals = (60, 300)
+        keys = [f"{window.name}:{window.reset - seconds}" for window, seconds in zip(windows, intervals, strict=True)]
+        assert self.in_redis(*keys) == [(window.used, window.pending) for window in windows]
 
 
 class Troubled(Fleet):
     """The same, with a Redis that goes, comes back, loses answers, and loses all it knew."""
 
-    @rule(which=replicas, away=st.booleans(), loses_answers=st.booleans())
-    def redis_is_away_for(self, which: int, away: bool, loses_answers: bool) -> None:
-        self.lives[which].switch.away = away
-        self.lives[which].switch.loses_answers = loses_answers
+    @rule(which=st.sets(replicas, min_size=1), loses_answers=st.booleans())
+    def redis_is_away(self, which: set[int], loses_answers: bool) -> None:
+        for number in which:
+            self.lives[number].switch.away = not loses_answers
+            self.lives[number].switch.loses_answers = loses_answers
         self.intact = False
 
     @rule()
@@ -313,17 +331,60 @@ class Troubled(Fleet):
 
     @rule()
     def redis_loses_all_it_knew(self) -> None:
-        for start in self.starts:
-            self.forgotten[start] += self.in_redis(start)
+        for start, used in zip(self.starts, self.used_in_redis(*self.starts), strict=True):
+            self.forgotten[start] += used
         self.run(self.connection.client.flushall())
         self.intact = False
 
 
-def test_replicas_that_crash_keep_the_budget_and_count_as_the_model_does(valkey_url: str) -> None:
-    machine = type("FleetOnValkey", (Fleet,), {"valkey_url": valkey_url})
-    run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
+def on(kind: type[Fleet], valkey_url: str) -> type[Fleet]:
+    return type(kind.__name__, (kind,), {"valkey_url": valkey_url})
 
 
-def test_whatever_happens_to_redis_no_more_is_spent_than_is_known(valkey_url: str) -> None:
-    machine = type("TroubledOnValkey", (Troubled,), {"valkey_url": valkey_url})
-    run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
+@pytest.mark.parametrize("kind", [Fleet, Troubled])
+def test_any_short_life_of_a_fleet(kind: type[Fleet], valkey_url: str) -> None:
+    run_state_machine_as_test(on(kind, valkey_url), settings=settings(max_examples=100, stateful_step_count=40))
+
+
+@pytest.mark.parametrize("kind", [Fleet, Troubled])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_life_of_a_fleet(kind: type[Fleet], seed: int, valkey_url: str) -> None:
+    """What chance seldom brings together in a short one."""
+    dice = Random(seed)
+    fleet = on(kind, valkey_url)()
+    try:
+        for _ in range(2000):
+            step(fleet, dice)
+            fleet.all_is_known_and_the_budget_holds()
+            fleet.all_ledgers_count_alike()
+    finally:
+        fleet.teardown()
+    assert sum(fleet.ours.values()) > 2000
+    assert (sum(fleet.alone.values()) > 300) == isinstance(fleet, Troubled)
+
+
+def step(fleet: Fleet, dice: Random) -> None:
+    """One step of a long life."""
+    number = dice.randrange(100)
+    client, then = dice.choice([None, None, "bot", "other bot"]), dice.choice(["send", "send", "answer", "wait"])
+    seconds, back_off = dice.choice([0.25, 1.0, 5.0, 20.0, 61.0]), dice.choice([None, 2, 5])
+    acts: list[tuple[int, bool, Callable[[], None]]] = [
+        (50, True, lambda: fleet.ask(number % REPLICAS, dice.randint(1, 20), dice.random() < 0.2, client, then)),
+        (10, bool(fleet.reserved), lambda: fleet.send(number, dice.uniform(0, 0.99))),
+        (5, bool(fleet.reserved), lambda: fleet.find_no_connection(number)),
+        (10, bool(fleet.under_way), lambda: fleet.answer(number, dice.random() < 0.8, dice.random() < 0.8)),
+        (4, bool(fleet.under_way), lambda: fleet.lose_an_answer(number)),
+        (1, bool(fleet.under_way), lambda: fleet.be_told_to_back_off(number, back_off)),
+        (1, True, lambda: fleet.crash(number % REPLICAS)),
+        (2, True, lambda: fleet.other_programs_spend(dice.randint(1, 20))),
+        (8, True, lambda: fleet.time_passes(seconds)),
+    ]
+    if isinstance(fleet, Troubled):
+        away = set(dice.sample(range(REPLICAS), dice.randint(1, REPLICAS)))
+        acts += [
+            (6, True, lambda: fleet.redis_is_away(away, dice.random() < 0.3)),
+            (3, True, fleet.redis_is_back),
+            (1, True, fleet.redis_loses_all_it_knew),
+        ]
+    (act,) = dice.choices([act for _, _, act in acts], [weight * possible for weight, possible, _ in acts])
+    act()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -24,8 +24,8 @@ EXAMPLES = int(os.environ.get("SIDECAR_TEST_EXAMPLES", "1000"))
 class Play:
     """Both gateways on a loop that turns only while a test runs it."""
 
-    runner: asyncio.Runner
-    twins: Twins
+    runner: asyncio.Runner = field(repr=False)
+    twins: Twins = field(repr=False)
 
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])

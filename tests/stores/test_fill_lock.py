@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import RedisAway
-from proxy.stores.fill_lock import LockState, Pace, WaitEnd, wait_for_fill
+from proxy.stores.fill_lock import LockSight, LockState, Pace, WaitEnd, wait_for_fill
 from proxy.stores.nothing import NoStore
 from tests.stores.entries import entry
 
@@ -18,16 +18,17 @@ Sight = tuple[LockState | None, float | None]
 class Scene:
     """What a waiter sees look by look, the last for ever; a state of None is a Redis that is away."""
 
-    def __init__(self, *sights: Sight) -> None:
+    def __init__(self, *sights: Sight, left_seconds: float = 5.0) -> None:
         self.sights = list(sights)
+        self.left_seconds = left_seconds
         self.looks = 0
         self.slept: list[float] = []
 
-    async def lock_state(self, key: str) -> LockState:
+    async def look_at_lock(self, key: str) -> LockSight:
         state = self._sight()[0]
         if state is None:
             raise RedisAway("away")
-        return state
+        return LockSight(state, self.left_seconds)
 
     async def peek(self, key: str) -> float | None:
         stored_at = self._sight()[1]
@@ -55,8 +56,8 @@ class Scene:
         ([(HELD, 100.0), (HELD, 99.0), (FREE, 100.5)], WaitEnd.FILLED),
         ([(FAILED, None)], WaitEnd.FAILED),
         ([(HELD, 100.0), (FAILED, 100.0)], WaitEnd.FAILED),
-        ([(FREE, None)], WaitEnd.EXPIRED),
-        ([(HELD, None), (FREE, 100.0)], WaitEnd.EXPIRED),
+        ([(FREE, None)], WaitEnd.RELEASED),
+        ([(HELD, None), (FREE, 100.0)], WaitEnd.RELEASED),
         ([(HELD, None)], WaitEnd.DEADLINE),
         ([(None, None)], WaitEnd.REDIS_AWAY),
         ([(HELD, None), (None, 101.0)], WaitEnd.REDIS_AWAY),
@@ -66,17 +67,27 @@ async def test_waiting_ends_by_what_is_seen(sights: list[Sight], end: WaitEnd) -
     assert await Scene(*sights).wait() is end
 
 
+@pytest.mark.parametrize(
+    ("left_seconds", "end"), [(0.0, WaitEnd.EXPIRED), (0.02, WaitEnd.EXPIRED), (0.03, WaitEnd.RELEASED)]
+)
+async def test_a_lock_that_is_gone_was_let_go_unless_its_time_was_over(left_seconds: float, end: WaitEnd) -> None:
+    scene = Scene((HELD, None), (FREE, None), left_seconds=left_seconds)
+
+    assert await scene.wait() is end
+    assert scene.slept == [0.02]
+
+
 def test_every_end_is_in_the_table() -> None:
-    assert {end.value for end in WaitEnd} == {"filled", "failed", "expired", "deadline", "redis-away"}
+    assert {end.value for end in WaitEnd} == {"filled", "failed", "released", "expired", "deadline", "redis-away"}
 
 
 async def test_a_fill_that_ends_between_the_two_looks_is_not_taken_for_a_death() -> None:
     order: list[str] = []
 
     class Watched:
-        async def lock_state(self, key: str) -> LockState:
+        async def look_at_lock(self, key: str) -> LockSight:
             order.append("lock")
-            return FREE
+            return LockSight(FREE)
 
         async def peek(self, key: str) -> float | None:
             order.append("entry")

@@ -13,7 +13,7 @@ from proxy.core.messages import Entry, Lifetimes
 from proxy.errors import RedisAway
 from proxy.stores.connection import RedisConnection
 from proxy.stores.fill_lock import LockState, Pace, WaitEnd
-from proxy.stores.redis import RedisStore
+from proxy.stores.redis import LOCK_SECONDS, RedisStore
 from tests.stores.conftest import Opener, StartValkey
 from tests.stores.entries import entries, entry
 from tests.stores.valkey import free_port
@@ -107,7 +107,7 @@ async def test_on_a_full_server_a_put_fails_and_what_is_there_stays(start_valkey
     with pytest.raises(RedisAway):
         await store.acquire(KEY)
     await lock.release(filled=False)
-    assert await store.lock_state("other") is LockState.FREE
+    assert (await store.look_at_lock("other")).state is LockState.FREE
 
 
 async def test_a_read_only_server_still_answers(start_valkey: StartValkey, opened: Opener) -> None:
@@ -134,7 +134,7 @@ async def test_on_a_cluster_entries_and_locks_work_as_on_one_server(start_valkey
     assert await store.get(KEY) == entry()
     assert await lock.renew()
     await lock.release(filled=True)
-    assert await store.lock_state(KEY) is LockState.FREE
+    assert (await store.look_at_lock(KEY)).state is LockState.FREE
 
 
 async def test_without_redis_every_method_says_so(opened: Opener) -> None:
@@ -154,7 +154,7 @@ async def test_one_replica_gets_the_lock_and_the_others_do_not(
     locks = await asyncio.gather(*(replica.acquire(KEY, ttl_seconds=2.5) for replica in replicas))
 
     assert sum(lock is not None for lock in locks) == 1
-    assert await replicas[0].lock_state(KEY) is LockState.HELD
+    assert (await replicas[0].look_at_lock(KEY)).state is LockState.HELD
     assert 0 < await connection.client.pttl(LOCK) <= 2500
 
 
@@ -164,7 +164,7 @@ async def test_a_released_lock_is_free_at_once(store: RedisStore) -> None:
 
     await lock.release(filled=True)
 
-    assert await store.lock_state(KEY) is LockState.FREE
+    assert (await store.look_at_lock(KEY)).state is LockState.FREE
     assert await store.acquire(KEY) is not None
 
 
@@ -176,7 +176,7 @@ async def test_after_a_failed_fill_nobody_gets_the_lock_for_a_second(
 
     await lock.release(filled=False)
 
-    assert await store.lock_state(KEY) is LockState.FAILED
+    assert (await store.look_at_lock(KEY)).state is LockState.FAILED
     assert await store.acquire(KEY) is None
     assert 0 < await connection.client.pttl(LOCK) <= 1000
 
@@ -205,7 +205,7 @@ async def test_when_a_holder_dies_another_takes_over_and_the_first_cannot_distur
     assert not await first.renew()
     await first.release(filled=True)
     await first.release(filled=False)
-    assert await store.lock_state(KEY) is LockState.HELD
+    assert (await store.look_at_lock(KEY)).state is LockState.HELD
     assert await second.renew()
 
 
@@ -217,7 +217,7 @@ async def test_a_lost_lock_can_neither_be_renewed_nor_released(store: RedisStore
     assert not await lock.renew()
     await lock.release(filled=False)
 
-    assert await store.lock_state(KEY) is LockState.FREE
+    assert (await store.look_at_lock(KEY)).state is LockState.FREE
 
 
 async def test_locks_of_different_keys_are_different(store: RedisStore) -> None:
@@ -235,7 +235,7 @@ async def test_lua_is_loaded_again_after_the_server_forgot_it(store: RedisStore,
     await connection.client.script_flush()
     await lock.release(filled=True)
 
-    assert await store.lock_state(KEY) is LockState.FREE
+    assert (await store.look_at_lock(KEY)).state is LockState.FREE
 
 
 class Turns:
@@ -256,7 +256,7 @@ class Turns:
         return Pace(sleep=self.sleep, monotonic=lambda: self.now, chance=lambda: 1.0)
 
 
-@pytest.mark.parametrize("end", [WaitEnd.FILLED, WaitEnd.FAILED, WaitEnd.EXPIRED, WaitEnd.DEADLINE])
+@pytest.mark.parametrize("end", [end for end in WaitEnd if end is not WaitEnd.REDIS_AWAY])
 async def test_a_waiter_learns_how_the_holder_ended(connection: RedisConnection, end: WaitEnd) -> None:
     holder = RedisStore(connection)
     await holder.put(KEY, entry(stored_at=100.0))
@@ -269,10 +269,19 @@ async def test_a_waiter_learns_how_the_holder_ended(connection: RedisConnection,
             turns.happenings.append(holder.put(KEY, entry(stored_at=101.0)))
         case WaitEnd.FAILED:
             turns.happenings.append(lock.release(filled=False))
-        case WaitEnd.EXPIRED:
+        case WaitEnd.RELEASED:
             turns.happenings.append(lock.release(filled=True))
+        case WaitEnd.EXPIRED:
+            turns.happenings.append(dies(connection, turns))
         case _:
             pass
 
-    assert await waiter.wait_for_fill(KEY, newer_than=100.0, timeout_seconds=3.0) is end
-    assert (turns.now >= 3.0) is (end is WaitEnd.DEADLINE)
+    timeout_seconds = 2 * LOCK_SECONDS
+    assert await waiter.wait_for_fill(KEY, newer_than=100.0, timeout_seconds=timeout_seconds) is end
+    assert (turns.now >= timeout_seconds) is (end is WaitEnd.DEADLINE)
+
+
+async def dies(connection: RedisConnection, turns: Turns) -> None:
+    """A holder that died: its lock lives out its time."""
+    turns.now += LOCK_SECONDS
+    await connection.client.delete(LOCK)

@@ -1,0 +1,134 @@
+"""The six ways in which waiting for another replica's fill ends: what a client sees, and what the metrics count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from proxy.errors import RedisAway
+from proxy.server.app import Application
+from proxy.stores.connection import NullRedisObserver, connect
+from proxy.stores.fill_lock import LockState, WaitEnd
+from proxy.stores.redis import RedisFillLock, RedisStore
+from tests.gateway.harness import Answer, Clock, client, gateway
+from tests.simulator import Simulator
+from tests.stores.valkey import Valkey
+
+KEY = "spot:exchangeInfo:all"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A gateway whose client waits, because another replica has the fill lock."""
+
+    origin: Simulator
+    app: Application
+    store: RedisStore
+    lock: RedisFillLock
+    answer: asyncio.Task[Answer]
+
+    def waits(self) -> dict[WaitEnd, float]:
+        """How waits have ended."""
+        name = "binance_sidecar_fill_waits_total"
+        counts = {end: self.app.metrics.registry.get_sample_value(name, {"end": end.value}) for end in WaitEnd}
+        return {end: count for end, count in counts.items() if count}
+
+
+@asynccontextmanager
+async def scene(redis_url: str, *, lock_seconds: float = 60.0, **changed: float) -> AsyncIterator[Scene]:
+    """The other replica asks nothing: it only holds the lock."""
+    clock = Clock()
+    connection = connect(redis_url, prefix="binance-sidecar", deadline_seconds=5.0, observer=NullRedisObserver())
+    store = RedisStore(connection)
+    lock = await store.acquire(KEY, ttl_seconds=lock_seconds)
+    assert lock is not None
+    try:
+        async with (
+            Simulator(clock=clock) as origin,
+            gateway(origin, clock, redis_url=redis_url, **changed) as app,
+            client(app.url) as asking,
+        ):
+            answer = asyncio.create_task(asking.ask())
+            await asyncio.sleep(0.1)
+            assert not answer.done()
+            assert origin.count() == 0
+            yield Scene(origin, app, store, lock, answer)
+    finally:
+        await connection.close()
+
+
+async def test_filled_everybody_gets_the_one_answer(redis_url: str) -> None:
+    async with scene(redis_url) as waiting:
+        clock = Clock()
+        async with gateway(waiting.origin, clock, redis_url=redis_url, redis_prefix="elsewhere") as other:
+            async with client(other.url) as asking:
+                filled = await asking.ask()
+            held = other.gateway.document()
+        assert held is not None
+        await waiting.store.put(KEY, held)
+        await waiting.lock.release(filled=True)
+
+        answer = await waiting.answer
+
+        assert (answer.status, answer.body) == (200, filled.body)
+        assert answer.cache_status == "binance-sidecar; fwd=uri-miss; collapsed"
+        assert waiting.origin.count() == 1
+        assert waiting.waits() == {WaitEnd.FILLED: 1}
+
+
+async def test_failed_nobody_asks_again_in_turn(redis_url: str) -> None:
+    async with scene(redis_url) as waiting:
+        await waiting.lock.release(filled=False)
+        answer = await waiting.answer
+        assert (answer.status, answer.json["code"]) == (502, -1001)
+        assert waiting.origin.count() == 0
+        assert waiting.waits() == {WaitEnd.FAILED: 1}
+
+
+async def test_released_another_takes_over_at_once(redis_url: str) -> None:
+    async with scene(redis_url) as waiting:
+        await waiting.lock.release(filled=True)
+        async with asyncio.timeout(5):
+            answer = await waiting.answer
+        assert (answer.status, waiting.origin.count()) == (200, 1)
+        assert waiting.waits() == {WaitEnd.RELEASED: 1}
+
+
+async def test_expired_another_takes_over_when_the_holder_died(redis_url: str) -> None:
+    async with scene(redis_url, lock_seconds=0.5) as waiting:
+        answer = await waiting.answer
+        assert (answer.status, waiting.origin.count()) == (200, 1)
+        assert waiting.waits() == {WaitEnd.EXPIRED: 1}
+
+
+async def test_deadline_the_client_is_told_and_the_holder_left_alone(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.server.app._GRACE_SECONDS", 0.2)
+    async with scene(redis_url, upstream_connect_seconds=0.2, upstream_seconds=0.2) as waiting:
+        answer = await waiting.answer
+        assert (answer.status, answer.json["code"]) == (504, -1007)
+        async with asyncio.timeout(5):
+            while not waiting.waits():  # noqa: ASYNC110 - the client may give up a moment before the fill does
+                await asyncio.sleep(0.01)
+        assert waiting.waits() == {WaitEnd.DEADLINE: 1}
+        assert (await waiting.store.look_at_lock(KEY)).state is LockState.HELD
+        assert waiting.origin.count() == 0
+
+
+async def test_redis_away_the_gateway_goes_on_alone() -> None:
+    server = Valkey()
+    try:
+        async with scene(server.start().url, redis_seconds=0.25) as waiting:
+            server.kill()
+            answer = await waiting.answer
+            assert (answer.status, waiting.origin.count()) == (200, 1)
+            assert waiting.waits() == {WaitEnd.REDIS_AWAY: 1}
+            with pytest.raises(RedisAway):
+                await waiting.lock.renew()
+    finally:
+        server.remove()
