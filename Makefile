@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients chaos test tools deploy-test image-test check fix lock clean help
+.PHONY: install run demo clients chaos bench-fleet bench-snapshot test tools deploy-test image-test check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
@@ -27,8 +27,15 @@ clients: $(INSTALLED) ## prove that real Binance clients work unmodified (instal
 bench: $(INSTALLED) ## measure the sidecar beside nginx and Varnish (needs wrk); flags in ARGS=
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-snapshot: $(INSTALLED) ## measure hits during refreshes, memory, and the start from a warm Redis
+	@$(BIN)/python -m tests.bench.refresh
+	@$(BIN)/python -m tests.bench.footprint
+
 chaos: $(INSTALLED) ## let Redis suffer every trouble for 10 s while gateways are under load, and print a table
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+bench-fleet: $(INSTALLED) ## simulate 1 to 1,000 replicas in virtual time: weight, Redis operations, waits; flags in ARGS=
+	@$(BIN)/python -m tests.bench.fleet $(ARGS)
 
 test: $(INSTALLED) ## run the tests with coverage
 	$(BIN)/pytest --cov --ignore=tests/deploy $(ARGS)

@@ -22,7 +22,9 @@ from proxy.settings import KeepWarm
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
-"""How often the decision is made anew: it is a comparison of a few numbers."""
+"""How often the decision is made anew, at the most: it is a comparison of a few numbers."""
+_TICKS_A_LIFETIME = 20
+_SHORTEST_TICK_SECONDS = 0.05
 
 
 class Refreshable(Protocol):
@@ -59,6 +61,7 @@ class Warmer:
         self._wall = wall
         self._jitter = jitter
         self._sleep = sleep
+        self._tick_seconds = min(TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, fresh_seconds / _TICKS_A_LIFETIME))
         self._share = jitter()
         self._failures = 0
         self._failed_at = float("-inf")
@@ -73,7 +76,7 @@ class Warmer:
         finally:
             self.started.set()
         while self._keep_warm is not KeepWarm.NEVER:
-            await self._sleep(TICK_SECONDS)
+            await self._sleep(self._tick_seconds)
             await self.tick()
 
     async def _warm_up(self) -> None:

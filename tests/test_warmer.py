@@ -81,11 +81,11 @@ class World:
             lifetimes=Lifetimes(fresh_seconds=FRESH_SECONDS),
         )
 
-    def warmer(self, keep_warm: KeepWarm = KeepWarm.ALWAYS) -> Warmer:
+    def warmer(self, keep_warm: KeepWarm = KeepWarm.ALWAYS, fresh_seconds: float = FRESH_SECONDS) -> Warmer:
         return Warmer(
             self,
             keep_warm=keep_warm,
-            fresh_seconds=FRESH_SECONDS,
+            fresh_seconds=fresh_seconds,
             wall=self.wall,
             jitter=self.jitter,
             sleep=self.sleep,
@@ -165,6 +165,14 @@ async def test_always_refreshes_before_the_document_is_stale_for_as_long_as_it_r
     await world.runs(160)
     assert world.refreshed_at == [0, 51, 102, 153]
     assert set(world.slept) == {TICK_SECONDS}
+
+
+@pytest.mark.parametrize(("fresh_seconds", "tick_seconds"), [(3600, 0.5), (10, 0.5), (2, 0.1), (0.1, 0.05), (0, 0.05)])
+async def test_it_looks_often_enough_for_a_short_freshness_lifetime(fresh_seconds: float, tick_seconds: float) -> None:
+    world = World(most_ticks=3)
+    with pytest.raises(Over):
+        await world.warmer(fresh_seconds=fresh_seconds).run()
+    assert world.slept == [tick_seconds] * 3
 
 
 async def test_demand_refreshes_while_somebody_asks_and_stops_after_that() -> None:

@@ -16,8 +16,8 @@ SPREAD = 0.1
 DEMAND_SECONDS = 600.0
 """How long after the last request the document is still in demand, at the least."""
 DEMAND_LIFETIMES = 1.5
-"""The same in freshness lifetimes, where that is longer. The gateway does not see what is answered from remembered
-bytes; but these are forgotten with each new document, so while somebody asks it sees one request a lifetime."""
+"""The same in freshness lifetimes, where that is longer. What is answered from remembered bytes is hardly seen here,
+but these are forgotten with each new document: while somebody asks, one request a lifetime is seen for sure."""
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 
@@ -29,7 +29,7 @@ class Due(Enum):
     LATER = "later"
     """The document is fresh enough, or a failed refresh is too recent."""
     UNWANTED = "unwanted"
-    """Nobody asked for a while."""
+    """Nobody asked for a while, or it would not be fresh for any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class Warmth:
 
 def due(warmth: Warmth, now: float, *, jitter: float) -> Due:
     """Decide at `now`; `jitter` is between 0 and 1 and stays the same between two refreshes."""
+    if warmth.fresh_seconds <= 0:
+        return Due.UNWANTED
     if not warmth.always and now - warmth.wanted_at > demand_seconds(warmth.fresh_seconds):
         return Due.UNWANTED
     # A failure that is yet to come is of a clock that has been set since.

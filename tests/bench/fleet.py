@@ -1,165 +1,160 @@
 """The command behind `make bench-fleet`: fleets of 1 to 1,000 replicas in virtual time, and how their cost grows.
 
-Owns: what a simulated replica does, the loads, the table. The decisions are the real ones (`core/warming`, `freshness`,
-`budget`, `share`, and the carry of the ledger in Redis); Redis, the origin and time are simulated (`virtual`). The same
-seed gives the same figures. Must not know: asyncio, sockets, the wall clock.
+Owns: the loads, the sizes, the figures and the table. Must not know: what a replica does (`replica`), how time passes
+(`virtual`). The same seed gives the same figures.
 
 Each replica has clients without end that hit its document: they cost nothing and are not simulated. What costs is the
-refreshing of the document, TIME_PER_MINUTE uncacheable calls of weight 1 and UNKNOWN_PER_MINUTE of weight 20.
+refreshing of the document, and calls that no cache can answer: of weight 1 (`time`) and 20 (an unknown symbol).
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import quantiles
+from dataclasses import dataclass, fields
 
-from proxy.core.block import BlockReason
-from proxy.core.budget import (
-    Answer,
-    Blocked,
-    Budget,
-    Refused,
-    Reservation,
-    budget_of,
-    charges_of,
-    cost_of,
-    told_counters,
+from proxy.core.budget import budget_of
+from proxy.core.freshness import Decision
+from tests.bench.replica import RATIOS, Fleet, Replica
+from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Redis, World
+
+HEADS = (
+    *("replicas", "weight", "of refresh", "peak", "over-spend", "429s in all", "asked", "refused"),
+    *("Redis op/s", "fill waits", "p99 wait s", "fresh"),
 )
-from proxy.core.freshness import Decision, decide
-from proxy.core.messages import Entry, Lifetimes
-from proxy.core.share import obstacle
-from proxy.core.warming import Due, Warmth, due
-from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS
-from proxy.errors import RedisAway
-from proxy.ledgers import Ratios
-from proxy.ledgers.carry import Carry
-from proxy.stores.fill_lock import Pace
-from proxy.warmer import TICK_SECONDS
-from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Process, Redis, World
-
+WIDTH = max(len(head) for head in HEADS)
 SIZES = (1, 10, 100, 1000)
 TIME_PER_MINUTE = 4.0
 UNKNOWN_PER_MINUTE = 0.1
-RATIOS = Ratios()
+START_SECONDS = 5.0
+"""Within this all replicas start; it is no part of the figures, nor is the rest of that minute."""
 BUDGET = budget_of(LIMIT, RATIOS.budget)
-LIFETIMES = Lifetimes(fresh_seconds=60.0, stale_while_revalidate_seconds=60.0, stale_if_error_seconds=86_400.0)
-SETTLING_SECONDS = 5
-"""Before the first minute that counts: replicas start within this."""
 
 
-@dataclass
-class Fleet:
-    """What all replicas share, and what an onlooker counts."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is played: so many minutes in all, of which Redis is away for some in the middle."""
 
-    world: World
-    redis: Redis
-    origin: Origin
-    refusals: Counter[str] = field(default_factory=Counter)
-    asked: Counter[str] = field(default_factory=Counter)
-    waits_seconds: list[float] = field(default_factory=list)
-    seen: Counter[Decision] = field(default_factory=Counter)
-    """How clients found the document, once a second and replica."""
+    name: str
+    minutes: int
+    away_minutes: int = 0
+    time_per_minute: float = TIME_PER_MINUTE
+    unknown_per_minute: float = UNKNOWN_PER_MINUTE
 
 
-class Replica:
-    """One gateway."""
+LOADS = (
+    Load("refreshing alone, Redis is there", 10, time_per_minute=0.0, unknown_per_minute=0.0),
+    Load("with uncacheable calls, Redis is there", 10),
+    Load("refreshing alone, Redis is away", 5, 5, time_per_minute=0.0, unknown_per_minute=0.0),
+    Load("with uncacheable calls, Redis is away", 5, 5),
+)
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet, self._world, self._redis = fleet, fleet.world, fleet.redis
-        self._known = Budget()
-        self._carry = Carry()
-        self._document: Entry | None = None
-        self._pace = Pace(chance=fleet.world.chance.random)
 
-    def live(self) -> Process[None]:
-        """Decide twice a second whether to refresh, as the warmer does."""
-        share, failures, failed_at, hold_until = self._world.chance.random(), 0, -math.inf, -math.inf
-        while True:
-            now = self._world.now
-            warmth = Warmth(
-                stored_at=None if self._document is None else self._document.stored_at,
-                fresh_seconds=LIFETIMES.fresh_seconds,
-                wanted_at=now,
-                failures=failures,
-                failed_at=failed_at,
-                hold_until=hold_until,
-            )
-            if due(warmth, now, jitter=share) is Due.NOW:
-                share = self._world.chance.random()
-                outcome = yield from self._refresh()
-                failures, failed_at = (0, -math.inf) if outcome is None else (failures + 1, self._world.now)
-                hold_until = outcome.until if isinstance(outcome, Refused | Blocked) else hold_until
-            self._fleet.seen[decide(self._document, self._world.now)] += 1
-            yield TICK_SECONDS
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a fleet did, by minute where nothing else is said."""
 
-    def clients(self, kind: str, weight: int, per_minute: float) -> Process[None]:
-        """Uncacheable calls at random moments, each of which waits for nobody."""
-        while True:
-            yield self._world.chance.expovariate(per_minute / MINUTE_SECONDS)
-            self._world.start(self._call(kind, weight))
+    replicas: int
+    weight: float
+    refresh_weight: float
+    peak_weight: int
+    """Of the heaviest minute, as the origin counts them."""
+    over_spend: int
+    """Of the heaviest minute beyond the budget."""
+    origin_429: int
+    """In all."""
+    asked: float
+    refused: float
+    redis_operations_a_second: float
+    fill_waits: float
+    fill_wait_p99_seconds: float
+    fresh_ratio: float
+    """Of the moments at which a client would have found a fresh document."""
 
-    def _call(self, kind: str, weight: int) -> Process[None]:
-        self._fleet.asked[kind] += 1
-        yield from self._ask(kind, weight, background=False)
 
-    def _refresh(self) -> Process[Refused | Blocked | None]:
-        """Fill under the fill lock, or without it where Redis is away; why not, if so."""
-        before = -math.inf if self._document is None else self._document.stored_at
-        try:
-            while not (yield from self._redis.call("lock", self._redis.acquire)):
-                if (yield from self._wait(before)):
-                    return (yield from self._load())
-            yield from self._load()
-            fresh = decide(self._document, self._world.now) is Decision.FRESH
-            newer = self._document is not None and self._document.stored_at > before
-            outcome = None if fresh and newer else (yield from self._fetch())
-            yield from self._redis.call("unlock", self._redis.release)
-        except RedisAway:
-            outcome = yield from self._fetch()
-        return outcome
+def simulate(replicas: int, load: Load, *, seed: int) -> Figures:
+    """Play one load with so many replicas."""
+    world = World(seed)
+    fleet = Fleet(world, Redis(world), Origin(world))
+    for _ in range(replicas):
+        _start(Replica(fleet), load, world)
+    world.run(MINUTE_SECONDS)
+    before = (fleet.origin.by_kind.copy(), fleet.asked.total(), fleet.refusals.total(), fleet.origin.refused)
+    fleet.redis.operations.clear()
+    fleet.waits_seconds.clear()
+    fleet.seen.clear()
+    first = world.minute
+    there_seconds = (load.minutes - load.away_minutes) * MINUTE_SECONDS / 2
+    world.run(there_seconds)
+    fleet.redis.away = load.away_minutes > 0
+    world.run(load.away_minutes * MINUTE_SECONDS)
+    fleet.redis.away = False
+    world.run(there_seconds)
+    by_kind = fleet.origin.by_kind - before[0]
+    peak = max((fleet.origin.counted[minute] for minute in range(first, world.minute)), default=0)
+    return Figures(
+        replicas=replicas,
+        weight=by_kind.total() / load.minutes,
+        refresh_weight=by_kind["refresh"] / load.minutes,
+        peak_weight=peak,
+        over_spend=max(0, peak - BUDGET),
+        origin_429=fleet.origin.refused - before[3],
+        asked=(fleet.asked.total() - before[1]) / load.minutes,
+        refused=(fleet.refusals.total() - before[2]) / load.minutes,
+        redis_operations_a_second=fleet.redis.operations.total() / load.minutes / MINUTE_SECONDS,
+        fill_waits=len(fleet.waits_seconds) / load.minutes,
+        fill_wait_p99_seconds=_p99(fleet.waits_seconds),
+        fresh_ratio=fleet.seen[Decision.FRESH] / max(1, fleet.seen.total()),
+    )
 
-    def _wait(self, newer_than: float) -> Process[bool]:
-        """Poll until another replica's entry is there (True) or its lock is gone."""
-        started, pause_seconds = self._world.now, self._pace.first_seconds
-        while True:
-            locked = yield from self._redis.call("poll", lambda: self._redis.lock_until > self._world.now)
-            stored = yield from self._redis.call("poll", lambda: self._redis.document)
-            filled = stored is not None and stored.stored_at > newer_than
-            if filled or not locked:
-                self._fleet.waits_seconds.append(self._world.now - started)
-                return filled
-            yield pause_seconds * (0.5 + self._pace.chance() / 2)
-            pause_seconds = min(1.5 * pause_seconds, self._pace.longest_seconds)
 
-    def _load(self) -> Process[None]:
-        stored = yield from self._redis.call("get", lambda: self._redis.document)
-        if stored is not None and (self._document is None or stored.stored_at > self._document.stored_at):
-            self._document = yield from self._redis.call("get", lambda: stored)
+def _start(replica: Replica, load: Load, world: World) -> None:
+    world.start(replica.live(), after_seconds=world.chance.uniform(0, START_SECONDS))
+    if load.time_per_minute:
+        world.start(replica.clients("time", 1, load.time_per_minute))
+    if load.unknown_per_minute:
+        world.start(replica.clients("unknown", 20, load.unknown_per_minute))
 
-    def _fetch(self) -> Process[Refused | Blocked | None]:
-        outcome = yield from self._ask("refresh", 20, background=True)
-        if not isinstance(outcome, Reservation):
-            return outcome
-        entry = _entry(self._world.now)
-        self._document = entry
-        try:
-            yield from self._redis.call("put", lambda: self._redis.keep(entry))
-        except RedisAway:
-            pass
-        return None
 
-    def _ask(self, kind: str, weight: int, *, background: bool) -> Process[Reservation | Refused | Blocked]:
-        """Reserve, send, reconcile: the ledger in Redis with its local memory, or alone."""
-        outcome = yield from self._reserve(weight, background=background)
-        if not isinstance(outcome, Reservation):
-            self._fleet.refusals[kind] += 1
-            return outcome
-        told = yield from self._fleet.origin.ask(kind, weight, self._world.chance.uniform(0.02, 0.3))
-        if not told.ok:
-            outcome = yield from self._back_off()
-        yield from self._reconcile(outcome, Answer(told.answered_at, {60: told.used_weight}, told.ok))
-        return outcome
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else 0.0
+
+
+def table(figures: Sequence[Figures]) -> Iterator[str]:
+    """One row a size; below each figure by what it was multiplied since the size before."""
+    names = [field.name for field in fields(Figures)]
+    yield "  ".join(head.rjust(WIDTH) for head in HEADS)
+    before: Figures | None = None
+    for row in figures:
+        cells = [_cell(getattr(row, name)) for name in names]
+        if before is not None:
+            growth = [_growth(getattr(before, name), getattr(row, name)) for name in names]
+            yield "  ".join(cell.rjust(WIDTH) for cell in growth)
+        yield "  ".join(cell.rjust(WIDTH) for cell in cells)
+        before = row
+
+
+def _cell(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if value < 10 else f"{value:,.1f}"
+
+
+def _growth(before: float, after: float) -> str:
+    return f"x{after / before:.2f}" if before and after else ""
+
+
+def main() -> None:
+    """Play every load with every size."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description="Simulate fleets of replicas.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    flags = parser.parse_args()
+    print(f"Budget {BUDGET} of {LIMIT} weight a minute; seed {flags.seed}. Per minute unless a name says otherwise.")
+    for load in LOADS:
+        print(f"\n{load.name} ({load.minutes} minutes)\n")
+        for line in table([simulate(size, load, seed=flags.seed) for size in flags.sizes]):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -60,6 +60,11 @@ def test_a_document_that_nobody_wants_is_left_to_grow_old(wanted_at: float, alwa
     assert due(missing, NOW, jitter=0.5) is expected
 
 
+@pytest.mark.parametrize("always", [False, True])
+def test_what_is_never_fresh_is_not_kept_warm(always: bool) -> None:
+    assert due(at_age(60, fresh_seconds=0.0, always=always), NOW, jitter=0.5) is Due.UNWANTED
+
+
 @pytest.mark.parametrize(("since_seconds", "expected"), [(5400.0, Due.NOW), (5400.01, Due.UNWANTED)])
 def test_demand_lasts_longer_than_a_document_that_stays_fresh_for_long(since_seconds: float, expected: Due) -> None:
     """Between two refreshes the fast lane may answer everything, and the gateway sees nobody."""
