@@ -5,6 +5,7 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
 
     SidecarError
     ├── RequestRejected        400  the origin would refuse this request; nothing was sent
+    ├── MalformedRequest       400  -1000  no HTTP that can be read
     ├── UnknownPath            404  -1020
     ├── MethodNotAllowed       405  -1020
     ├── SendingRefused              we decided not to send
@@ -60,6 +61,13 @@ class RequestRejected(SidecarError):
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)
         self.code = code
+
+
+class MalformedRequest(SidecarError):
+    """The bytes of the client are no HTTP request that can be read."""
+
+    status = 400
+    reason = "malformed"
 
 
 class UnknownPath(SidecarError):

@@ -16,11 +16,11 @@ from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest, Outcome, Reply, error_reply
 from proxy.errors import SidecarError
+from proxy.server.connection import SERVER
 from proxy.server.fast_lane import FastLane, remember
 
 log = structlog.get_logger(__name__)
 
-SERVER = "binance-sidecar"
 LARGE_BYTES = 64 << 10
 """Bodies above this are written in slices of the one stored copy."""
 _SLICE_BYTES = 256 << 10

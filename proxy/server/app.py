@@ -29,6 +29,7 @@ from proxy.ledgers.scripts import domain_key
 from proxy.metrics import Metrics
 from proxy.origin import Origin
 from proxy.server.api import Traffic, answer_headers
+from proxy.server.connection import Server
 from proxy.server.fast_lane import FastLane, FastLaneServer, guard
 from proxy.server.ops import Ops
 from proxy.server.report import Report
@@ -230,13 +231,10 @@ async def _listen(
 ) -> None:
     """Open the traffic listener, and the ops listener where it is one of its own."""
     handler: Traffic | _Both = traffic if settings.ops_port is not None else _Both(traffic, ops)
-    server = web.Server(handler, access_log=None)
-    if lane is not None:
-        server = FastLaneServer(handler, lane=lane, access_log=None)
+    server = Server(handler) if lane is None else FastLaneServer(handler, lane=lane)
     if settings.ops_port is not None:
         ops_host = settings.ops_host or settings.host
-        ops_server = web.Server(ops, access_log=None)
-        app.ops_addresses = await _serve(ops_server, ops_host, settings.ops_port, settings, stack)
+        app.ops_addresses = await _serve(Server(ops), ops_host, settings.ops_port, settings, stack)
     app.addresses = await _serve(server, settings.host, settings.port, settings, stack)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -25,6 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
 
 from proxy.core.messages import Reply
+from proxy.server.connection import Connection, Server
 from proxy.server.lanes import FastLane
 
 __all__ = ["FastLane", "FastLaneProtocol", "FastLaneServer", "guard", "remember"]
@@ -59,7 +59,7 @@ PRIVATE_FIELDS = (
 PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 
 
-class FastLaneProtocol(RequestHandler):
+class FastLaneProtocol(Connection):
     """aiohttp's connection, with the lane in front of its parser."""
 
     __slots__ = ("_exact", "_lane", "chunk", "version")
@@ -117,15 +117,11 @@ class FastLaneProtocol(RequestHandler):
             self._exact, self.chunk = False, None
 
 
-class FastLaneServer(web.Server):
+class FastLaneServer(Server):
     """aiohttp's server, with connections that have a fast lane."""
 
     def __init__(self, handler: Any, *, lane: FastLane, **kwargs: Any) -> None:
-        super().__init__(handler)
-        self._make = partial(FastLaneProtocol, self, lane=lane, loop=asyncio.get_running_loop(), **kwargs)
-
-    def __call__(self) -> RequestHandler:
-        return self._make()
+        super().__init__(handler, connection=FastLaneProtocol, lane=lane, **kwargs)
 
 
 def remember(lane: FastLane, request: web.BaseRequest, reply: Reply) -> None:

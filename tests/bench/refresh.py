@@ -42,7 +42,7 @@ SYMBOLS = 3701
 MOST_STALL_MS = 25.0
 MOST_P999_MS = 30.0
 TICK_SECONDS = 0.001
-FRESH_SECONDS = 1.15
+FRESH_SECONDS = 1.25
 """The warmer begins a refresh at 75 to 85 % of it: once a second, more or less."""
 
 

@@ -39,6 +39,9 @@ class Plan:
     """How long the trouble lasts."""
     hits_a_second: float = 60.0
     """On each replica."""
+    spare_refreshes: int = 0
+    """Refreshes a replica that a short ordeal is forgiven: Redis may be away for longer than one lifetime there, and
+    a refresh may be under way when the counters are read."""
 
     @property
     def fresh_seconds(self) -> float:
@@ -98,7 +101,12 @@ class Outcome:
     @property
     def most_extra_weight(self) -> int:
         """One refresh a replica."""
-        return REFRESH_WEIGHT * self.plan.replicas
+        return REFRESH_WEIGHT * self.plan.replicas * (1 + self.plan.spare_refreshes)
+
+    @property
+    def is_told_right(self) -> bool:
+        """Whether the metrics tell what the origin counted."""
+        return abs(self.told_weight - self.weight) <= REFRESH_WEIGHT * self.plan.spare_refreshes
 
 
 @dataclass(slots=True)

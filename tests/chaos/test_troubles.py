@@ -24,7 +24,7 @@ async def outcomes() -> AsyncIterator[dict[Trouble, Outcome | BaseException]]:
 
     async def one(trouble: Trouble) -> Outcome:
         async with free:
-            return await undergo(Plan(trouble, replicas=2, seconds=SECONDS, hits_a_second=15))
+            return await undergo(Plan(trouble, replicas=2, seconds=SECONDS, hits_a_second=15, spare_refreshes=1))
 
     results = await asyncio.gather(*map(one, Trouble), return_exceptions=True)
     yield dict(zip(Trouble, results, strict=True))

@@ -17,7 +17,7 @@ def faults(outcome: Outcome) -> list[str]:
         f"hits failed: {outcome.load.failed[:3]}": not outcome.load.failed,
         "nothing was asked": outcome.load.answered > 0,
         f"{outcome.extra_weight} weight on top of normal": outcome.extra_weight <= outcome.most_extra_weight,
-        f"the metrics tell {outcome.told_weight} weight of {outcome.weight}": outcome.told_weight == outcome.weight,
+        f"the metrics tell {outcome.told_weight} weight of {outcome.weight}": outcome.is_told_right,
         "it did not recover": outcome.recovered_seconds < math.inf,
         "afterwards each asked for itself": outcome.shares_again,
         f"{outcome.seen_down} replicas said that Redis is away": _is_told(outcome),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from yarl import URL
 
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
 from tests.simulator import Fault, Simulator
@@ -172,3 +174,20 @@ async def test_unknown_paths_and_methods_are_told_in_json() -> None:
         posted = await on.ask("/api/v3/ping", method="POST")
         assert (posted.status, posted.json["code"], posted.headers["allow"]) == (405, -1020, "GET, HEAD")
         assert on.asked() == 0
+
+
+@pytest.mark.parametrize("fast_lane", [True, False])
+async def test_malformed_requests_are_told_in_json_and_fill_no_log(
+    fast_lane: bool, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(fast_lane=fast_lane) as on:
+        address = URL(on.app.url)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b'GET /api/v3/exchangeInfo?symbols=["A", "B"] HTTP/1.1\r\nHost: secret\r\n\r\n')
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.splitlines()[0].endswith(b"400 Bad Request")
+        assert b"Content-Type: application/json;charset=UTF-8" in head
+        assert b"detail=malformed" in head
+        assert body == b'{"code":-1000,"msg":"The request is not HTTP that can be read."}'
+        assert "Traceback" not in capsys.readouterr().out + caplog.text

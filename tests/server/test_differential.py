@@ -1,6 +1,7 @@
 """The fast lane is invisible: whatever clients send and whatever happens, both ways answer the same bytes.
 
-SIDECAR_TEST_EXAMPLES sets the number of examples; a hundred thousand were run by hand.
+SIDECAR_TEST_EXAMPLES sets how many transcripts both loops get together. A long run needs a longer time-out too:
+`SIDECAR_TEST_EXAMPLES=100000 pytest -o faulthandler_timeout=0 tests/server/test_differential.py`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.errors import SidecarError
 from proxy.server.app import Application
+from proxy.server.connection import Connection as OrdinaryProtocol
 from proxy.server.fast_lane import FastLaneProtocol
 from tests.gateway.harness import Clock, gateway
 from tests.server.streams import CONNECTIONS, TAG, Event, Leave, Push, Send, Spend, Status, Step
@@ -93,7 +94,7 @@ async def watching() -> AsyncIterator[Watch]:
 
     with (
         mock.patch.object(RequestHandler, "connection_made", connection_made),
-        mock.patch.object(RequestHandler, "data_received", through(ordinary, RequestHandler)),
+        mock.patch.object(RequestHandler, "data_received", through(ordinary, OrdinaryProtocol)),
         mock.patch.object(FastLaneProtocol, "data_received", through(fast, FastLaneProtocol)),
     ):
         yield watch
@@ -327,7 +328,7 @@ async def twins() -> AsyncIterator[Twins]:
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until this is so. TimeoutError after ten seconds."""
     loop = asyncio.get_running_loop()
-    end, turns = loop.time() + 3.0, 0
+    end, turns = loop.time() + 10.0, 0
     while not condition():
         if loop.time() > end:
             raise TimeoutError
