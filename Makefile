@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients chaos bench-fleet bench-snapshot test tools deploy-test image-test check fix lock clean help
+.PHONY: install run demo clients chaos bench bench-fleet bench-snapshot test tools deploy-test image-test check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import urllib.error
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -126,7 +128,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
-        writer.close()
+    writer.close()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -224,3 +226,75 @@ async def test_an_origin_that_hangs_keeps_it_from_stopping_for_twice_as_long_at_
         assert await asyncio.wait_for(backend.process.wait(), 2 * SHUTDOWN_SECONDS) == 0
         assert await reader.read() == b""
         await _close(writer)
+
+
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  upstream gateways {{ {servers} keepalive 16; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://gateways; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+"""
+"""nginx asks the other gateway when one cannot be reached; `max_fails=0`: and comes back as soon as it can be."""
+
+
+@asynccontextmanager
+async def behind_nginx(ports: list[int], folder: Path) -> AsyncIterator[int]:
+    """nginx on a free port in front of these."""
+    (port,) = free_ports(1)
+    servers = " ".join(f"server 127.0.0.1:{backend} max_fails=0;" for backend in ports)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(NGINX.format(folder=folder, servers=servers, port=port))
+    process = await asyncio.create_subprocess_exec("nginx", "-p", str(folder), "-c", str(configuration))
+    try:
+        async with asyncio.timeout(10):
+            is_up = False
+            while not is_up:
+                await asyncio.sleep(PROBE_SECONDS)
+                is_up = await _listens(port)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    await _close(writer)
+    return True
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not at hand; the balancer above takes its place")
+async def test_a_rolling_restart_behind_nginx_fails_no_request(
+    origin: Simulator, redis_url: str, tmp_path: Path
+) -> None:
+    ports = free_ports(2)
+    async with AsyncExitStack() as stack:
+        running = []
+        for port in ports:
+            backend = await stack.enter_async_context(gateway(origin.url, redis_url, SIDECAR_PORT=str(port)))
+            await backend.wait_until_ready()
+            running.append(backend)
+        front = await stack.enter_async_context(behind_nginx(list(ports), tmp_path))
+        load = Load("127.0.0.1", front, pause_seconds=0.005)
+        async with loading(load, workers=12):
+            await asyncio.sleep(0.5)
+            for leaving, port in zip(running, ports, strict=True):
+                before = load.statuses.total()
+                leaving.process.send_signal(signal.SIGTERM)
+                assert await asyncio.wait_for(leaving.process.wait(), 3 * SHUTDOWN_SECONDS) == 0
+                new = await stack.enter_async_context(gateway(origin.url, redis_url, SIDECAR_PORT=str(port)))
+                await new.wait_until_ready()
+                await asyncio.sleep(0.5)
+                assert load.statuses.total() > before + 50, "the load went on meanwhile"
+        assert load.failures == []
