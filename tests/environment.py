@@ -6,7 +6,7 @@ Owns: its environment and its limits. Must not know: what is demonstrated.
 from __future__ import annotations
 
 import resource
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from proxy.settings import PREFIX
 
@@ -15,6 +15,13 @@ def forget_settings(environment: MutableMapping[str, str]) -> None:
     """Drop the gateway's settings: those of the shell are for the real one, a demonstration has its own."""
     for name in [name for name in environment if name.upper().startswith(PREFIX)]:
         del environment[name]
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same without the gateway's settings, for a gateway in a process of its own."""
+    chosen = dict(environment)
+    forget_settings(chosen)
+    return chosen
 
 
 def allow_open_files(wanted: int) -> None:

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import orjson
 
 from tests.bench.children import child, die_with_parent, peak_rss_bytes, prefer, read_line, rss_bytes
+from tests.environment import without_settings
 from tests.stores.valkey import Valkey, free_port
 
 SYMBOLS = 3701
@@ -82,7 +83,7 @@ def gateway(origin: str, redis_url: str, *, fresh_seconds: float = 3600.0) -> It
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "proxy"],
-        env={**os.environ, **settings},
+        env={**without_settings(os.environ), **settings},
         preexec_fn=favoured,  # noqa: PLW1509 - takes no lock that another thread may hold
     )
     try:

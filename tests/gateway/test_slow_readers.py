@@ -22,6 +22,7 @@ import orjson
 import pytest
 
 from tests.bench.children import die_with_parent, rss_bytes
+from tests.environment import without_settings
 from tests.gateway.harness import INFO, Answer, Client, client
 from tests.simulator import Document, Simulator, generate_document
 from tests.stores.valkey import free_port
@@ -66,7 +67,7 @@ async def command(origin: Simulator, log: Path, *, fast_lane: bool) -> AsyncIter
     with log.open("wb") as lines:
         process = subprocess.Popen(  # noqa: ASYNC220 - it takes milliseconds
             [sys.executable, "-m", "proxy"],
-            env={**os.environ, **settings},
+            env={**without_settings(os.environ), **settings},
             stderr=lines,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - takes no lock that another thread may hold
         )
