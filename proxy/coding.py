@@ -14,7 +14,7 @@ import zlib
 THREAD_BYTES = 64 << 10
 """Bodies larger than this are worked on in a thread."""
 COMPRESS_BYTES = 256
-"""Smaller bodies are sent as they are: the origin does so too (BINANCE.md: 28 bytes are never gzipped)."""
+"""Smaller bodies are sent as they are: the origin does so too (Binance: 28 bytes are never gzipped)."""
 _LEVEL = 6
 _GZIP_WBITS = 31
 _WINDOW_BYTES = 1 << 20

@@ -53,7 +53,7 @@ class SidecarError(Exception):
 
 
 class RequestRejected(SidecarError):
-    """The origin would refuse this request with the same code and text (BINANCE.md, table of errors)."""
+    """The origin would refuse this request with the same code and text (Binance's API documents)."""
 
     status = 400
     reason = "rejected"

@@ -1,6 +1,6 @@
 """The way of a request, and nothing else: from what a client asked to what it gets.
 
-Owns: the order of the steps (DESIGN: canonical query, L1, L2, snapshot, fill, error) and the choice between a stale
+Owns: the order of the steps (canonical query, L1, L2, snapshot, fill, error) and the choice between a stale
 answer and an error. Must not know: HTTP servers and clients, Redis, how an entry is filled or a quota is kept.
 """
 

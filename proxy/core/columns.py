@@ -1,7 +1,7 @@
 """What is known of each symbol of a full document: where it lies, and the few fields that filters need.
 
 Owns: the pass over the symbols, a slice at a time. Must not know: what is done between two slices, which query is
-answered, or what the rest of the document says. Source: BINANCE.md, "exchangeInfo".
+answered, or what the rest of the document says. Source: Binance's API documents.
 """
 
 from __future__ import annotations

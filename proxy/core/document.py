@@ -2,7 +2,7 @@
 
 Owns: what a good exchangeInfo body is, and everything in it before and after the elements of `symbols`.
 Must not know: what is inside a symbol, which query is answered, or where a body came from.
-Source: BINANCE.md, "exchangeInfo".
+Source: Binance's API documents.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The endpoints that the gateway serves, as data.
 
 Owns: path, parameters, weight and cache policy of each endpoint. Must not know: how a query is read, or how
-an answer is kept. Source: BINANCE.md, "Endpoints".
+an answer is kept. Source: Binance's API documents.
 """
 
 from __future__ import annotations

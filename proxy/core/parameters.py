@@ -2,7 +2,7 @@
 
 Owns: the decoding of a raw query, the refusals that are certain to be the origin's own, and the reasons why
 only the origin can tell. Must not know: what is cached, or whether a symbol exists.
-Source: BINANCE.md, "Errors". What is graded open there is a BypassReason.
+Source: Binance's API documents. What is graded open there is a BypassReason.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns: the canonical query, its cache key, what is sent upstream for it, and the headers that select a
 representation. Must not know: how an answer is found, or what the origin checks (parameters.py).
-Source: BINANCE.md, "Requests as clients really send them".
+Source: Binance's API documents.
 """
 
 from __future__ import annotations

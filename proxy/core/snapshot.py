@@ -2,7 +2,7 @@
 
 Owns: the choice of symbols for a query, the composition of an answer, what cannot be proven and why, and the
 comparison of two snapshots. Must not know: how a document is fetched, compressed or kept, or how old it is.
-Source: BINANCE.md, "exchangeInfo".
+Source: Binance's API documents.
 
 What the full document proves, and what it does not:
 

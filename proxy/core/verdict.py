@@ -1,7 +1,7 @@
 """What an answer of the origin means: the next act as a value.
 
 Owns: the proof that an answer is good, and the reading of every refusal. Must not know: who sent the request, where
-an entry is kept, or how a block is shared. Source: BINANCE.md, "Limits" and "Errors".
+an entry is kept, or how a block is shared. Source: Binance's API documents.
 """
 
 from __future__ import annotations

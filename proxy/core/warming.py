@@ -1,6 +1,6 @@
 """When the full document is to be refreshed in the background: a pure function of what is known.
 
-Owns: the decision and its times. Must not know: clocks, tasks, who refreshes. Sources: DESIGN, "Freshness";
+Owns: the decision and its times. Must not know: clocks, tasks, who refreshes. Sources: RFC 5861;
 exponential back-off with full jitter keeps replicas apart.
 """
 

@@ -1,7 +1,7 @@
 """Rate-limit windows: where they start and end, and what the origin says about them.
 
 Owns: `Window` and its alignment; the reading of `rateLimits`, of the X-MBX-USED-WEIGHT headers, Retry-After, Date and
-of the ban's text. Must not know: how much is used, where it is counted. Source: BINANCE.md, "Limits".
+of the ban's text. Must not know: how much is used, where it is counted. Source: Binance's API documents.
 
 All times are seconds since the epoch by the origin's clock. All header names are in lower case.
 """

@@ -1,4 +1,4 @@
-"""The endpoint table and what requests cost (BINANCE.md, "Endpoints")."""
+"""The endpoint table and what requests cost (Binance's API documents)."""
 
 from __future__ import annotations
 

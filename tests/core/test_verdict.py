@@ -1,4 +1,4 @@
-"""What each answer of the origin means (BINANCE.md, "Limits" and "Errors"), as one table."""
+"""What each answer of the origin means (Binance's API documents), as one table."""
 
 from __future__ import annotations
 

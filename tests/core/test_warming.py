@@ -1,4 +1,4 @@
-"""When the full document is refreshed (DESIGN, "Freshness")."""
+"""When the full document is refreshed."""
 
 from __future__ import annotations
 
