@@ -142,8 +142,14 @@ class Gateway:
         selected = await self._shelf.select(query)
         if selected is None:
             return await self._find(query, client)
-        outcome = Outcome.SNAPSHOT if document.outcome is Outcome.HIT else document.outcome
-        return Found(selected, outcome, document.detail)
+        if document.outcome is Outcome.HIT or self._is_newer(selected, document):
+            return Found(selected, Outcome.SNAPSHOT)
+        return Found(selected, document.outcome, document.detail)
+
+    def _is_newer(self, selected: Entry, document: Found) -> bool:
+        """Whether a stale document was replaced by a fresh one while the answer was selected."""
+        is_replaced = selected.stored_at > document.entry.stored_at
+        return is_replaced and decide(selected, self._clock.origin()) is Decision.FRESH
 
     async def _kept(self, query: CanonicalQuery, error: SidecarError) -> Found:
         """There is no full document, and none is to be had: what was kept of this very query, else the error.

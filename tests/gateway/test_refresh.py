@@ -11,6 +11,8 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from proxy import shelf
+from proxy.coding import compress
 from proxy.core.warming import Due
 from proxy.server.app import Application
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
@@ -241,6 +243,21 @@ async def test_one_that_was_a_glitch_leaves_no_trace() -> None:
         answer = await on.ask()
         assert len(shown(answer)) == 97
         assert answer.cache_status == "binance-sidecar; hit; ttl=60"
+
+
+async def test_an_answer_that_was_overtaken_by_a_refresh_is_a_fresh_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage() as on:
+        await on.ask()
+
+        async def slow(body: bytes) -> bytes | None:
+            await on.app.gateway.drain(5.0)
+            return await compress(body)
+
+        monkeypatch.setattr(shelf, "compress", slow)
+        on.clock.push(90.0)
+        answer = await on.ask(f"{INFO}?symbol={FLIPPING}")
+        assert answer.cache_status == "binance-sidecar; hit; ttl=60; detail=snapshot"
+        assert on.metric("requests_total", endpoint="exchangeInfo", status="200", cache="snapshot") == 1
 
 
 # --- No document at all.
