@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from tests.server.conftest import LOOPS
 from tests.server.streams import Step, transcripts
@@ -25,8 +26,15 @@ EXAMPLES = int(os.environ.get("SIDECAR_TEST_EXAMPLES", "1000"))
 class Play:
     """Both gateways on a loop that turns only while a test runs it."""
 
-    runner: asyncio.Runner = field(repr=False)
-    twins: Twins = field(repr=False)
+    runner: asyncio.Runner
+    twins: Twins
+
+    def __repr__(self) -> str:
+        return "play"
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, _: bool) -> None:
+        """So that a failing example shows the transcript and not both gateways."""
+        printer.text(repr(self))
 
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])

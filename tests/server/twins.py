@@ -18,6 +18,7 @@ from unittest import mock
 
 from aiohttp.web_protocol import RequestHandler
 
+from proxy import coding
 from proxy.errors import SidecarError
 from proxy.server.app import Application
 from proxy.server.connection import Connection as OrdinaryProtocol
@@ -124,7 +125,10 @@ class Connection:
 
     @property
     def seen(self) -> tuple[bytes, bool]:
-        """What must be the same with and without the lane. The Date is that of the real clock."""
+        """What must be the same with and without the lane.
+
+        The Date of what is answered to malformed requests is that of the real clock.
+        """
         assert len(_DATE.findall(self.answers)) == len(_DATE_SHAPE.findall(self.answers))
         return _DATE.sub(b"Date:", self.answers), self.closed
 
@@ -309,10 +313,14 @@ class Twins:
 
 @asynccontextmanager
 async def twins() -> AsyncIterator[Twins]:
-    """Both running, each before an origin of its own that does as the other's does."""
+    """Both running, each before an origin of its own that does as the other's does.
+
+    No work goes to threads: which of two pieces of work ends first must not be left to chance.
+    """
     clock, document = Clock(), generate_document(DOCUMENT_SYMBOLS)
     async with (
         watching() as watch,
+        _inline(),
         Simulator(clock=clock, document=document) as one,
         Simulator(clock=clock, document=document) as other,
         gateway(one, clock, shutdown_seconds=1.0, log_level="error") as fast,
@@ -323,6 +331,12 @@ async def twins() -> AsyncIterator[Twins]:
             yield pair
         finally:
             await pair.begin()
+
+
+@asynccontextmanager
+async def _inline() -> AsyncIterator[None]:
+    with mock.patch.object(coding, "THREAD_BYTES", 1 << 30):
+        yield
 
 
 async def until(condition: Callable[[], bool]) -> None:
