@@ -24,18 +24,20 @@ class OriginClock:
     def __init__(self, wall: Callable[[], float] = time.time, *, monotonic: Callable[[], float] | None = None) -> None:
         self.wall = wall
         """Seconds since the epoch by this machine."""
-        self._learned(ClockOffset())
+        self.offset = ClockOffset()
+        self.ahead_seconds = 0.0
+        """The origin's clock less ours: the offset's seconds, where every answer finds them."""
         self._monotonic = monotonic
         """To notice that the wall clock was set; without it that is learned from the next answer."""
         self._apart_seconds = self._apart()
 
     def origin(self) -> float:
         """Seconds since the epoch by the origin's clock: what replicas share goes by it, windows and ages alike."""
-        return self.wall() + self._ahead_seconds
+        return self.wall() + self.ahead_seconds
 
     def to_origin(self, wall: float) -> float:
         """A moment of this machine's clock by the origin's."""
-        return wall + self._ahead_seconds
+        return wall + self.ahead_seconds
 
     def edge_seconds(self) -> float:
         """How far from `origin` the origin may count a request that is sent now."""
@@ -76,7 +78,7 @@ class OriginClock:
 
     def _learned(self, offset: ClockOffset) -> None:
         self.offset = offset
-        self._ahead_seconds = offset.seconds  # every answer asks for it, even those of the fast lane
+        self.ahead_seconds = offset.seconds
 
     def _forget_when_set(self) -> None:
         """Once the wall clock was set nothing is known any more."""

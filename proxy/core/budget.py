@@ -173,9 +173,11 @@ def told_counters(answer: Answer, now: float) -> dict[CounterId, int]:
 class Budget:
     """Counters and block of one quota domain, in memory."""
 
-    __slots__ = ("_block", "_clients", "_counters")
+    __slots__ = ("_block", "_clients", "_counters", "version")
 
     def __init__(self) -> None:
+        self.version = 0
+        """Counts up whenever a counter changes: who remembers what was used must look again."""
         self._counters: dict[tuple[str, int], tuple[int, Counter]] = {}
         """(window's name, start) -> (expires, counter)."""
         self._clients: dict[tuple[str, int], Clients] = {}
@@ -256,7 +258,7 @@ class Budget:
     def adopt(self, counter: CounterId, told: Counter) -> None:
         """Take over what all replicas together know of a counter; `used` never falls."""
         used = max(told.used, self.counter(counter).used)
-        self._counters[counter.name, counter.start] = (counter.expires, Counter(used, told.pending))
+        self._put(counter, Counter(used, told.pending))
 
     def adopt_client(self, counter: CounterId, share: ClientShare, used: int) -> None:
         """The same of what one client used; a counter must be adopted first."""
@@ -294,5 +296,8 @@ class Budget:
 
     def _add(self, counter: CounterId, *, used: int, pending: int) -> None:
         known = self.counter(counter)
-        changed = Counter(known.used + used, max(0, known.pending + pending))
-        self._counters[counter.name, counter.start] = (counter.expires, changed)
+        self._put(counter, Counter(known.used + used, max(0, known.pending + pending)))
+
+    def _put(self, counter: CounterId, told: Counter) -> None:
+        self._counters[counter.name, counter.start] = (counter.expires, told)
+        self.version += 1

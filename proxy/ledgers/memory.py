@@ -32,7 +32,7 @@ from proxy.ledgers import (
 class MemoryLedger:
     """Counts in this process. `clock` follows the origin's, in seconds since the epoch."""
 
-    __slots__ = ("_budget", "_clock", "_observer", "_ratios", "_timing", "_windows")
+    __slots__ = ("_clock", "_observer", "_ratios", "_timing", "_windows", "known")
 
     def __init__(
         self,
@@ -43,7 +43,8 @@ class MemoryLedger:
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
         timing: Timing | None = None,
     ) -> None:
-        self._budget = Budget()
+        self.known = Budget()
+        """The counters and the block."""
         self._clock = clock
         self._ratios = ratios
         self._observer = observer or NullLedgerObserver()
@@ -55,7 +56,7 @@ class MemoryLedger:
         now = self._clock()
         ratio = self._ratios.of(background=background, local=False)
         share = share_of(client, self._ratios.client)
-        outcome = self._budget.reserve(
+        outcome = self.known.reserve(
             now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._timing.edge_seconds()
         )
         match outcome:
@@ -69,17 +70,17 @@ class MemoryLedger:
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx."""
         now = self._clock()
-        reconciled = self._budget.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
+        reconciled = self.known.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
         """The request was certainly not sent."""
-        self._budget.release(reservation, now=self._clock())
+        self.known.release(reservation, now=self._clock())
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self._budget.block(reason, self._clock(), until=until, edge_seconds=self._timing.edge_seconds())
+        self.known.block(reason, self._clock(), until=until, edge_seconds=self._timing.edge_seconds())
 
     def learn(self, windows: tuple[Window, ...]) -> None:
         """Take the origin's own limits over."""
@@ -88,11 +89,11 @@ class MemoryLedger:
     def view(self) -> LedgerView:
         """The current windows and the block."""
         ratio = self._ratios.of(background=False, local=False)
-        return view_of(self._budget, self._windows, self._clock(), ratio=ratio, local=False)
+        return view_of(self.known, self._windows, self._clock(), ratio=ratio, local=False)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self._budget, self._clock())
+        return used_in_minute(self.known, self._clock())
 
     def _told(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)

@@ -3,7 +3,7 @@
 Owns: when to ask Redis, what is known without asking, and how what was counted alone gets back into the shared
 counters. Must not know: deadlines and the breaker (`proxy.stores.connection`), keys and arguments (`scripts`).
 
-What this process knows is kept in a model of its own (`_known`): it serves the view, and it is the ledger while Redis
+What this process knows is kept in a model of its own (`known`): it serves the view, and it is the ledger while Redis
 is away. A refusal that this knowledge already proves costs no round trip: `used` never falls and a block never ends
 early, so yesterday's answer from Redis stays true.
 
@@ -76,7 +76,8 @@ class RedisLedger:
         self._windows = windows
         self._timing = timing or SureTiming()
         self._process = f"alone-{secrets.token_hex(4)}"
-        self._known = Budget()
+        self.known = Budget()
+        """What this process knows of the counters and the block."""
         self._floors: dict[CounterId, int] = {}
         self._carry = Carry()
         self._unpublished: Block | None = None
@@ -127,14 +128,14 @@ class RedisLedger:
             self._adopt((await self._scripts.release(rest, floors=self._floors, now=now)).counters)
         except RedisAway:
             self._local = True
-            self._known.release(rest, now=now)
+            self.known.release(rest, now=now)
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says. Never raises."""
         now = self._clock()
-        before = self._known.block_at(now)
+        before = self.known.block_at(now)
         # This process stops at once, before the others are told.
-        alone = self._known.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
+        alone = self.known.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
         try:
             await self._absorb(now)
             shared = await self._scripts.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
@@ -142,7 +143,7 @@ class RedisLedger:
             self._local = True
             self._unpublished = alone
         else:
-            self._known.adopt_block(later(before, shared))
+            self.known.adopt_block(later(before, shared))
             if before is not None and before.until > shared.until:
                 self._unpublished = before  # Redis has forgotten it.
 
@@ -153,20 +154,20 @@ class RedisLedger:
     def view(self) -> LedgerView:
         """The current windows and the block as last known. No I/O."""
         ratio = self._ratios.of(background=False, local=self._local)
-        return view_of(self._known, self._windows, self._clock(), ratio=ratio, local=self._local)
+        return view_of(self.known, self._windows, self._clock(), ratio=ratio, local=self._local)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window as last known. No I/O."""
-        return used_in_minute(self._known, self._clock())
+        return used_in_minute(self.known, self._clock())
 
     def _refusal_known(self, weight: int, ratio: float, share: ClientShare | None) -> Refused | Blocked | None:
         """The refusal that needs no round trip. Of a client it is known what it alone certainly used."""
         now = self._clock()
-        block = self._known.block_at(now)
+        block = self.known.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
         for charge in reversed(self._charges(weight, now)):
-            used, own = self._floors.get(charge.counter, 0), self._known.client_used(charge.counter, share)
+            used, own = self._floors.get(charge.counter, 0), self.known.client_used(charge.counter, share)
             by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
             if by is not None:
                 return refusal(charge, self._timing.edge_seconds(), by)
@@ -181,10 +182,10 @@ class RedisLedger:
         self._adopt(reserved.counters)
         if share is not None:
             for counter, used in reserved.own.items():
-                self._known.adopt_client(counter, share, used)
+                self.known.adopt_client(counter, share, used)
         if reserved.block is not None:
-            block = later(self._known.block_at(now), reserved.block)
-            self._known.adopt_block(block)
+            block = later(self.known.block_at(now), reserved.block)
+            self.known.adopt_block(block)
             return Blocked(block.reason, block.until)
         if reserved.in_the_way is not None:
             charge, by = reserved.in_the_way
@@ -195,7 +196,7 @@ class RedisLedger:
         """Ask Redis; who is not sure of the time asks for that first, in the same call."""
         asked_at, now = self._timing.wall(), self._clock()
         charges = self._charges(weight, now)
-        own = {charge.counter: self._known.client_used(charge.counter, share) for charge in charges}
+        own = {charge.counter: self.known.client_used(charge.counter, share) for charge in charges}
         request = Request(charges, ratio, share, now, sure)
         reserved = await self._scripts.reserve(request, floors=self._floors, own_floors=own)
         if isinstance(reserved, Reserved):
@@ -204,7 +205,7 @@ class RedisLedger:
         return await self._ask(weight, ratio, share, sure=True)
 
     def _reserve_local(self, weight: int, ratio: float, share: ClientShare | None) -> Reservation | Refused | Blocked:
-        outcome = self._known.reserve(
+        outcome = self.known.reserve(
             self._clock(),
             cost_of(weight),
             self._windows,
@@ -219,7 +220,7 @@ class RedisLedger:
 
     async def _unless_blocked(self, reservation: Reservation, now: float) -> Reservation:
         """A block that this process learned while Redis answered comes first."""
-        block = self._known.block_at(now)
+        block = self.known.block_at(now)
         if block is None:
             return reservation
         await self.release(reservation)
@@ -233,20 +234,20 @@ class RedisLedger:
         )
         self._local = False
         self._adopt(settled.counters)
-        self._known.end_block(reservation, answer)
+        self.known.end_block(reservation, answer)
         return sum(raised for counter, raised in settled.raised.items() if counter.interval_seconds == MINUTE_SECONDS)
 
     def _reconcile_local(self, reservation: Reservation, answer: Answer, now: float) -> int:
         self._local = True
         self._carry.hear(told_counters(answer, now))
-        return self._known.reconcile(reservation, answer, now=now).foreign_weight
+        return self.known.reconcile(reservation, answer, now=now).foreign_weight
 
     def _settle_local(self, reservation: Reservation, now: float) -> Reservation:
         """What is left for Redis to settle: of a local reservation it learns through the carry alone."""
         if not reservation.local:
             return reservation
         self._carry.settle(reservation.charges)
-        self._known.release(reservation, now=now)
+        self.known.release(reservation, now=now)
         return replace(reservation, charges=())
 
     async def _absorb(self, now: float) -> None:
@@ -266,7 +267,7 @@ class RedisLedger:
             shared = await self._scripts.block(
                 block.reason, now, until=block.until, edge_seconds=self._timing.edge_seconds()
             )
-            self._known.adopt_block(later(self._known.block_at(now), shared))
+            self.known.adopt_block(later(self.known.block_at(now), shared))
         if block is self._unpublished:
             self._unpublished = None
 
@@ -275,14 +276,14 @@ class RedisLedger:
             self._floors[counter] = max(told.used, self._floors.get(counter, 0))
             missing = self._carry.missing(counter)
             both = Counter(told.used + missing.used, max(0, told.pending + missing.pending))
-            self._known.adopt(counter, both)
+            self.known.adopt(counter, both)
 
     def _charges(self, weight: int, now: float) -> tuple[Charge, ...]:
         self._forget(now)
         return charges_of(now, cost_of(weight), self._windows, edge_seconds=self._timing.edge_seconds())
 
     def _forget(self, now: float) -> None:
-        self._known.forget(now)
+        self.known.forget(now)
         for counter in [counter for counter in self._floors if counter.expires <= now]:
             del self._floors[counter]
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Protocol
 
 import structlog
@@ -34,6 +37,31 @@ class TrafficObserver(Protocol):
         """A client got its reply."""
 
 
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The headers of an answer, as both lanes send them."""
+
+    used_weight: Callable[[], int]
+    wall: Callable[[], float]
+
+    def __call__(self, reply: Reply) -> list[tuple[str, str]]:
+        """All in order, but for Content-Length."""
+        used = str(self.used_weight())
+        return [
+            *reply.headers,
+            ("X-MBX-USED-WEIGHT", used),
+            ("X-MBX-USED-WEIGHT-1M", used),
+            ("Server", SERVER),
+            ("Date", _http_date(int(self.wall()))),
+        ]
+
+
+@lru_cache(maxsize=4)
+def _http_date(second: int) -> str:
+    """RFC 9110, section 5.6.7."""
+    return formatdate(second, usegmt=True)
+
+
 class Traffic:
     """The handler of the traffic listener."""
 
@@ -41,13 +69,13 @@ class Traffic:
         self,
         handle: Callable[[ClientRequest], Awaitable[Reply]],
         *,
-        used_weight: Callable[[], int],
+        headers: Headers,
         observer: TrafficObserver,
         closing: Callable[[], bool],
         lane: FastLane | None = None,
     ) -> None:
         self._handle = handle
-        self._used_weight = used_weight
+        self._headers = headers
         self._observer = observer
         self._closing = closing
         self._lane = lane
@@ -66,7 +94,7 @@ class Traffic:
         return await self._write(request, reply)
 
     async def _write(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-        headers = CIMultiDict(answer_headers(reply, self._used_weight()))
+        headers = CIMultiDict(self._headers(reply))
         if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
             return await self._write_large(request, reply, headers)
         response = web.Response(status=reply.status, headers=headers, body=reply.body)
@@ -90,12 +118,6 @@ class Traffic:
         except ConnectionError:  # the client left in the middle, which is its right
             log.debug("client_left", path=request.path[:200])
         return response
-
-
-def answer_headers(reply: Reply, used_weight: int) -> list[tuple[str, str]]:
-    """The headers of an answer in order, but for Content-Length and Date."""
-    used = str(used_weight)
-    return [*reply.headers, ("X-MBX-USED-WEIGHT", used), ("X-MBX-USED-WEIGHT-1M", used), ("Server", SERVER)]
 
 
 def client_request(request: web.BaseRequest) -> ClientRequest:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ from proxy.ledgers.redis import RedisLedger
 from proxy.ledgers.scripts import domain_key
 from proxy.metrics import Metrics
 from proxy.origin import Origin
-from proxy.server.api import Traffic, answer_headers
+from proxy.server.api import Headers, Traffic
 from proxy.server.connection import Server
 from proxy.server.fast_lane import FastLane, FastLaneServer, guard
 from proxy.server.ops import Ops
@@ -124,10 +124,11 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         app = Application(gateway, warmer, metrics, clock, [], [])
         report = Report(settings, ledger, shelf, upstream, clock, connection)
         metrics.read_at_scrape(report.samples)
-        lane = _lane(settings, app, shelf, ledger.used_weight)
+        headers = Headers(ledger.used_weight, clock.wall)
+        lane = _lane(settings, app, shelf, ledger, headers)
         traffic = Traffic(
             gateway.handle,
-            used_weight=ledger.used_weight,
+            headers=headers,
             observer=metrics,
             closing=lambda: app.draining,
             lane=lane,
@@ -207,7 +208,9 @@ def _document_query() -> CanonicalQuery:
     return query
 
 
-def _lane(settings: Settings, app: Application, shelf: Shelf, used_weight: Callable[[], int]) -> FastLane | None:
+def _lane(
+    settings: Settings, app: Application, shelf: Shelf, ledger: MemoryLedger | RedisLedger, headers: Headers
+) -> FastLane | None:
     """The fast lane, unless it is switched off or this aiohttp is not the one it was made for."""
     if not settings.fast_lane:
         return None
@@ -217,12 +220,12 @@ def _lane(settings: Settings, app: Application, shelf: Shelf, used_weight: Calla
         return None
     return FastLane(
         shelf,
-        wall=app.clock.origin,
-        used_weight=used_weight,
-        headers=answer_headers,
+        clock=app.clock,
+        counters=ledger.known,
+        life=app,
+        headers=headers,
         tally=lambda reply: app.metrics.answers.tally(reply, fast=True),
         max_bytes=settings.memory_bytes,
-        is_open=lambda: not app.draining,
     )
 
 

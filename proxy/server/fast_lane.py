@@ -25,7 +25,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.core.messages import Reply
 from proxy.server.connection import Connection, Server
-from proxy.server.lanes import FastLane
+from proxy.server.lanes import FastLane, Lane
 
 __all__ = ["FastLane", "FastLaneProtocol", "FastLaneServer", "guard", "remember"]
 
@@ -82,12 +82,8 @@ class FastLaneProtocol(Connection):
         idle = waiter is not None and not waiter.done() and not self._messages
         if idle and not (self._paused or self._close or self._force_close):
             lane = self._lane.find(data)
-            transport = self.transport
-            if lane is not None and transport is not None and not transport.is_closing():
-                transport.write(lane.wire)
-                if lane.body:
-                    transport.write(lane.body)
-                self._answered()
+            if lane is not None:
+                self._write(lane)
                 return
         self._take_ordinary_way(data, idle=idle)
 
@@ -98,8 +94,13 @@ class FastLaneProtocol(Connection):
                 await asyncio.wait_for(self._drain_helper(), timeout)
         await super().shutdown(timeout)
 
-    def _answered(self) -> None:
-        """What aiohttp does after an answer."""
+    def _write(self, lane: Lane) -> None:
+        """What is remembered, and what aiohttp does after an answer."""
+        transport = self.transport
+        assert transport is not None  # it reads
+        transport.write(lane.wire)
+        if lane.body:
+            transport.write(lane.body)
         self._request_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:

@@ -2,21 +2,21 @@
 
 Owns: what is remembered and for how long, and the bytes of an answer. Must not know: connections, aiohttp, how an
 answer came about. What may have changed since an answer was made is either looked at on every hit (the version of
-the entries, time, used weight, whether the lane is open), or makes the table forget: after a minute a request goes the
-ordinary way once, which keeps the document in demand and the entry among the recently used.
+the entries and of the counters, time, whether the gateway drains), or makes the table forget: after a minute a request
+goes the ordinary way once, which keeps the document in demand and the entry among the recently used.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
 
 from proxy.core.messages import Entry, Outcome, Rendition, Reply
+from proxy.core.windows import MINUTE_SECONDS
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
@@ -45,6 +45,30 @@ class Entries(Protocol):
         """The full document, where one is held."""
 
 
+class Clock(Protocol):
+    """This machine's clock, and how far ahead of it the origin's is."""
+
+    ahead_seconds: float
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        """Seconds since the epoch by this machine."""
+
+
+class Counters(Protocol):
+    """What was used of the quota."""
+
+    version: int
+    """Changes whenever a counter does."""
+
+
+class Life(Protocol):
+    """The gateway's life cycle."""
+
+    draining: bool
+    """Whether every answer closes its connection."""
+
+
 class Tally(Protocol):
     """Counts answers of one kind."""
 
@@ -61,18 +85,20 @@ class Lane:
     size_bytes: int
     """Its own bytes, without the entry, which other lanes share."""
     learned_at: float
+    """By the wall clock, as all times here."""
     wire: bytes = b""
     """Head, and the body behind it where it is small."""
     body: bytes = b""
     """The body, where it is written by itself."""
-    used: int = -1
     good_from: float = 0.0
     good_until: float = -1.0
-    date: int = -1
+    ahead_seconds: float = 0.0
+    counters: int = -1
+    """The version of the counters that the bytes tell of."""
 
 
 class FastLane:
-    """The table. Bounded in requests and bytes; the least recently used are forgotten first.
+    """The table. Bounded in requests and bytes; the least recently used, to the second, are forgotten first.
 
     All lanes are of one version of the entries: when that changes all are forgotten, so that the table never keeps a
     replaced document in memory.
@@ -82,22 +108,23 @@ class FastLane:
         self,
         entries: Entries,
         *,
-        wall: Callable[[], float],
-        used_weight: Callable[[], int],
-        headers: Callable[[Reply, int], list[tuple[str, str]]],
+        clock: Clock,
+        counters: Counters,
+        life: Life,
+        headers: Callable[[Reply], list[tuple[str, str]]],
         tally: Callable[[Reply], Tally],
         max_bytes: int,
         max_requests: int = MAX_REQUESTS,
-        is_open: Callable[[], bool] = lambda: True,
     ) -> None:
         self._entries = entries
-        self._wall = wall
-        self._used_weight = used_weight
+        self._clock = clock
+        self._wall = clock.wall
+        self._counters = counters
+        self._life = life
         self._headers = headers
         self._tally = tally
         self._max_bytes = max_bytes
         self._max_requests = max_requests
-        self._is_open = is_open
         self._lanes: OrderedDict[bytes, Lane] = OrderedDict()
         self._sharing: Counter[int] = Counter()
         """Lanes by the identity of the entry that they share."""
@@ -122,15 +149,20 @@ class FastLane:
         lane = self._lanes.get(chunk)
         if lane is None:
             return None
-        if self._version != self._entries.version or not self._is_open():
+        if self._version != self._entries.version or self._life.draining:
             self._clear()
             return None
-        now, used = self._wall(), self._used_weight()
-        is_good = lane.good_from <= now < lane.good_until and used == lane.used and lane.date == int(time.time())
-        if not is_good and not self._render(lane, now, used):
-            self._forget(chunk)
-            return None
-        self._lanes.move_to_end(chunk)
+        now = self._wall()
+        is_good = (
+            lane.good_from <= now < lane.good_until
+            and lane.counters == self._counters.version
+            and lane.ahead_seconds == self._clock.ahead_seconds
+        )
+        if not is_good:
+            if not self._render(lane, now):
+                self._forget(chunk)
+                return None
+            self._lanes.move_to_end(chunk)
         lane.tally.count += 1
         return lane
 
@@ -175,40 +207,45 @@ class FastLane:
         self._bytes = 0
         self._version = self._entries.version
 
-    def _render(self, lane: Lane, now: float, used: int) -> bool:
+    def _render(self, lane: Lane, wall: float) -> bool:
         """Make the bytes for the present second; False when the ordinary way must look again."""
-        entry = lane.rendition.entry
+        entry, ahead_seconds = lane.rendition.entry, self._clock.ahead_seconds
+        now = wall + ahead_seconds
         fresh_for = entry.lifetimes.fresh_seconds - entry.age(now)
         held = self._entries.held
         if held is not None and held.entry is not entry:
             # While the document is stale the ordinary way refreshes it, whatever entry it answers from.
             fresh_for = min(fresh_for, held.entry.lifetimes.fresh_seconds - held.entry.age(now))
-        if fresh_for <= 0 or not 0 <= now - lane.learned_at < MAX_SECONDS:
+        if fresh_for <= 0 or not 0 <= wall - lane.learned_at < MAX_SECONDS:
             return False
+        lane.counters, lane.ahead_seconds = self._counters.version, ahead_seconds
         reply = lane.rendition.reply(now)
-        lane.date = int(time.time())
-        head = render_head(reply, self._headers(reply, used), date=lane.date, head_only=lane.head_only)
+        head = render_head(reply, self._headers(reply), head_only=lane.head_only)
         body = b"" if lane.head_only else reply.body
         lane.wire, lane.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
-        lane.used = used
-        lane.good_from = now
-        lane.good_until = min(_next_change(entry, now), now + fresh_for, lane.learned_at + MAX_SECONDS)
+        lane.good_from = wall
+        lane.good_until = min(
+            math.floor(wall) + 1.0,  # Date
+            wall + _unchanged_for(entry, now),  # Age, ttl
+            wall + MINUTE_SECONDS - now % MINUTE_SECONDS,  # used weight: a new window begins
+            wall + fresh_for,
+            lane.learned_at + MAX_SECONDS,
+        )
         return True
 
 
-def _next_change(entry: Entry, now: float) -> float:
-    """Until when Age and ttl stay: Age counts up after each whole second, ttl down at the end of the running one."""
+def _unchanged_for(entry: Entry, now: float) -> float:
+    """How long Age and ttl stay: Age counts up after each whole second, ttl down at the end of the running one."""
     if now < entry.stored_at:
-        return now
+        return 0.0
     age = entry.age(now)
-    return now + min(1.0 - age % 1.0, (entry.lifetimes.fresh_seconds - age) % 1.0)
+    return min(1.0 - age % 1.0, (entry.lifetimes.fresh_seconds - age) % 1.0)
 
 
-def render_head(reply: Reply, headers: list[tuple[str, str]], *, date: int, head_only: bool) -> bytes:
-    """The head of an answer as aiohttp writes it: status line, our headers, Content-Length, Date."""
+def render_head(reply: Reply, headers: list[tuple[str, str]], *, head_only: bool) -> bytes:
+    """The head of an answer as aiohttp writes it: status line, our headers, Content-Length."""
     lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers]
     if reply.body or (reply.status != 304 and not head_only):
         lines.append(f"Content-Length: {len(reply.body)}")
-    lines.append(f"Date: {formatdate(date, usegmt=True)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -312,7 +312,7 @@ async def test_counters_that_have_expired_are_not_kept_in_this_process(domain: D
     clock.now += 1000
     await admitted(ledger, 20)
 
-    assert ledger._known.counter_at("REQUEST_WEIGHT:1m", HOUR) == Counter()
+    assert ledger.known.counter_at("REQUEST_WEIGHT:1m", HOUR) == Counter()
     assert all(counter.start > HOUR for counter in ledger._floors)
 
 

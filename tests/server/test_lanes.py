@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
+from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.messages import Entry, Lifetimes, Outcome, Rendition, Reply
-from proxy.server.api import answer_headers
+from proxy.server.api import Headers
 from proxy.server.lanes import JOIN_BYTES, FastLane, Lane
 
 NOON = 1_800_000_000.0
@@ -30,6 +30,21 @@ class Entries:
 
 
 @dataclass(slots=True)
+class Counters:
+    version: int = 0
+    used: int = 20
+
+    def spend(self, weight: int) -> None:
+        self.used += weight
+        self.version += 1
+
+
+@dataclass(slots=True)
+class Life:
+    draining: bool = False
+
+
+@dataclass(slots=True)
 class Tally:
     count: int = 0
 
@@ -42,22 +57,27 @@ class Table:
     max_requests: int = 16
     entries: Entries = field(default_factory=Entries)
     now: float = NOON
-    used: int = 20
-    is_open: bool = True
+    ahead_seconds: float = 0.0
+    counters: Counters = field(default_factory=Counters)
+    life: Life = field(default_factory=Life)
     tally: Tally = field(default_factory=Tally)
     lane: FastLane = field(init=False)
 
     def __post_init__(self) -> None:
         self.lane = FastLane(
             self.entries,
-            wall=lambda: self.now,
-            used_weight=lambda: self.used,
-            headers=answer_headers,
+            clock=self,
+            counters=self.counters,
+            life=self.life,
+            headers=Headers(lambda: self.counters.used, self.wall),
             tally=lambda _: self.tally,
             max_bytes=self.max_bytes,
             max_requests=self.max_requests,
-            is_open=lambda: self.is_open,
         )
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        return lambda: self.now
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool = False) -> None:
         self.lane.learn(chunk, reply, version=self.entries.version, head_only=head_only)
@@ -171,19 +191,31 @@ def test_only_fresh_entries_are_remembered(outcome: Outcome) -> None:
 def test_nothing_is_found_while_the_gateway_drains() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
-    table.is_open = False
+    table.life.draining = True
     assert table.lane.find(b"a") is None
 
 
 def test_used_weight_is_told_as_it_is_now() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
-    table.used = 421
+    assert b"X-MBX-USED-WEIGHT: 20\r\n" in table.found(b"a").wire
+    table.counters.spend(401)
     assert b"X-MBX-USED-WEIGHT: 421\r\n" in table.found(b"a").wire
 
 
-def test_a_head_is_made_once_a_second_and_not_on_every_hit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: NOON)
+def test_a_new_minute_begins_with_a_new_used_weight() -> None:
+    table = Table(now=NOON + 59.9, ahead_seconds=-0.5)
+    table.learn(b"a", reply(entry(stored_at=NOON + 59.45)))
+    table.found(b"a")
+    table.counters.used = 0  # what is known of the new window, without a change of any counter
+    table.now = NOON + 60.49
+    assert b"X-MBX-USED-WEIGHT: 20\r\n" not in table.found(b"a").wire
+    table.counters.used = 7
+    table.now = NOON + 60.5
+    assert b"X-MBX-USED-WEIGHT: 7\r\n" in table.found(b"a").wire
+
+
+def test_a_head_is_made_once_a_second_and_not_on_every_hit() -> None:
     table = Table()
     table.learn(b"a", reply(entry(stored_at=NOON - 0.25)))
     first = table.found(b"a").wire
@@ -192,12 +224,24 @@ def test_a_head_is_made_once_a_second_and_not_on_every_hit(monkeypatch: pytest.M
     assert table.tally.count == 2
 
 
-def test_the_date_is_that_of_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = count(NOON)
-    monkeypatch.setattr(time, "time", lambda: next(seconds))
+@given(stored_at=st.floats(NOON - 1, NOON), ahead_seconds=st.floats(-1, 1), step_seconds=st.floats(0, 3))
+def test_the_date_is_that_of_the_second_by_this_machine(
+    stored_at: float, ahead_seconds: float, step_seconds: float
+) -> None:
+    table = Table(ahead_seconds=ahead_seconds)
+    table.learn(b"a", reply(entry(stored_at=stored_at)))
+    table.found(b"a")
+    table.now += step_seconds
+    date = f"Date: {formatdate(int(table.now), usegmt=True)}\r\n"
+    assert date.encode() in table.found(b"a").wire
+
+
+def test_ages_follow_what_is_learned_of_the_origins_clock() -> None:
     table = Table()
-    table.learn(b"a", reply(entry(stored_at=NOON - 0.25)))
-    assert table.found(b"a").wire != table.found(b"a").wire
+    table.learn(b"a", reply(entry()))
+    assert b"Age: 0\r\n" in table.found(b"a").wire
+    table.ahead_seconds = 5.0
+    assert b"Age: 5\r\n" in table.found(b"a").wire
 
 
 @given(
