@@ -20,6 +20,8 @@ from tests.bench.programs import INFO, SYMBOLS
 from tests.simulator import generate_document
 
 QUERIES = 2000
+MANY_CONNECTIONS = 256
+"""Of bots that all ask at once; the other work comes over 32."""
 SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
@@ -53,6 +55,7 @@ def works() -> tuple[Work, ...]:
     return (
         Work("one symbol, identity", one, filled_seconds=0.5),
         Work("one symbol, gzip", one, gzip=True, filled_seconds=0.5),
+        Work(f"one symbol, {MANY_CONNECTIONS} connections", one, connections=MANY_CONNECTIONS, filled_seconds=0.5),
         Work("full document, identity", (INFO,), connections=4, filled_seconds=1.0),
         Work("full document, gzip", (INFO,), gzip=True, connections=8, filled_seconds=1.0),
         Work("ping, passed on", ("/api/v3/ping",), filled_seconds=0.5),

@@ -65,7 +65,10 @@ class Storm:
     seconds: float
     retry_after_seconds: int
     requests: int
+    burst_requests: int
+    """To the origin, before anybody can obey: until its first refusal has come back, and a moment longer."""
     origin_requests: int
+    """To the origin after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,8 @@ def markdown(table: Table) -> str:
     lines += [f"| {' | '.join(columns)} |", "|---|---|" + "---:|" * len(_FIGURES)]
     lines += [_line(table, work, program) for work in table.works() for program in table.programs()]
     lines += ["", "While the origin refuses (429) what nobody has stored:", ""]
-    lines += ["| work | program | requests | reached the origin | for each Retry-After |", "|---|---|---:|---:|---:|"]
+    lines += ["| work | program | reached the origin at first | asked after that | reached it | for each Retry-After |"]
+    lines += ["|---|---|---:|---:|---:|---:|"]
     lines += [_storm(storm) for storm in table.storms]
     lines += ["", "Idle keep-alive connections:", ""]
     lines += ["| program | connections | KB each | p99 of hits without, ms | with, ms |", "|---|---:|---:|---:|---:|"]
@@ -156,7 +160,8 @@ def _line(table: Table, work: str, program: str) -> str:
 def _storm(storm: Storm) -> str:
     windows = storm.seconds / storm.retry_after_seconds
     each = storm.origin_requests / windows
-    return f"| {storm.work} | {storm.program} | {storm.requests:,} | {storm.origin_requests:,} | {each:,.1f} |"
+    counts = (storm.burst_requests, storm.requests, storm.origin_requests)
+    return f"| {storm.work} | {storm.program} | {' | '.join(f'{count:,}' for count in counts)} | {each:,.1f} |"
 
 
 def _idle(idle: Idle) -> str:

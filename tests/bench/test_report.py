@@ -35,7 +35,7 @@ def table() -> Table:
         versions={OURS: "Python 3", "nginx": "1.0"},
         rows=[row(OURS, count) for count in (90_000, 100_000, 500_000)] + [row("nginx", 50_000)] * 3,
         idle=[Idle(OURS, 10_000, 8000.0, 0.001, 0.0015)],
-        storms=[Storm(OURS, "one question", 6.0, 2, 900, 3)],
+        storms=[Storm(OURS, "one question", 6.0, 2, 900, 1, 3)],
     )
 
 
@@ -43,7 +43,7 @@ def test_the_table_tells_medians_and_ratios(table: Table) -> None:
     text = report.markdown(table)
     assert "| one symbol | binance-sidecar | 100,000 | 1.00 | 50,000 | 1.00 | 5.00 | 10.0 | 100 | 3 | 20 |" in text
     assert "| one symbol | nginx | 50,000 | 2.00 | 25,000 |" in text
-    assert "| one question | binance-sidecar | 900 | 3 | 1.0 |" in text
+    assert "| one question | binance-sidecar | 1 | 900 | 3 | 1.0 |" in text
     assert "| binance-sidecar | 10,000 | 8.0 | 1.00 | 1.50 |" in text
 
 
