@@ -157,7 +157,7 @@ class Origin:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
         if isinstance(verdict, Block):
-            await self._ledger.block(verdict.reason, verdict.until)
+            await self._ledger.block(verdict.reason, self._certainly(verdict.until))
         await self._ledger.reconcile(reservation, response.headers, ok=isinstance(verdict, Good))
         match verdict:
             case Good():
@@ -171,6 +171,10 @@ class Origin:
                 raise error
             case _:
                 assert_never(verdict)
+
+    def _certainly(self, until: float | None) -> float | None:
+        """When the block is over by the clock of every replica, whatever they learn of the origin's meanwhile."""
+        return None if until is None else until + self._clock.edge_seconds()
 
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
         """The error that everybody gets from now on, until the ledger lifts the block."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.clock import OriginClock
 from proxy.core.block import Block, BlockReason
@@ -138,9 +142,10 @@ class World:
     def clock(self) -> float:
         return self.now
 
-    def origin(self, *, total_seconds: float = 10.0) -> Origin:
-        clock = OriginClock(self.clock)
-        clock.observe_server_time(self.now, sent_at=self.now, received_at=self.now)
+    def origin(self, *, total_seconds: float = 10.0, clock: OriginClock | None = None) -> Origin:
+        if clock is None:
+            clock = OriginClock(self.clock)
+            clock.observe_server_time(self.now, sent_at=self.now, received_at=self.now)
         return Origin(
             self,
             self,
@@ -226,7 +231,25 @@ async def test_the_block_is_known_to_all_before_the_weight_is_given_back(
     raised = await failure(world)
     assert world.done == ["reserve 1", "send one", "spent ping 1", f"block {word}", "reconcile 1 not ok"]
     assert type(raised) is error
-    assert raised.retry_after_seconds == pytest.approx(remaining)
+    assert raised.retry_after_seconds == pytest.approx(remaining + (EDGE_SECONDS if retry_after else 0))
+
+
+@given(learned=st.lists(st.floats(0.0, 0.99), max_size=6), ahead_seconds=st.floats(-5.0, 5.0))
+async def test_no_block_ends_early_by_any_replicas_clock_whatever_is_learned_of_the_origins(
+    learned: list[float], ahead_seconds: float
+) -> None:
+    world = World()
+    clock, other = OriginClock(lambda: world.now), OriginClock(lambda: world.now)
+    refused = replace(answer(429, retry_after="20", date=formatdate(NOW + ahead_seconds)), received_at=NOW)
+    world.answers.append(refused)
+    await failure(world, origin=world.origin(clock=clock))
+    for moment in learned:
+        told = math.floor(NOW + moment + ahead_seconds)
+        for each in (clock, other):
+            each.observe_date(float(told), sent_at=NOW + moment, received_at=NOW + moment)
+    assert world.held is not None
+    assert clock.to_origin(NOW + 20 - 0.001) < world.held.until
+    assert not learned or other.to_origin(NOW + 20 - 0.001) < world.held.until
 
 
 async def test_a_block_that_is_over_already_still_asks_for_a_moment() -> None:

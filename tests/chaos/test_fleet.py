@@ -103,7 +103,7 @@ async def test_a_ban_is_known_to_a_process_started_later_and_lifted_on_time_in_a
 
             lifted = await asyncio.gather(*(first_success(asking, one) for one in replicas))
 
-            assert all(ends_at - 0.5 <= at < ends_at + 1.5 for at in lifted), (ends_at, lifted)
+            assert all(ends_at <= at < ends_at + 3.0 for at in lifted), (ends_at, lifted)
             assert origin.answers_418 == 1, "nobody asked before it was over"
 
 

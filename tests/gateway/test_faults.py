@@ -24,6 +24,7 @@ class Row:
     code: int | None
     reason: str
     retry_after: int | None = None
+    """1.5 s longer than the origin says, rounded up: so far may its clock be from that of any replica."""
     options: tuple[tuple[str, Any], ...] = ()
 
 
@@ -42,8 +43,8 @@ TABLE = [
     Row(Fault.GATEWAY_TIMEOUT_504, 502, -1001, "bad-answer"),
     Row(Fault.HTML_503, 502, -1001, "bad-answer"),
     Row(Fault.RESTRICTED_451, 451, None, "restricted"),
-    Row(Fault.TOO_MANY_429, 429, -1003, "back-off", 7, (("retry_after", 7),)),
-    Row(Fault.TEAPOT_418, 418, -1003, "ban", 90, (("retry_after", 90),)),
+    Row(Fault.TOO_MANY_429, 429, -1003, "back-off", 9, (("retry_after", 7),)),
+    Row(Fault.TEAPOT_418, 418, -1003, "ban", 92, (("retry_after", 90),)),
     Row(Fault.HTML_403, 403, -1000, "pause", 60),
 ]
 QUICK: dict[str, Any] = {"upstream_seconds": 0.4, "upstream_connect_seconds": 0.4}
