@@ -120,6 +120,7 @@ class Gateway:
         return entry_reply(
             found.entry,
             found.outcome,
+            key=query.key,
             endpoint=query.endpoint.name,
             weight=weight(query.endpoint, query),
             now=self._clock.origin(),

@@ -75,12 +75,20 @@ class Shelf:
         """The query for the full document."""
         self.held: Held | None = None
         self.version = 0
-        """Counts up whenever an entry is replaced: who remembers answers by other means must look again."""
+        """Counts up with every entry: who remembers answers by other means must look again whether it `holds` them."""
+        self.documents = 0
+        """Counts up with every full document: then whatever was made from the one before is over."""
         self._use_snapshot = use_snapshot
         self._observer = observer
         self._aside: Held | None = None
         self._adopting = asyncio.Lock()
         self._making = SingleFlight()
+
+    def holds(self, key: str, entry: Entry) -> bool:
+        """Whether this entry is what a query of this key is answered from now; it is then used, and kept longer."""
+        if self.held is not None and self.held.entry is entry:
+            return True
+        return self.selections.get(key) is entry or self.memory.get(key) is entry
 
     def selects(self, query: CanonicalQuery) -> bool:
         """Whether the full document could answer this query."""
@@ -162,6 +170,7 @@ class Shelf:
     def _hold(self, held: Held) -> None:
         self._aside = None
         self.held = held
+        self.documents += 1
         self.selections.clear()
 
     def _examine(self, old: Held, new: Held) -> None:

@@ -117,6 +117,30 @@ async def test_an_answer_is_kept_under_its_query(shelf: Shelf) -> None:
     assert shelf.get(query("symbol=S2", path="/api/v3/executionRules")) is None
 
 
+async def test_an_entry_is_held_until_another_takes_its_place(shelf: Shelf) -> None:
+    rules = query("symbol=S1", path="/api/v3/executionRules")
+    old, new = await entry_of(b"old"), await entry_of(b"new")
+    await shelf.put(rules, old)
+    version, documents = shelf.version, shelf.documents
+    assert shelf.holds(rules.key, old)
+    assert not shelf.holds("another", old)
+    await shelf.put(rules, new)
+    assert (shelf.holds(rules.key, old), shelf.holds(rules.key, new)) == (False, True)
+    assert (shelf.version > version, shelf.documents == documents) == (True, True)
+
+
+async def test_with_another_document_nothing_of_the_one_before_is_held(shelf: Shelf) -> None:
+    old = await document(5)
+    await shelf.put(BARE, old)
+    selected = await shelf.select(ONE)
+    assert selected is not None
+    assert (shelf.holds(BARE.key, old), shelf.holds(ONE.key, selected)) == (True, True)
+    documents = shelf.documents
+    await shelf.put(BARE, await document(5))  # the same bytes, from later
+    assert (shelf.holds(BARE.key, old), shelf.holds(ONE.key, selected)) == (False, False)
+    assert shelf.documents > documents
+
+
 async def test_the_full_document_is_held_apart_and_nothing_evicts_it(shelf: Shelf) -> None:
     entry = await document(5)
     await shelf.put(BARE, entry)

@@ -168,6 +168,8 @@ class Rendition:
     """An entry as one kind of request gets it: all that a reply depends on but the time."""
 
     entry: Entry
+    key: str
+    """Of the query that it answers."""
     outcome: Outcome
     endpoint: str
     weight: int
@@ -211,6 +213,7 @@ def entry_reply(  # noqa: PLR0913 - one value a header
     entry: Entry,
     outcome: Outcome,
     *,
+    key: str,
     endpoint: str,
     weight: int,
     now: float,
@@ -221,6 +224,7 @@ def entry_reply(  # noqa: PLR0913 - one value a header
     """Answer from an entry at `now`."""
     rendition = Rendition(
         entry=entry,
+        key=key,
         outcome=outcome,
         endpoint=endpoint,
         weight=weight,

@@ -62,7 +62,7 @@ PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 class FastLaneProtocol(Connection):
     """aiohttp's connection, with the lane in front of its parser."""
 
-    __slots__ = ("_exact", "_lane", "chunk", "version")
+    __slots__ = ("_exact", "_lane", "chunk")
 
     def __init__(self, manager: web.Server, *, lane: FastLane, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -70,8 +70,6 @@ class FastLaneProtocol(Connection):
         self._exact = True
         self.chunk: bytes | None = None
         """The bytes of the request that is being answered, if it may be remembered."""
-        self.version = 0
-        """Of the entries, when these bytes came."""
 
     def data_received(self, data: bytes) -> None:
         """Write at once what is remembered, else go aiohttp's way."""
@@ -110,7 +108,6 @@ class FastLaneProtocol(Connection):
         """Feed the parser, and watch whether it took the chunk as exactly one request without a body."""
         before = self._request_count
         self.chunk = data if idle and len(data) <= MAX_REQUEST_BYTES else None
-        self.version = self._lane.version
         super().data_received(data)
         is_one = self._request_count == before + 1 and data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
         is_plain = is_one and bool(self._messages) and self._messages[-1][1] is EMPTY_PAYLOAD
@@ -134,7 +131,7 @@ def remember(lane: FastLane, request: web.BaseRequest, reply: Reply) -> None:
     if chunk is None or request.version != HttpVersion11 or request.method not in ("GET", "HEAD"):
         return
     if request.keep_alive and _may_be_remembered(request.headers):
-        lane.learn(chunk, reply, version=protocol.version, head_only=request.method == "HEAD")
+        lane.learn(chunk, reply, head_only=request.method == "HEAD")
 
 
 def _may_be_remembered(headers: CIMultiDictProxy[str]) -> bool:

@@ -1,9 +1,9 @@
 """The table of the fast lane: from the very bytes of a request to what it is answered.
 
 Owns: what is remembered and for how long, and the bytes of an answer. Must not know: connections, aiohttp, how an
-answer came about. What may have changed since an answer was made is either looked at on every hit (the version of
-the entries and of the counters, time, whether the gateway drains), or makes the table forget: after a minute a request
-goes the ordinary way once, which keeps the document in demand and the entry among the recently used.
+answer came about. What may have changed since an answer was made is looked at on every hit: the document, the
+versions of the entries and of the counters, time, whether the gateway drains. And after a minute a request goes the
+ordinary way once, which keeps the document in demand.
 """
 
 from __future__ import annotations
@@ -38,11 +38,16 @@ class Entries(Protocol):
     """What answers are made from."""
 
     version: int
-    """Changes whenever an entry is replaced."""
+    """Changes with every entry."""
+    documents: int
+    """Changes with every full document."""
 
     @property
     def held(self) -> Holding | None:
         """The full document, where one is held."""
+
+    def holds(self, key: str, entry: Entry) -> bool:
+        """Whether a query of this key is answered from this very entry now."""
 
 
 class Clock(Protocol):
@@ -93,6 +98,8 @@ class Lane:
     good_from: float = 0.0
     good_until: float = -1.0
     ahead_seconds: float = 0.0
+    version: int = -1
+    """Of the entries, when its own was last seen among them."""
     counters: int = -1
     """The version of the counters that the bytes tell of."""
 
@@ -100,8 +107,8 @@ class Lane:
 class FastLane:
     """The table. Bounded in requests and bytes; the least recently used, to the second, are forgotten first.
 
-    All lanes are of one version of the entries: when that changes all are forgotten, so that the table never keeps a
-    replaced document in memory.
+    All lanes are of one full document: when that is replaced all are forgotten, so that the table never keeps it in
+    memory. Another entry that is replaced takes only its own lanes with it.
     """
 
     def __init__(  # noqa: PLR0913 - what a head is made of
@@ -129,7 +136,7 @@ class FastLane:
         self._sharing: Counter[int] = Counter()
         """Lanes by the identity of the entry that they share."""
         self._bytes = 0
-        self._version = entries.version
+        self._documents = entries.documents
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -139,22 +146,18 @@ class FastLane:
         """What is remembered: requests, ready answers, and each entry once."""
         return self._bytes
 
-    @property
-    def version(self) -> int:
-        """The version of the entries now."""
-        return self._entries.version
-
     def find(self, chunk: bytes) -> Lane | None:
         """What to write for these bytes now; None: the ordinary way."""
         lane = self._lanes.get(chunk)
         if lane is None:
             return None
-        if self._version != self._entries.version or self._life.draining:
+        if self._documents != self._entries.documents or self._life.draining:
             self._clear()
             return None
         now = self._wall()
         is_good = (
             lane.good_from <= now < lane.good_until
+            and lane.version == self._entries.version
             and lane.counters == self._counters.version
             and lane.ahead_seconds == self._clock.ahead_seconds
         )
@@ -166,17 +169,16 @@ class FastLane:
         lane.tally.count += 1
         return lane
 
-    def learn(self, chunk: bytes, reply: Reply, *, version: int, head_only: bool) -> None:
-        """Remember a fresh answer that was made from an entry.
-
-        `version` is that of the entries when the request came: what was replaced since is not remembered.
-        """
+    def learn(self, chunk: bytes, reply: Reply, *, head_only: bool) -> None:
+        """Remember a fresh answer that was made from an entry, unless that was replaced meanwhile."""
         rendition = reply.rendition
-        if version != self._entries.version or rendition is None or reply.outcome not in _REMEMBERED:
+        if rendition is None or reply.outcome not in _REMEMBERED:
             return
-        if version != self._version:
+        if self._documents != self._entries.documents:
             self._clear()
         self._forget(chunk)
+        if not self._entries.holds(rendition.key, rendition.entry):
+            return
         copied = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
         size_bytes = 2 * len(chunk) + 1024 + copied
         if size_bytes + rendition.entry.size_bytes <= self._max_bytes:
@@ -205,7 +207,7 @@ class FastLane:
         self._lanes.clear()
         self._sharing.clear()
         self._bytes = 0
-        self._version = self._entries.version
+        self._documents = self._entries.documents
 
     def _render(self, lane: Lane, wall: float) -> bool:
         """Make the bytes for the present second; False when the ordinary way must look again."""
@@ -218,6 +220,9 @@ class FastLane:
             fresh_for = min(fresh_for, held.entry.lifetimes.fresh_seconds - held.entry.age(now))
         if fresh_for <= 0 or not 0 <= wall - lane.learned_at < MAX_SECONDS:
             return False
+        if not self._entries.holds(lane.rendition.key, entry):
+            return False
+        lane.version = self._entries.version
         lane.counters, lane.ahead_seconds = self._counters.version, ahead_seconds
         reply = lane.rendition.reply(now)
         head = render_head(reply, self._headers(reply), head_only=lane.head_only)

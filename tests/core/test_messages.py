@@ -61,6 +61,7 @@ def reply(
     return entry_reply(
         stored,
         outcome,
+        key="spot:exchangeInfo:all",
         endpoint="exchangeInfo",
         weight=20,
         now=STORED_AT + age_seconds,

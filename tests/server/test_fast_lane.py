@@ -181,6 +181,17 @@ async def test_an_entry_does_not_hide_from_the_lane_that_the_document_is_stale()
         assert [seen.raw_query for seen in on.origin.requests] == ["", "symbol=NOSUCHCOIN", ""]
 
 
+async def test_what_is_stored_for_others_slows_nobody_down() -> None:
+    async with stage() as on, raw(on.app) as asking:
+        await warmed(on.app, get(INFO), get())
+        before = fast_answers(on.app)
+        for number in range(5):
+            await on.ask(f"/api/v3/executionRules?symbol=NAME{number}")
+            await asking.ask(get(INFO))
+            await asking.ask(get())
+        assert fast_answers(on.app) == before + 10
+
+
 async def test_one_setting_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIDECAR_FAST_LANE", "false")
     async with stage(fast_lane=load().fast_lane) as on:

@@ -16,6 +16,7 @@ from proxy.server.api import Headers
 from proxy.server.lanes import JOIN_BYTES, FastLane, Lane
 
 NOON = 1_800_000_000.0
+KEY = "spot:exchangeInfo:all"
 
 
 @dataclass(slots=True)
@@ -26,7 +27,18 @@ class Held:
 @dataclass(slots=True)
 class Entries:
     version: int = 0
+    documents: int = 0
     held: Held | None = None
+    replaced: set[int] = field(default_factory=set)
+    """The identities of those that are held no more."""
+
+    def holds(self, key: str, entry: Entry) -> bool:
+        assert key == KEY
+        return id(entry) not in self.replaced
+
+    def replace(self, entry: Entry) -> None:
+        self.replaced.add(id(entry))
+        self.version += 1
 
 
 @dataclass(slots=True)
@@ -80,7 +92,7 @@ class Table:
         return lambda: self.now
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool = False) -> None:
-        self.lane.learn(chunk, reply, version=self.entries.version, head_only=head_only)
+        self.lane.learn(chunk, reply, head_only=head_only)
 
     def found(self, chunk: bytes) -> Lane:
         lane = self.lane.find(chunk)
@@ -101,7 +113,7 @@ def entry(body: bytes = b"{}", *, stored_at: float = NOON, fresh_seconds: float 
 
 
 def reply(of: Entry, now: float = NOON, *, outcome: Outcome = Outcome.HIT, packed: bool = False) -> Reply:
-    rendition = Rendition(entry=of, outcome=outcome, endpoint="exchangeInfo", weight=20, gzip=packed)
+    rendition = Rendition(entry=of, key=KEY, outcome=outcome, endpoint="exchangeInfo", weight=20, gzip=packed)
     return rendition.reply(now)
 
 
@@ -126,7 +138,7 @@ def test_the_bound_in_bytes_holds_and_counts_a_shared_entry_once() -> None:
     assert 9_000_000 < table.lane.size_bytes < 10_000_000
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.sampled_from("lfv")), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.sampled_from("lfrd")), max_size=60))
 def test_the_books_are_right_whatever_happens(steps: list[tuple[int, int, str]]) -> None:
     table = Table(max_bytes=500_000, max_requests=6)
     kept = [entry(b"x" * size) for size in (10, 5000, JOIN_BYTES + 1, 300_000)]
@@ -135,11 +147,15 @@ def test_the_books_are_right_whatever_happens(steps: list[tuple[int, int, str]])
             table.learn(b"%d" % number, reply(kept[which]))
         elif step == "f":
             table.lane.find(b"%d" % number)
+        elif step == "r":
+            table.entries.replace(kept[which])
         else:
-            table.entries.version += 1
+            table.entries.documents += 1
+            table.entries.replaced.clear()
         assert table.lane.size_bytes <= 500_000
         assert len(table.lane) <= 6
-    table.entries.version += 1
+    table.entries.documents += 1
+    table.entries.replaced.clear()
     table.learn(b"new", reply(kept[0]))
     assert len(table.lane) == 1
     assert table.lane.size_bytes == 2 * 3 + 1024 + 10 + kept[0].size_bytes
@@ -164,20 +180,29 @@ def test_a_large_body_is_the_entrys_own_and_never_copied() -> None:
     assert table.found(b"head").body == b""
 
 
-def test_all_is_forgotten_once_any_entry_was_replaced() -> None:
+def test_all_is_forgotten_once_there_is_another_document() -> None:
     table = Table()
     for chunk in (b"a", b"b"):
         table.learn(chunk, reply(entry(b"x" * 1000)))
-    table.entries.version += 1
+    table.entries.documents += 1
     assert table.lane.find(b"b") is None
     assert (len(table.lane), table.lane.size_bytes) == (0, 0)
 
 
+def test_an_entry_that_was_replaced_takes_only_its_own_lanes_with_it() -> None:
+    table, one, other = Table(), entry(b"1"), entry(b"2")
+    for chunk, of in ((b"a", one), (b"b", one), (b"c", other)):
+        table.learn(chunk, reply(of))
+        table.found(chunk)
+    table.entries.replace(one)
+    assert [chunk for chunk in (b"a", b"b", b"c") if table.lane.find(chunk)] == [b"c"]
+    assert len(table.lane) == 1
+
+
 def test_an_answer_from_an_entry_that_was_replaced_meanwhile_is_not_remembered() -> None:
-    table = Table()
-    came_at = table.lane.version
-    table.entries.version += 1
-    table.lane.learn(b"a", reply(entry()), version=came_at, head_only=False)
+    table, old = Table(), entry()
+    table.entries.replace(old)
+    table.learn(b"a", reply(old))
     assert len(table.lane) == 0
 
 
