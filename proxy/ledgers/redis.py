@@ -34,7 +34,8 @@ from proxy.core.budget import (
     refusal,
     told_counters,
 )
-from proxy.core.share import ClientShare, obstacle, share_of
+from proxy.core.census import Census
+from proxy.core.share import ClientShare, Obstacle, obstacle, share_of
 from proxy.core.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ledgers import (
@@ -65,6 +66,7 @@ class RedisLedger:
         domain_key: str,
         clock: Callable[[], float],
         ratios: Ratios,
+        census: Census | None = None,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
         timing: Timing | None = None,
@@ -72,6 +74,7 @@ class RedisLedger:
         self._scripts = Scripts(connection, domain_key)
         self._clock = clock
         self._ratios = ratios
+        self._census = census or Census()
         self._observer = observer or NullLedgerObserver()
         self._windows = windows
         self._timing = timing or SureTiming()
@@ -95,8 +98,7 @@ class RedisLedger:
         except RedisAway:
             self._local = True
             if outcome is None:
-                ratio = self._ratios.of(background=background, local=True)
-                outcome = self._reserve_local(weight, ratio, share)
+                outcome = self._reserve_local(weight, share, background=background)
         now = self._clock()
         match outcome:
             case Reservation():
@@ -204,7 +206,18 @@ class RedisLedger:
         self._timing.observe_shared(reserved, sent_at=asked_at, received_at=self._timing.wall())
         return await self._ask(weight, ratio, share, sure=True)
 
-    def _reserve_local(self, weight: int, ratio: float, share: ClientShare | None) -> Reservation | Refused | Blocked:
+    def _reserve_local(
+        self, weight: int, share: ClientShare | None, *, background: bool
+    ) -> Reservation | Refused | Blocked:
+        """With the smaller share of the limit, and as if every other replica spent as much as this one."""
+        ratio = self._ratios.of(background=background, local=False)
+        others = self._census.replicas - 1
+        for charge in reversed(self._charges(weight, self._clock())):
+            own = self._carry.missing(charge.counter).used + charge.weight
+            used = self.known.counter(charge.counter).used + charge.weight
+            if used + others * own > budget_of(charge.window.limit, ratio):
+                return refusal(charge, self._timing.edge_seconds(), Obstacle.BUDGET)
+        ratio = self._ratios.of(background=background, local=True)
         outcome = self.known.reserve(
             self._clock(),
             cost_of(weight),

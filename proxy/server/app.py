@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from proxy.clock import OriginClock
+from proxy.core.census import Census
 from proxy.core.endpoints import find
 from proxy.core.messages import ClientRequest, Lifetimes
 from proxy.core.query import CanonicalQuery, canonicalize
@@ -89,8 +90,9 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
     clock = clock or OriginClock(monotonic=time.monotonic)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        connection = await _redis(settings, metrics, clock, stack)
-        ledger = _ledger(settings, connection, clock, metrics)
+        census = Census()
+        connection = await _redis(settings, metrics, clock, census, stack)
+        ledger = _ledger(settings, connection, clock, census, metrics)
         upstream = await stack.enter_async_context(
             Upstream(
                 settings.upstreams,
@@ -122,7 +124,15 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         gateway = Gateway(origin, filler, shelf, clock, fill_seconds=patience)
         warmer = Warmer(gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin)
         app = Application(gateway, warmer, metrics, clock, [], [])
-        report = Report(settings, ledger, shelf, upstream, clock, connection)
+        report = Report(
+            settings=settings,
+            ledger=ledger,
+            shelf=shelf,
+            upstream=upstream,
+            clock=clock,
+            connection=connection,
+            census=census,
+        )
         metrics.read_at_scrape(report.samples)
         headers = Headers(ledger.used_weight, clock.wall)
         lane = _lane(settings, app, shelf, ledger, headers)
@@ -149,7 +159,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
 
 
 async def _redis(
-    settings: Settings, metrics: Metrics, clock: OriginClock, stack: AsyncExitStack
+    settings: Settings, metrics: Metrics, clock: OriginClock, census: Census, stack: AsyncExitStack
 ) -> RedisConnection | None:
     """The connection that the URL asks for, tried once; None for `memory:`. A Redis that is away is no fault."""
     url = settings.redis_url.get_secret_value()
@@ -161,14 +171,14 @@ async def _redis(
         url = embedded.url
     connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)
-    heartbeat = Heartbeat(connection, clock, key=f"{_domain(settings)}:clock")
+    heartbeat = Heartbeat(connection, clock, census, domain_key=_domain(settings))
     await heartbeat.beat()
     _background(heartbeat.run(), stack)
     return connection
 
 
 def _ledger(
-    settings: Settings, connection: RedisConnection | None, clock: OriginClock, metrics: Metrics
+    settings: Settings, connection: RedisConnection | None, clock: OriginClock, census: Census, metrics: Metrics
 ) -> MemoryLedger | RedisLedger:
     ratios = Ratios(
         budget=settings.budget_ratio,
@@ -179,7 +189,13 @@ def _ledger(
     if connection is None:
         return MemoryLedger(clock=clock.origin, ratios=ratios, observer=metrics, timing=clock)
     return RedisLedger(
-        connection, domain_key=_domain(settings), clock=clock.origin, ratios=ratios, observer=metrics, timing=clock
+        connection,
+        domain_key=_domain(settings),
+        clock=clock.origin,
+        ratios=ratios,
+        census=census,
+        observer=metrics,
+        timing=clock,
     )
 
 

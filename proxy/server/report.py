@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy import __version__
 from proxy.clock import OriginClock
+from proxy.core.census import Census
 from proxy.ledgers.memory import MemoryLedger
 from proxy.ledgers.redis import RedisLedger
 from proxy.metrics import Sample
@@ -24,14 +25,16 @@ _SHOWN_ENTRIES = 100
 class Report:
     """Reads the parts when asked."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that there is to report
         self,
+        *,
         settings: Settings,
         ledger: MemoryLedger | RedisLedger,
         shelf: Shelf,
         upstream: Upstream,
         clock: OriginClock,
         connection: RedisConnection | None,
+        census: Census,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -39,6 +42,7 @@ class Report:
         self._upstream = upstream
         self._clock = clock
         self._connection = connection
+        self._census = census
 
     def status(self) -> dict[str, Any]:
         """The status page as JSON values. Times are seconds since the epoch, by the origin's clock."""
@@ -89,12 +93,16 @@ class Report:
 
     def _redis(self) -> dict[str, Any]:
         url = masked(self._settings.redis_url.get_secret_value())
-        return {"url": url, "up": None if self._connection is None else self._connection.up}
+        up = None if self._connection is None else self._connection.up
+        return {"url": url, "up": up, "replicas": self._census.replicas, "counts_alone": self._ledger.view().local}
 
     def samples(self) -> Iterable[Sample]:
         """The gauges, read at scrape time."""
         yield from self._window_samples()
         yield from self._entry_samples()
+        if self._connection is not None:
+            text = "Gateways on this Redis and quota domain, as last heard."
+            yield Sample("replicas", text, self._census.replicas)
         yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
 
     def _window_samples(self) -> Iterable[Sample]:

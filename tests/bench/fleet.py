@@ -76,7 +76,7 @@ class Figures:
 def simulate(replicas: int, load: Load, *, seed: int) -> Figures:
     """Play one load with so many replicas."""
     world = World(seed)
-    fleet = Fleet(world, Redis(world), Origin(world))
+    fleet = Fleet(world, Redis(world), Origin(world), replicas=replicas)
     for _ in range(replicas):
         _start(Replica(fleet), load, world)
     world.run(MINUTE_SECONDS)

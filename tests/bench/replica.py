@@ -26,11 +26,12 @@ from proxy.core.budget import (
     budget_of,
     charges_of,
     cost_of,
+    refusal,
     told_counters,
 )
 from proxy.core.freshness import Decision, decide
 from proxy.core.messages import Entry, Lifetimes
-from proxy.core.share import obstacle
+from proxy.core.share import Obstacle, obstacle
 from proxy.core.warming import Due, Warmth, due
 from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS
 from proxy.errors import RedisAway
@@ -51,6 +52,8 @@ class Fleet:
     world: World
     redis: Redis
     origin: Origin
+    replicas: int
+    """As each has counted them in Redis."""
     refusals: Tally[str] = field(default_factory=Tally)
     asked: Tally[str] = field(default_factory=Tally)
     waits_seconds: list[float] = field(default_factory=list)
@@ -164,13 +167,22 @@ class Replica:
                 "reserve", lambda: self._reserve_in(self._redis.budget, weight, ratio)
             )
         except RedisAway:
-            outcome = self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
+            outcome = self._reserve_alone(weight, background=background)
             if isinstance(outcome, Reservation):
                 self._carry.spend(outcome.charges)
                 outcome = replace(outcome, local=True)
             return outcome
         self._learn([charge.counter for charge in self._charges(weight)])
         return outcome
+
+    def _reserve_alone(self, weight: int, *, background: bool) -> Reservation | Refused | Blocked:
+        ratio, others = RATIOS.of(background=background, local=False), self._fleet.replicas - 1
+        for charge in reversed(self._charges(weight)):
+            own = self._carry.missing(charge.counter).used + charge.weight
+            used = self._known.counter(charge.counter).used + charge.weight
+            if used + others * own > budget_of(charge.window.limit, ratio):
+                return refusal(charge, EDGE_SECONDS, Obstacle.BUDGET)
+        return self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
 
     def _is_hopeless(self, weight: int, ratio: float) -> bool:
         """Whether what Redis once told refuses this already."""

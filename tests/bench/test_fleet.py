@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.ledgers import Ratios
+from tests.bench import replica
 from tests.bench.fleet import BUDGET, HEADS, Figures, Load, simulate, table
 from tests.bench.replica import RATIOS
 from tests.bench.virtual import LIMIT, Process, World
@@ -40,7 +42,7 @@ def test_a_fleet_that_wants_more_than_the_budget_gets_the_budget_and_no_429() ->
     assert (figures.over_spend, figures.origin_429) == (0, 0)
 
 
-def test_without_redis_each_replica_refreshes_by_itself_and_three_keep_the_budget() -> None:
+def test_without_redis_each_replica_refreshes_by_itself_and_a_few_get_the_local_share_each() -> None:
     away = Load("away", 4, 4, time_per_minute=600.0, unknown_per_minute=10.0)
     figures = simulate(3, away, seed=1)
 
@@ -57,8 +59,18 @@ def test_what_was_counted_alone_is_shared_when_redis_is_back() -> None:
     assert figures.over_spend == 0
 
 
-def test_a_fleet_too_large_for_its_headers_is_told_as_over_spend() -> None:
+@pytest.mark.parametrize("replicas", [12, 100, 400])
+def test_without_redis_a_fleet_of_any_size_keeps_the_budget(replicas: int) -> None:
+    away = Load("away", 3, 3, time_per_minute=600.0, unknown_per_minute=10.0)
+    figures = simulate(replicas, away, seed=1)
+
+    assert 0 < figures.peak_weight <= BUDGET
+    assert (figures.over_spend, figures.origin_429) == (0, 0)
+
+
+def test_a_fleet_without_a_budget_is_told_as_over_spend(monkeypatch: pytest.MonkeyPatch) -> None:
     away = Load("away", 2, 2, time_per_minute=0.0, unknown_per_minute=0.0)
+    monkeypatch.setattr(replica, "RATIOS", Ratios(budget=100.0, refresh=100.0))
 
     assert simulate(400, away, seed=1).over_spend > 0
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from proxy.core.census import Census
 from proxy.ledgers.redis import RedisLedger
 from proxy.ledgers.scripts import domain_key
 from proxy.stores.connection import NullRedisObserver, RedisConnection, connect
@@ -51,10 +52,17 @@ class Domain:
         """From now on replicas of a domain that nobody has used."""
         self.key = domain_key("test", "spot", next(self._names))
 
-    def replica(self, tally: Tally | None = None) -> tuple[RedisLedger, SwitchedConnection]:
+    def replica(
+        self, tally: Tally | None = None, *, census: Census | None = None
+    ) -> tuple[RedisLedger, SwitchedConnection]:
         switch = SwitchedConnection(self._connection)
         ledger = RedisLedger(
-            switch, domain_key=self.key, clock=self.clock, ratios=RATIOS, observer=tally or self._tally
+            switch,
+            domain_key=self.key,
+            clock=self.clock,
+            ratios=RATIOS,
+            census=census,
+            observer=tally or self._tally,
         )
         return ledger, switch
 

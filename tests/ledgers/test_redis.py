@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.budget import BlockReason, Counter, CounterId, Reservation
+from proxy.core.census import Census
 from proxy.core.share import share_of
 from proxy.core.windows import RateLimitKind, Window
 from proxy.ledgers.carry import Total
@@ -27,7 +28,7 @@ RESERVE, RECONCILE, RELEASE, BLOCK = (
     RedisOperation.RELEASE,
     RedisOperation.BLOCK,
 )
-LOCAL_BUDGET = 1500
+BUDGET, LOCAL_BUDGET = 5400, 1500
 """A quarter of 6000."""
 
 
@@ -336,6 +337,22 @@ async def test_without_redis_background_fills_keep_their_part(domain: Domain) ->
     await admitted(ledger, 833)
 
     assert await ask(ledger, 1, background=True) == ("quota", 31.0)
+
+
+@pytest.mark.parametrize("replicas", [1, 3, 4, 9, 100, 1000])
+async def test_without_redis_all_replicas_together_stay_within_the_budget(domain: Domain, replicas: int) -> None:
+    census = Census()
+    census.hear(replicas, 0.0)
+    before = 1000
+    ledger, switch = domain.replica(census=census)
+    await admitted(ledger, before)
+    switch.away = True
+    granted = 0
+    while isinstance(outcome := await ask(ledger, 1), Reservation):
+        granted += 1
+    assert outcome[0] == "quota"
+    assert granted == min(LOCAL_BUDGET - before, (BUDGET - before) // replicas)
+    assert (await ask(ledger, 1, background=True)) == outcome
 
 
 async def test_without_redis_what_was_spent_before_still_counts(domain: Domain) -> None:

@@ -8,11 +8,13 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.core.census import Census
 from proxy.stores.connection import RedisConnection
-from proxy.stores.heartbeat import BEAT_SECONDS, RETRY_SECONDS, Heartbeat
+from proxy.stores.heartbeat import BEAT_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
 from tests.stores.conftest import Opener, StartValkey
 
-KEY = "test:{spot:default}:clock"
+DOMAIN = "test:{spot:default}"
+KEY = f"{DOMAIN}:clock"
 
 
 class Clock:
@@ -32,8 +34,8 @@ class Clock:
         self.learned.append(origin_time)
 
 
-def beating(connection: RedisConnection, clock: Clock | None = None) -> Heartbeat:
-    return Heartbeat(connection, clock or Clock(), key=KEY)
+def beating(connection: RedisConnection, clock: Clock | None = None, census: Census | None = None) -> Heartbeat:
+    return Heartbeat(connection, clock or Clock(), census or Census(), domain_key=DOMAIN)
 
 
 async def test_the_origins_time_is_learned_from_redis_and_only_once(connection: RedisConnection) -> None:
@@ -54,6 +56,28 @@ async def test_a_number_that_is_none_is_not_learned(connection: RedisConnection)
     await connection.client.set(KEY, "soon")
     assert await beating(connection, clock).beat()
     assert clock.learned == []
+
+
+async def test_each_replica_counts_all_that_live(start_valkey: StartValkey, opened: Opener) -> None:
+    server, censuses = start_valkey(), [Census() for _ in range(3)]
+    hearts = [beating(opened(server.url), census=census) for census in censuses]
+    for heart in [*hearts, *hearts]:
+        assert await heart.beat()
+    assert [census.replicas for census in censuses] == [3, 3, 3]
+    server.kill()
+    assert not await hearts[0].beat()
+    assert censuses[0].replicas == 3, "still, and for as long as Redis is away"
+
+
+async def test_a_replica_that_is_silent_for_long_is_gone(connection: RedisConnection) -> None:
+    now, census = 0.0, Census()
+    heart = Heartbeat(connection, Clock(), census, domain_key=DOMAIN, monotonic=lambda: now)
+    seconds, _ = await connection.client.time()
+    ago = (int(seconds) - SILENCE_SECONDS) * 1000
+    await connection.client.zadd(f"{DOMAIN}:replicas", {"gone": ago - 2000, "quiet": ago + 10_000})
+    assert await heart.beat()
+    assert census.replicas == 2
+    assert 0 < await connection.client.pttl(f"{DOMAIN}:replicas") <= SILENCE_SECONDS * 1000
 
 
 async def test_redis_going_and_coming_is_one_line_each(start_valkey: StartValkey, opened: Opener) -> None:
@@ -98,7 +122,7 @@ async def test_it_beats_once_a_second_and_faster_while_redis_is_away(
         if len(pauses) == 2:
             raise asyncio.CancelledError
 
-    heartbeat = Heartbeat(opened(server.url), Clock(), key=KEY, sleep=sleep, chance=lambda: chance)
+    heartbeat = Heartbeat(opened(server.url), Clock(), Census(), domain_key=DOMAIN, sleep=sleep, chance=lambda: chance)
     with pytest.raises(asyncio.CancelledError):
         await heartbeat.run()
 
