@@ -1,7 +1,9 @@
-"""One connection of a client, and the server that makes it: aiohttp's, but for what it says of malformed requests.
+"""One connection of a client, and the server that makes it: aiohttp's, but for malformed requests and stalled readers.
 
-Owns: the answer to bytes that are no HTTP request. Must not know: what is answered to those that are.
-aiohttp's own answer is plain text that repeats the request line, and a traceback in the log: a client could fill it.
+Owns: the answer to bytes that are no HTTP request, and the end of a connection whose client takes nothing any more.
+Must not know: what is answered to requests. aiohttp's own answer to malformed ones is plain text that repeats the
+request line, and a traceback in the log: a client could fill it. And aiohttp waits for a reader without end, who would
+keep a replaced document in memory for as long.
 """
 
 from __future__ import annotations
@@ -21,11 +23,53 @@ log = structlog.get_logger(__name__)
 
 SERVER = "binance-sidecar"
 
+STALL_SECONDS = 60.0
+"""A client that takes no byte of its answer for so long is cut off."""
+
 
 class Connection(RequestHandler):
     """aiohttp's connection."""
 
-    __slots__ = ()
+    __slots__ = ("_next_look", "_untaken_bytes")
+
+    def __init__(self, manager: web.Server, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._next_look: asyncio.TimerHandle | None = None
+        self._untaken_bytes = 0
+
+    def pause_writing(self) -> None:
+        """The client is behind: from now on it is watched."""
+        super().pause_writing()
+        self._untaken_bytes = 0
+        self._look()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._look_no_more()
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone."""
+        self._look_no_more()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Cut the client off if it has taken nothing since the last look."""
+        transport = self.transport
+        if transport is None:
+            return
+        untaken_bytes = transport.get_write_buffer_size()
+        if untaken_bytes == self._untaken_bytes:
+            log.debug("client_stalled", untaken_bytes=untaken_bytes)
+            transport.abort()
+            return
+        self._untaken_bytes = untaken_bytes
+        self._next_look = asyncio.get_running_loop().call_later(STALL_SECONDS, self._look)
+
+    def _look_no_more(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
 
     def handle_error(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -12,7 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 from structlog.testing import capture_logs
 
 from proxy.server import app as app_module
-from proxy.server import fast_lane
+from proxy.server import connection, fast_lane
 from proxy.server.app import Application
 from proxy.server.fast_lane import FastLaneProtocol, FastLaneServer, guard
 from proxy.settings import load
@@ -22,6 +23,7 @@ from tests.server.twins import until
 from tests.simulator import Simulator
 
 KEEPALIVE_SECONDS = 0.3
+STALL_SECONDS = 0.5
 LARGE_SYMBOLS = 1500
 """Some 7 MB: more than the kernel takes ahead of a reader that does not read."""
 
@@ -153,6 +155,28 @@ async def test_a_slow_reader_gets_all_of_its_answer_though_the_gateway_stops() -
             _, document = await asking.answer()
             assert document.endswith(b"]}")
             await stopping
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+async def test_a_reader_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    monkeypatch.setattr(connection, "STALL_SECONDS", STALL_SECONDS)
+    async with stage(origin={"symbols": LARGE_SYMBOLS}, fast_lane=is_fast) as on:
+        await warmed(on.app, get(INFO))
+        async with raw(on.app, receive_bytes=4096) as slow, raw(on.app, receive_bytes=4096) as stalled:
+            for client in (slow, stalled):
+                client.writer.write(get(INFO))
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            while loop.time() - started < 2.5 * STALL_SECONDS:
+                await slow.reader.readexactly(32 << 10)
+                await asyncio.sleep(0.008)
+            with suppress(ConnectionError):
+                assert not (await stalled.end()).endswith(b"]}")
+            slow.writer.write(get("/no/such/path", "Connection: close"))
+            assert b"HTTP/1.1 404" in await slow.end()
+        assert fast_answers(on.app) == (3 if is_fast else 0)
 
 
 async def test_somebody_asks_for_the_document_once_a_minute_even_on_the_lane() -> None:
