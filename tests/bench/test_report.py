@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.bench import programs, report
+from tests.bench.__main__ import RESULTS
 from tests.bench.load import QUERIES, queries
 from tests.bench.programs import Missing
 from tests.bench.report import OURS, Idle, Row, Storm, Table
@@ -55,6 +57,16 @@ def test_what_is_saved_is_the_same_each_time_and_names_no_place(table: Table, tm
         assert text == (tmp_path / "b" / name).read_text()
         assert str(tmp_path) not in text
     assert "100,000" in (tmp_path / "a" / "chart.svg").read_text()
+
+
+def test_the_readme_tells_the_ratios_of_the_last_run() -> None:
+    saved = json.loads((RESULTS / "latest.json").read_text())
+    rows = [Row(**row) for row in saved["rows"]]
+    last = Table(machine=saved["machine"], versions=saved["versions"], rows=rows, idle=[], storms=[])
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert last.works()
+    for work in last.works():
+        assert f"| {work} | {last.ratio(work, 'nginx'):.2f} | {last.ratio(work, 'Varnish'):.2f} |" in readme
 
 
 def test_a_peer_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
