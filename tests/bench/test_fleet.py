@@ -61,7 +61,7 @@ def test_what_was_counted_alone_is_shared_when_redis_is_back() -> None:
 
 @pytest.mark.parametrize("replicas", [12, 100, 400])
 def test_without_redis_a_fleet_of_any_size_keeps_the_budget(replicas: int) -> None:
-    away = Load("away", 3, 3, time_per_minute=600.0, unknown_per_minute=10.0)
+    away = Load("away", 3, 3, time_per_minute=12_000 / replicas, unknown_per_minute=240 / replicas)
     figures = simulate(replicas, away, seed=1)
 
     assert 0 < figures.peak_weight <= BUDGET
