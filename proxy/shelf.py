@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 
 FEW_SYMBOLS = 8
 """An answer with no more symbols is made at once: it is too small to be worth a task and a thread."""
+SELECTION = "selection:"
+"""How the keys of selections begin in memory; no endpoint's name does."""
+_PLACE_BYTES = 1024
+"""What an entry takes that is held elsewhere."""
 NOT_INDEXED = "not-indexed"
 """Why a document was kept aside: it cannot be cut into symbols, where the one before could."""
 
@@ -69,8 +73,7 @@ class Shelf:
         self, memory: MemoryStore, *, document: CanonicalQuery, use_snapshot: bool, observer: ShelfObserver
     ) -> None:
         self.memory = memory
-        self.selections = MemoryStore(memory.max_bytes)
-        """Answers selected from the document that is held now; emptied with it."""
+        """Entries of the origin's own answers, and what was selected from the document that is held now."""
         self.document = document
         """The query for the full document."""
         self.held: Held | None = None
@@ -88,7 +91,7 @@ class Shelf:
         """Whether this entry is what a query of this key is answered from now; it is then used, and kept longer."""
         if self.held is not None and self.held.entry is entry:
             return True
-        return self.selections.get(key) is entry or self.memory.get(key) is entry
+        return self.memory.get(SELECTION + key) is entry or self.memory.get(key) is entry
 
     def selects(self, query: CanonicalQuery) -> bool:
         """Whether the full document could answer this query."""
@@ -129,7 +132,7 @@ class Shelf:
         None: the document does not prove the answer.
         """
         while True:
-            known = self.selections.get(query.key)
+            known = self.memory.get(SELECTION + query.key)
             if known is not None:
                 return known
             held = self.held
@@ -138,7 +141,9 @@ class Shelf:
             entry = await self._make(held, held.snapshot, query)
             if self.held is held:
                 if entry is not None:
-                    self.selections.put(query.key, entry)
+                    # A selection of everything is the document itself, which is held anyway.
+                    size_bytes = _PLACE_BYTES if entry is held.entry else None
+                    self.memory.put(SELECTION + query.key, entry, size_bytes=size_bytes)
                 return entry
             # A new document came while this answer was compressed. Others see it already: so shall this one.
 
@@ -171,7 +176,7 @@ class Shelf:
         self._aside = None
         self.held = held
         self.documents += 1
-        self.selections.clear()
+        self.memory.drop(SELECTION)
 
     def _examine(self, old: Held, new: Held) -> None:
         """A document that lost much is believed when a second one agrees with it."""

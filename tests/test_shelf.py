@@ -17,7 +17,7 @@ from proxy.core.messages import ClientRequest, Entry, Lifetimes
 from proxy.core.query import CanonicalQuery, canonicalize
 from proxy.core.snapshot import Changes, Snapshot
 from proxy.errors import BadAnswer
-from proxy.shelf import Shelf, Source
+from proxy.shelf import SELECTION, Shelf, Source
 from proxy.stores.memory import MemoryStore
 
 NOW = 1_800_000_000.0
@@ -150,6 +150,18 @@ async def test_the_full_document_is_held_apart_and_nothing_evicts_it(shelf: Shel
     assert shelf.memory.bytes <= 1 << 20
 
 
+async def test_answers_and_selections_share_one_bound(shelf: Shelf) -> None:
+    await shelf.put(BARE, await document(2000))
+    for number in range(100):
+        await shelf.put(query(f"symbol=X{number}"), await entry_of(bytes(20_000)))
+        names = ",".join(f'"S{place}"' for place in range(number, number + 200))
+        assert await shelf.select(query(f"symbols=[{names}]")) is not None
+        assert shelf.memory.bytes <= 1 << 20
+    selections, selected_bytes = shelf.memory.counted(SELECTION)
+    assert 0 < selections < len(shelf.memory)
+    assert 0 < selected_bytes < shelf.memory.bytes
+
+
 async def test_a_refusal_of_the_bare_query_is_no_document(shelf: Shelf) -> None:
     held = await document(5)
     await shelf.put(BARE, held)
@@ -211,6 +223,7 @@ async def test_a_selection_of_everything_is_the_document_itself_and_no_copy(shel
     held = await document(50)
     await shelf.put(BARE, held)
     assert await shelf.select(query("permissions=SPOT")) is held
+    assert shelf.memory.bytes < held.size_bytes
 
 
 async def test_many_who_ask_for_the_same_large_selection_get_one(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +250,7 @@ async def test_a_new_document_empties_the_selections(shelf: Shelf) -> None:
     await shelf.put(BARE, await document(5))
     old = await shelf.select(ONE)
     await shelf.put(BARE, await entry_of(body_of(named(5), status="HALT")))
-    assert len(shelf.selections) == 0
+    assert shelf.memory.counted(SELECTION) == (0, 0)
     new = await shelf.select(ONE)
     assert old is not None
     assert new is not None

@@ -54,6 +54,8 @@ REQUESTS_SHARE = 1 / 2
 """Of SIDECAR_SHUTDOWN_SECONDS: how long requests under way may still take."""
 FILLS_SHARE = 1 / 6
 """Of SIDECAR_SHUTDOWN_SECONDS: how long fills that nobody waits for may still take."""
+LANE_SHARE = 1 / 2
+"""Of SIDECAR_MEMORY_BYTES: for the fast lane."""
 _GRACE_SECONDS = 3.0
 """Beyond the deadline of the origin: what a fill may take before those who wait for it give up."""
 
@@ -105,7 +107,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         )
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
         shelf = Shelf(
-            MemoryStore(settings.memory_bytes),
+            MemoryStore(round(settings.memory_bytes * (1 - _lane_share(settings)))),
             document=_document_query(),
             use_snapshot=settings.snapshot,
             observer=metrics,
@@ -224,6 +226,11 @@ def _document_query() -> CanonicalQuery:
     return query
 
 
+def _lane_share(settings: Settings) -> float:
+    """Of the memory: for answers as they are sent. What they share with the entries is counted in both places."""
+    return LANE_SHARE if settings.fast_lane else 0.0
+
+
 def _lane(
     settings: Settings, app: Application, shelf: Shelf, ledger: MemoryLedger | RedisLedger, headers: Headers
 ) -> FastLane | None:
@@ -241,7 +248,7 @@ def _lane(
         life=app,
         headers=headers,
         tally=lambda reply: app.metrics.answers.tally(reply, fast=True),
-        max_bytes=settings.memory_bytes,
+        max_bytes=round(settings.memory_bytes * _lane_share(settings)),
     )
 
 

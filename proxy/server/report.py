@@ -15,7 +15,7 @@ from proxy.ledgers.memory import MemoryLedger
 from proxy.ledgers.redis import RedisLedger
 from proxy.metrics import Sample
 from proxy.settings import Settings
-from proxy.shelf import Shelf
+from proxy.shelf import SELECTION, Shelf
 from proxy.stores.connection import RedisConnection, masked
 from proxy.upstream import Upstream
 
@@ -79,16 +79,16 @@ class Report:
             "age_seconds": round(held.entry.age(self._clock.origin()), 3),
             "bytes": len(held.entry.body),
             "gzip_bytes": len(held.entry.gzip or b""),
-            "selections": len(self._shelf.selections),
+            "selections": self._shelf.memory.counted(SELECTION)[0],
         }
 
     def _entries(self) -> list[dict[str, Any]]:
         """The entries used last come last; no more than a page of them."""
         now = self._clock.origin()
-        items = self._shelf.memory.items()[-_SHOWN_ENTRIES:]
+        items = [item for item in self._shelf.memory.items() if not item[0].startswith(SELECTION)]
         return [
             {"key": key, "status": entry.status, "age_seconds": round(entry.age(now), 3), "bytes": len(entry.body)}
-            for key, entry in items
+            for key, entry in items[-_SHOWN_ENTRIES:]
         ]
 
     def _redis(self) -> dict[str, Any]:
@@ -120,14 +120,15 @@ class Report:
             yield Sample("blocked_until_timestamp_seconds", text, until, ("reason", reason))
 
     def _entry_samples(self) -> Iterable[Sample]:
-        shelf, held = self._shelf, self._shelf.held
+        memory, held = self._shelf.memory, self._shelf.held
+        selections, selected_bytes = memory.counted(SELECTION)
         text = "Entries in this process."
-        yield Sample("entries", text, len(shelf.memory), ("kind", "answer"))
-        yield Sample("entries", text, len(shelf.selections), ("kind", "selection"))
+        yield Sample("entries", text, len(memory) - selections, ("kind", "answer"))
+        yield Sample("entries", text, selections, ("kind", "selection"))
         yield Sample("entries", text, 1 if held else 0, ("kind", "document"))
         text = "Bytes of the entries in this process."
-        yield Sample("entries_bytes", text, shelf.memory.bytes, ("kind", "answer"))
-        yield Sample("entries_bytes", text, shelf.selections.bytes, ("kind", "selection"))
+        yield Sample("entries_bytes", text, memory.bytes - selected_bytes, ("kind", "answer"))
+        yield Sample("entries_bytes", text, selected_bytes, ("kind", "selection"))
         yield Sample("entries_bytes", text, held.entry.size_bytes if held else 0, ("kind", "document"))
         if held is not None:
             yield Sample("document_age_seconds", "Age of the full document.", held.entry.age(self._clock.origin()))

@@ -74,6 +74,31 @@ def test_it_keeps_what_the_model_keeps_and_in_the_same_order(script: list[tuple[
         assert store.bytes == sum(kept.size_bytes for _, kept in model.pairs) <= BOUND_BYTES
 
 
+def test_an_entry_counts_as_what_it_is_said_to_take() -> None:
+    store = MemoryStore(BOUND_BYTES)
+    for number in range(5):
+        store.put(f"shared:{number}", sized(BOUND_BYTES + 1), size_bytes=100)
+    store.put("own", sized(BOUND_BYTES - 500))
+    assert (len(store), store.bytes) == (6, BOUND_BYTES)
+    store.put("shared:0", sized(2000))
+    assert "own" not in dict(store.items())
+    store.delete("shared:0")
+    assert store.bytes == 100 * len(store)
+
+
+@given(st.lists(st.tuples(st.sampled_from(("a:1", "a:2", "b:1", "b:2", "c")), sizes), max_size=12))
+def test_entries_are_counted_and_dropped_by_how_their_keys_begin(script: list[tuple[str, int]]) -> None:
+    store = MemoryStore(BOUND_BYTES)
+    for key, size_bytes in script:
+        store.put(key, sized(size_bytes))
+    kept = dict(store.items())
+    of_a = {key: one for key, one in kept.items() if key.startswith("a:")}
+    assert store.counted("a:") == (len(of_a), sum(one.size_bytes for one in of_a.values()))
+    store.drop("a:")
+    assert dict(store.items()) == {key: one for key, one in kept.items() if key not in of_a}
+    assert store.bytes == sum(one.size_bytes for _, one in store.items())
+
+
 def test_an_entry_as_large_as_the_bound_is_kept_and_a_larger_one_replaces_nothing_but_its_own_older_self() -> None:
     store = MemoryStore(BOUND_BYTES)
     store.put("small", sized(2000))
