@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 import time
@@ -217,6 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--symbols", type=int, default=SYMBOLS, help="size of the stand-in's document; at least 50")
     symbols = max(50, parser.parse_args(arguments).symbols)
     logs.configure(LogLevel.ERROR, LogFormat.CONSOLE)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the story is told as it happens, through a pipe too
     allow_open_files(OPEN_FILES)
     forget_settings(os.environ)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,9 +297,11 @@ def _background(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
+    """End a task; that we are cancelled meanwhile is not mistaken for its end."""
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
 
 
 async def _measure_lag(metrics: Metrics) -> None:
