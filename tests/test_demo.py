@@ -42,13 +42,24 @@ WORDS = [
 ]
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background ignores it, and so would all that is started from there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def demo(folder: Path, symbols: int = 60, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """The running demo, its temporary files in `folder`; killed if the block leaves it running."""
     variables = os.environ | {"TMPDIR": str(folder)} | environment
     command = [sys.executable, "-m", "tests.demo", "--symbols", str(symbols)]
     with subprocess.Popen(
-        command, cwd=ROOT, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - takes no lock that another thread may hold
     ) as process:
         try:
             yield process
