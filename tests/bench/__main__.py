@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from tests.bench import load, report
 from tests.bench.load import Work
@@ -34,6 +35,7 @@ BURST_SECONDS = 1
 """Of the first Retry-After: whatever was under way when the origin began to refuse has reached it by then."""
 STORM_SECONDS = 6
 IDLE_CONNECTIONS = 10_000
+IDLE_RUNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +111,22 @@ class Bench:
     def idle(self, program: str, work: Work) -> Idle:
         """Hits on some connections while many others do nothing."""
         running = self.programs[program]
-        alone = load.run(running.url, work, self.seconds)
+        alone = self._p99_seconds(running, work)
         before = running.usage()
         with _idle(running.url, IDLE_CONNECTIONS):
             after = running.usage()
-            among = load.run(running.url, work, self.seconds)
+            among = self._p99_seconds(running, work)
         return Idle(
             program=program,
             connections=IDLE_CONNECTIONS,
             bytes_each=(after.rss_bytes - before.rss_bytes) / IDLE_CONNECTIONS,
-            p99_alone_seconds=alone.p99_seconds,
-            p99_among_seconds=among.p99_seconds,
+            p99_alone_seconds=alone,
+            p99_among_seconds=among,
         )
+
+    def _p99_seconds(self, running: Running, work: Work) -> float:
+        """The median of a few runs."""
+        return median(load.run(running.url, work, self.seconds).p99_seconds for _ in range(IDLE_RUNS))
 
 
 def _ask(url: str) -> None:
