@@ -1,6 +1,7 @@
-"""How many replicas share a quota domain, as far as is known.
+"""How many replicas share a quota domain, as far as is known, and what each may spend while nobody counts for all.
 
-Owns: which of the counts that were heard is believed. Must not know: who counts, or what follows from it.
+Owns: which of the counts that were heard is believed, and the rule for replicas that count alone. Must not know: who
+counts, where the counters are kept.
 
 Replicas come and go, and a Redis that has just come back has forgotten most of them. So the largest count of the last
 minute is believed; and when none is heard any more the last minute stays as it was.
@@ -9,6 +10,10 @@ minute is believed; and when none is heard any more the last minute stays as it 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
+
+from proxy.core.budget import Charge, CounterId, Refused, budget_of, refusal
+from proxy.core.share import Obstacle
 
 REMEMBER_SECONDS = 60.0
 
@@ -29,3 +34,23 @@ class Census:
     def replicas(self) -> int:
         """At least this one."""
         return max((count for _, count in self._heard), default=1)
+
+
+def refusal_alone(
+    charges: Sequence[Charge],
+    *,
+    used: Callable[[CounterId], int],
+    own: Callable[[CounterId], int],
+    replicas: int,
+    ratio: float,
+    edge_seconds: float,
+) -> Refused | None:
+    """The refusal of a request that would pass the budget of all, if every other replica spent as much as this one.
+
+    `used`: what is known of a counter; `own`: what of it this replica has spent alone.
+    """
+    for charge in reversed(charges):
+        mine = own(charge.counter) + charge.weight
+        if used(charge.counter) + charge.weight + (replicas - 1) * mine > budget_of(charge.window.limit, ratio):
+            return refusal(charge, edge_seconds, Obstacle.BUDGET)
+    return None

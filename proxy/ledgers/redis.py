@@ -34,8 +34,8 @@ from proxy.core.budget import (
     refusal,
     told_counters,
 )
-from proxy.core.census import Census
-from proxy.core.share import ClientShare, Obstacle, obstacle, share_of
+from proxy.core.census import Census, refusal_alone
+from proxy.core.share import ClientShare, obstacle, share_of
 from proxy.core.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ledgers import (
@@ -209,14 +209,17 @@ class RedisLedger:
     def _reserve_local(
         self, weight: int, share: ClientShare | None, *, background: bool
     ) -> Reservation | Refused | Blocked:
-        """With the smaller share of the limit, and as if every other replica spent as much as this one."""
-        ratio = self._ratios.of(background=background, local=False)
-        others = self._census.replicas - 1
-        for charge in reversed(self._charges(weight, self._clock())):
-            own = self._carry.missing(charge.counter).used + charge.weight
-            used = self.known.counter(charge.counter).used + charge.weight
-            if used + others * own > budget_of(charge.window.limit, ratio):
-                return refusal(charge, self._timing.edge_seconds(), Obstacle.BUDGET)
+        """Within the budget of all, as far as it is known, and with the smaller share of the limit."""
+        refused = refusal_alone(
+            self._charges(weight, self._clock()),
+            used=lambda counter: self.known.counter(counter).used,
+            own=lambda counter: self._carry.missing(counter).used,
+            replicas=self._census.replicas,
+            ratio=self._ratios.of(background=background, local=False),
+            edge_seconds=self._timing.edge_seconds(),
+        )
+        if refused is not None:
+            return refused
         ratio = self._ratios.of(background=background, local=True)
         outcome = self.known.reserve(
             self._clock(),

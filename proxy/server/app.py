@@ -5,12 +5,10 @@ Owns: which part gets which, start, drain and stop. Must not know: how any part 
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -30,6 +28,7 @@ from proxy.ledgers.scripts import domain_key
 from proxy.metrics import Metrics
 from proxy.origin import Origin
 from proxy.server.api import Headers, Traffic
+from proxy.server.background import background, measure_lag, watch_clock
 from proxy.server.connection import Server
 from proxy.server.fast_lane import FastLane, FastLaneServer, guard
 from proxy.server.ops import Ops
@@ -46,10 +45,6 @@ from proxy.warmer import Warmer
 
 log = structlog.get_logger(__name__)
 
-LAG_SECONDS = 0.25
-"""How often the event loop's lag is measured."""
-WATCH_SECONDS = 1.0
-"""How often the wall clock is held against the monotonic one."""
 REQUESTS_SHARE = 1 / 2
 """Of SIDECAR_SHUTDOWN_SECONDS: how long requests under way may still take."""
 FILLS_SHARE = 1 / 6
@@ -153,9 +148,9 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         )
         stack.push_async_callback(gateway.drain, settings.shutdown_seconds * FILLS_SHARE)
         await _listen(settings, app, traffic, ops, lane=lane, stack=stack)
-        _background(warmer.run(), stack)
-        _background(_measure_lag(metrics), stack)
-        _background(_watch(clock), stack)
+        background(warmer.run(), stack)
+        background(measure_lag(metrics), stack)
+        background(watch_clock(clock), stack)
         stack.push_async_callback(_drain, app)
         yield app
 
@@ -175,7 +170,7 @@ async def _redis(
     stack.push_async_callback(connection.close)
     heartbeat = Heartbeat(connection, clock, census, domain_key=_domain(settings))
     await heartbeat.beat()
-    _background(heartbeat.run(), stack)
+    background(heartbeat.run(), stack)
     return connection
 
 
@@ -289,33 +284,6 @@ async def _serve(
 async def _drain(app: Application) -> None:
     """From now on every answer closes its connection, and the readiness probe says no."""
     app.draining = True
-
-
-def _background(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
-    task = asyncio.create_task(work)
-    stack.push_async_callback(_cancel, task)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    """End a task; that we are cancelled meanwhile is not mistaken for its end."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
-
-
-async def _measure_lag(metrics: Metrics) -> None:
-    while True:
-        before = time.perf_counter()
-        await asyncio.sleep(LAG_SECONDS)
-        metrics.lagged(max(0.0, time.perf_counter() - before - LAG_SECONDS))
-
-
-async def _watch(clock: OriginClock) -> None:
-    """Notice soon when the wall clock was set: until then all ages are wrong."""
-    while True:
-        await asyncio.sleep(WATCH_SECONDS)
-        clock.sure()
 
 
 def _url(address: tuple[str, int]) -> str:

@@ -26,12 +26,12 @@ from proxy.core.budget import (
     budget_of,
     charges_of,
     cost_of,
-    refusal,
     told_counters,
 )
+from proxy.core.census import refusal_alone
 from proxy.core.freshness import Decision, decide
 from proxy.core.messages import Entry, Lifetimes
-from proxy.core.share import Obstacle, obstacle
+from proxy.core.share import obstacle
 from proxy.core.warming import Due, Warmth, due
 from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS
 from proxy.errors import RedisAway
@@ -176,13 +176,15 @@ class Replica:
         return outcome
 
     def _reserve_alone(self, weight: int, *, background: bool) -> Reservation | Refused | Blocked:
-        ratio, others = RATIOS.of(background=background, local=False), self._fleet.replicas - 1
-        for charge in reversed(self._charges(weight)):
-            own = self._carry.missing(charge.counter).used + charge.weight
-            used = self._known.counter(charge.counter).used + charge.weight
-            if used + others * own > budget_of(charge.window.limit, ratio):
-                return refusal(charge, EDGE_SECONDS, Obstacle.BUDGET)
-        return self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
+        refused = refusal_alone(
+            self._charges(weight),
+            used=lambda counter: self._known.counter(counter).used,
+            own=lambda counter: self._carry.missing(counter).used,
+            replicas=self._fleet.replicas,
+            ratio=RATIOS.of(background=background, local=False),
+            edge_seconds=EDGE_SECONDS,
+        )
+        return refused or self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
 
     def _is_hopeless(self, weight: int, ratio: float) -> bool:
         """Whether what Redis once told refuses this already."""
