@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from proxy.core.freshness import Decision, decide
 from proxy.core.messages import Entry
 
 
 class MemoryStore:
-    """Entries by cache key. No I/O; `items`, `counted` and the `drop`s look at all entries, the rest at one."""
+    """Entries by cache key. No I/O; `items`, `counted` and `drop` look at all entries, the rest at one."""
 
     __slots__ = ("_bytes", "_entries", "max_bytes")
 
@@ -71,10 +70,3 @@ class MemoryStore:
     def items(self) -> tuple[tuple[str, Entry], ...]:
         """All entries now, the least recently used first. Marks none as used."""
         return tuple((key, entry) for key, (entry, _) in self._entries.items())
-
-    def drop_expired(self, now: float) -> int:
-        """Forget the entries that are of no use at `now` (seconds since the epoch); how many there were."""
-        expired = [key for key, (entry, _) in self._entries.items() if decide(entry, now) is Decision.EXPIRED]
-        for key in expired:
-            self.delete(key)
-        return len(expired)

@@ -9,7 +9,6 @@ from proxy.core.budget import Refused, budget_of, charges_of, cost_of
 from proxy.core.census import REMEMBER_SECONDS, Census, refusal_alone
 from proxy.core.windows import EDGE_SECONDS, RateLimitKind, Window
 
-
 WINDOW = Window(RateLimitKind.REQUEST_WEIGHT, 60, limit=100)
 RATIO = 0.9
 BUDGET = budget_of(WINDOW.limit, RATIO)

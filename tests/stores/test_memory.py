@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,17 +108,6 @@ def test_an_entry_as_large_as_the_bound_is_kept_and_a_larger_one_replaces_nothin
 
     store.put("large", sized(BOUND_BYTES))
     assert [key for key, _ in store.items()] == ["large"]
-
-
-@pytest.mark.parametrize(("age", "left"), [(0.0, 2), (60.0, 2), (86_459.9, 2), (86_460.0, 1), (1e9, 0)])
-def test_only_entries_past_their_horizon_are_dropped(age: float, left: int) -> None:
-    store = MemoryStore(BOUND_BYTES)
-    store.put("short", sized(2000, fresh_seconds=60.0))
-    store.put("long", sized(2000, fresh_seconds=1e6))
-
-    assert store.drop_expired(age) == 2 - left
-    assert len(store) == left
-    assert store.bytes == 2000 * left
 
 
 def test_an_expired_entry_is_still_handed_out_because_age_is_judged_elsewhere() -> None:
