@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 import structlog
 from pydantic import ValidationError
 
-from proxy import __version__, logs, settings
-from proxy.embedded import EmbeddedUnavailable
-from proxy.server.app import running
+from proxy import __version__, settings
+from proxy.app import running
+from proxy.redis_client.embedded import EmbeddedUnavailable
+from proxy.telemetry import logs
 
 log = structlog.get_logger(__name__)
 

@@ -12,20 +12,15 @@ from typing import TypeVar, assert_never
 
 import structlog
 
-from proxy.core.endpoints import CachePolicy, Endpoint, find, weight
-from proxy.core.failures import Failure, Failures
-from proxy.core.freshness import Decision, decide
-from proxy.core.messages import (
-    ClientRequest,
-    Entry,
-    Outcome,
-    Reply,
-    entry_reply,
-    error_reply,
-    passed_reply,
-)
-from proxy.core.negotiation import accepts_gzip
-from proxy.core.query import Bypass, CanonicalQuery, Rejected, canonicalize
+from proxy.cache.fill import Filler
+from proxy.cache.local import Shelf
+from proxy.cache.singleflight import SingleFlight
+from proxy.core.cache.freshness import Decision, decide
+from proxy.core.cache.recent_failures import Failure, Failures
+from proxy.core.endpoints.spot import CachePolicy, Endpoint, find, weight
+from proxy.core.messages import ClientRequest, Entry
+from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
+from proxy.core.reply import Outcome, Reply, accepts_gzip, entry_reply, error_reply, passed_reply
 from proxy.errors import (
     BudgetUsedUp,
     ClientShareUsedUp,
@@ -36,11 +31,8 @@ from proxy.errors import (
     UnknownPath,
     UpstreamFailed,
 )
-from proxy.fill import Filler
-from proxy.origin import Answer, Origin
+from proxy.origin.guarded import Answer, Origin
 from proxy.ports import Clock
-from proxy.shelf import Shelf
-from proxy.singleflight import SingleFlight
 
 log = structlog.get_logger(__name__)
 

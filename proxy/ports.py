@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from proxy.core.budget import BlockReason, Reservation
-from proxy.core.endpoints import Endpoint
+from proxy.core.cache.fill_wait import WaitEnd
+from proxy.core.endpoints.spot import Endpoint
 from proxy.core.messages import Entry, OriginResponse
-from proxy.core.query import CanonicalQuery
-from proxy.core.windows import Window
-from proxy.ledgers import LedgerView
-from proxy.stores.fill_lock import FillLock, WaitEnd
+from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.quota.block import BlockReason
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.view import LedgerView
+from proxy.core.quota.windows import EDGE_SECONDS, Window
 
 
 class Store(Protocol):
@@ -104,3 +105,72 @@ class Observer(Protocol):
 
     def fill_wait(self, end: WaitEnd) -> None:
         """Waiting for another replica's fill ended this way."""
+
+
+class LedgerObserver(Protocol):
+    """Who counts what the ledger sees."""
+
+    def foreign_weight(self, weight: int) -> None:
+        """The origin counted so much more in this minute than our own reservations explain."""
+
+    def refused(self, reason: str) -> None:
+        """Sending was refused; `reason` is that of the error (`proxy.errors`)."""
+
+
+class NullLedgerObserver:
+    """Counts nothing."""
+
+    def foreign_weight(self, weight: int) -> None:
+        """Do nothing."""
+
+    def refused(self, reason: str) -> None:
+        """Do nothing."""
+
+
+class Timing(Protocol):
+    """What a ledger wants to know of its clock besides the time (`proxy.quota.clock`)."""
+
+    def wall(self) -> float:
+        """This machine's own clock, in seconds since the epoch."""
+
+    def edge_seconds(self) -> float:
+        """How far from the clock's time the origin may count a request that is sent now."""
+
+    def sure(self) -> bool:
+        """Whether anything is known of the origin's clock."""
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Learn from what another replica knows."""
+
+
+class SureTiming:
+    """Of a clock that is the origin's."""
+
+    def wall(self) -> float:
+        """Asked for only by who is not sure."""
+        return 0.0
+
+    def edge_seconds(self) -> float:
+        """The time on the way."""
+        return EDGE_SECONDS
+
+    def sure(self) -> bool:
+        """It is."""
+        return True
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Nothing to learn."""
+
+
+class FillLock(Protocol):
+    """The right to fill one key. Every method raises RedisAway."""
+
+    async def renew(self) -> bool:
+        """Prolong it by its full lifetime. False: it was lost, and another replica may be filling."""
+
+    async def release(self, *, filled: bool) -> None:
+        """Let go, after the entry is stored. A lost lock is left alone.
+
+        `filled=False` tells those who wait that the fill failed (WaitEnd.FAILED); nobody gets the lock for a
+        second. One who was merely interrupted says True, so that somebody takes over (WaitEnd.RELEASED).
+        """

@@ -16,23 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from proxy.core.endpoints.venues import SPOT_HOSTS, VENUES
+
 PREFIX = "SIDECAR_"
-SPOT_HOSTS = (
-    "https://api.binance.com",
-    "https://api-gcp.binance.com",
-    "https://api1.binance.com",
-    "https://api2.binance.com",
-    "https://api3.binance.com",
-    "https://api4.binance.com",
-)
-PUBLIC_DATA_HOST = "data-api.binance.vision"
-_VENUES = {
-    **{str(urlsplit(url).hostname): "spot" for url in SPOT_HOSTS},
-    PUBLIC_DATA_HOST: "spot",
-    "api.binance.us": "us",
-    "testnet.binance.vision": "testnet",
-    "demo-api.binance.com": "demo",
-}
 _REDIS_SCHEMES = (
     "redis",
     "rediss",
@@ -213,7 +199,7 @@ class Settings(BaseSettings):
             return self.venue
         parts = urlsplit(self.upstreams[0])
         place = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
-        return _VENUES.get(str(parts.hostname), place)
+        return VENUES.get(str(parts.hostname), place)
 
 
 def load(flags: Sequence[str] = ()) -> Settings:

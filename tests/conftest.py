@@ -8,7 +8,9 @@ import hypothesis
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from proxy.embedded import EmbeddedValkey
+from proxy.redis_client.embedded import EmbeddedValkey
+
+pytest_plugins = ["tests.redis_client.fixtures"]
 
 # A slow machine is no failure of the code.
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)

@@ -19,11 +19,11 @@ from urllib.parse import quote
 
 import uvloop
 
-from proxy import logs
-from proxy.clock import OriginClock
-from proxy.embedded import EmbeddedUnavailable, EmbeddedValkey
-from proxy.server.app import Application, running
+from proxy.app import Application, running
+from proxy.quota.clock import OriginClock
+from proxy.redis_client.embedded import EmbeddedUnavailable, EmbeddedValkey
 from proxy.settings import LogFormat, LogLevel
+from proxy.telemetry import logs
 from tests.environment import allow_open_files, forget_settings
 from tests.gateway.harness import INFO, Answer, Client, client, settings
 from tests.simulator import Fault, Simulator, generate_document

@@ -8,14 +8,7 @@ import re
 import pytest
 
 from proxy import errors
-from proxy.errors import (
-    BadAnswer,
-    BudgetUsedUp,
-    RequestRejected,
-    Restricted,
-    SidecarError,
-    UpstreamFailed,
-)
+from proxy.errors import BadAnswer, BudgetUsedUp, RequestRejected, Restricted, SidecarError, UpstreamFailed
 
 ROW = re.compile(r"^    (?P<tree>[│├└─ ]*)(?P<name>[A-Z]\w+)(?P<rest>.*)$", re.MULTILINE)
 

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from proxy import settings
-from proxy.settings import SPOT_HOSTS, KeepWarm, LogFormat, LogLevel, Settings
+from proxy.core.endpoints.venues import SPOT_HOSTS
+from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
 
 README = Path(__file__).parent.parent / "README.md"
 SECRET = "hunter2"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from proxy.server.app import Application
+from proxy.app import Application
 from tests.gateway.harness import Answer, Client
 from tests.simulator import Simulator
 

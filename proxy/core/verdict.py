@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from proxy.core.budget import BlockReason
-from proxy.core.document import Document, prove
+from proxy.core.document.parsed import Document, prove
 from proxy.core.messages import OriginResponse
-from proxy.core.query import CanonicalQuery
-from proxy.core.windows import banned_until, retry_after_seconds
+from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.quota.block import BlockReason
+from proxy.core.quota.origin_headers import banned_until, retry_after_seconds
 from proxy.errors import BadAnswer, Restricted, UpstreamFailed
 
 SBE_CONTENT_TYPE = "application/sbe"

@@ -17,10 +17,12 @@ import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
-from proxy.core.messages import ClientRequest, Outcome, Reply, error_reply
+from proxy.core.messages import ClientRequest
+from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
 from proxy.server.connection import SERVER
-from proxy.server.fast_lane import FastLane, remember
+from proxy.server.fast_path import remember
+from proxy.server.fast_path_table import FastLane
 
 log = structlog.get_logger(__name__)
 

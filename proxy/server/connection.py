@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.core.messages import Outcome, error_reply
+from proxy.core.reply import Outcome, error_reply
 from proxy.errors import MalformedRequest, SidecarError
 
 log = structlog.get_logger(__name__)

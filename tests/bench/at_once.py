@@ -10,9 +10,9 @@ from collections.abc import Generator
 
 import orjson
 
-from proxy.core.columns import SHOWING, Columns, Permissions
-from proxy.core.document import Document, frame, prove
-from proxy.core.snapshot import Snapshot
+from proxy.core.document.parsed import Document, frame, prove
+from proxy.core.document.snapshot import Snapshot
+from proxy.core.document.symbol_index import SHOWING, Columns, Permissions
 
 
 def index(

@@ -14,8 +14,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from proxy.core.budget import budget_of
-from proxy.core.freshness import Decision
+from proxy.core.cache.freshness import Decision
+from proxy.core.quota.budget import budget_of
 from tests.bench.replica import RATIOS, Fleet, Replica
 from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Redis, World
 

@@ -27,10 +27,11 @@ import orjson
 import uvloop
 from pydantic import SecretStr
 
-from proxy import logs, shelf
 from proxy.__main__ import settle
-from proxy.server.app import Application, running
+from proxy.app import Application, running
+from proxy.cache import local as shelf
 from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
+from proxy.telemetry import logs
 from tests.bench import at_once, steady
 from tests.bench.children import child, prefer, read_line, write_line
 from tests.bench.steady import Latencies, quantile

@@ -1,8 +1,8 @@
 """A gateway of a simulated fleet: what it asks, keeps and waits for.
 
-Owns: the order of a replica's acts, as in `proxy/warmer.py`, `fill.py` and `ledgers/redis.py`. The decisions are the
-real ones: `core/warming`, `freshness`, `budget`, `share`, and the ledger's carry. Must not know: sockets, asyncio, the
-wall clock, how many replicas there are.
+Owns: the order of a replica's acts, as in `proxy/cache/refresher.py`, `cache/fill.py` and `quota/shared.py`. The
+decisions are the real ones: refresh schedule, freshness, budget, client share and unsynced usage. Must not know:
+sockets, asyncio, the wall clock, how many replicas there are.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from proxy.core.block import BlockReason
-from proxy.core.budget import (
+from proxy.cache.fill_lock import Pace
+from proxy.cache.refresher import TICK_SECONDS
+from proxy.core.cache.freshness import Decision, decide
+from proxy.core.cache.refresh_schedule import Due, Warmth, due
+from proxy.core.messages import Entry, Lifetimes
+from proxy.core.quota.block import BlockReason
+from proxy.core.quota.budget import (
     Answer,
     Blocked,
     Budget,
@@ -28,17 +33,12 @@ from proxy.core.budget import (
     cost_of,
     told_counters,
 )
-from proxy.core.census import refusal_alone
-from proxy.core.freshness import Decision, decide
-from proxy.core.messages import Entry, Lifetimes
-from proxy.core.share import obstacle
-from proxy.core.warming import Due, Warmth, due
-from proxy.core.windows import DEFAULT_WINDOWS, EDGE_SECONDS
+from proxy.core.quota.client_share import obstacle
+from proxy.core.quota.replicas import refusal_alone
+from proxy.core.quota.unsynced_usage import Carry, Total
+from proxy.core.quota.view import Ratios
+from proxy.core.quota.windows import DEFAULT_WINDOWS, EDGE_SECONDS
 from proxy.errors import RedisAway
-from proxy.ledgers import Ratios
-from proxy.ledgers.carry import Carry, Total
-from proxy.stores.fill_lock import Pace
-from proxy.warmer import TICK_SECONDS
 from tests.bench.virtual import MINUTE_SECONDS, Origin, Process, Redis, World
 
 RATIOS = Ratios()

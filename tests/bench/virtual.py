@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from proxy.core.budget import Budget
 from proxy.core.messages import Entry
-from proxy.core.windows import DEFAULT_WINDOWS
+from proxy.core.quota.budget import Budget
+from proxy.core.quota.windows import DEFAULT_WINDOWS
 from proxy.errors import RedisAway
 
 T = TypeVar("T")

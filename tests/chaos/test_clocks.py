@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pytest
 from redis.asyncio import Redis
 
-from proxy.clock import OriginClock
-from proxy.server.app import Application, running
+from proxy.app import Application, running
+from proxy.quota.clock import OriginClock
 from tests.gateway.harness import INFO, Answer, Client, client, settings
 from tests.simulator import Fault, Simulator
 

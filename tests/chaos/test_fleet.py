@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 
-from proxy.fill import LOCK_SECONDS
+from proxy.cache.fill import LOCK_SECONDS
 from tests.chaos.fleet import Replica, fleet, replica
 from tests.gateway.harness import INFO, Answer, Client, client
 from tests.simulator import Fault, Simulator

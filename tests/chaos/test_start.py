@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from proxy.server.app import Application
+from proxy.app import Application
 from tests.gateway.harness import INFO, client, gateway
+from tests.redis_client.valkey import Valkey, free_port
 from tests.simulator import Simulator
-from tests.stores.valkey import Valkey, free_port
 
 REDIS_SECONDS = 0.25
 FORMS = ("unix", "redis", "redis+sentinel", "redis+cluster")

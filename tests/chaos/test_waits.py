@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from proxy.app import Application
+from proxy.cache.shared import RedisFillLock, RedisStore
+from proxy.core.cache.fill_wait import LockState, WaitEnd
 from proxy.errors import RedisAway
-from proxy.server.app import Application
-from proxy.stores.connection import NullRedisObserver, connect
-from proxy.stores.fill_lock import LockState, WaitEnd
-from proxy.stores.redis import RedisFillLock, RedisStore
+from proxy.redis_client.connection import NullRedisObserver, connect
 from tests.gateway.harness import Answer, Clock, client, gateway
+from tests.redis_client.valkey import Valkey
 from tests.simulator import Simulator
-from tests.stores.valkey import Valkey
 
 KEY = "spot:exchangeInfo:all"
 
@@ -108,7 +108,7 @@ async def test_expired_another_takes_over_when_the_holder_died(redis_url: str) -
 async def test_deadline_the_client_is_told_and_the_holder_left_alone(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.server.app._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("proxy.app._GRACE_SECONDS", 0.2)
     async with scene(redis_url, upstream_connect_seconds=0.2, upstream_seconds=0.2) as waiting:
         answer = await waiting.answer
         assert (answer.status, answer.json["code"]) == (504, -1007)

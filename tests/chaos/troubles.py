@@ -18,7 +18,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from tests.chaos.relay import relay
-from tests.stores.valkey import START_SECONDS, Valkey, free_port
+from tests.redis_client.valkey import START_SECONDS, Valkey, free_port
 
 Act = Callable[[], Awaitable[None]]
 FAILOVER_MS = 500

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import uvloop
 
-from proxy import logs
-from proxy.server.app import Application
+from proxy.app import Application
 from proxy.settings import LogFormat, LogLevel
+from proxy.telemetry import logs
 from tests.clients.checks import Call, Result, Wanted
 from tests.clients.environment import ROOT, clients_python
 from tests.environment import forget_settings

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.messages import (
-    Entry,
-    Lifetimes,
-    OriginResponse,
-    Outcome,
-    Reply,
-    cache_status,
-    entry_reply,
-    error_reply,
-    passed_reply,
-)
-from proxy.core.negotiation import accepts_gzip, matches
+from proxy.core.messages import Entry, Lifetimes, OriginResponse
+from proxy.core.reply import Outcome, Reply, accepts_gzip, cache_status, entry_reply, error_reply, matches, passed_reply
 from proxy.errors import (
     BackedOff,
     BadAnswer,

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.core.block import BlockReason
-from proxy.core.endpoints import ENDPOINTS
+from proxy.core.endpoints.spot import ENDPOINTS
 from proxy.core.messages import ClientRequest, OriginResponse
-from proxy.core.query import CanonicalQuery, canonicalize
+from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.quota.block import BlockReason
 from proxy.core.verdict import Block, Failed, Good, Negative, Verdict, judge
 from proxy.errors import BadAnswer, Restricted
 

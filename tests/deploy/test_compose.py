@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from proxy import settings
+from proxy.core.endpoints.venues import SPOT_HOSTS
 from tests.deploy.load import TARGETS
 from tests.deploy.toolbox import DEPLOY, ROOT, load, passes, tool
 
@@ -78,7 +79,7 @@ def test_the_gateway_accepts_its_settings(services: dict[str, Any], monkeypatch:
         monkeypatch.setenv(name, default)
     loaded = settings.load()
     assert settings.unknown(given) == []
-    assert loaded.upstreams == settings.SPOT_HOSTS
+    assert loaded.upstreams == SPOT_HOSTS
 
 
 def test_prometheus_and_grafana_find_each_other_and_the_gateway() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from proxy.embedded import EmbeddedValkey
-from proxy.server.app import Application
+from proxy.app import Application
+from proxy.redis_client.embedded import EmbeddedValkey
 from tests.deploy.prometheus import Prometheus, prometheus, until
 from tests.deploy.toolbox import DEPLOY, load
 from tests.gateway.harness import INFO, Client, client, gateway

@@ -16,8 +16,8 @@ import orjson
 from pydantic import SecretStr
 from yarl import URL
 
-from proxy.clock import OriginClock
-from proxy.server.app import Application, running
+from proxy.app import Application, running
+from proxy.quota.clock import OriginClock
 from proxy.settings import Settings
 from tests.simulator import Simulator
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.budget import Reservation
-from proxy.ledgers.memory import MemoryLedger
+from proxy.core.quota.budget import Reservation
+from proxy.quota.local import MemoryLedger
 from tests.gateway.harness import INFO, NOON, Answer, Clock, Stage, client, gateway, stage
 from tests.simulator import Fault, Simulator
 

@@ -11,10 +11,10 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from proxy import shelf
-from proxy.coding import compress
-from proxy.core.warming import Due
-from proxy.server.app import Application
+from proxy.app import Application
+from proxy.bodies import compress
+from proxy.cache import local as shelf
+from proxy.core.cache.refresh_schedule import Due
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
 from tests.gateway.plain import Plain, plain
 from tests.simulator import Fault, Simulator, generate_document

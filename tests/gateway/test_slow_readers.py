@@ -24,8 +24,8 @@ import pytest
 from tests.bench.children import die_with_parent, rss_bytes
 from tests.environment import without_settings
 from tests.gateway.harness import INFO, Answer, Client, client
+from tests.redis_client.valkey import free_port
 from tests.simulator import Document, Simulator, generate_document
-from tests.stores.valkey import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from proxy.server.app import Application
+from proxy.app import Application
 from tests.gateway.harness import INFO
 
 WAIT_SECONDS = 5.0

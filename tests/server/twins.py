@@ -18,11 +18,11 @@ from unittest import mock
 
 from aiohttp.web_protocol import RequestHandler
 
-from proxy import coding
+from proxy import bodies as coding
+from proxy.app import Application
 from proxy.errors import SidecarError
-from proxy.server.app import Application
 from proxy.server.connection import Connection as OrdinaryProtocol
-from proxy.server.fast_lane import FastLaneProtocol
+from proxy.server.fast_path import FastLaneProtocol
 from tests.gateway.harness import Clock, gateway
 from tests.server.streams import CONNECTIONS, TAG, Event, Leave, Push, Send, Spend, Status, Step
 from tests.simulator import Document, Fault, Simulator, generate_document

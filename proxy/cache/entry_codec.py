@@ -1,0 +1,146 @@
+"""An entry as the fields of a Redis hash, fit to be read by a person with `redis-cli HGETALL`.
+
+Owns: the names and forms of the fields, and what makes a hash readable. Must not know: keys, expiry, Redis.
+
+    v             "1", the version of this form
+    status        "200"
+    content_type  as the origin sent it
+    etag          without quotes
+    stored_at     seconds since the epoch, decimal
+    fresh, swr, sie   the lifetimes, in seconds, decimal
+    size          length of the decoded body, in bytes
+    encoding      "gzip" or "identity": of the body
+    body          the gzip variant where there is one, else the body as it is
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from proxy.bodies import decompress
+from proxy.core.messages import Entry, Lifetimes
+
+VERSION = b"1"
+FIELDS = (
+    "v",
+    "status",
+    "content_type",
+    "etag",
+    "stored_at",
+    "fresh",
+    "swr",
+    "sie",
+    "size",
+    "encoding",
+    "body",
+)
+"""The order in which `decode` takes the values."""
+PEEK_FIELDS = ("v", "stored_at")
+"""The order in which `decode_stored_at` takes the values."""
+
+
+def encode(entry: Entry) -> Mapping[Any, bytes]:
+    """The fields of an entry. The body is not copied."""
+    lifetimes = entry.lifetimes
+    return {
+        "v": VERSION,
+        "status": b"%d" % entry.status,
+        "content_type": entry.content_type.encode(),
+        "etag": entry.etag.encode(),
+        "stored_at": _decimal(entry.stored_at),
+        "fresh": _decimal(lifetimes.fresh_seconds),
+        "swr": _decimal(lifetimes.stale_while_revalidate_seconds),
+        "sie": _decimal(lifetimes.stale_if_error_seconds),
+        "size": b"%d" % len(entry.body),
+        "encoding": b"identity" if entry.gzip is None else b"gzip",
+        "body": entry.body if entry.gzip is None else entry.gzip,
+    }
+
+
+async def decode(values: Sequence[bytes | None], *, max_body_bytes: int) -> Entry | None:
+    """The entry of these values of FIELDS. None where they are incomplete, foreign, corrupt, too large."""
+    if values[0] != VERSION or len(values) != len(FIELDS):
+        return None
+    try:
+        return await _decode([_present(value) for value in values[1:]], max_body_bytes)
+    except ValueError:
+        return None
+
+
+def decode_stored_at(values: Sequence[bytes | None]) -> float | None:
+    """When the entry of these values of PEEK_FIELDS was stored, in seconds since the epoch, if readable."""
+    version, stored_at = values
+    if version != VERSION or stored_at is None:
+        return None
+    try:
+        return _seconds(stored_at)
+    except ValueError:
+        return None
+
+
+async def _decode(values: Sequence[bytes], max_body_bytes: int) -> Entry:
+    status, content_type, etag, stored_at, fresh, swr, sie, size, encoding, raw = values
+    size_bytes = int(size)
+    if not 0 <= size_bytes <= max_body_bytes:
+        raise ValueError("too large")
+    body, gzip = await _bodies(encoding, raw, size_bytes)
+    if len(body) != size_bytes:
+        raise ValueError("not the body that was stored")
+    return Entry(
+        status=_status(status),
+        content_type=_text(content_type),
+        body=body,
+        gzip=gzip,
+        etag=_text(etag),
+        stored_at=_seconds(stored_at),
+        lifetimes=Lifetimes(
+            fresh_seconds=_seconds(fresh),
+            stale_while_revalidate_seconds=_seconds(swr),
+            stale_if_error_seconds=_seconds(sie),
+        ),
+    )
+
+
+async def _bodies(encoding: bytes, raw: bytes, size_bytes: int) -> tuple[bytes, bytes | None]:
+    """The identity body and the gzip variant."""
+    match encoding:
+        case b"gzip":
+            return await decompress(raw, max_bytes=size_bytes), raw
+        case b"identity":
+            return raw, None
+        case _:
+            raise ValueError("unknown encoding")
+
+
+def _present(value: bytes | None) -> bytes:
+    if value is None:
+        raise ValueError("incomplete")
+    return value
+
+
+def _decimal(seconds: float) -> bytes:
+    return repr(float(seconds)).encode()
+
+
+def _seconds(value: bytes) -> float:
+    seconds = float(value)
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError("no number of seconds")
+    return seconds
+
+
+def _status(value: bytes) -> int:
+    status = int(value)
+    if not 100 <= status <= 599:
+        raise ValueError("no status")
+    return status
+
+
+def _text(value: bytes) -> str:
+    """A header's value: anything else could break the answer that it is put into (RFC 9110, section 5.5)."""
+    text = value.decode("ascii")
+    if not text.isprintable() or '"' in text:
+        raise ValueError("no header value")
+    return text

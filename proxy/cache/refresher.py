@@ -1,0 +1,124 @@
+"""Keeps the full document fresh in the background, so that no client waits for the origin.
+
+Owns: the first warm-up and the refresh loop. Must not know: how a fill is done, HTTP. When to refresh is decided in
+`core/warming`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from proxy.core.cache.refresh_schedule import Due, Warmth, due
+from proxy.core.messages import Entry
+from proxy.errors import SendingRefused, SidecarError
+from proxy.settings import KeepWarm
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+"""How often the decision is made anew, at the most: it is a comparison of a few numbers."""
+_TICKS_A_LIFETIME = 20
+_SHORTEST_TICK_SECONDS = 0.05
+
+
+class Refreshable(Protocol):
+    """What is kept warm."""
+
+    asked_at: float
+
+    async def warm(self) -> bool:
+        """Take over what Redis has. Whether it is fresh."""
+
+    async def refresh(self) -> None:
+        """Replace the document by a newer one. Raises a SidecarError."""
+
+    def document(self) -> Entry | None:
+        """The document as it is now."""
+
+
+class Warmer:
+    """One task a process; the fill lock sees to it that one replica refreshes for all."""
+
+    def __init__(
+        self,
+        gateway: Refreshable,
+        *,
+        keep_warm: KeepWarm,
+        fresh_seconds: float,
+        wall: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._gateway = gateway
+        self._keep_warm = keep_warm
+        self._fresh_seconds = fresh_seconds
+        self._wall = wall
+        self._jitter = jitter
+        self._sleep = sleep
+        self._tick_seconds = min(TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, fresh_seconds / _TICKS_A_LIFETIME))
+        self._share = jitter()
+        self._failures = 0
+        self._failed_at = float("-inf")
+        self._hold_until = float("-inf")
+        self.started = asyncio.Event()
+        """Set once the first warm-up attempt has ended, well or badly."""
+
+    async def run(self) -> None:
+        """Warm up, then refresh for as long as the process lives."""
+        try:
+            await self._attempt(self._warm_up)
+        finally:
+            self.started.set()
+        while self._keep_warm is not KeepWarm.NEVER:
+            await self._sleep(self._tick_seconds)
+            await self.tick()
+
+    async def _warm_up(self) -> None:
+        """A warm Redis means no request to the origin."""
+        if await self._gateway.warm():
+            log.info("warm_from_redis")
+        elif self._keep_warm is not KeepWarm.NEVER:
+            await self._gateway.refresh()
+
+    async def tick(self) -> Due:
+        """Decide once, and refresh if it is due."""
+        entry = self._gateway.document()
+        warmth = Warmth(
+            stored_at=entry.stored_at if entry is not None else None,
+            fresh_seconds=self._fresh_seconds,
+            wanted_at=self._gateway.asked_at,
+            always=self._keep_warm is KeepWarm.ALWAYS,
+            failures=self._failures,
+            failed_at=self._failed_at,
+            hold_until=self._hold_until,
+        )
+        decision = due(warmth, self._wall(), jitter=self._share)
+        if decision is Due.NOW:
+            await self._attempt(self._gateway.refresh)
+        return decision
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, and remember how it went. Even a fault of ours must not end the loop."""
+        self._share = self._jitter()
+        try:
+            await work()
+        except SidecarError as error:
+            self._failed()
+            if isinstance(error, SendingRefused) and error.retry_after_seconds is not None:
+                self._hold_until = self._wall() + error.retry_after_seconds
+            log.warning("refresh_failed", reason=error.reason, error=error.msg, failures=self._failures)
+        except Exception:
+            self._failed()
+            log.exception("unexpected_error", failures=self._failures)
+        else:
+            self._failures, self._failed_at = 0, float("-inf")
+
+    def _failed(self) -> None:
+        self._failures += 1
+        self._failed_at = self._wall()

@@ -1,0 +1,1 @@
+"""The full exchangeInfo document: parsed, indexed, and answers selected from it."""

@@ -1,0 +1,1 @@
+"""What each API offers, as tables of data: one module an API."""

@@ -1,0 +1,121 @@
+"""What the origin says about its limits: `rateLimits`, the used-weight headers, Retry-After, Date, a ban's text.
+
+Owns: the reading of these. Must not know: how much is used, where it is counted. Source: Binance's API documents.
+
+All times are seconds since the epoch by the origin's clock. All header names are in lower case.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeGuard
+
+from proxy.core.quota.windows import (
+    _INTERVAL_UNITS,
+    _LARGEST_COUNT,
+    _LONGEST_INTERVAL_SECONDS,
+    _UNIT_SECONDS,
+    LONGEST_BLOCK_SECONDS,
+    MINUTE_SECONDS,
+    RateLimitKind,
+    Window,
+)
+
+_USED_WEIGHT = re.compile(r"x-mbx-used-weight(?:-([0-9]{1,6})([smhd]))?")
+
+
+_COUNT = re.compile(r"[0-9]{1,15}")
+
+
+_BANNED_UNTIL = re.compile(r"IP banned until ([0-9]{13})(?![0-9])")
+
+
+def parse_rate_limits(raw: Sequence[object]) -> tuple[Window, ...]:
+    """Windows from a document's `rateLimits`. Other kinds and malformed items are left out.
+
+    Of two items for one kind and interval the smaller limit counts.
+    """
+    windows: dict[tuple[RateLimitKind, int], Window] = {}
+    for item in raw:
+        window = _window(item) if isinstance(item, Mapping) else None
+        if window is None:
+            continue
+        key = (window.kind, window.interval_seconds)
+        if key not in windows or window.limit < windows[key].limit:
+            windows[key] = window
+    return tuple(windows.values())
+
+
+def _window(item: Mapping[str, Any]) -> Window | None:
+    try:
+        kind = RateLimitKind(item.get("rateLimitType"))
+    except ValueError:
+        return None
+    unit, count, limit = item.get("interval"), item.get("intervalNum"), item.get("limit")
+    if not isinstance(unit, str) or unit not in _INTERVAL_UNITS:
+        return None
+    if not _is_count(count) or not _is_count(limit):
+        return None
+    interval_seconds = count * _UNIT_SECONDS[_INTERVAL_UNITS[unit]]
+    if interval_seconds > _LONGEST_INTERVAL_SECONDS:
+        return None
+    return Window(kind, interval_seconds, limit)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_COUNT
+
+
+def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
+    """Interval in seconds -> used weight, from `x-mbx-used-weight[-<n><s|m|h|d>]`; without suffix one minute.
+
+    Of two values for one interval the larger counts; what cannot be read is left out.
+    """
+    used: dict[int, int] = {}
+    for name, value in headers.items():
+        match = _USED_WEIGHT.fullmatch(name)
+        if match is None or _COUNT.fullmatch(value.strip()) is None:
+            continue
+        number, unit = match.groups(default="")
+        interval_seconds = int(number) * _UNIT_SECONDS[unit] if unit else MINUTE_SECONDS
+        if 0 < interval_seconds <= _LONGEST_INTERVAL_SECONDS:
+            used[interval_seconds] = max(used.get(interval_seconds, 0), int(value))
+    return used
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Retry-After in seconds from now, at most three days: whole seconds or a date (RFC 9110, section 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+", value):
+        # So many digits that int() would refuse them still mean: very long.
+        seconds = float(value) if len(value) < 16 else math.inf
+    else:
+        date = _http_date(value)
+        if date is None:
+            return None
+        seconds = max(0.0, date - now)
+    return min(seconds, float(LONGEST_BLOCK_SECONDS))
+
+
+def banned_until(body_text: str) -> float | None:
+    """The end of a ban from the text of a 418: `IP banned until 1785050129644` (milliseconds)."""
+    match = _BANNED_UNTIL.search(body_text)
+    return None if match is None else int(match[1]) / 1000
+
+
+def origin_time(headers: Mapping[str, str]) -> float | None:
+    """The moment of an answer, to the second, from its Date header."""
+    return _http_date(headers.get("date", ""))
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        date = parsedate_to_datetime(value)
+        # A date without a zone is naive; it must not be read as this machine's local time.
+        return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,121 @@
+"""The weight consumed in every rate-limit window, kept for one quota domain.
+
+Owns: what all ledgers have in common: the shares of the limits, the view, the errors that a refusal becomes, the
+reading of an answer's headers. Must not know: where the counters are kept, who sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from proxy.core.quota.block import Block, BlockReason
+from proxy.core.quota.budget import Answer, Blocked, Budget, Refused, budget_of
+from proxy.core.quota.client_share import Obstacle
+from proxy.core.quota.origin_headers import origin_time, parse_used_weight
+from proxy.core.quota.windows import MINUTE_SECONDS, WEIGHT_NAME, RateLimitKind, Window, interval_words
+from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Paused, SendingRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Shares of each limit that `used` may reach."""
+
+    budget: float = 0.9
+    refresh: float = 0.5
+    """For background fills."""
+    local: float = 0.25
+    """While Redis is away."""
+    client: float = 0.25
+    """Of the budget: for one client once half of it is used."""
+
+    def of(self, *, background: bool, local: bool) -> float:
+        """The share for one request. While Redis is away background fills keep their part of the smaller share."""
+        if not local:
+            return self.refresh if background else self.budget
+        return self.local * self.refresh / self.budget if background else self.local
+
+
+@dataclass(frozen=True, slots=True)
+class WindowView:
+    """One rate-limit window as last known."""
+
+    name: str
+    used: int
+    pending: int
+    budget: int
+    limit: int
+    reset: int
+    """The window's end, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """A ledger as last known."""
+
+    windows: tuple[WindowView, ...]
+    block: Block | None
+    local: bool
+    """Whether this process counts on its own because Redis is away."""
+
+
+def view_of(budget: Budget, windows: tuple[Window, ...], now: float, *, ratio: float, local: bool) -> LedgerView:
+    """The view of a budget's current windows."""
+    views = []
+    for window in windows:
+        counter = budget.counter_at(window.name, window.start(now))
+        share = budget_of(window.limit, ratio)
+        views.append(WindowView(window.name, counter.used, counter.pending, share, window.limit, window.reset(now)))
+    return LedgerView(tuple(views), budget.block_at(now), local)
+
+
+def used_in_minute(budget: Budget, now: float) -> int:
+    """The used weight of the current one-minute window."""
+    return budget.counter_at(WEIGHT_NAME, int(now) // MINUTE_SECONDS * MINUTE_SECONDS).used
+
+
+def with_learned(known: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
+    """New limits take the place of all known ones of their kind; a kind that is not told of keeps its own."""
+    told = {window.kind for window in learned}
+    return learned + tuple(window for window in known if window.kind not in told)
+
+
+def read_answer(headers: Mapping[str, str], now: float, *, ok: bool) -> Answer:
+    """What an answer's headers (lower-case names) prove; without Date it is of `now`."""
+    at = origin_time(headers)
+    return Answer(now if at is None else at, parse_used_weight(headers), ok)
+
+
+def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:
+    """The error of a request that would pass the budget, or its client's share of it."""
+    window = refused.window
+    unit = "request weight" if window.kind is RateLimitKind.REQUEST_WEIGHT else "raw requests"
+    budget = f"{budget_of(window.limit, ratio)} {unit} per {interval_words(window.interval_seconds)}"
+    seconds = refused.until - now
+    match refused.by:
+        case Obstacle.BUDGET:
+            msg = f"Too much request weight used; the gateway's budget of {budget} is used up."
+            return BudgetUsedUp(msg, retry_after_seconds=seconds)
+        case Obstacle.CLIENT_SHARE:
+            msg = f"Too much request weight used; this client's share of the gateway's budget of {budget} is used up."
+            return ClientShareUsedUp(msg, client=client, retry_after_seconds=seconds)
+        case _:
+            assert_never(refused.by)
+
+
+def blocked_error(blocked: Blocked | Block, now: float) -> SendingRefused:
+    """The error while a block holds. Clients look for the origin's own words for a ban."""
+    seconds = blocked.until - now
+    match blocked.reason:
+        case BlockReason.BACK_OFF:
+            msg = "Too much request weight used; the origin asked for a pause."
+            return BackedOff(msg, retry_after_seconds=seconds)
+        case BlockReason.BAN:
+            msg = f"Way too much request weight used; IP banned until {round(blocked.until * 1000)}."
+            return Banned(msg, retry_after_seconds=seconds)
+        case BlockReason.PAUSE:
+            msg = "The origin's firewall refused this IP; nothing is sent for a while."
+            return Paused(msg, retry_after_seconds=seconds)
+        case _:
+            assert_never(blocked.reason)

@@ -1,0 +1,235 @@
+"""What a client gets: the reply, made from an entry, an answer that is passed on, or an error.
+
+Owns: `Outcome`, `Reply`, `Rendition`, the rendering of Age, Cache-Status, ETag and Retry-After, and the reading of
+Accept-Encoding and If-None-Match. Must not know: how an entry was found, the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+
+import orjson
+
+from proxy.core.messages import Entry, OriginResponse
+from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, Restricted, SidecarError
+
+CACHE_NAME = "binance-sidecar"
+
+
+VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
+"""The request headers that select a representation (RFC 9110, section 12.5.5)."""
+
+
+class Outcome(Enum):
+    """Where an answer came from. The value is the word in metrics and logs."""
+
+    HIT = "hit"
+    """A fresh entry, in this process or in Redis."""
+    STALE = "stale"
+    """A stale entry, while a fill runs in the background."""
+    STALE_IF_ERROR = "stale-if-error"
+    """A stale entry, because the origin may not or cannot answer."""
+    SNAPSHOT = "snapshot"
+    """Selected from the full document."""
+    MISS = "miss"
+    """Nothing was stored: filled for this request."""
+    EXPIRED = "expired"
+    """What was stored had expired: filled for this request."""
+    COLLAPSED = "collapsed"
+    """Another request's fill answered this one too."""
+    BYPASS = "bypass"
+    """Forwarded: an endpoint or a query that the cache does not keep."""
+    REJECTED = "rejected"
+    """The origin would refuse it: answered here."""
+    REFUSED = "refused"
+    """The quota forbids sending."""
+    FAILED = "failed"
+    """The origin could not answer, and nothing is stored."""
+
+
+_CACHED = frozenset({Outcome.HIT, Outcome.STALE, Outcome.STALE_IF_ERROR, Outcome.SNAPSHOT})
+
+
+_FORWARDED = {
+    Outcome.MISS: "fwd=uri-miss; stored",
+    Outcome.EXPIRED: "fwd=stale; stored",
+    Outcome.COLLAPSED: "fwd=uri-miss; collapsed",
+    Outcome.BYPASS: "fwd=bypass",
+}
+
+
+def cache_status(outcome: Outcome, *, ttl_seconds: float = 0.0, detail: str | None = None) -> str:
+    """The Cache-Status header (RFC 9211): one member, ours; ttl is negative once the entry is stale."""
+    parts = [CACHE_NAME]
+    if outcome in _CACHED:
+        parts.append(f"hit; ttl={int(ttl_seconds // 1)}")
+    elif outcome in _FORWARDED:
+        parts.append(_FORWARDED[outcome])
+    if outcome is Outcome.SNAPSHOT:
+        parts.append("detail=snapshot")
+    elif detail is not None:
+        parts.append(f"detail={detail}")
+    return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a client gets, before the server adds Date and framing. A HEAD request gets all but the body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    outcome: Outcome
+    endpoint: str = "other"
+    """The endpoint's name: a label of bounded range."""
+    weight: int = 0
+    """What the origin would have charged for this answer; 0 for an error that is not the origin's own."""
+    rendition: Rendition | None = field(default=None, compare=False, repr=False)
+    """How to make this reply again at another time; None where it is not made from an entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """An entry as one kind of request gets it: all that a reply depends on but the time."""
+
+    entry: Entry
+    key: str
+    """Of the query that it answers."""
+    outcome: Outcome
+    endpoint: str
+    weight: int
+    gzip: bool
+    if_none_match: str | None = None
+    detail: str | None = None
+
+    def reply(self, now: float) -> Reply:
+        """The asked-for variant, or 304 when the client already holds it (RFC 9110, section 13.1.2)."""
+        entry, packed = self.entry, self.gzip and self.entry.gzip is not None
+        etag = f'"{entry.etag}-gzip"' if packed else f'"{entry.etag}"'
+        age = entry.age(now)
+        ttl_seconds = entry.lifetimes.fresh_seconds - age
+        headers = [
+            ("ETag", etag),
+            ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
+            ("Vary", VARY),
+            ("Age", str(int(age))),
+            ("Cache-Status", cache_status(self.outcome, ttl_seconds=ttl_seconds, detail=self.detail)),
+        ]
+        status, body = entry.status, entry.body
+        if status == 200 and self.if_none_match is not None and matches(self.if_none_match, etag):
+            status, body = 304, b""
+        else:
+            headers.append(("Content-Type", entry.content_type))
+            if packed:
+                headers.append(("Content-Encoding", "gzip"))
+                body = entry.gzip or b""
+        return Reply(
+            status=status,
+            headers=tuple(headers),
+            body=body,
+            outcome=self.outcome,
+            endpoint=self.endpoint,
+            weight=self.weight,
+            rendition=self,
+        )
+
+
+def entry_reply(  # noqa: PLR0913 - one value a header
+    entry: Entry,
+    outcome: Outcome,
+    *,
+    key: str,
+    endpoint: str,
+    weight: int,
+    now: float,
+    gzip: bool,
+    if_none_match: str | None,
+    detail: str | None = None,
+) -> Reply:
+    """Answer from an entry at `now`."""
+    rendition = Rendition(
+        entry=entry,
+        key=key,
+        outcome=outcome,
+        endpoint=endpoint,
+        weight=weight,
+        gzip=gzip,
+        if_none_match=if_none_match,
+        detail=detail,
+    )
+    return rendition.reply(now)
+
+
+def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
+    """Pass an answer on that is not kept: its status, content type and body; the cache headers are ours."""
+    headers = (
+        ("Content-Type", response.headers.get("content-type", JSON_CONTENT_TYPE)),
+        ("Cache-Control", "no-store"),
+        ("Cache-Status", cache_status(outcome)),
+    )
+    return Reply(
+        status=response.status,
+        headers=headers,
+        body=response.body,
+        outcome=outcome,
+        endpoint=endpoint,
+        weight=weight,
+    )
+
+
+def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other") -> Reply:
+    """Render an error: Binance's body shape, Retry-After, Allow, and the reason in Cache-Status."""
+    body = orjson.dumps({"code": error.code, "msg": error.msg})
+    content_type = JSON_CONTENT_TYPE
+    if isinstance(error, Restricted):
+        body, content_type = error.body, error.content_type
+    headers = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-store"),
+        ("Cache-Status", cache_status(outcome, detail=error.reason)),
+    ]
+    if error.retry_after is not None:
+        headers.append(("Retry-After", error.retry_after))
+    if isinstance(error, MethodNotAllowed):
+        headers.append(("Allow", error.allow))
+    return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint)
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """Whether If-None-Match names this entity tag, compared weakly (RFC 9110, section 13.1.2)."""
+    candidates = (candidate.strip() for candidate in if_none_match.split(","))
+    return any(candidate == "*" or candidate.removeprefix("W/") == etag for candidate in candidates)
+
+
+@lru_cache(maxsize=256)
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether gzip is acceptable, and at least as welcome as identity (RFC 9110, section 12.5.3).
+
+    `gzip`, `x-gzip` and `*` count, with their q-values; a named coding beats `*`. Absent or empty: identity.
+    """
+    weights = dict(_codings(accept_encoding or ""))
+    gzip = max(weights.get("gzip", -1.0), weights.get("x-gzip", -1.0))
+    if gzip < 0:
+        gzip = weights.get("*", 0.0)
+    identity = weights.get("identity", 0.0)
+    return gzip > 0 and gzip >= identity
+
+
+def _codings(accept_encoding: str) -> list[tuple[str, float]]:
+    """Pairs of lower-case coding and its q-value; an unreadable q-value counts as 0."""
+    pairs = []
+    for member in accept_encoding.lower().split(","):
+        coding, _, parameter = member.partition(";")
+        name, _, value = parameter.strip().partition("=")
+        if coding.strip():
+            pairs.append((coding.strip(), _quality(value) if name.strip() == "q" else 1.0))
+    return pairs
+
+
+def _quality(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 0.0

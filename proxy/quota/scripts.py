@@ -1,0 +1,220 @@
+"""The Lua scripts as typed calls: one round trip each.
+
+Owns: the keys of a quota domain, the order of arguments and results. Must not know: when a script is called, what is
+done while Redis is away. Every call raises RedisAway.
+
+Keys, all with the domain's hash tag so that one script may use them on a cluster: `<domain>:block` and
+`<domain>:<window>:<start>`, hashes that redis-cli shows as text, and `<domain>:clock`, a number. Keys
+live by the server's clock, but for so many milliseconds; whatever is decided is decided by the caller's `now`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Protocol, TypeVar
+
+from proxy.core.quota.block import MOST_DOUBLINGS, PENALTIES, REMEMBER_SECONDS, Block, BlockReason, earliest_end
+from proxy.core.quota.budget import Charge, Counter, CounterId, Reservation, budget_of
+from proxy.core.quota.client_share import MOST_CLIENTS, ClientShare, Obstacle
+from proxy.core.quota.unsynced_usage import Total
+from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS
+from proxy.redis_client.connection import RedisOperation
+from proxy.redis_client.url import Client
+
+T = TypeVar("T")
+Floors = Mapping[CounterId, int]
+"""What Redis once told of `used`: if it tells less now, it has forgotten."""
+
+
+CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + REMEMBER_SECONDS
+"""How long the origin's time is remembered: as long as any block, so that it ends on time for everybody."""
+
+
+class Connection(Protocol):
+    """What is used of `proxy.redis_client.connection.RedisConnection`."""
+
+    @property
+    def client(self) -> Client:
+        """The driver's client."""
+
+    async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
+        """Run one call within the deadline. Raises RedisAway."""
+
+
+def domain_key(prefix: str, venue: str, quota_domain: str) -> str:
+    """The first part of all keys of a quota domain, such as `binance-sidecar:{spot:default}`."""
+    return f"{prefix}:{{{venue}:{quota_domain}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be reserved: all charges within this share of each limit and this client's share of that, or none."""
+
+    charges: tuple[Charge, ...]
+    ratio: float
+    share: ClientShare | None
+    at: float
+    sure: bool
+    """Whether the caller knows the origin's time; who does not is told it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What came of a request: a block, a charge that is in the way, or, with neither, leave to send."""
+
+    charges: tuple[Charge, ...]
+    at: float
+    block: Block | None = None
+    in_the_way: tuple[Charge, Obstacle] | None = None
+    counters: Mapping[CounterId, Counter] = field(default_factory=dict)
+    own: Mapping[CounterId, int] = field(default_factory=dict)
+    """What counts against the client in each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of an answer: the counters it touches, and what its headers added to each."""
+
+    counters: Mapping[CounterId, Counter]
+    raised: Mapping[CounterId, int]
+
+
+class Scripts:
+    """The scripts of one quota domain; `domain_key` holds the hash tag."""
+
+    __slots__ = ("_absorb", "_block", "_connection", "_domain_key", "_reconcile", "_reserve")
+
+    def __init__(self, connection: Connection, domain_key: str) -> None:
+        self._connection = connection
+        self._domain_key = domain_key
+        self._reserve = self._load("reserve")
+        self._reconcile = self._load("reconcile")
+        self._block = self._load("block")
+        self._absorb = self._load("merge_unsynced")
+
+    async def reserve(self, request: Request, *, floors: Floors, own_floors: Floors) -> Reserved | float:
+        """Add all charges, or none; or only tell the origin's time to who is not sure of it."""
+        charges, share, now = request.charges, request.share, request.at
+        args: list[str | int] = [repr(now), "" if share is None else share.field, MOST_CLIENTS, int(not request.sure)]
+        for charge in charges:
+            budget = budget_of(charge.window.limit, request.ratio)
+            args += [charge.weight, budget, budget if share is None else share.of(budget)]
+            args += [floors.get(charge.counter, 0), own_floors.get(charge.counter, 0), _ttl_ms(charge.counter, now)]
+        counters = [charge.counter for charge in charges]
+        row = await self._run(RedisOperation.RESERVE, self._reserve, self._keys("block", "clock", *counters), args)
+        match _text(row[0]):
+            case "clock":
+                return float(row[1])
+            case "blocked":
+                return Reserved(charges, now, _read_block(row[1:]))
+            case outcome:
+                in_the_way = (charges[int(row[1]) - 1], Obstacle(outcome)) if int(row[1]) else None
+                own = {counter: int(value) for counter, value in zip(counters, row[4::3], strict=True)}
+                known = _read_counters(counters, _but_each_third(row[2:]))
+                return Reserved(charges, now, None, in_the_way, known, own)
+
+    async def reconcile(
+        self,
+        reservation: Reservation,
+        told: Mapping[CounterId, int],
+        *,
+        ok: bool,
+        floors: Floors,
+        now: float,
+        sure: bool,
+    ) -> Settled:
+        """Take the pending weight off and follow what the origin told; who is sure of its time tells that too."""
+        heads: tuple[str | int, ...] = (int(ok), repr(now) if sure else "")
+        return await self._settle(RedisOperation.RECONCILE, reservation, told, heads, floors=floors, now=now)
+
+    async def release(self, reservation: Reservation, *, floors: Floors, now: float) -> Settled:
+        """Take the pending weight off: the request was not sent."""
+        return await self._settle(RedisOperation.RELEASE, reservation, {}, (0, ""), floors=floors, now=now)
+
+    async def block(self, reason: BlockReason, now: float, *, until: float | None, edge_seconds: float) -> Block:
+        """Send nothing until `until`, or for as long as the reason's penalty says; the block that holds now."""
+        penalty = PENALTIES[reason]
+        args: list[str | int] = [
+            repr(now),
+            reason.value,
+            "" if until is None else repr(until),
+            repr(earliest_end(reason, now, edge_seconds)),
+            penalty.base_seconds,
+            MOST_DOUBLINGS,
+            penalty.most_seconds,
+            LONGEST_BLOCK_SECONDS,
+            REMEMBER_SECONDS,
+        ]
+        return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._keys("block"), args))
+
+    async def absorb(
+        self, process: str, state: int, totals: Mapping[CounterId, Total], *, floors: Floors, now: float
+    ) -> Mapping[CounterId, Counter]:
+        """Add what a process counted on its own."""
+        args: list[str | int] = [process, state]
+        for counter, total in totals.items():
+            args += [total.used, total.pending, total.header, floors.get(counter, 0), _ttl_ms(counter, now)]
+        row = await self._run(RedisOperation.RECONCILE, self._absorb, self._keys(*totals), args)
+        return _read_counters(list(totals), row)
+
+    async def _settle(
+        self,
+        operation: RedisOperation,
+        reservation: Reservation,
+        told: Mapping[CounterId, int],
+        heads: tuple[str | int, ...],
+        *,
+        floors: Floors,
+        now: float,
+    ) -> Settled:
+        weights = {charge.counter: charge.weight for charge in reservation.charges if now < charge.counter.expires}
+        counters = list({**weights, **told})
+        args: list[str | int] = [repr(reservation.at), *heads, CLOCK_SECONDS]
+        for counter in counters:
+            args += [weights.get(counter, 0), told.get(counter, -1), floors.get(counter, 0), _ttl_ms(counter, now)]
+        row = await self._run(operation, self._reconcile, self._keys("block", "clock", *counters), args)
+        raised = {counter: int(value) for counter, value in zip(counters, row[2::3], strict=True)}
+        return Settled(_read_counters(counters, _but_each_third(row)), raised)
+
+    def _keys(self, *names: str | CounterId) -> list[str]:
+        return [f"{self._domain_key}:{name if isinstance(name, str) else name.key}" for name in names]
+
+    def _load(self, name: str) -> Callable[..., Awaitable[Any]]:
+        source = resources.files("proxy.quota").joinpath("lua", f"{name}.lua").read_bytes()
+        script: Callable[..., Awaitable[Any]] = self._connection.client.register_script(source)
+        return script
+
+    async def _run(
+        self,
+        operation: RedisOperation,
+        script: Callable[..., Awaitable[Any]],
+        keys: list[str],
+        args: list[str | int],
+    ) -> list[Any]:
+        result: list[Any] = await self._connection.run(operation, lambda: script(keys=keys, args=args))
+        return result
+
+
+def _ttl_ms(counter: CounterId, now: float) -> int:
+    return max(1, math.ceil((counter.expires - now) * 1000))
+
+
+def _read_counters(counters: Sequence[CounterId], row: Sequence[Any]) -> dict[CounterId, Counter]:
+    pairs = zip(row[::2], row[1::2], strict=True)
+    return {counter: Counter(int(used), int(pending)) for counter, (used, pending) in zip(counters, pairs, strict=True)}
+
+
+def _but_each_third(row: Sequence[Any]) -> list[Any]:
+    return [value for i, value in enumerate(row) if i % 3 != 2]
+
+
+def _read_block(row: Sequence[Any]) -> Block:
+    reason, until, strikes = (_text(value) for value in row)
+    return Block(BlockReason(reason), float(until), int(strikes))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

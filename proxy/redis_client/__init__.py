@@ -1,0 +1,1 @@
+"""The connection to Redis: URLs, deadlines, the circuit breaker, and the embedded server."""

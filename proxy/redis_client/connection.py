@@ -1,0 +1,178 @@
+"""One Redis for everything: the client, the deadline of each operation, and the breaker.
+
+Owns: `RedisConnection`, the names of the operations, the mapping of every driver error to RedisAway.
+Must not know: keys, values, or what is done while Redis is away.
+
+What counts for the breaker: no connection, a broken one, no answer within the deadline, refused credentials,
+a server that is loading. What does not: an answer that is an error (OOM, READONLY, WRONGTYPE, NOPERM,
+CLUSTERDOWN). A server that is full or read-only refuses writes but still serves reads, so such an answer
+proves the connection good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from redis import exceptions as redis_errors
+
+from proxy.errors import RedisAway
+from proxy.redis_client.breaker import Admission, Breaker, BreakerState
+from proxy.redis_client.url import Client, OpenedClient, open_client
+
+T = TypeVar("T")
+
+
+_NO_ANSWER = (
+    redis_errors.ConnectionError,  # also wrong credentials, LOADING, no master known to the Sentinels
+    redis_errors.TimeoutError,
+    redis_errors.InvalidResponse,
+    redis_errors.RedisClusterException,
+    OSError,
+    TimeoutError,
+)
+
+
+class RedisOperation(Enum):
+    """What is asked of Redis. The value is a metric label."""
+
+    GET = "get"
+    PUT = "put"
+    LOCK = "lock"
+    RENEW = "renew"
+    UNLOCK = "unlock"
+    RESERVE = "reserve"
+    RECONCILE = "reconcile"
+    BLOCK = "block"
+    RELEASE = "release"
+    PING = "ping"
+
+
+class RedisObserver(Protocol):
+    """Who counts."""
+
+    def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
+        """One operation ended. Not told of those that the open breaker refused or whose caller left."""
+
+    def up(self, is_up: bool) -> None:
+        """Whether the breaker is closed: told after each operation that ended."""
+
+
+class NullRedisObserver:
+    """Counts nothing."""
+
+    def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
+        """Do nothing."""
+
+    def up(self, is_up: bool) -> None:
+        """Do nothing."""
+
+
+class RedisConnection:
+    """Runs operations on `client`; every key begins with `prefix` and a colon."""
+
+    __slots__ = (
+        "_breaker",
+        "_close",
+        "_deadline_seconds",
+        "_gate",
+        "_monotonic",
+        "_observer",
+        "client",
+        "prefix",
+    )
+
+    def __init__(
+        self,
+        opened: OpenedClient,
+        *,
+        prefix: str,
+        deadline_seconds: float,
+        observer: RedisObserver,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.client: Client = opened.client
+        self.prefix = prefix
+        self._close = opened.close
+        self._deadline_seconds = deadline_seconds
+        self._observer = observer
+        self._monotonic = monotonic
+        self._breaker = Breaker(monotonic)
+        self._gate = asyncio.Semaphore(opened.connections)
+
+    @property
+    def up(self) -> bool:
+        """Whether operations are tried at all. A Redis that only refuses writes is up."""
+        return self._breaker.state is BreakerState.CLOSED
+
+    async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
+        """Run `call` within the deadline, in which waiting for a free connection counts.
+
+        Raises RedisAway, at once and without I/O while the breaker is open; the driver's error is its cause.
+        """
+        admission = self._breaker.admit()
+        if admission is Admission.REFUSED:
+            raise RedisAway(f"Redis {operation.value}: not tried, Redis did not answer lately")
+        started = self._monotonic()
+        try:
+            async with asyncio.timeout(self._deadline_seconds), self._gate:
+                result = await call()
+        except _NO_ANSWER as error:
+            self._breaker.failed(admission)
+            self._ended(operation, started, ok=False)
+            raise _away(operation, error) from error
+        except redis_errors.RedisError as error:
+            self._breaker.succeeded()
+            self._ended(operation, started, ok=False)
+            raise _away(operation, error) from error
+        except BaseException:
+            self._breaker.abandoned(admission)
+            raise
+        self._breaker.succeeded()
+        self._ended(operation, started, ok=True)
+        return result
+
+    async def ping(self) -> None:
+        """Ask whether Redis answers. Raises RedisAway."""
+        await self.run(RedisOperation.PING, self._ping)
+
+    async def close(self) -> None:
+        """Close every connection. Never fails: what cannot be said goodbye to is dropped."""
+        for close in self._close:
+            try:
+                async with asyncio.timeout(self._deadline_seconds):
+                    await close()
+            except (*_NO_ANSWER, redis_errors.RedisError):
+                continue
+
+    async def _ping(self) -> None:
+        await self.client.ping()
+
+    def _ended(self, operation: RedisOperation, started: float, *, ok: bool) -> None:
+        self._observer.operation(operation, seconds=self._monotonic() - started, ok=ok)
+        self._observer.up(self.up)
+
+
+def _away(operation: RedisOperation, error: Exception) -> RedisAway:
+    return RedisAway(f"Redis {operation.value}: {type(error).__name__}: {str(error) or 'deadline'}")
+
+
+def connect(
+    url: str,
+    *,
+    prefix: str,
+    deadline_seconds: float,
+    observer: RedisObserver,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> RedisConnection:
+    """A connection to the Redis at `url` (forms: `proxy.redis_client.url`). Nothing is sent yet.
+
+    Raises ValueError for a URL that cannot be used; its text never shows the password.
+    """
+    opened = open_client(url, deadline_seconds=deadline_seconds)
+    return RedisConnection(
+        opened, prefix=prefix, deadline_seconds=deadline_seconds, observer=observer, monotonic=monotonic
+    )

@@ -1,0 +1,209 @@
+"""Every series, named once.
+
+Owns: one CollectorRegistry and what is counted in it. Must not know: where events come from. Labels come from
+tables (endpoints, outcomes, hosts of the settings); only clients name themselves, and of them ten are shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proxy import __version__
+from proxy.core.cache.fill_wait import WaitEnd
+from proxy.core.document.changes import Changes
+from proxy.core.reply import Reply
+from proxy.redis_client.connection import RedisOperation
+from proxy.telemetry.heavy_hitters import Heaviest
+from proxy.telemetry.request_counters import BUCKETS_SECONDS, Answers
+
+PREFIX = "binance_sidecar"
+_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a gauge that is read when Prometheus asks."""
+
+    name: str
+    help: str
+    value: float
+    label: tuple[str, str] | None = None
+
+
+class Metrics:
+    """All counters of one process. Each method is one event."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the times at which series began: noise here
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        Info(f"{PREFIX}_build", "Version of the gateway and of Python.", registry=self.registry).info(
+            {"version": __version__, "python": sys.version.partition(" ")[0]}
+        )
+        self.answers = Answers(PREFIX)
+        self.registry.register(self.answers)
+        self._upstream = self._counter("upstream_requests", "Requests sent to the origin.", "host", "status")
+        self._upstream_durations = self._histogram(
+            "upstream_request_duration_seconds", "Time of a request to the origin.", "host"
+        )
+        self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
+        self._clients = Heaviest()
+        self.registry.register(_Clients(self._clients))
+        self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
+        self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
+        self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
+        self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")
+        self._fill_waits = self._counter("fill_waits", "Waits for another replica's fill, by their end.", "end")
+        self._documents = self._counter("documents_adopted", "Full documents taken into use.")
+        self._aside = self._counter("documents_kept_aside", "Full documents not believed at first.", "reason")
+        self._changes = self._counter("symbol_changes", "Symbols that changed between documents.", "change")
+        self._redis_operations = self._counter("redis_operations", "Redis operations.", "operation")
+        self._redis_errors = self._counter("redis_errors", "Redis operations that failed.", "operation")
+        self._redis_durations = self._histogram(
+            "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
+        )
+        self._redis_up: Gauge | None = None
+        """No series until Redis was asked: a gateway without Redis has none that could be down."""
+        self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
+
+    def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
+        """Add gauges whose values are read when Prometheus asks."""
+        self.registry.register(_Reader(read))
+
+    def answered(self, reply: Reply, seconds: float) -> None:
+        """A client got its reply after so long."""
+        self.answers.answered(reply, seconds)
+
+    def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
+        """A request of this weight went to the origin, for this client if for any."""
+        self._spent.labels(endpoint).inc(weight)
+        if client:
+            self._clients.spend(client, weight)
+        self.answers.spent(endpoint, weight)
+
+    def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
+        """One attempt at one host ended."""
+        self._upstream.labels(host, status).inc()
+        self._upstream_durations.labels(host).observe(seconds)
+
+    def foreign_weight(self, weight: int) -> None:
+        """The origin counted this much that we did not spend."""
+        self._foreign.inc(weight)
+
+    def refused(self, reason: str) -> None:
+        """The quota kept a request from being sent."""
+        self._refusals.labels(reason).inc()
+
+    def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
+        """A fill ended."""
+        self._fills.labels(endpoint, result).inc()
+        self._fill_durations.labels(endpoint).observe(seconds)
+
+    def fill_wait(self, end: WaitEnd) -> None:
+        """A wait for another replica's fill ended."""
+        self._fill_waits.labels(end.value).inc()
+
+    def adopted(self, changes: Changes | None) -> None:
+        """A new full document is in use."""
+        self._documents.inc()
+        if changes is not None:
+            self._changes.labels("added").inc(len(changes.added))
+            self._changes.labels("removed").inc(len(changes.removed))
+            self._changes.labels("status").inc(len(changes.changed_status))
+
+    def kept_aside(self, reason: str) -> None:
+        """A full document was suspicious."""
+        self._aside.labels(reason).inc()
+
+    def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
+        """A Redis operation ended."""
+        self._redis_operations.labels(operation.value).inc()
+        self._redis_durations.labels(operation.value).observe(seconds)
+        if not ok:
+            self._redis_errors.labels(operation.value).inc()
+
+    def up(self, is_up: bool) -> None:
+        """Redis came or went."""
+        if self._redis_up is None:
+            self._redis_up = Gauge(
+                f"{PREFIX}_redis_up", "Whether Redis answers (1) or not (0).", registry=self.registry
+            )
+        self._redis_up.set(is_up)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop woke this late."""
+        self._lag.observe(seconds)
+
+    def exposition(self) -> bytes:
+        """All series in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = BUCKETS_SECONDS) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+
+class _Reader(Collector):
+    """Gauges whose values are read at scrape time."""
+
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for sample in self._read():
+            labels = [sample.label[0]] if sample.label else []
+            family = families.setdefault(
+                sample.name, GaugeMetricFamily(f"{PREFIX}_{sample.name}", sample.help, labels=labels)
+            )
+            family.add_metric([sample.label[1]] if sample.label else [], sample.value)
+        return families.values()
+
+
+class _Clients(Collector):
+    """The weight of the heaviest clients. A name is any bytes: what is no UTF-8 in it is shown escaped."""
+
+    def __init__(self, clients: Heaviest) -> None:
+        self._clients = clients
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Weight of the requests sent to the origin for a client: the ten heaviest, and all others."
+        family = CounterMetricFamily(f"{PREFIX}_client_weight_spent", text, labels=["client"])
+        for client, weight in self._clients.counters().items():
+            family.add_metric([client.encode("utf-8", "backslashreplace").decode()], weight)
+        yield family
+
+
+LAG_SECONDS = 0.25
+"""How often the event loop's lag is measured."""
+
+
+async def measure_lag(metrics: Metrics) -> None:
+    """Tell how late the event loop wakes."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.lagged(max(0.0, time.perf_counter() - before - LAG_SECONDS))

@@ -1,0 +1,137 @@
+"""What an operator may know of a running gateway: the status page and the gauges, read from its parts.
+
+Owns: how the state looks from outside. Must not know: how it came about. Nothing here does I/O or shows a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from proxy import __version__
+from proxy.cache.local import SELECTION, Shelf
+from proxy.core.quota.replicas import Census
+from proxy.origin.client import Upstream
+from proxy.quota.clock import OriginClock
+from proxy.quota.local import MemoryLedger
+from proxy.quota.shared import RedisLedger
+from proxy.redis_client.connection import RedisConnection
+from proxy.redis_client.url import masked
+from proxy.settings import Settings
+from proxy.telemetry.metrics import Sample
+
+_SHOWN_ENTRIES = 100
+
+
+class Report:
+    """Reads the parts when asked."""
+
+    def __init__(  # noqa: PLR0913 - all that there is to report
+        self,
+        *,
+        settings: Settings,
+        ledger: MemoryLedger | RedisLedger,
+        shelf: Shelf,
+        upstream: Upstream,
+        clock: OriginClock,
+        connection: RedisConnection | None,
+        census: Census,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._shelf = shelf
+        self._upstream = upstream
+        self._clock = clock
+        self._connection = connection
+        self._census = census
+
+    def status(self) -> dict[str, Any]:
+        """The status page as JSON values. Times are seconds since the epoch, by the origin's clock."""
+        view = self._ledger.view()
+        return {
+            "version": __version__,
+            "venue": self._settings.venue_name,
+            "quota_domain": self._settings.quota_domain,
+            "windows": [
+                {
+                    "window": window.name,
+                    "used": window.used,
+                    "pending": window.pending,
+                    "budget": window.budget,
+                    "limit": window.limit,
+                    "reset": window.reset,
+                }
+                for window in view.windows
+            ],
+            "blocked": None if view.block is None else {"reason": view.block.reason.value, "until": view.block.until},
+            "clock_offset_seconds": round(self._clock.offset.seconds, 3),
+            "document": self._document(),
+            "entries": self._entries(),
+            "redis": self._redis(),
+            "upstreams": [{"host": host, "healthy": healthy} for host, healthy in self._upstream.health().items()],
+        }
+
+    def _document(self) -> dict[str, Any] | None:
+        held = self._shelf.held
+        if held is None:
+            return None
+        return {
+            "symbols": held.snapshot.symbols_count if held.snapshot is not None else None,
+            "age_seconds": round(held.entry.age(self._clock.origin()), 3),
+            "bytes": len(held.entry.body),
+            "gzip_bytes": len(held.entry.gzip or b""),
+            "selections": self._shelf.memory.counted(SELECTION)[0],
+        }
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """The entries used last come last; no more than a page of them."""
+        now = self._clock.origin()
+        items = [item for item in self._shelf.memory.items() if not item[0].startswith(SELECTION)]
+        return [
+            {"key": key, "status": entry.status, "age_seconds": round(entry.age(now), 3), "bytes": len(entry.body)}
+            for key, entry in items[-_SHOWN_ENTRIES:]
+        ]
+
+    def _redis(self) -> dict[str, Any]:
+        url = masked(self._settings.redis_url.get_secret_value())
+        up = None if self._connection is None else self._connection.up
+        return {"url": url, "up": up, "replicas": self._census.replicas, "counts_alone": self._ledger.view().local}
+
+    def samples(self) -> Iterable[Sample]:
+        """The gauges, read at scrape time."""
+        yield from self._window_samples()
+        yield from self._entry_samples()
+        if self._connection is not None:
+            text = "Gateways on this Redis and quota domain, as last heard."
+            yield Sample("replicas", text, self._census.replicas)
+        yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
+
+    def _window_samples(self) -> Iterable[Sample]:
+        view = self._ledger.view()
+        for window in view.windows:
+            label = ("window", window.name)
+            yield Sample("window_used", "Used in the window: weight or requests.", window.used, label)
+            yield Sample("window_pending", "Sent in the window and not yet answered.", window.pending, label)
+            yield Sample("window_budget", "What may be used before sending is refused.", window.budget, label)
+            yield Sample("window_limit", "The origin's limit.", window.limit, label)
+            yield Sample("window_reset_timestamp_seconds", "When the window ends.", window.reset, label)
+        for reason in ("back-off", "ban", "pause"):
+            until = view.block.until if view.block is not None and view.block.reason.value == reason else 0.0
+            text = "Until when nothing is sent, by reason; 0: not blocked."
+            yield Sample("blocked_until_timestamp_seconds", text, until, ("reason", reason))
+
+    def _entry_samples(self) -> Iterable[Sample]:
+        memory, held = self._shelf.memory, self._shelf.held
+        selections, selected_bytes = memory.counted(SELECTION)
+        text = "Entries in this process."
+        yield Sample("entries", text, len(memory) - selections, ("kind", "answer"))
+        yield Sample("entries", text, selections, ("kind", "selection"))
+        yield Sample("entries", text, 1 if held else 0, ("kind", "document"))
+        text = "Bytes of the entries in this process."
+        yield Sample("entries_bytes", text, memory.bytes - selected_bytes, ("kind", "answer"))
+        yield Sample("entries_bytes", text, selected_bytes, ("kind", "selection"))
+        yield Sample("entries_bytes", text, held.entry.size_bytes if held else 0, ("kind", "document"))
+        if held is not None:
+            yield Sample("document_age_seconds", "Age of the full document.", held.entry.age(self._clock.origin()))
+            symbols = held.snapshot.symbols_count if held.snapshot is not None else 0
+            yield Sample("document_symbols", "Symbols in the full document.", symbols)

@@ -1,0 +1,141 @@
+"""One client's share of the budget: when it counts, and how clients are told apart."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.quota.budget import Budget, Refused, Reservation, cost_of
+from proxy.core.quota.client_share import MOST_CLIENTS, OTHER, Clients, ClientShare, Obstacle, obstacle, share_of
+from proxy.core.quota.windows import RateLimitKind, Window
+
+T = 1_785_024_000
+WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100),)
+
+
+def ask(budget: Budget, client: str | None, weight: int = 10, now: float = T + 30) -> Reservation | Refused:
+    outcome = budget.reserve(now, cost_of(weight), WINDOWS, ratio=1.0, share=share_of(client, 0.2))
+    assert isinstance(outcome, Reservation | Refused)
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("used", "own", "weight", "way"),
+    [
+        (0, 0, 50, None),
+        (0, 0, 51, Obstacle.CLIENT_SHARE),
+        (40, 40, 10, None),
+        (41, 41, 10, Obstacle.CLIENT_SHARE),
+        (60, 0, 20, None),
+        (60, 0, 21, Obstacle.CLIENT_SHARE),
+        (60, 10, 10, None),
+        (60, 11, 10, Obstacle.CLIENT_SHARE),
+        (90, 0, 10, None),
+        (91, 0, 10, Obstacle.BUDGET),
+        (91, 50, 10, Obstacle.BUDGET),
+    ],
+)
+def test_the_second_half_is_shared(used: int, own: int, weight: int, way: Obstacle | None) -> None:
+    assert obstacle(weight, 100, used=used, own=own, share=ClientShare("client:x", 0.2)) is way
+
+
+def test_nobodys_requests_have_no_share_to_pass() -> None:
+    assert share_of(None, 0.2) is None
+    assert share_of("", 0.2) is None
+    assert obstacle(10, 100, used=90, own=90, share=None) is None
+
+
+def test_a_client_is_a_short_harmless_word_whatever_it_calls_itself() -> None:
+    names = ["bot", "a" * 64, "\udcff\udc00", "x y\"'\\{}", "10.0.0.1", "other", "client:other", "used"]
+    shares = [share_of(name, 0.2) for name in names]
+    fields = {share.field for share in shares if share is not None}
+
+    assert len(fields) == len(names)
+    assert all(field.startswith("client:") and field[7:].isalnum() and len(field) == 23 for field in fields)
+    assert OTHER not in fields
+
+
+@pytest.mark.parametrize(("budget", "ratio", "most"), [(5400, 0.25, 1350), (100, 0.29, 29), (7, 0.5, 3), (9, 1.0, 9)])
+def test_the_share_is_rounded_down(budget: int, ratio: float, most: int) -> None:
+    assert ClientShare("client:x", ratio).of(budget) == most
+
+
+def test_one_client_takes_half_and_the_others_the_rest() -> None:
+    budget = Budget()
+    greedy = [ask(budget, "greedy") for _ in range(9)]
+    modest = [ask(budget, "modest") for _ in range(3)]
+
+    assert greedy[5:] == [Refused(WINDOWS[0], T + 61, Obstacle.CLIENT_SHARE)] * 4
+    assert isinstance(greedy[4], Reservation)
+    assert [isinstance(outcome, Reservation) for outcome in modest] == [True, True, False]
+    assert isinstance(ask(budget, None, 30), Reservation)
+    assert ask(budget, "third") == Refused(WINDOWS[0], T + 61, Obstacle.BUDGET)
+
+
+def test_each_window_has_its_own_shares() -> None:
+    budget = Budget()
+    for _ in range(5):
+        ask(budget, "greedy")
+
+    assert isinstance(ask(budget, "greedy"), Refused)
+    assert isinstance(ask(budget, "greedy", now=T + 61), Reservation)
+
+
+def test_a_refusal_is_not_counted_for_the_client() -> None:
+    budget = Budget()
+    ask(budget, "greedy", 50)
+    ask(budget, "greedy", 40)
+    share = share_of("greedy", 0.2)
+    (charge,) = reserved.charges if isinstance(reserved := ask(budget, "modest"), Reservation) else ()
+
+    assert budget.client_used(charge.counter, share) == 50
+
+
+def test_the_clients_of_an_expired_counter_are_forgotten() -> None:
+    budget = Budget()
+    reserved = ask(budget, "bot")
+    assert isinstance(reserved, Reservation)
+    ask(budget, "bot", now=T + 1000)
+
+    assert budget.client_used(reserved.charges[0].counter, share_of("bot", 0.2)) == 0
+    assert len(budget._clients) == 1
+
+
+def test_clients_beyond_the_most_count_as_one() -> None:
+    clients = Clients()
+    for number in range(MOST_CLIENTS):
+        clients.spend(f"client:{number}", 1)
+    clients.spend("client:late", 5)
+    clients.spend("client:later", 7)
+    clients.spend("client:0", 1)
+
+    assert clients.used("client:late") == clients.used("client:new") == clients.used(OTHER) == 12
+    assert clients.used("client:0") == 2
+    assert clients.known("client:late") == 0
+
+
+def test_what_the_others_know_of_a_client_is_adopted_while_there_is_room() -> None:
+    clients = Clients()
+    clients.spend("client:0", 5)
+    clients.hear("client:0", 3)
+    clients.hear("client:1", 7)
+    for number in range(2, MOST_CLIENTS):
+        clients.hear(f"client:{number}", 1)
+    clients.hear("client:late", 9)
+
+    assert [clients.known(f"client:{name}") for name in ("0", "1", "late")] == [5, 7, 0]
+    assert clients.used("client:late") == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 30)), max_size=60))
+def test_no_client_ever_has_more_than_half_and_the_budget_holds(plan: list[tuple[str, int]]) -> None:
+    budget, spent = Budget(), dict.fromkeys("abcde", 0)
+    for client, weight in plan:
+        if isinstance(ask(budget, client, weight), Reservation):
+            spent[client] += weight
+        else:
+            # Others still get through: somebody who has taken nothing may have a share, while there is budget.
+            assert sum(spent.values()) + weight > 50
+    assert sum(spent.values()) <= 100
+    assert all(own <= 50 for own in spent.values())

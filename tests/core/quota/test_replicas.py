@@ -1,0 +1,57 @@
+"""How many replicas are believed to live."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.quota.budget import Refused, budget_of, charges_of, cost_of
+from proxy.core.quota.replicas import REMEMBER_SECONDS, Census, refusal_alone
+from proxy.core.quota.windows import EDGE_SECONDS, RateLimitKind, Window
+
+WINDOW = Window(RateLimitKind.REQUEST_WEIGHT, 60, limit=100)
+RATIO = 0.9
+BUDGET = budget_of(WINDOW.limit, RATIO)
+
+
+def test_before_anything_is_heard_there_is_this_one() -> None:
+    assert Census().replicas == 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 1000)), min_size=1, max_size=50))
+def test_it_is_the_largest_count_of_the_last_minute_that_was_heard(steps: list[tuple[float, int]]) -> None:
+    census, heard, now = Census(), [], 0.0
+    for pause_seconds, count in steps:
+        now += pause_seconds
+        heard.append((now, count))
+        census.hear(count, now)
+        assert census.replicas == max(count for at, count in heard if at > now - REMEMBER_SECONDS)
+
+
+def asks(weight: int, *, before: int, own: int, replicas: int) -> Refused | None:
+    return refusal_alone(
+        charges_of(30.0, cost_of(weight), (WINDOW,), edge_seconds=EDGE_SECONDS),
+        used=lambda _: before + own,
+        own=lambda _: own,
+        replicas=replicas,
+        ratio=RATIO,
+        edge_seconds=EDGE_SECONDS,
+    )
+
+
+@given(
+    before=st.integers(0, 120),
+    replicas=st.integers(1, 8),
+    attempts=st.lists(st.tuples(st.integers(0, 7), st.integers(1, 20)), max_size=60),
+)
+def test_replicas_that_count_alone_never_pass_the_budget_together(
+    before: int, replicas: int, attempts: list[tuple[int, int]]
+) -> None:
+    """Each knows what was used before, and of what came after only its own."""
+    alone = [0] * replicas
+    for asked, weight in attempts:
+        number = asked % replicas
+        refused = asks(weight, before=before, own=alone[number], replicas=replicas)
+        assert (refused is None) == (before + replicas * (alone[number] + weight) <= BUDGET)
+        alone[number] += weight if refused is None else 0
+    assert sum(alone) <= max(0, BUDGET - before)

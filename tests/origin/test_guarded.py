@@ -1,0 +1,401 @@
+"""Asking the origin: what is reserved, sent, reconciled, released and blocked, and in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.cache.fill_wait import WaitEnd
+from proxy.core.endpoints.spot import ENDPOINTS, Endpoint
+from proxy.core.messages import ClientRequest, OriginResponse
+from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.quota.block import Block, BlockReason
+from proxy.core.quota.budget import Reservation, charges_of, cost_of
+from proxy.core.quota.view import LedgerView
+from proxy.core.quota.windows import DEFAULT_WINDOWS, EDGE_SECONDS, RateLimitKind, Window
+from proxy.core.verdict import Good, Negative
+from proxy.errors import (
+    BackedOff,
+    BadAnswer,
+    Banned,
+    BudgetUsedUp,
+    ConnectionLost,
+    Paused,
+    Restricted,
+    SendingRefused,
+    SidecarError,
+    TooSlow,
+    Unreachable,
+    UpstreamFailed,
+)
+from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, Answer, Origin
+from proxy.quota.clock import OriginClock
+
+NOW = 1_800_000_000.0
+HOSTS = ("http://one", "http://two", "http://three", "http://four")
+USED = {"x-mbx-used-weight-1m": "7"}
+
+
+def query(path: str = "/api/v3/ping", raw_query: str = "") -> CanonicalQuery:
+    read = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path, raw_query=raw_query))
+    assert isinstance(read, CanonicalQuery)
+    return read
+
+
+PING = query()
+
+
+def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> OriginResponse:
+    names = {name.replace("_", "-"): value for name, value in headers.items()} or USED
+    return OriginResponse(status=status, headers=names, body=body, sent_at=NOW, received_at=NOW + 0.2)
+
+
+def nobody() -> list[OriginResponse | UpstreamFailed]:
+    """No host can be reached."""
+    return [Unreachable(host) for host in HOSTS]
+
+
+@dataclass(slots=True)
+class World:
+    """Upstream, ledger and observer in one, and everything that was done to them, in order."""
+
+    answers: list[OriginResponse | UpstreamFailed] = field(default_factory=list)
+    refusals: list[SendingRefused | None] = field(default_factory=list)
+    hosts: tuple[str, ...] = HOSTS
+    now: float = NOW
+    seconds_each: float = 0.0
+    """How long each attempt takes."""
+    done: list[str] = field(default_factory=list)
+    learned: list[tuple[Window, ...]] = field(default_factory=list)
+    held: Block | None = None
+    forgets_blocks: bool = False
+    reservations: int = 0
+    seen: list[Mapping[str, str]] = field(default_factory=list)
+    """The headers that the ledger saw."""
+
+    # Upstream.
+
+    def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
+        assert endpoint.path.startswith("/api/v3/")
+        return self.hosts
+
+    async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
+        self.done.append(f"send {base_url.removeprefix('http://')}")
+        self.now += self.seconds_each
+        given = self.answers.pop(0)
+        if isinstance(given, UpstreamFailed):
+            raise given
+        return given
+
+    # Ledger.
+
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+        self.done.append(f"reserve {weight}{' background' if background else ''}{f' for {client}' if client else ''}")
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        self.reservations += 1
+        charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, edge_seconds=EDGE_SECONDS)
+        return Reservation(charges, float(self.reservations))
+
+    async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        self.done.append(f"reconcile {reservation.at:.0f} {'ok' if ok else 'not ok'}")
+        self.seen.append(headers)
+
+    async def release(self, reservation: Reservation) -> None:
+        self.done.append(f"release {reservation.at:.0f}")
+
+    async def block(self, reason: BlockReason, until: float | None) -> None:
+        self.done.append(f"block {reason.value}")
+        if not self.forgets_blocks:
+            self.held = Block(reason, self.now + 30 if until is None else until)
+
+    def learn(self, windows: tuple[Window, ...]) -> None:
+        self.learned.append(windows)
+
+    def view(self) -> LedgerView:
+        return LedgerView((), self.held, local=False)
+
+    def used_weight(self) -> int:
+        return 0
+
+    # Observer.
+
+    def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
+        self.done.append(f"spent {endpoint} {weight}{f' for {client}' if client else ''}")
+
+    def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
+        raise NotImplementedError
+
+    def fill_wait(self, end: WaitEnd) -> None:
+        raise NotImplementedError
+
+    # Who asks.
+
+    def clock(self) -> float:
+        return self.now
+
+    def origin(self, *, total_seconds: float = 10.0, clock: OriginClock | None = None) -> Origin:
+        if clock is None:
+            clock = OriginClock(self.clock)
+            clock.observe_server_time(self.now, sent_at=self.now, received_at=self.now)
+        return Origin(
+            self,
+            self,
+            clock,
+            observer=self,
+            total_seconds=total_seconds,
+            monotonic=self.clock,
+        )
+
+
+async def failure(world: World, asked: CanonicalQuery = PING, *, origin: Origin | None = None) -> SidecarError:
+    with pytest.raises(SidecarError) as caught:
+        await (origin or world.origin()).ask(asked)
+    return caught.value
+
+
+# --- One answer.
+
+
+async def test_a_good_answer_is_reserved_sent_counted_and_reconciled() -> None:
+    response = answer()
+    world = World([response])
+    assert await world.origin().ask(PING) == Answer(response, Good())
+    assert world.done == ["reserve 1", "send one", "spent ping 1", "reconcile 1 ok"]
+    assert world.seen == [USED]
+
+
+async def test_the_weight_is_that_of_the_query_and_the_background_is_told() -> None:
+    world = World([answer(), answer()])
+    rules = query("/api/v3/executionRules", 'symbols=["A","B","C"]')
+    await world.origin().ask(rules, background=True)
+    assert world.done[0] == "reserve 6 background"
+    assert "spent executionRules 6" in world.done
+
+
+async def test_the_client_that_causes_a_request_is_told() -> None:
+    world = World([ConnectionLost("a"), answer()])
+    await world.origin().ask(PING, client="bot")
+    assert [line for line in world.done if line.endswith(" for bot")] == [
+        *("reserve 1 for bot", "spent ping 1 for bot"),
+        *("reserve 1 for bot", "spent ping 1 for bot"),
+    ]
+
+
+async def test_the_origins_own_refusal_of_a_request_is_an_answer_but_does_not_end_strikes() -> None:
+    response = answer(400, b'{"code":-1121,"msg":"Invalid symbol."}')
+    world = World([response])
+    assert await world.origin().ask(PING) == Answer(response, Negative())
+    assert world.done[-1] == "reconcile 1 not ok"
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (answer(500), BadAnswer),
+        (answer(200, b"<html>"), BadAnswer),
+        (answer(200, b'{"a":' * 100_000), BadAnswer),
+        (answer(400, b'{"code":-1,"msg":"\xff"}'), BadAnswer),
+        (answer(451, b"no"), Restricted),
+    ],
+    ids=["500", "html", "too deep", "not utf-8", "451"],
+)
+async def test_an_answer_that_proves_nothing_is_reconciled_all_the_same(
+    response: OriginResponse, error: type[SidecarError]
+) -> None:
+    world = World([response])
+    assert type(await failure(world)) is error
+    assert world.done == ["reserve 1", "send one", "spent ping 1", "reconcile 1 not ok"]
+    assert world.seen == [USED]
+
+
+# --- Refusals of the IP.
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "error"), [(429, "back-off", BackedOff), (418, "ban", Banned), (403, "pause", Paused)]
+)
+@pytest.mark.parametrize(("retry_after", "remaining"), [("120", 120.0), (None, 30.0)])
+async def test_the_block_is_known_to_all_before_the_weight_is_given_back(
+    status: int, word: str, error: type[SidecarError], retry_after: str | None, remaining: float
+) -> None:
+    world = World([answer(status, retry_after=retry_after) if retry_after else answer(status)])
+    raised = await failure(world)
+    assert world.done == ["reserve 1", "send one", "spent ping 1", f"block {word}", "reconcile 1 not ok"]
+    assert type(raised) is error
+    assert raised.retry_after_seconds == pytest.approx(remaining + (EDGE_SECONDS if retry_after else 0))
+
+
+@given(learned=st.lists(st.floats(0.0, 0.99), max_size=6), ahead_seconds=st.floats(-5.0, 5.0))
+async def test_no_block_ends_early_by_any_replicas_clock_whatever_is_learned_of_the_origins(
+    learned: list[float], ahead_seconds: float
+) -> None:
+    world = World()
+    clock, other = OriginClock(lambda: world.now), OriginClock(lambda: world.now)
+    refused = replace(answer(429, retry_after="20", date=formatdate(NOW + ahead_seconds)), received_at=NOW)
+    world.answers.append(refused)
+    await failure(world, origin=world.origin(clock=clock))
+    for moment in learned:
+        told = math.floor(NOW + moment + ahead_seconds)
+        for each in (clock, other):
+            each.observe_date(float(told), sent_at=NOW + moment, received_at=NOW + moment)
+    assert world.held is not None
+    assert clock.to_origin(NOW + 20 - 0.001) < world.held.until
+    assert not learned or other.to_origin(NOW + 20 - 0.001) < world.held.until
+
+
+async def test_a_block_that_is_over_already_still_asks_for_a_moment() -> None:
+    world = World([answer(429)], forgets_blocks=True)
+    raised = await failure(world)
+    assert (type(raised), raised.retry_after) == (BackedOff, "1")
+
+
+# --- Hosts that fail.
+
+
+async def test_a_host_that_cannot_be_reached_costs_nothing_and_the_next_is_tried() -> None:
+    world = World([Unreachable("a"), Unreachable("b"), answer()])
+    await world.origin().ask(PING)
+    assert world.done == ["reserve 1", "send one", "send two", "send three", "spent ping 1", "reconcile 1 ok"]
+
+
+async def test_when_no_host_can_be_reached_the_reservation_is_released() -> None:
+    world = World(nobody())
+    assert isinstance(await failure(world), Unreachable)
+    assert world.done == ["reserve 1", "send one", "send two", "send three", "send four", "release 1"]
+
+
+async def test_a_connection_that_breaks_stays_charged_and_the_next_attempt_is_charged_again() -> None:
+    world = World([ConnectionLost("a"), answer()])
+    await world.origin().ask(PING)
+    assert world.done == [
+        *("reserve 1", "send one", "spent ping 1"),
+        *("reserve 1", "send two", "spent ping 1", "reconcile 2 ok"),
+    ]
+
+
+async def test_one_question_is_sent_no_more_than_twice_when_connections_break() -> None:
+    world = World([ConnectionLost("a") for _ in HOSTS])
+    assert isinstance(await failure(world), ConnectionLost)
+    assert world.done == ["reserve 1", "send one", "spent ping 1", "reserve 1", "send two", "spent ping 1"]
+    assert LOST_ATTEMPTS == 2
+
+
+async def test_a_connection_that_breaks_after_the_head_is_reconciled_and_still_charged_again() -> None:
+    world = World([ConnectionLost("a", headers=USED), answer()])
+    await world.origin().ask(PING)
+    assert world.done[:4] == ["reserve 1", "send one", "spent ping 1", "reconcile 1 not ok"]
+    assert world.done[4:] == ["reserve 1", "send two", "spent ping 1", "reconcile 2 ok"]
+
+
+async def test_no_second_attempt_is_made_that_the_budget_forbids() -> None:
+    world = World([ConnectionLost("a"), answer()], refusals=[None, BudgetUsedUp("used up")])
+    assert isinstance(await failure(world), BudgetUsedUp)
+    assert world.done[-1] == "reserve 1"
+
+
+async def test_one_that_breaks_and_then_none_that_can_be_reached_leaves_nothing_pending() -> None:
+    world = World([ConnectionLost("a"), Unreachable("b"), Unreachable("c"), Unreachable("d")])
+    assert isinstance(await failure(world), Unreachable)
+    assert world.done[-1] == "release 2"
+
+
+@pytest.mark.parametrize("error", [TooSlow("slow"), BadAnswer("bad")])
+@pytest.mark.parametrize("headers", [USED, {}])
+async def test_an_error_after_sending_is_charged_ends_it_and_is_reconciled_where_a_head_came(
+    error: UpstreamFailed, headers: dict[str, str]
+) -> None:
+    world = World([type(error)(error.msg, headers=headers)])
+    assert type(await failure(world)) is type(error)
+    assert world.done == ["reserve 1", "send one", "spent ping 1"] + (["reconcile 1 not ok"] if headers else [])
+
+
+async def test_no_host_is_tried_after_the_deadline() -> None:
+    world = World(nobody(), seconds_each=4.0)
+    assert isinstance(await failure(world), Unreachable)
+    assert world.done == ["reserve 1", "send one", "send two", "send three", "release 1"]
+
+
+async def test_a_slow_connect_that_crosses_into_another_window_is_reserved_there() -> None:
+    world = World([Unreachable("a"), Unreachable("b"), answer()], seconds_each=30.0)
+    await world.origin(total_seconds=300).ask(PING)
+    assert world.done == [
+        *("reserve 1", "send one", "send two"),
+        *("release 1", "reserve 1", "send three", "spent ping 1", "reconcile 2 ok"),
+    ]
+
+
+async def test_a_refusal_of_the_ledger_sends_nothing() -> None:
+    refusal = Banned("banned", retry_after_seconds=60)
+    world = World(refusals=[refusal])
+    assert await failure(world) is refusal
+    assert world.done == ["reserve 1"]
+
+
+# --- After no host could be reached.
+
+
+async def test_after_no_host_could_be_reached_none_is_tried_for_a_moment() -> None:
+    world = World([*nobody(), answer()])
+    origin = world.origin()
+    await failure(world, origin=origin)
+    world.done.clear()
+    world.now += UNREACHABLE_SECONDS - 0.01
+    assert isinstance(await failure(world, origin=origin), Unreachable)
+    assert world.done == []
+    world.now += 0.02
+    await origin.ask(PING)
+    assert world.done[0] == "reserve 1"
+
+
+async def test_a_clock_that_was_set_back_does_not_make_the_moment_last() -> None:
+    world = World([*nobody(), answer()])
+    origin = world.origin()
+    await failure(world, origin=origin)
+    world.now -= 3600
+    await origin.ask(PING)
+
+
+async def test_a_broken_connection_is_no_reason_to_hold() -> None:
+    world = World([ConnectionLost("a"), ConnectionLost("b"), answer()])
+    origin = world.origin()
+    await failure(world, origin=origin)
+    await origin.ask(PING)
+
+
+# --- What is learned.
+
+
+async def test_limits_and_times_are_learned_from_a_document() -> None:
+    limits = [
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
+        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 9},
+    ]
+    body = orjson.dumps({"serverTime": int((NOW + 40.1) * 1000), "rateLimits": limits, "symbols": []})
+    world = World([answer(body=body, date="Fri, 15 Jan 2027 08:00:40 GMT")])
+    origin = world.origin()
+    await origin.ask(query("/api/v3/exchangeInfo"))
+    assert world.learned == [(Window(RateLimitKind.REQUEST_WEIGHT, 60, 1200),)]
+    clock = origin._clock
+    assert clock.origin() - clock.wall() == pytest.approx(40.0, abs=0.11)
+
+
+async def test_a_date_is_learned_from_errors_too() -> None:
+    world = World([answer(500, date="Fri, 15 Jan 2027 08:00:40 GMT")])
+    origin = world.origin()
+    await failure(world, origin=origin)
+    assert origin._clock.origin() - NOW == pytest.approx(40.0, abs=0.6)
+
+
+def test_no_limits_tell_nothing() -> None:
+    world = World()
+    world.origin().learn_limits([{"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 9}])
+    assert world.learned == []

@@ -1,0 +1,72 @@
+"""Connections and domains for the tests of the ledgers."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from proxy.core.quota.replicas import Census
+from proxy.quota.scripts import domain_key
+from proxy.quota.shared import RedisLedger
+from proxy.redis_client.connection import RedisConnection
+from tests.quota.doubles import RATIOS, ManualClock, SwitchedConnection, Tally
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def tally() -> Tally:
+    return Tally()
+
+
+def text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class Domain:
+    """One quota domain in Redis and the replicas in it, each on a connection that can be switched off."""
+
+    def __init__(self, connection: RedisConnection, clock: ManualClock, tally: Tally) -> None:
+        self._connection = connection
+        self.clock = clock
+        self._tally = tally
+        self._names = (f"domain-{n}" for n in itertools.count())
+        self.key = ""
+        self.renew()
+
+    def renew(self) -> None:
+        """From now on replicas of a domain that nobody has used."""
+        self.key = domain_key("test", "spot", next(self._names))
+
+    def replica(
+        self, tally: Tally | None = None, *, census: Census | None = None
+    ) -> tuple[RedisLedger, SwitchedConnection]:
+        switch = SwitchedConnection(self._connection)
+        ledger = RedisLedger(
+            switch,
+            domain_key=self.key,
+            clock=self.clock,
+            ratios=RATIOS,
+            census=census,
+            observer=tally or self._tally,
+        )
+        return ledger, switch
+
+    async def stored(self, key: str) -> dict[str, str]:
+        """A hash of this domain as redis-cli shows it."""
+        raw = await self._connection.client.hgetall(f"{self.key}:{key}")
+        return {text(name): text(value) for name, value in raw.items()}
+
+    async def used(self, start: int, window: str = "REQUEST_WEIGHT:1m") -> tuple[int, int]:
+        """Used and pending of a counter in Redis."""
+        stored = await self.stored(f"{window}:{start}")
+        return int(stored.get("used", "0")), int(stored.get("pending", "0"))
+
+
+@pytest.fixture
+def domain(connection: RedisConnection, clock: ManualClock, tally: Tally) -> Domain:
+    return Domain(connection, clock, tally)

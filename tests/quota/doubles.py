@@ -1,0 +1,162 @@
+"""What the tests of the ledgers turn by hand: the clock, the connection; and how they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Protocol, TypeVar
+
+from proxy.core.quota.block import BlockReason
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, cost_of
+from proxy.core.quota.client_share import Obstacle, share_of
+from proxy.core.quota.view import LedgerView, Ratios, read_answer, view_of, with_learned
+from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
+from proxy.errors import RedisAway, SendingRefused
+from proxy.quota.scripts import Connection
+from proxy.redis_client.connection import RedisOperation
+from proxy.redis_client.url import Client
+
+T = TypeVar("T")
+HOUR = 1_785_024_000
+"""A full hour: the start of a window of one minute and of five."""
+RATIOS = Ratios(budget=0.9, refresh=0.5, local=0.25, client=0.25)
+
+
+@dataclass
+class ManualClock:
+    """The origin's clock."""
+
+    now: float = HOUR + 30.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Tally:
+    """A LedgerObserver that remembers."""
+
+    foreign: int = 0
+    refusals: list[str] = field(default_factory=list)
+
+    def foreign_weight(self, weight: int) -> None:
+        self.foreign += weight
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
+
+
+class Ledger(Protocol):
+    """What every ledger can do."""
+
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation: ...
+
+    async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None: ...
+
+    async def release(self, reservation: Reservation) -> None: ...
+
+    async def block(self, reason: BlockReason, until: float | None) -> None: ...
+
+    def learn(self, windows: tuple[Window, ...]) -> None: ...
+
+    def view(self) -> LedgerView: ...
+
+    def used_weight(self) -> int: ...
+
+
+class ModelLedger:
+    """The bare model under the face of a ledger: it knows no errors of ours but through the outcome."""
+
+    def __init__(self, clock: ManualClock, tally: Tally, windows: tuple[Window, ...] = DEFAULT_WINDOWS) -> None:
+        self.budget = Budget()
+        self._clock = clock
+        self._tally = tally
+        self._windows = windows
+
+    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+        ratio = RATIOS.refresh if background else RATIOS.budget
+        share = share_of(client, RATIOS.client)
+        outcome = self.budget.reserve(self._clock(), cost_of(weight), self._windows, ratio=ratio, share=share)
+        if isinstance(outcome, Reservation):
+            return outcome
+        error = SendingRefused("", retry_after_seconds=outcome.until - self._clock())
+        self._tally.refused(reason := reason_of(outcome))
+        error.reason = reason
+        raise error
+
+    async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        now = self._clock()
+        reconciled = self.budget.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
+        self._tally.foreign_weight(reconciled.foreign_weight)
+
+    async def release(self, reservation: Reservation) -> None:
+        self.budget.release(reservation, now=self._clock())
+
+    async def block(self, reason: BlockReason, until: float | None) -> None:
+        self.budget.block(reason, self._clock(), until=until)
+
+    def learn(self, windows: tuple[Window, ...]) -> None:
+        self._windows = with_learned(self._windows, windows)
+
+    def view(self) -> LedgerView:
+        return view_of(self.budget, self._windows, self._clock(), ratio=RATIOS.budget, local=False)
+
+    def used_weight(self) -> int:
+        start = DEFAULT_WINDOWS[0].start(self._clock())
+        return self.budget.counter_at("REQUEST_WEIGHT:1m", start).used
+
+
+def reason_of(outcome: Refused | Blocked) -> str:
+    if isinstance(outcome, Blocked):
+        return outcome.reason.value
+    return "quota" if outcome.by is Obstacle.BUDGET else "client-share"
+
+
+class SwitchedConnection:
+    """A connection that can be away, or lose the answers of what it has run."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.away = False
+        self.loses_answers = False
+        self.operations: list[RedisOperation] = []
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def client(self) -> Client:
+        return self._connection.client
+
+    async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
+        self.operations.append(operation)
+        if self.away:
+            raise RedisAway("away")
+        result = await self._connection.run(operation, call)
+        if self.before_answer is not None:
+            hook, self.before_answer = self.before_answer, None
+            await hook()
+        if self.loses_answers:
+            raise RedisAway("the answer was lost")
+        return result
+
+
+def headers(used: int | None = None, *, at: float | None = None) -> dict[str, str]:
+    """The headers of an answer of the origin."""
+    told = {} if used is None else {"x-mbx-used-weight": str(used), "x-mbx-used-weight-1m": str(used)}
+    return told if at is None else told | {"date": formatdate(at, usegmt=True)}
+
+
+async def ask(
+    ledger: Ledger, weight: int, *, background: bool = False, client: str | None = None
+) -> Reservation | tuple[str, float]:
+    """A reservation, or why not and in how many seconds."""
+    try:
+        return await ledger.reserve(weight, background=background, client=client)
+    except SendingRefused as error:
+        return error.reason, round(error.retry_after_seconds or 0.0, 3)
+
+
+async def admitted(ledger: Ledger, weight: int) -> Reservation:
+    reservation = await ask(ledger, weight)
+    assert isinstance(reservation, Reservation), reservation
+    return reservation

@@ -1,0 +1,96 @@
+"""Our clock and the origin's."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from proxy.core.quota.clock_offset import UNKNOWN_SECONDS
+from proxy.core.quota.windows import EDGE_SECONDS
+from proxy.quota.clock import SHARED_DOUBT_SECONDS, STEP_SECONDS, OriginClock
+
+NOW = 1_800_000_000.0
+
+
+def test_until_something_is_known_the_origins_clock_is_ours() -> None:
+    clock = OriginClock(lambda: NOW)
+    assert (clock.wall(), clock.origin()) == (NOW, NOW)
+
+
+def test_the_origins_clock_follows_server_time_and_ours_stays() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_server_time(NOW + 7.5, sent_at=NOW - 0.5, received_at=NOW + 0.5)
+    assert clock.origin() == NOW + 7.5
+    assert clock.wall() == NOW
+    assert clock.offset.uncertainty_seconds == 0.5
+
+
+def test_a_date_is_any_moment_of_its_second() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW)
+    assert (clock.offset.lowest, clock.offset.highest) == (0.0, 1.0)
+    assert clock.origin() == NOW + 0.5
+
+
+def test_server_time_narrows_what_a_date_told() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW)
+    clock.observe_server_time(NOW + 0.25, sent_at=NOW, received_at=NOW + 0.125)
+    assert (clock.offset.lowest, clock.offset.highest) == (0.125, 0.25)
+
+
+def test_by_itself_it_reads_the_wall_clock() -> None:
+    before = time.time()
+    assert before <= OriginClock().wall() <= time.time()
+
+
+def known_clock(times: list[float]) -> OriginClock:
+    """A clock of wall and monotonic time that knows the origin's exactly."""
+    clock = OriginClock(lambda: times[0], monotonic=lambda: times[1])
+    clock.observe_server_time(times[0] + 30, sent_at=times[0], received_at=times[0])
+    assert (clock.sure(), clock.edge_seconds()) == (True, EDGE_SECONDS)
+    return clock
+
+
+def test_while_nothing_is_known_the_edge_is_as_wide_as_clocks_may_be_apart() -> None:
+    clock = OriginClock(lambda: NOW)
+    assert not clock.sure()
+    assert clock.edge_seconds() == EDGE_SECONDS + UNKNOWN_SECONDS
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW + 1)
+    assert clock.sure()
+    assert clock.edge_seconds() == EDGE_SECONDS + 1.0
+
+
+@pytest.mark.parametrize("step", [-3600.0, -2 * STEP_SECONDS, 2 * STEP_SECONDS, 30.0])
+def test_when_our_clock_was_set_nothing_is_known_until_the_next_answer(step: float) -> None:
+    times = [NOW, 50.0]
+    clock = known_clock(times)
+    times[:] = [NOW + 10 + step, 60.0]
+    assert clock.edge_seconds() == EDGE_SECONDS + UNKNOWN_SECONDS
+    assert not clock.sure()
+    clock.observe_server_time(NOW + 40, sent_at=times[0], received_at=times[0])
+    assert clock.sure()
+    assert clock.origin() == NOW + 40
+
+
+def test_time_that_passes_on_both_clocks_and_a_clock_that_is_slewed_change_nothing() -> None:
+    times = [NOW, 50.0]
+    clock = known_clock(times)
+    for _ in range(100):
+        times[:] = [times[0] + 600.3, times[1] + 600.0]
+        assert clock.sure()
+
+
+def test_another_replicas_word_is_believed_within_a_doubt_and_narrowed_by_an_answer() -> None:
+    clock = OriginClock(lambda: NOW, monotonic=lambda: 50.0)
+    clock.observe_shared(NOW + 30, sent_at=NOW, received_at=NOW + 0.5)
+    assert (clock.offset.lowest, clock.offset.highest) == (30 - SHARED_DOUBT_SECONDS - 0.5, 30 + SHARED_DOUBT_SECONDS)
+    clock.observe_server_time(NOW + 30, sent_at=NOW, received_at=NOW)
+    assert clock.origin() == NOW + 30
+
+
+def test_a_wall_clock_that_does_not_go_with_time_learns_nothing_from_other_replicas() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_shared(NOW + 30, sent_at=NOW, received_at=NOW)
+    assert not clock.sure()

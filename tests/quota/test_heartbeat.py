@@ -1,0 +1,140 @@
+"""The heartbeat: what it says of Redis, and how a clock that knows nothing learns the origin's time from it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from proxy.core.quota.replicas import Census
+from proxy.quota.heartbeat import BEAT_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
+from proxy.redis_client.connection import RedisConnection
+from tests.redis_client.fixtures import Opener, StartValkey
+
+DOMAIN = "test:{spot:default}"
+KEY = f"{DOMAIN}:clock"
+
+
+class Clock:
+    """Learns once."""
+
+    def __init__(self) -> None:
+        self.learned: list[float] = []
+
+    def wall(self) -> float:
+        return 5.0
+
+    def sure(self) -> bool:
+        return bool(self.learned)
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        assert sent_at == received_at == 5.0
+        self.learned.append(origin_time)
+
+
+def beating(connection: RedisConnection, clock: Clock | None = None, census: Census | None = None) -> Heartbeat:
+    return Heartbeat(connection, clock or Clock(), census or Census(), domain_key=DOMAIN)
+
+
+async def test_the_origins_time_is_learned_from_redis_and_only_once(connection: RedisConnection) -> None:
+    clock = Clock()
+    heartbeat = beating(connection, clock)
+    assert await heartbeat.beat()
+    assert clock.learned == [], "nobody knows it yet"
+
+    await connection.client.set(KEY, "-3600.25")
+    assert await heartbeat.beat()
+    assert await heartbeat.beat()
+
+    assert clock.learned == [pytest.approx(time.time() - 3600.25, abs=5.0)]
+
+
+async def test_a_number_that_is_none_is_not_learned(connection: RedisConnection) -> None:
+    clock = Clock()
+    await connection.client.set(KEY, "soon")
+    assert await beating(connection, clock).beat()
+    assert clock.learned == []
+
+
+async def test_each_replica_counts_all_that_live(start_valkey: StartValkey, opened: Opener) -> None:
+    server, censuses = start_valkey(), [Census() for _ in range(3)]
+    hearts = [beating(opened(server.url), census=census) for census in censuses]
+    for heart in [*hearts, *hearts]:
+        assert await heart.beat()
+    assert [census.replicas for census in censuses] == [3, 3, 3]
+    server.kill()
+    assert not await hearts[0].beat()
+    assert censuses[0].replicas == 3, "still, and for as long as Redis is away"
+
+
+async def test_a_replica_that_is_silent_for_long_is_gone(connection: RedisConnection) -> None:
+    now, census = 0.0, Census()
+    heart = Heartbeat(connection, Clock(), census, domain_key=DOMAIN, monotonic=lambda: now)
+    seconds, _ = await connection.client.time()
+    ago = (int(seconds) - SILENCE_SECONDS) * 1000
+    await connection.client.zadd(f"{DOMAIN}:replicas", {"gone": ago - 2000, "quiet": ago + 10_000})
+    assert await heart.beat()
+    assert census.replicas == 2
+    assert 0 < await connection.client.pttl(f"{DOMAIN}:replicas") <= SILENCE_SECONDS * 1000
+
+
+async def test_redis_going_and_coming_is_one_line_each(start_valkey: StartValkey, opened: Opener) -> None:
+    server = start_valkey()
+    heartbeat = beating(opened(server.url))
+    with capture_logs() as logs:
+        assert await heartbeat.beat()
+        server.kill()
+        assert [await heartbeat.beat() for _ in range(2)] == [False, False]
+        server.start()
+        assert await heartbeat.beat()
+    assert [line["event"] for line in logs] == ["redis_away", "redis_back"]
+
+
+async def test_the_heartbeat_is_the_probe_that_closes_the_breaker(start_valkey: StartValkey, opened: Opener) -> None:
+    server, now = start_valkey(), 0.0
+    connection = opened(server.url, monotonic=lambda: now)
+    heartbeat = beating(connection)
+    server.kill()
+    for _ in range(3):
+        assert not await heartbeat.beat()
+    assert not connection.up
+    server.start()
+    assert not await heartbeat.beat(), "the breaker is open: nothing is tried"
+
+    now = 1.0
+    assert await heartbeat.beat()
+
+    assert connection.up
+
+
+@pytest.mark.parametrize(("chance", "factor"), [(0.0, 0.75), (0.5, 1.0), (1.0, 1.25)])
+async def test_it_beats_once_a_second_and_faster_while_redis_is_away(
+    start_valkey: StartValkey, opened: Opener, chance: float, factor: float
+) -> None:
+    server = start_valkey()
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        server.kill()
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    heartbeat = Heartbeat(opened(server.url), Clock(), Census(), domain_key=DOMAIN, sleep=sleep, chance=lambda: chance)
+    with pytest.raises(asyncio.CancelledError):
+        await heartbeat.run()
+
+    assert pauses == [factor * BEAT_SECONDS, factor * RETRY_SECONDS]
+
+
+async def test_a_server_that_refuses_writes_still_has_a_pulse(start_valkey: StartValkey, opened: Opener) -> None:
+    server = start_valkey("--maxmemory-policy", "noeviction")
+    heartbeat = beating(opened(server.url))
+    server.admin("SET", KEY, "1")
+    server.admin("CONFIG", "SET", "maxmemory", "1mb")
+    assert await heartbeat.beat()
+    server.admin("CONFIG", "SET", "maxmemory", "0")
+    server.admin("REPLICAOF", "127.0.0.1", "1")
+    assert await heartbeat.beat()

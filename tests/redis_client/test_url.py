@@ -1,0 +1,123 @@
+"""What a Redis URL may look like, and that a password never shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.redis_client.connection import NullRedisObserver, connect
+from proxy.redis_client.url import RedisTarget, Topology, masked, parse
+
+SINGLE, SENTINEL, CLUSTER = Topology.SINGLE, Topology.SENTINEL, Topology.CLUSTER
+
+
+def target(topology: Topology, **fields: Any) -> RedisTarget:
+    return RedisTarget(topology=topology, **{"options": {}, **fields})
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://cache", target(SINGLE, options={"host": "cache"})),
+        (
+            "redis://:p%40ss@cache:7000/2",
+            target(SINGLE, options={"host": "cache", "port": 7000, "db": 2, "password": "p@ss"}),
+        ),
+        ("redis://cache?max_connections=3", target(SINGLE, options={"host": "cache"}, connections=3)),
+        ("redis+sentinel://a/main", target(SENTINEL, addresses=(("a", 26379),), service="main")),
+        (
+            "redis+sentinel://:p%40ss@a:1,b,[::1]:3/main/4",
+            target(
+                SENTINEL,
+                addresses=(("a", 1), ("b", 26379), ("::1", 3)),
+                service="main",
+                options={"password": "p@ss", "db": 4},
+            ),
+        ),
+        (
+            "redis+sentinel://me:p@a/main?sentinel_password=q",
+            target(
+                SENTINEL,
+                addresses=(("a", 26379),),
+                service="main",
+                options={"username": "me", "password": "p", "sentinel_password": "q"},
+            ),
+        ),
+        ("rediss+sentinel://a/main", target(SENTINEL, addresses=(("a", 26379),), service="main", tls=True)),
+        ("redis+cluster://a,b:7001", target(CLUSTER, addresses=(("a", 6379), ("b", 7001)))),
+        (
+            "redis+cluster://me:p@a/0?max_connections=9",
+            target(
+                CLUSTER,
+                addresses=(("a", 6379),),
+                options={"username": "me", "password": "p"},
+                connections=9,
+            ),
+        ),
+        ("rediss+cluster://a", target(CLUSTER, addresses=(("a", 6379),), tls=True)),
+    ],
+)
+def test_a_url_says_where_redis_is(url: str, expected: RedisTarget) -> None:
+    assert parse(url) == expected
+
+
+@pytest.mark.parametrize("url", ["unix:/run/r.sock", "unix:///run/r.sock"])
+def test_a_unix_url_names_a_socket(url: str) -> None:
+    assert parse(url).options["path"] == "/run/r.sock"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://:hush@h", "unknown scheme"),
+        ("unix://", "no path of a socket"),
+        ("redis://:hu#sh@h", "it cannot be read"),
+        ("redis://h?db=hush", "it cannot be read"),
+        ("redis://:hush@h?max_connections=0", "max_connections must be at least 1"),
+        ("redis+sentinel://:hush@h", "no name of a service after the hosts"),
+        ("redis+sentinel://:hush@h/main/x", "the database must be a number"),
+        ("redis+sentinel://:hush@h,/main", "a host is missing or cannot be read"),
+        ("redis+sentinel://:hush@h:0/main", "a port is out of range"),
+        ("redis+sentinel://:hush@h:99999/main", "a port is out of range"),
+        ("redis+cluster://:hush@", "a host is missing or cannot be read"),
+        ("redis+cluster://:hush@h/1", "a cluster has database 0 only"),
+        ("redis://:hush@h?colour=blue", "redis-py refuses one of its options"),
+        ("unix:///s?colour=blue&password=hush", "redis-py refuses one of its options"),
+        ("redis+sentinel://:hush@h/main?colour=blue", "redis-py refuses one of its options"),
+        ("redis+cluster://:hush@h?colour=blue", "redis-py refuses one of its options"),
+    ],
+)
+async def test_a_url_that_cannot_be_used_is_refused_at_once_and_its_password_does_not_show(
+    url: str, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        connect(url, prefix="p", deadline_seconds=1.0, observer=NullRedisObserver())
+
+    assert "hush" not in str(caught.value).replace("db=hush", "")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://cache:6379/0", "redis://cache:6379/0"),
+        ("redis://:hush@cache/0", "redis://***@cache/0"),
+        ("redis://me:hush@cache", "redis://***@cache"),
+        ("redis://me:hu@sh@cache", "redis://***@cache"),
+        ("rediss://:hu/s#h@cache", "rediss://***@cache"),
+        ("redis:me:hush@cache", "redis:***@cache"),
+        ("unix:///s?db=1&password=hush", "unix:///s?db=1&password=***"),
+        ("redis+sentinel://:hush@a,b/m?sentinel_password=hush", "redis+sentinel://***@a,b/m?sentinel_password=***"),
+    ],
+)
+def test_a_masked_url_keeps_the_place_and_hides_the_rest(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
+@given(st.text(alphabet="0aZ:/?#[]@!$&'()*+,;=% é\n", min_size=1))
+def test_no_password_survives_masking(noise: str) -> None:
+    assert "hush" not in masked(f"redis://me:hush{noise}hush@cache/0")

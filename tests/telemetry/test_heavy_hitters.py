@@ -1,0 +1,107 @@
+"""Which names are shown, and that their counters only grow."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.telemetry.heavy_hitters import OTHER, SHOWN, Heaviest
+
+
+def test_ten_names_are_shown_from_the_first() -> None:
+    heaviest = Heaviest()
+    for number in range(SHOWN):
+        heaviest.spend(f"bot-{number}", number + 1)
+
+    assert heaviest.counters() == {f"bot-{number}": number + 1 for number in range(SHOWN)} | {OTHER: 0}
+
+
+def test_the_eleventh_is_other_until_it_is_twice_as_heavy_as_the_lightest() -> None:
+    heaviest = Heaviest()
+    for number in range(SHOWN):
+        heaviest.spend(f"bot-{number}", 100 + number)
+    heaviest.spend("late", 200)
+    assert heaviest.counters()[OTHER] == 200
+    heaviest.spend("late", 1)
+
+    counters = heaviest.counters()
+    assert (counters["late"], counters[OTHER]) == (1, 200)
+    assert "bot-0" not in counters
+    assert len(counters) == SHOWN + 1
+
+
+def test_a_client_that_calls_itself_other_is_one_of_the_others() -> None:
+    heaviest = Heaviest()
+    heaviest.spend(OTHER, 7)
+
+    assert heaviest.counters() == {OTHER: 7}
+
+
+def test_a_flood_of_names_neither_costs_memory_nor_hides_the_heavy_ones() -> None:
+    heaviest = Heaviest()
+    for number in range(20_000):
+        heaviest.spend(f"flood-{number}", 1)
+        if number >= 5000 and number % 10 == 0:
+            heaviest.spend(f"heavy-{number // 10 % 5}", 20)
+
+    counters = heaviest.counters()
+    assert {f"heavy-{number}" for number in range(5)} < set(counters)
+    assert len(heaviest._weights) <= 256
+    assert counters["heavy-0"] > 5000
+
+
+names = st.sampled_from([f"n{number}" for number in range(14)] + [OTHER])
+
+
+@given(st.lists(st.tuples(names, st.integers(1, 40)), max_size=300))
+def test_counters_only_grow_while_they_are_there_and_all_growth_is_all_that_was_spent(
+    plan: list[tuple[str, int]],
+) -> None:
+    heaviest = Heaviest()
+    totals: Counter[str] = Counter()
+    before: dict[str, int] = {}
+    grown = 0
+    for name, weight in plan:
+        heaviest.spend(name, weight)
+        totals[name] += weight
+        after = dict(heaviest.counters())
+        assert all(after[known] >= before[known] for known in before if known in after)
+        grown += sum(value - before.get(known, 0) for known, value in after.items())
+        assert len(after) <= SHOWN + 1
+        before = after
+    assert grown == sum(totals.values())
+    # Whoever has more than twice the weight of all but nine others is shown.
+    named = sorted((weight for name, weight in totals.items() if name != OTHER), reverse=True)
+    bar = 2 * named[SHOWN] if len(named) > SHOWN else 0
+    assert all(name in before for name, weight in totals.items() if weight > bar and name != OTHER)
+
+
+@given(st.integers(11, 40), st.integers(1, 400))
+def test_names_of_the_same_weight_do_not_chase_each_other(clients: int, rounds: int) -> None:
+    heaviest = Heaviest()
+    changes = 0
+    shown: set[str] = set()
+    for _ in range(rounds):
+        for number in range(clients):
+            heaviest.spend(str(number), 20)
+            now = set(heaviest.counters())
+            changes, shown = changes + len(now - shown), now
+
+    assert changes <= SHOWN + 1
+
+
+@given(st.lists(st.tuples(st.sampled_from([f"n{number}" for number in range(30)]), st.integers(1, 1000)), max_size=300))
+def test_names_ever_shown_are_few(plan: list[tuple[str, int]]) -> None:
+    heaviest = Heaviest()
+    changes = 0
+    shown: set[str] = set()
+    for name, weight in plan:
+        heaviest.spend(name, weight)
+        now = set(heaviest.counters())
+        changes, shown = changes + len(now - shown), now
+    total = sum(weight for _, weight in plan)
+
+    assert changes <= 1 + SHOWN * (2 + math.log2(max(1, total)))
