@@ -15,6 +15,7 @@ from aiohttp import web
 
 from proxy.background import background
 from proxy.cache.fill import Filler, Policy
+from proxy.cache.fills import Fills
 from proxy.cache.local import Shelf
 from proxy.cache.lru import MemoryStore
 from proxy.cache.null import NoStore
@@ -60,7 +61,8 @@ _GRACE_SECONDS = 3.0
 class Application:
     """A running gateway: where it listens, and what a test or the command wants of it."""
 
-    gateway: Gateway
+    local: Shelf
+    fills: Fills
     warmer: Warmer
     metrics: Metrics
     clock: OriginClock
@@ -119,9 +121,12 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             observer=metrics,
             wait_seconds=patience,
         )
-        gateway = Gateway(origin, filler, shelf, clock, fill_seconds=patience)
-        warmer = Warmer(gateway, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin)
-        app = Application(gateway, warmer, metrics, clock, [], [])
+        fills = Fills(filler, shelf, clock, timeout_seconds=patience)
+        gateway = Gateway(origin, fills, shelf, clock)
+        warmer = Warmer(
+            fills, shelf, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
+        )
+        app = Application(shelf, fills, warmer, metrics, clock, [], [])
         report = Report(
             settings=settings,
             ledger=ledger,
@@ -147,7 +152,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             exposition=metrics.exposition,
             status=report.status,
         )
-        stack.push_async_callback(gateway.drain, settings.shutdown_seconds * FILLS_SHARE)
+        stack.push_async_callback(fills.drain, settings.shutdown_seconds * FILLS_SHARE)
         await _listen(settings, app, traffic, ops, lane=lane, stack=stack)
         background(warmer.run(), stack)
         background(measure_lag(metrics), stack)

@@ -6,28 +6,22 @@ answer and an error. Must not know: HTTP servers and clients, Redis, how an entr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
 import structlog
 
-from proxy.cache.fill import Filler
+from proxy.cache.fills import Fills
 from proxy.cache.local import Shelf
-from proxy.cache.singleflight import SingleFlight
 from proxy.core.cache.freshness import Decision, decide
-from proxy.core.cache.recent_failures import Failure, Failures
-from proxy.core.endpoints.spot import CachePolicy, Endpoint, find, weight
+from proxy.core.endpoints.spot import CachePolicy, Endpoint, find
 from proxy.core.messages import ClientRequest, Entry
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.core.reply import Outcome, Reply, accepts_gzip, entry_reply, error_reply, passed_reply
 from proxy.errors import (
-    BudgetUsedUp,
-    ClientShareUsedUp,
     MethodNotAllowed,
     SendingRefused,
     SidecarError,
-    TooSlow,
     UnknownPath,
     UpstreamFailed,
 )
@@ -53,16 +47,11 @@ class Found:
 class Gateway:
     """Answers client requests. Safe to call from many tasks of one event loop."""
 
-    def __init__(self, origin: Origin, filler: Filler, shelf: Shelf, clock: Clock, *, fill_seconds: float) -> None:
+    def __init__(self, origin: Origin, fills: Fills, local: Shelf, clock: Clock) -> None:
         self._origin = origin
-        self._filler = filler
-        self._shelf = shelf
+        self._fills = fills
+        self._local = local
         self._clock = clock
-        self._fill_seconds = fill_seconds
-        self._flights = SingleFlight()
-        self._failures = Failures()
-        self.asked_at = float("-inf")
-        """When somebody last wanted the full document or a part of it."""
 
     async def handle(self, request: ClientRequest) -> Reply:
         """One request, one reply; every SidecarError is rendered, nothing else is caught."""
@@ -76,10 +65,6 @@ class Gateway:
             return await self._answer(endpoint, request)
         except SidecarError as failure:
             return error_reply(failure, _outcome(failure), endpoint=endpoint.name)
-
-    async def drain(self, timeout_seconds: float) -> None:
-        """Let fills under way end, for so long."""
-        await self._flights.drain(timeout_seconds)
 
     async def _answer(self, endpoint: Endpoint, request: ClientRequest) -> Reply:
         match canonicalize(endpoint, request):
@@ -99,7 +84,7 @@ class Gateway:
                 found = await (self._find(query, client, brief=True) if brief else self._cached(query, client))
                 return self._render(query, request, found)
             case CachePolicy.COLLAPSED:
-                answer, collapsed = await self._join(
+                answer, collapsed = await self._fills.join(
                     query, lambda: self._origin.ask(query, client=request.client), client=request.client
                 )
                 return _passed(query, answer, Outcome.COLLAPSED if collapsed else Outcome.BYPASS)
@@ -114,7 +99,7 @@ class Gateway:
             found.outcome,
             key=query.key,
             endpoint=query.endpoint.name,
-            weight=weight(query.endpoint, query),
+            weight=query.weight,
             now=self._clock.origin(),
             gzip=accepts_gzip(request.accept_encoding),
             if_none_match=request.if_none_match,
@@ -123,16 +108,16 @@ class Gateway:
 
     async def _cached(self, query: CanonicalQuery, client: str) -> Found:
         """From the full document where it can prove the answer, else from the query's own entry."""
-        if not self._shelf.selects(query):
+        if not self._local.selects(query):
             return await self._find(query, client)
-        self.asked_at = self._clock.origin()
-        if query == self._shelf.document:
+        self._local.asked_at = self._clock.origin()
+        if query == self._local.document_query:
             return await self._find(query, client)
         try:
-            document = await self._find(self._shelf.document, client)
+            document = await self._find(self._local.document_query, client)
         except SidecarError as error:
             return await self._kept(query, error)
-        selected = await self._shelf.select(query)
+        selected = await self._local.select(query)
         if selected is None:
             return await self._find(query, client)
         if document.outcome is Outcome.HIT or self._is_newer(selected, document):
@@ -149,7 +134,7 @@ class Gateway:
 
         The origin is not asked: it, or the quota, has just refused the very same price.
         """
-        entry = await self._load(query)
+        entry = await self._fills.load(query)
         match decide(entry, self._clock.origin()):
             case Decision.FRESH if entry is not None:
                 return Found(entry, Outcome.HIT)
@@ -158,19 +143,14 @@ class Gateway:
             case _:
                 raise error
 
-    async def _load(self, query: CanonicalQuery) -> Entry | None:
-        """The newest entry of this very query in this process or in Redis."""
-        loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
-        return self._shelf.get(query) or loaded
-
     async def _find(self, query: CanonicalQuery, client: str, *, brief: bool = False) -> Found:
         """An entry of this very query that may be used. `brief`: what is filled is kept only briefly."""
-        entry = self._shelf.get(query)
+        entry = self._local.get(query)
         decision = decide(entry, self._clock.origin())
-        if decision is Decision.STALE_IF_ERROR and entry is not None and self._failure(query) is not None:
+        if decision is Decision.STALE_IF_ERROR and entry is not None and self._fills.failure(query) is not None:
             return await self._stale_if_error(query, client, entry, brief=brief)
         if decision not in (Decision.FRESH, Decision.STALE_WHILE_REVALIDATE):
-            entry = await self._load(query)
+            entry = await self._fills.load(query)
             decision = decide(entry, self._clock.origin())
         if entry is None or decision in (Decision.EXPIRED, Decision.ABSENT):
             outcome = Outcome.MISS if entry is None else Outcome.EXPIRED
@@ -178,15 +158,15 @@ class Gateway:
         if decision is Decision.FRESH:
             return Found(entry, Outcome.HIT)
         if decision is Decision.STALE_WHILE_REVALIDATE:
-            self._fill_in_background(query, brief=brief)
+            self._fills.fill_in_background(query, brief=brief)
             return Found(entry, Outcome.STALE)
         return await self._stale_if_error(query, client, entry, brief=brief)
 
     async def _stale_if_error(self, query: CanonicalQuery, client: str, entry: Entry, *, brief: bool) -> Found:
         """Fill, else the stale entry. Once a fill has failed nobody waits for the next one."""
-        failure = self._failure(query)
+        failure = self._fills.failure(query)
         if failure is not None:
-            self._fill_in_background(query, brief=brief)
+            self._fills.fill_in_background(query, brief=brief)
             return Found(entry, Outcome.STALE_IF_ERROR, failure.error.reason)
         try:
             return await self._fill(query, client, Outcome.EXPIRED, brief=brief)
@@ -194,83 +174,15 @@ class Gateway:
             return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
 
     async def _fill(self, query: CanonicalQuery, client: str, outcome: Outcome, *, brief: bool) -> Found:
-        """Fill for a client that waits; it joins a fill that is under way, and then the one who started it pays."""
-
-        async def work() -> tuple[Entry, Outcome]:
-            return await self._run(query, brief=brief, client=client)
-
-        self._failures.hold_down(query.key, self._clock.wall())
-        try:
-            (entry, filled), collapsed = await self._join(
-                query, work, client=client, timeout_seconds=self._fill_seconds
-            )
-        except BudgetUsedUp:  # perhaps of a background fill, which has the lower budget: ask under our own
-            (entry, filled), collapsed = await self._join(
-                query, work, client=client, timeout_seconds=self._fill_seconds
-            )
-        if collapsed or filled is not Outcome.MISS:
-            return Found(entry, Outcome.COLLAPSED if collapsed else filled)
-        return Found(entry, Outcome.BYPASS if brief else outcome)
-
-    async def _join(
-        self,
-        query: CanonicalQuery,
-        work: Callable[[], Awaitable[T]],
-        *,
-        client: str,
-        timeout_seconds: float | None = None,
-    ) -> tuple[T, bool]:
-        """Single flight; but that another client's share is used up is no answer to this one."""
-        while True:
-            try:
-                return await self._flights.do(query.key, work, timeout_seconds=timeout_seconds)
-            except TimeoutError as error:
-                raise TooSlow("Timeout waiting for response from backend server.") from error
-            except ClientShareUsedUp as refused:
-                if refused.client == client:
-                    raise
-
-    def _fill_in_background(self, query: CanonicalQuery, *, brief: bool) -> None:
-        failure = self._failure(query)
-        if failure is None or not failure.is_recent(self._clock.wall()):
-            self._flights.spawn(query.key, lambda: self._run(query, brief=brief, background=True))
-
-    def document(self) -> Entry | None:
-        """The full document as this process holds it, of whatever age."""
-        return self._shelf.get(self._shelf.document)
-
-    async def refresh(self) -> None:
-        """Replace the full document by a newer one, under the background budget. Raises a SidecarError."""
-        document = self._shelf.document
-        await self._flights.do(document.key, lambda: self._run(document, brief=False, background=True))
-
-    async def warm(self) -> bool:
-        """Take the full document from Redis if it is there, whatever its age. Whether it is fresh."""
-        entry = await self._filler.load(self._shelf.document)
-        return decide(entry, self._clock.origin()) is Decision.FRESH
-
-    async def _run(
-        self, query: CanonicalQuery, *, brief: bool, background: bool = False, client: str | None = None
-    ) -> tuple[Entry, Outcome]:
-        """One fill, whoever waits for it; remembers how it went, unless it concerns one client alone."""
-        try:
-            filled = await self._filler.fill(query, keep_briefly=brief, background=background, client=client)
-        except ClientShareUsedUp:
-            raise
-        except SidecarError as error:
-            tell = log.debug if isinstance(error, SendingRefused) else log.warning
-            tell("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
-            self._failures.remember(query.key, error, self._clock.wall())
-            raise
-        self._failures.forget(query.key)
-        return filled
-
-    def _failure(self, query: CanonicalQuery) -> Failure | None:
-        return self._failures.of(query.key, self._clock.wall())
+        """Fill for this client. `outcome`: what to call it when the origin was asked for this client."""
+        filled = await self._fills.fill(query, client, brief=brief)
+        if filled.outcome is not Outcome.MISS:
+            return Found(filled.entry, filled.outcome)
+        return Found(filled.entry, Outcome.BYPASS if brief else outcome)
 
 
 def _passed(query: CanonicalQuery, answer: Answer, outcome: Outcome) -> Reply:
-    return passed_reply(answer.response, outcome, endpoint=query.endpoint.name, weight=weight(query.endpoint, query))
+    return passed_reply(answer.response, outcome, endpoint=query.endpoint.name, weight=query.weight)
 
 
 def _outcome(error: SidecarError) -> Outcome:

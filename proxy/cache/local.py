@@ -75,8 +75,10 @@ class Shelf:
     ) -> None:
         self.memory = memory
         """Entries of the origin's own answers, and what was selected from the document that is held now."""
-        self.document = document
+        self.document_query = document
         """The query for the full document."""
+        self.asked_at = float("-inf")
+        """When a client last wanted the full document or a part of it, by the origin's clock."""
         self.held: Held | None = None
         self.version = 0
         """Counts up with every entry: who remembers answers by other means must look again whether it `holds` them."""
@@ -96,11 +98,17 @@ class Shelf:
 
     def selects(self, query: CanonicalQuery) -> bool:
         """Whether the full document could answer this query."""
-        return self._use_snapshot and query.endpoint == self.document.endpoint and query.representation.sbe is None
+        return (
+            self._use_snapshot and query.endpoint == self.document_query.endpoint and query.representation.sbe is None
+        )
+
+    def document(self) -> Entry | None:
+        """The full document, of whatever age."""
+        return self.get(self.document_query)
 
     def get(self, query: CanonicalQuery) -> Entry | None:
         """The origin's own answer to this very query."""
-        if self._use_snapshot and query == self.document:
+        if self._use_snapshot and query == self.document_query:
             return self.held.entry if self.held is not None else None
         return self.memory.get(query.key)
 
@@ -118,7 +126,7 @@ class Shelf:
         `document` is what `prove` gave for its body, where that was asked already. `started` is when the work
         for it began, by `time.monotonic`, for the log.
         """
-        if self._use_snapshot and query == self.document and entry.status == 200:
+        if self._use_snapshot and query == self.document_query and entry.status == 200:
             async with self._adopting:
                 is_new = await self._adopt(entry, document, source)
             if is_new and self.held is not None:

@@ -27,10 +27,8 @@ _TICKS_A_LIFETIME = 20
 _SHORTEST_TICK_SECONDS = 0.05
 
 
-class Refreshable(Protocol):
-    """What is kept warm."""
-
-    asked_at: float
+class Source(Protocol):
+    """Where a newer document comes from: `proxy.cache.fills.Fills`."""
 
     async def warm(self) -> bool:
         """Take over what Redis has. Whether it is fresh."""
@@ -38,16 +36,25 @@ class Refreshable(Protocol):
     async def refresh(self) -> None:
         """Replace the document by a newer one. Raises a SidecarError."""
 
+
+class Kept(Protocol):
+    """What this process holds: `proxy.cache.local.Shelf`."""
+
+    @property
+    def asked_at(self) -> float:
+        """When a client last wanted the full document or a part of it, by the origin's clock."""
+
     def document(self) -> Entry | None:
-        """The document as it is now."""
+        """The full document, of whatever age."""
 
 
 class Warmer:
     """One task a process; the fill lock sees to it that one replica refreshes for all."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last three for tests
         self,
-        gateway: Refreshable,
+        source: Source,
+        kept: Kept,
         *,
         keep_warm: KeepWarm,
         fresh_seconds: float,
@@ -55,7 +62,8 @@ class Warmer:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._gateway = gateway
+        self._source = source
+        self._kept = kept
         self._keep_warm = keep_warm
         self._fresh_seconds = fresh_seconds
         self._wall = wall
@@ -81,18 +89,18 @@ class Warmer:
 
     async def _warm_up(self) -> None:
         """A warm Redis means no request to the origin."""
-        if await self._gateway.warm():
+        if await self._source.warm():
             log.info("warm_from_redis")
         elif self._keep_warm is not KeepWarm.NEVER:
-            await self._gateway.refresh()
+            await self._source.refresh()
 
     async def tick(self) -> Due:
         """Decide once, and refresh if it is due."""
-        entry = self._gateway.document()
+        entry = self._kept.document()
         warmth = Warmth(
             stored_at=entry.stored_at if entry is not None else None,
             fresh_seconds=self._fresh_seconds,
-            wanted_at=self._gateway.asked_at,
+            wanted_at=self._kept.asked_at,
             always=self._keep_warm is KeepWarm.ALWAYS,
             failures=self._failures,
             failed_at=self._failed_at,
@@ -100,7 +108,7 @@ class Warmer:
         )
         decision = due(warmth, self._wall(), jitter=self._share)
         if decision is Due.NOW:
-            await self._attempt(self._gateway.refresh)
+            await self._attempt(self._source.refresh)
         return decision
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:

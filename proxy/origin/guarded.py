@@ -14,7 +14,6 @@ from typing import Any, assert_never
 
 import structlog
 
-from proxy.core.endpoints.spot import weight
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
@@ -100,7 +99,7 @@ class Origin:
         """
         if 0 <= self._clock.wall() - self._unreachable_at < UNREACHABLE_SECONDS:
             raise Unreachable("The origin cannot be reached.")
-        cost = weight(query.endpoint, query)
+        cost = query.weight
         deadline = self._monotonic() + self._total_seconds
         lost = 0
         failure: UpstreamFailed = Unreachable("The origin cannot be reached.")
@@ -139,11 +138,11 @@ class Origin:
         except Unreachable:
             raise
         except UpstreamFailed as error:
-            self._observer.spent(query.endpoint.name, weight(query.endpoint, query), client=client)
+            self._observer.spent(query.endpoint.name, query.weight, client=client)
             if error.headers:
                 await self._ledger.reconcile(reservation, error.headers, ok=False)
             raise
-        self._observer.spent(query.endpoint.name, weight(query.endpoint, query), client=client)
+        self._observer.spent(query.endpoint.name, query.weight, client=client)
         return await self._read(query, response, reservation)
 
     async def _read(self, query: CanonicalQuery, response: OriginResponse, reservation: Reservation) -> Answer:

@@ -84,6 +84,7 @@ class World:
     def warmer(self, keep_warm: KeepWarm = KeepWarm.ALWAYS, fresh_seconds: float = FRESH_SECONDS) -> Warmer:
         return Warmer(
             self,
+            self,
             keep_warm=keep_warm,
             fresh_seconds=fresh_seconds,
             wall=self.wall,

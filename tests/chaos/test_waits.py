@@ -67,7 +67,7 @@ async def test_filled_everybody_gets_the_one_answer(redis_url: str) -> None:
         async with gateway(waiting.origin, clock, redis_url=redis_url, redis_prefix="elsewhere") as other:
             async with client(other.url) as asking:
                 filled = await asking.ask()
-            held = other.gateway.document()
+            held = other.local.document()
         assert held is not None
         await waiting.store.put(KEY, held)
         await waiting.lock.release(filled=True)

@@ -250,7 +250,7 @@ async def test_an_answer_that_was_overtaken_by_a_refresh_is_a_fresh_one(monkeypa
         await on.ask()
 
         async def slow(body: bytes) -> bytes | None:
-            await on.app.gateway.drain(5.0)
+            await on.app.fills.drain(5.0)
             return await compress(body)
 
         monkeypatch.setattr(shelf, "compress", slow)

@@ -183,14 +183,14 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
 async def test_somebody_asks_for_the_document_once_a_minute_even_on_the_lane() -> None:
     async with stage(fresh_seconds=3600) as on:
         await warmed(on.app, get())
-        asked_at = on.app.gateway.asked_at
+        asked_at = on.app.local.asked_at
         async with raw(on.app) as asking:
             on.clock.push(59.5)
             await asking.ask(get())
-            assert on.app.gateway.asked_at == asked_at
+            assert on.app.local.asked_at == asked_at
             on.clock.push(0.5)
             await asking.ask(get())
-            assert on.app.gateway.asked_at == on.clock.now
+            assert on.app.local.asked_at == on.clock.now
 
 
 async def test_an_entry_does_not_hide_from_the_lane_that_the_document_is_stale() -> None:
@@ -202,7 +202,7 @@ async def test_an_entry_does_not_hide_from_the_lane_that_the_document_is_stale()
         on.clock.push(6)
         async with raw(on.app) as asking:
             await asking.ask(get(f"{INFO}?symbol=NOSUCHCOIN"))
-        await on.app.gateway.drain(5)
+        await on.app.fills.drain(5)
         assert [seen.raw_query for seen in on.origin.requests] == ["", "symbol=NOSUCHCOIN", ""]
 
 

@@ -215,7 +215,7 @@ class Twin:
         quiet = 0
         while quiet < _QUIET_TURNS:
             await until(lambda: all(one.served.is_quiet for one in self.connections.values()))
-            await self.app.gateway.drain(10.0)
+            await self.app.fills.drain(10.0)
             await asyncio.sleep(0)
             quiet = quiet + 1 if all(one.served.is_quiet for one in self.connections.values()) else 0
             for one in self.connections.values():
@@ -257,7 +257,7 @@ class Twin:
                 self.app.draining = event is Event.DRAINING
             case Event.REFRESH:
                 with suppress(SidecarError):
-                    await self.app.gateway.refresh()
+                    await self.app.fills.refresh()
             case _:
                 assert_never(event)
 

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import assert_never
 from urllib.parse import quote
 
-from proxy.core.endpoints.spot import Endpoint
+from proxy.core.endpoints.spot import Endpoint, weight
 from proxy.core.messages import ClientRequest
 from proxy.core.query.parameters import (
     BypassReason,
@@ -107,6 +107,11 @@ class CanonicalQuery:
         if len(normal) > MAX_NORMAL_FORM:
             normal = f"{normal[: normal.rfind(',', 0, _CUT)]},...#{_hash(normal)}"
         object.__setattr__(self, "key", f"{self.endpoint.name}:{normal}{self.representation.suffix}")
+
+    @property
+    def weight(self) -> int:
+        """What the origin charges for it, at most."""
+        return weight(self.endpoint, self)
 
     @property
     def _normal_form(self) -> str:

@@ -1,0 +1,132 @@
+"""Fills as the way of a request needs them: one at a time for a key, with a memory of those that failed.
+
+Owns: single flight in this process, background fills, the refresh of the full document, the hold-down after failures.
+Must not know: how one fill is done (`proxy.cache.fill`), replies, which stale entry may be used meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from proxy.cache.fill import Filler
+from proxy.cache.local import Shelf
+from proxy.cache.singleflight import SingleFlight
+from proxy.core.cache.freshness import Decision, decide
+from proxy.core.cache.recent_failures import Failure, Failures
+from proxy.core.messages import Entry
+from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.reply import Outcome
+from proxy.errors import BudgetUsedUp, ClientShareUsedUp, SendingRefused, SidecarError, TooSlow
+from proxy.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a fill brought to one client."""
+
+    entry: Entry
+    outcome: Outcome
+    """MISS: the origin was asked for it. HIT: it was there already. COLLAPSED: somebody else's fill brought it."""
+
+
+class Fills:
+    """Fills entries for clients and in the background. Safe to call from many tasks of one event loop."""
+
+    def __init__(self, filler: Filler, local: Shelf, clock: Clock, *, timeout_seconds: float) -> None:
+        self._filler = filler
+        self._local = local
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._flights = SingleFlight()
+        self._failures = Failures()
+
+    async def load(self, query: CanonicalQuery) -> Entry | None:
+        """The newest entry of this very query in this process or in Redis."""
+        loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
+        return self._local.get(query) or loaded
+
+    async def fill(self, query: CanonicalQuery, client: str, *, brief: bool) -> Filled:
+        """Fill for a client that waits; it joins a fill under way, and then the client that started it pays.
+
+        `brief`: the entry is kept no longer than a negative one. Raises a SidecarError when there is none.
+        """
+
+        async def work() -> tuple[Entry, Outcome]:
+            return await self._run(query, brief=brief, client=client)
+
+        self._failures.hold_down(query.key, self._clock.wall())
+        timeout_seconds = self._timeout_seconds
+        try:
+            (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
+        except BudgetUsedUp:  # perhaps of a background fill, which has the lower budget: ask under our own
+            (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
+        return Filled(entry, Outcome.COLLAPSED if collapsed else outcome)
+
+    async def join(
+        self,
+        query: CanonicalQuery,
+        work: Callable[[], Awaitable[T]],
+        *,
+        client: str,
+        timeout_seconds: float | None = None,
+    ) -> tuple[T, bool]:
+        """Do the work, or join the same work under way; and whether it was joined.
+
+        That another client's share is used up is no answer to this client: then it does the work itself.
+        """
+        while True:
+            try:
+                return await self._flights.do(query.key, work, timeout_seconds=timeout_seconds)
+            except TimeoutError as error:
+                raise TooSlow("Timeout waiting for response from backend server.") from error
+            except ClientShareUsedUp as refused:
+                if refused.client == client:
+                    raise
+
+    def fill_in_background(self, query: CanonicalQuery, *, brief: bool) -> None:
+        """Fill while nobody waits, unless a fill failed a moment ago."""
+        failure = self.failure(query)
+        if failure is None or not failure.is_recent(self._clock.wall()):
+            self._flights.spawn(query.key, lambda: self._run(query, brief=brief, background=True))
+
+    def failure(self, query: CanonicalQuery) -> Failure | None:
+        """The failure of the last fill of this query, while it still counts."""
+        return self._failures.of(query.key, self._clock.wall())
+
+    async def warm(self) -> bool:
+        """Take the full document from Redis if it is there, whatever its age. Returns whether it is fresh."""
+        entry = await self._filler.load(self._local.document_query)
+        return decide(entry, self._clock.origin()) is Decision.FRESH
+
+    async def refresh(self) -> None:
+        """Replace the full document by a newer one, under the background budget. Raises a SidecarError."""
+        document = self._local.document_query
+        await self._flights.do(document.key, lambda: self._run(document, brief=False, background=True))
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Let fills under way end, for so long."""
+        await self._flights.drain(timeout_seconds)
+
+    async def _run(
+        self, query: CanonicalQuery, *, brief: bool, background: bool = False, client: str | None = None
+    ) -> tuple[Entry, Outcome]:
+        """One fill, whoever waits for it. Remembers how it went, unless it concerns one client alone."""
+        try:
+            filled = await self._filler.fill(query, keep_briefly=brief, background=background, client=client)
+        except ClientShareUsedUp:
+            raise
+        except SidecarError as error:
+            tell = log.debug if isinstance(error, SendingRefused) else log.warning
+            tell("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
+            self._failures.remember(query.key, error, self._clock.wall())
+            raise
+        self._failures.forget(query.key)
+        return filled
