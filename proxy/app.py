@@ -190,15 +190,14 @@ def _ledger(
         client=settings.client_ratio,
     )
     if connection is None:
-        return MemoryLedger(clock=clock.origin, ratios=ratios, observer=metrics, timing=clock)
+        return MemoryLedger(clock=clock, ratios=ratios, observer=metrics)
     return RedisLedger(
         connection,
         domain_key=_domain(settings),
-        clock=clock.origin,
+        clock=clock,
         ratios=ratios,
         census=census,
         observer=metrics,
-        timing=clock,
     )
 
 

@@ -5,7 +5,7 @@ Owns: the shapes of the stores, the ledger, the upstream and the observer. Must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.core.cache.fill_wait import WaitEnd
@@ -15,7 +15,7 @@ from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.view import LedgerView
-from proxy.core.quota.windows import EDGE_SECONDS, Window
+from proxy.core.quota.windows import Window
 
 
 class Store(Protocol):
@@ -75,7 +75,12 @@ class Upstream(Protocol):
 class Clock(Protocol):
     """Wall time, and the origin's. Seconds since the epoch."""
 
-    def wall(self) -> float:
+    @property
+    def ahead_seconds(self) -> float:
+        """The origin's clock less this machine's."""
+
+    @property
+    def wall(self) -> Callable[[], float]:
         """This machine's clock."""
 
     def origin(self) -> float:
@@ -87,11 +92,17 @@ class Clock(Protocol):
     def edge_seconds(self) -> float:
         """How far from that the origin may count a request that is sent now."""
 
+    def sure(self) -> bool:
+        """Whether anything is known of the origin's clock."""
+
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header."""
 
     def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a `serverTime`."""
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
+        """Learn from what another replica knew, and the time that has passed since."""
 
 
 class Observer(Protocol):
@@ -125,41 +136,6 @@ class NullLedgerObserver:
 
     def refused(self, reason: str) -> None:
         """Do nothing."""
-
-
-class Timing(Protocol):
-    """What a ledger wants to know of its clock besides the time (`proxy.quota.clock`)."""
-
-    def wall(self) -> float:
-        """This machine's own clock, in seconds since the epoch."""
-
-    def edge_seconds(self) -> float:
-        """How far from the clock's time the origin may count a request that is sent now."""
-
-    def sure(self) -> bool:
-        """Whether anything is known of the origin's clock."""
-
-    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from what another replica knows."""
-
-
-class SureTiming:
-    """Of a clock that is the origin's."""
-
-    def wall(self) -> float:
-        """Asked for only by who is not sure."""
-        return 0.0
-
-    def edge_seconds(self) -> float:
-        """The time on the way."""
-        return EDGE_SECONDS
-
-    def sure(self) -> bool:
-        """It is."""
-        return True
-
-    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Nothing to learn."""
 
 
 class FillLock(Protocol):

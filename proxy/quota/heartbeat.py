@@ -16,12 +16,13 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from proxy.core.quota.replicas import Census
 from proxy.errors import RedisAway
+from proxy.ports import Clock
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 
 log = structlog.get_logger(__name__)
@@ -33,26 +34,13 @@ SILENCE_SECONDS = 30.0
 """A replica that was not heard of for so long is gone."""
 
 
-class SharedClock(Protocol):
-    """What learns the origin's time."""
-
-    def wall(self) -> float:
-        """This machine's own clock, in seconds since the epoch."""
-
-    def sure(self) -> bool:
-        """Whether anything is known of the origin's clock."""
-
-    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from what another replica knows."""
-
-
 class Heartbeat:
     """One a process. Under `<domain_key>:clock` the ledger keeps what the origin's clock is ahead of Redis' own."""
 
     def __init__(  # noqa: PLR0913 - the last three for tests
         self,
         connection: RedisConnection,
-        clock: SharedClock,
+        clock: Clock,
         census: Census,
         *,
         domain_key: str,

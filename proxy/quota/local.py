@@ -6,7 +6,7 @@ the whole budget: replicas that share an IP need the ledger in Redis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, cost_of
@@ -23,22 +23,21 @@ from proxy.core.quota.view import (
 )
 from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
 from proxy.errors import SendingRefused
-from proxy.ports import LedgerObserver, NullLedgerObserver, SureTiming, Timing
+from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
 
 
 class MemoryLedger:
     """Counts in this process. `clock` follows the origin's, in seconds since the epoch."""
 
-    __slots__ = ("_clock", "_observer", "_ratios", "_timing", "_windows", "known")
+    __slots__ = ("_clock", "_observer", "_ratios", "_windows", "known")
 
     def __init__(
         self,
         *,
-        clock: Callable[[], float],
+        clock: Clock,
         ratios: Ratios,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
-        timing: Timing | None = None,
     ) -> None:
         self.known = Budget()
         """The counters and the block."""
@@ -46,15 +45,14 @@ class MemoryLedger:
         self._ratios = ratios
         self._observer = observer or NullLedgerObserver()
         self._windows = windows
-        self._timing = timing or SureTiming()
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
         """Charge before sending. Raises a SendingRefused, and then charges nothing."""
-        now = self._clock()
+        now = self._clock.origin()
         ratio = self._ratios.of(background=background, local=False)
         share = share_of(client, self._ratios.client)
         outcome = self.known.reserve(
-            now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._timing.edge_seconds()
+            now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._clock.edge_seconds()
         )
         match outcome:
             case Reservation():
@@ -66,18 +64,18 @@ class MemoryLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx."""
-        now = self._clock()
+        now = self._clock.origin()
         reconciled = self.known.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
         """The request was certainly not sent."""
-        self.known.release(reservation, now=self._clock())
+        self.known.release(reservation, now=self._clock.origin())
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self.known.block(reason, self._clock(), until=until, edge_seconds=self._timing.edge_seconds())
+        self.known.block(reason, self._clock.origin(), until=until, edge_seconds=self._clock.edge_seconds())
 
     def learn(self, windows: tuple[Window, ...]) -> None:
         """Take the origin's own limits over."""
@@ -86,11 +84,11 @@ class MemoryLedger:
     def view(self) -> LedgerView:
         """The current windows and the block."""
         ratio = self._ratios.of(background=False, local=False)
-        return view_of(self.known, self._windows, self._clock(), ratio=ratio, local=False)
+        return view_of(self.known, self._windows, self._clock.origin(), ratio=ratio, local=False)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self.known, self._clock())
+        return used_in_minute(self.known, self._clock.origin())
 
     def _told(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)

@@ -15,7 +15,7 @@ Redis carried out but whose answer was lost.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from proxy.core.quota.block import Block, BlockReason, later
@@ -49,7 +49,7 @@ from proxy.core.quota.view import (
 )
 from proxy.core.quota.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
-from proxy.ports import LedgerObserver, NullLedgerObserver, SureTiming, Timing
+from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
 from proxy.quota.scripts import Connection, Request, Reserved, Scripts
 
 
@@ -61,12 +61,11 @@ class RedisLedger:
         connection: Connection,
         *,
         domain_key: str,
-        clock: Callable[[], float],
+        clock: Clock,
         ratios: Ratios,
         census: Census | None = None,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
-        timing: Timing | None = None,
     ) -> None:
         self._scripts = Scripts(connection, domain_key)
         self._clock = clock
@@ -74,7 +73,6 @@ class RedisLedger:
         self._census = census or Census()
         self._observer = observer or NullLedgerObserver()
         self._windows = windows
-        self._timing = timing or SureTiming()
         self._process = f"alone-{secrets.token_hex(4)}"
         self.known = Budget()
         """What this process knows of the counters and the block."""
@@ -89,14 +87,14 @@ class RedisLedger:
         share = share_of(client, self._ratios.client)
         outcome: Reservation | Refused | Blocked | None = self._refusal_known(weight, ratio, share)
         try:
-            await self._absorb(self._clock())
+            await self._absorb(self._clock.origin())
             if outcome is None:
                 outcome = await self._reserve_shared(weight, ratio, share)
         except RedisAway:
             self._local = True
             if outcome is None:
                 outcome = self._reserve_local(weight, share, background=background)
-        now = self._clock()
+        now = self._clock.origin()
         match outcome:
             case Reservation():
                 return await self._unless_blocked(outcome, now)
@@ -107,7 +105,7 @@ class RedisLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx. Never raises."""
-        now = self._clock()
+        now = self._clock.origin()
         answer = read_answer(headers, now, ok=ok)
         rest = self._settle_local(reservation, now)
         try:
@@ -119,7 +117,7 @@ class RedisLedger:
 
     async def release(self, reservation: Reservation) -> None:
         """The request was certainly not sent. Never raises."""
-        now = self._clock()
+        now = self._clock.origin()
         rest = self._settle_local(reservation, now)
         if not rest.charges:
             return
@@ -131,13 +129,13 @@ class RedisLedger:
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says. Never raises."""
-        now = self._clock()
+        now = self._clock.origin()
         before = self.known.block_at(now)
         # This process stops at once, before the others are told.
-        alone = self.known.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
+        alone = self.known.block(reason, now, until=until, edge_seconds=self._clock.edge_seconds())
         try:
             await self._absorb(now)
-            shared = await self._scripts.block(reason, now, until=until, edge_seconds=self._timing.edge_seconds())
+            shared = await self._scripts.block(reason, now, until=until, edge_seconds=self._clock.edge_seconds())
         except RedisAway:
             self._local = True
             self._unpublished = alone
@@ -153,15 +151,15 @@ class RedisLedger:
     def view(self) -> LedgerView:
         """The current windows and the block as last known. No I/O."""
         ratio = self._ratios.of(background=False, local=self._local)
-        return view_of(self.known, self._windows, self._clock(), ratio=ratio, local=self._local)
+        return view_of(self.known, self._windows, self._clock.origin(), ratio=ratio, local=self._local)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window as last known. No I/O."""
-        return used_in_minute(self.known, self._clock())
+        return used_in_minute(self.known, self._clock.origin())
 
     def _refusal_known(self, weight: int, ratio: float, share: ClientShare | None) -> Refused | Blocked | None:
         """The refusal that needs no round trip. Of a client it is known what it alone certainly used."""
-        now = self._clock()
+        now = self._clock.origin()
         block = self.known.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
@@ -169,13 +167,13 @@ class RedisLedger:
             used, own = self._floors.get(charge.counter, 0), self.known.client_used(charge.counter, share)
             by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
             if by is not None:
-                return refusal(charge, self._timing.edge_seconds(), by)
+                return refusal(charge, self._clock.edge_seconds(), by)
         return None
 
     async def _reserve_shared(
         self, weight: int, ratio: float, share: ClientShare | None
     ) -> Reservation | Refused | Blocked:
-        reserved = await self._ask(weight, ratio, share, sure=self._timing.sure())
+        reserved = await self._ask(weight, ratio, share, sure=self._clock.sure())
         charges, now = reserved.charges, reserved.at
         self._local = False
         self._adopt(reserved.counters)
@@ -188,19 +186,19 @@ class RedisLedger:
             return Blocked(block.reason, block.until)
         if reserved.in_the_way is not None:
             charge, by = reserved.in_the_way
-            return refusal(charge, self._timing.edge_seconds(), by)
+            return refusal(charge, self._clock.edge_seconds(), by)
         return Reservation(charges, now)
 
     async def _ask(self, weight: int, ratio: float, share: ClientShare | None, *, sure: bool) -> Reserved:
         """Ask Redis; who is not sure of the time asks for that first, in the same call."""
-        asked_at, now = self._timing.wall(), self._clock()
+        asked_at, now = self._clock.wall(), self._clock.origin()
         charges = self._charges(weight, now)
         own = {charge.counter: self.known.client_used(charge.counter, share) for charge in charges}
         request = Request(charges, ratio, share, now, sure)
         reserved = await self._scripts.reserve(request, floors=self._floors, own_floors=own)
         if isinstance(reserved, Reserved):
             return reserved
-        self._timing.observe_shared(reserved, sent_at=asked_at, received_at=self._timing.wall())
+        self._clock.observe_shared(reserved, sent_at=asked_at, received_at=self._clock.wall())
         return await self._ask(weight, ratio, share, sure=True)
 
     def _reserve_local(
@@ -208,23 +206,23 @@ class RedisLedger:
     ) -> Reservation | Refused | Blocked:
         """Within the budget of all, as far as it is known, and with the smaller share of the limit."""
         refused = refusal_alone(
-            self._charges(weight, self._clock()),
+            self._charges(weight, self._clock.origin()),
             used=lambda counter: self.known.counter(counter).used,
             own=lambda counter: self._carry.missing(counter).used,
             replicas=self._census.replicas,
             ratio=self._ratios.of(background=background, local=False),
-            edge_seconds=self._timing.edge_seconds(),
+            edge_seconds=self._clock.edge_seconds(),
         )
         if refused is not None:
             return refused
         ratio = self._ratios.of(background=background, local=True)
         outcome = self.known.reserve(
-            self._clock(),
+            self._clock.origin(),
             cost_of(weight),
             self._windows,
             ratio=ratio,
             share=share,
-            edge_seconds=self._timing.edge_seconds(),
+            edge_seconds=self._clock.edge_seconds(),
         )
         if isinstance(outcome, Reservation):
             self._carry.spend(outcome.charges)
@@ -243,7 +241,7 @@ class RedisLedger:
         await self._absorb(now)
         told = told_counters(answer, now)
         settled = await self._scripts.reconcile(
-            reservation, told, ok=answer.ok, floors=self._floors, now=now, sure=self._timing.sure()
+            reservation, told, ok=answer.ok, floors=self._floors, now=now, sure=self._clock.sure()
         )
         self._local = False
         self._adopt(settled.counters)
@@ -278,7 +276,7 @@ class RedisLedger:
         block = self._unpublished
         if block is not None and block.until > now:
             shared = await self._scripts.block(
-                block.reason, now, until=block.until, edge_seconds=self._timing.edge_seconds()
+                block.reason, now, until=block.until, edge_seconds=self._clock.edge_seconds()
             )
             self.known.adopt_block(later(self.known.block_at(now), shared))
         if block is self._unpublished:
@@ -293,7 +291,7 @@ class RedisLedger:
 
     def _charges(self, weight: int, now: float) -> tuple[Charge, ...]:
         self._forget(now)
-        return charges_of(now, cost_of(weight), self._windows, edge_seconds=self._timing.edge_seconds())
+        return charges_of(now, cost_of(weight), self._windows, edge_seconds=self._clock.edge_seconds())
 
     def _forget(self, now: float) -> None:
         self.known.forget(now)

@@ -18,6 +18,7 @@ from typing import Protocol
 from proxy.core.messages import Entry
 from proxy.core.quota.windows import MINUTE_SECONDS
 from proxy.core.reply import Outcome, Rendition, Reply
+from proxy.ports import Clock
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
@@ -49,16 +50,6 @@ class Entries(Protocol):
 
     def holds(self, key: str, entry: Entry) -> bool:
         """Whether a query of this key is answered from this very entry now."""
-
-
-class Clock(Protocol):
-    """This machine's clock, and how far ahead of it the origin's is."""
-
-    ahead_seconds: float
-
-    @property
-    def wall(self) -> Callable[[], float]:
-        """Seconds since the epoch by this machine."""
 
 
 class Counters(Protocol):

@@ -11,7 +11,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, cost_of
 from proxy.core.quota.client_share import Obstacle, share_of
 from proxy.core.quota.view import LedgerView, Ratios, read_answer, view_of, with_learned
-from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
+from proxy.core.quota.windows import DEFAULT_WINDOWS, EDGE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.quota.scripts import Connection
 from proxy.redis_client.connection import RedisOperation
@@ -25,12 +25,35 @@ RATIOS = Ratios(budget=0.9, refresh=0.5, local=0.25, client=0.25)
 
 @dataclass
 class ManualClock:
-    """The origin's clock."""
+    """A clock that is the origin's, turned by hand: a `proxy.ports.Clock` that has nothing to learn."""
 
     now: float = HOUR + 30.0
+    ahead_seconds: float = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        return self
+
+    def origin(self) -> float:
+        return self.now
+
+    def to_origin(self, wall: float) -> float:
+        return wall
+
+    def edge_seconds(self) -> float:
+        return EDGE_SECONDS
+
+    def sure(self) -> bool:
+        return True
+
+    def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
+
+    def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
+
+    def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
 
 
 @dataclass

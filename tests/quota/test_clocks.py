@@ -118,7 +118,7 @@ async def test_three_replicas_with_clocks_up_to_a_minute_off_keep_the_budget(
 
     def make(clock: OriginClock) -> Ledger:
         switch = SwitchedConnection(connection)
-        return RedisLedger(switch, domain_key=domain.key, clock=clock.origin, ratios=RATIOS, timing=clock)
+        return RedisLedger(switch, domain_key=domain.key, clock=clock, ratios=RATIOS)
 
     await play(World(make), skews, plan)
 
@@ -128,14 +128,14 @@ async def test_one_process_with_a_clock_up_to_a_minute_off_keeps_the_budget(
     skew: float, plan: list[tuple[str, float, int, int, float]]
 ) -> None:
     def make(clock: OriginClock) -> Ledger:
-        return MemoryLedger(clock=clock.origin, ratios=RATIOS, timing=clock)
+        return MemoryLedger(clock=clock, ratios=RATIOS)
 
     await play(World(make), [skew], [step for step in plan if step[0] != "restart"])
 
 
 @pytest.mark.parametrize("skew", [-30.0, 0.0, 30.0])
 async def test_once_the_first_answer_is_known_a_whole_minute_can_be_used(skew: float) -> None:
-    world = World(lambda clock: MemoryLedger(clock=clock.origin, ratios=RATIOS, timing=clock))
+    world = World(lambda clock: MemoryLedger(clock=clock, ratios=RATIOS))
     replica = world.replica(skew)
     await world.send(replica, 10, 0.0)
     await world.answer(0, exact=True)
@@ -153,7 +153,7 @@ async def test_once_the_first_answer_is_known_a_whole_minute_can_be_used(skew: f
 def sharing(domain: Domain, connection: RedisConnection, skew: float) -> Replica:
     clock = OriginClock(lambda: time.time() + skew, monotonic=time.monotonic)
     switch = SwitchedConnection(connection)
-    return Replica(RedisLedger(switch, domain_key=domain.key, clock=clock.origin, ratios=RATIOS, timing=clock), clock)
+    return Replica(RedisLedger(switch, domain_key=domain.key, clock=clock, ratios=RATIOS), clock)
 
 
 @pytest.mark.parametrize("skew", [-30.0, 30.0, 3000.0])

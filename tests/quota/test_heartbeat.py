@@ -11,20 +11,19 @@ from structlog.testing import capture_logs
 from proxy.core.quota.replicas import Census
 from proxy.quota.heartbeat import BEAT_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
 from proxy.redis_client.connection import RedisConnection
+from tests.quota.doubles import ManualClock
 from tests.redis_client.fixtures import Opener, StartValkey
 
 DOMAIN = "test:{spot:default}"
 KEY = f"{DOMAIN}:clock"
 
 
-class Clock:
+class Clock(ManualClock):
     """Learns once."""
 
     def __init__(self) -> None:
+        super().__init__(now=5.0)
         self.learned: list[float] = []
-
-    def wall(self) -> float:
-        return 5.0
 
     def sure(self) -> bool:
         return bool(self.learned)

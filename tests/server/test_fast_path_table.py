@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -15,6 +14,7 @@ from proxy.core.messages import Entry, Lifetimes
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.server.api import Headers
 from proxy.server.fast_path_table import JOIN_BYTES, FastLane, Lane
+from tests.quota.doubles import ManualClock
 
 NOON = 1_800_000_000.0
 KEY = "spot:exchangeInfo:all"
@@ -69,8 +69,7 @@ class Table:
     max_bytes: int = 1 << 30
     max_requests: int = 16
     entries: Entries = field(default_factory=Entries)
-    now: float = NOON
-    ahead_seconds: float = 0.0
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
     counters: Counters = field(default_factory=Counters)
     life: Life = field(default_factory=Life)
     tally: Tally = field(default_factory=Tally)
@@ -79,18 +78,14 @@ class Table:
     def __post_init__(self) -> None:
         self.lane = FastLane(
             self.entries,
-            clock=self,
+            clock=self.clock,
             counters=self.counters,
             life=self.life,
-            headers=Headers(lambda: self.counters.used, self.wall),
+            headers=Headers(lambda: self.counters.used, self.clock.wall),
             tally=lambda _: self.tally,
             max_bytes=self.max_bytes,
             max_requests=self.max_requests,
         )
-
-    @property
-    def wall(self) -> Callable[[], float]:
-        return lambda: self.now
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool = False) -> None:
         self.lane.learn(chunk, reply, head_only=head_only)
@@ -230,14 +225,14 @@ def test_used_weight_is_told_as_it_is_now() -> None:
 
 
 def test_a_new_minute_begins_with_a_new_used_weight() -> None:
-    table = Table(now=NOON + 59.9, ahead_seconds=-0.5)
+    table = Table(clock=ManualClock(NOON + 59.9, -0.5))
     table.learn(b"a", reply(entry(stored_at=NOON + 59.45)))
     table.found(b"a")
     table.counters.used = 0  # what is known of the new window, without a change of any counter
-    table.now = NOON + 60.49
+    table.clock.now = NOON + 60.49
     assert b"X-MBX-USED-WEIGHT: 20\r\n" not in table.found(b"a").wire
     table.counters.used = 7
-    table.now = NOON + 60.5
+    table.clock.now = NOON + 60.5
     assert b"X-MBX-USED-WEIGHT: 7\r\n" in table.found(b"a").wire
 
 
@@ -245,7 +240,7 @@ def test_a_head_is_made_once_a_second_and_not_on_every_hit() -> None:
     table = Table()
     table.learn(b"a", reply(entry(stored_at=NOON - 0.25)))
     first = table.found(b"a").wire
-    table.now += 0.2
+    table.clock.now += 0.2
     assert table.found(b"a").wire is first
     assert table.tally.count == 2
 
@@ -254,11 +249,11 @@ def test_a_head_is_made_once_a_second_and_not_on_every_hit() -> None:
 def test_the_date_is_that_of_the_second_by_this_machine(
     stored_at: float, ahead_seconds: float, step_seconds: float
 ) -> None:
-    table = Table(ahead_seconds=ahead_seconds)
+    table = Table(clock=ManualClock(NOON, ahead_seconds))
     table.learn(b"a", reply(entry(stored_at=stored_at)))
     table.found(b"a")
-    table.now += step_seconds
-    date = f"Date: {formatdate(int(table.now), usegmt=True)}\r\n"
+    table.clock.now += step_seconds
+    date = f"Date: {formatdate(int(table.clock.now), usegmt=True)}\r\n"
     assert date.encode() in table.found(b"a").wire
 
 
@@ -266,7 +261,7 @@ def test_ages_follow_what_is_learned_of_the_origins_clock() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
     assert b"Age: 0\r\n" in table.found(b"a").wire
-    table.ahead_seconds = 5.0
+    table.clock.ahead_seconds = 5.0
     assert b"Age: 5\r\n" in table.found(b"a").wire
 
 
@@ -282,7 +277,7 @@ def test_age_and_ttl_are_right_to_the_second_at_any_time(
     table, one = Table(), entry(stored_at=stored_at, fresh_seconds=fresh_seconds)
     table.learn(b"a", reply(one))
     for now in times:
-        table.now = now
+        table.clock.now = now
         lane = table.lane.find(b"a")
         if lane is None:
             table.learn(b"a", reply(one, now))
@@ -297,5 +292,5 @@ def test_a_stale_document_closes_the_lane_for_other_entries_too() -> None:
     table = Table(entries=Entries(held=Held(entry(stored_at=NOON - 50))))
     table.learn(b"a", reply(entry()))
     assert table.lane.find(b"a") is not None
-    table.now += 10
+    table.clock.now += 10
     assert table.lane.find(b"a") is None
