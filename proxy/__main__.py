@@ -18,7 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from proxy import __version__, settings
-from proxy.app import running
+from proxy.app import run_gateway
 from proxy.redis_client.embedded import EmbeddedUnavailable
 from proxy.telemetry import logs
 
@@ -77,8 +77,8 @@ async def _run(chosen: settings.Settings) -> None:
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, stopped, number)
-    async with running(chosen) as app:
-        settle()
+    async with run_gateway(chosen) as app:
+        freeze_startup_objects()
         log.info("listening", url=app.url, ops=app.ops_url, venue=chosen.venue_name, version=__version__)
         number = await stopped
         app.draining = True
@@ -88,7 +88,7 @@ async def _run(chosen: settings.Settings) -> None:
     log.info("stopped")
 
 
-def settle() -> None:
+def freeze_startup_objects() -> None:
     """Keep the garbage collector off everything that was made for the start and lives as long as the process.
 
     A full collection stalls the event loop: with the modules in it for some 50 ms, without them for a few.

@@ -16,15 +16,15 @@ from aiohttp import web
 from proxy.background import background
 from proxy.cache.fill import Filler, Policy
 from proxy.cache.fills import Fills
-from proxy.cache.local import Shelf
+from proxy.cache.local import LocalCache
 from proxy.cache.lru import MemoryStore
-from proxy.cache.null import NoStore
-from proxy.cache.refresher import Warmer
+from proxy.cache.null import NullStore
+from proxy.cache.refresher import Refresher
 from proxy.cache.shared import RedisStore
 from proxy.core.endpoints.spot import find
 from proxy.core.messages import ClientRequest, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
-from proxy.core.quota.replicas import Census
+from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.view import Ratios
 from proxy.gateway import Gateway
 from proxy.origin.client import Upstream
@@ -38,12 +38,12 @@ from proxy.redis_client.connection import RedisConnection, connect
 from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
 from proxy.server.connection import Server
-from proxy.server.fast_path import FastLaneServer, guard
-from proxy.server.fast_path_table import FastLane
+from proxy.server.fast_path import FastPathServer, missing_private_names
+from proxy.server.fast_path_table import FastPathTable
 from proxy.server.ops import Ops
 from proxy.settings import Settings
 from proxy.telemetry.metrics import Metrics, measure_lag
-from proxy.telemetry.status import Report
+from proxy.telemetry.status import StatusReport
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +51,8 @@ REQUESTS_SHARE = 1 / 2
 """Of SIDECAR_SHUTDOWN_SECONDS: how long requests under way may still take."""
 FILLS_SHARE = 1 / 6
 """Of SIDECAR_SHUTDOWN_SECONDS: how long fills that nobody waits for may still take."""
-LANE_SHARE = 1 / 2
-"""Of SIDECAR_MEMORY_BYTES: for the fast lane."""
+FAST_PATH_SHARE = 1 / 2
+"""Of SIDECAR_MEMORY_BYTES: for the fast path."""
 _GRACE_SECONDS = 3.0
 """Beyond the deadline of the origin: what a fill may take before those who wait for it give up."""
 
@@ -61,9 +61,9 @@ _GRACE_SECONDS = 3.0
 class Application:
     """A running gateway: where it listens, and what a test or the command wants of it."""
 
-    local: Shelf
+    local: LocalCache
     fills: Fills
-    warmer: Warmer
+    refresher: Refresher
     metrics: Metrics
     clock: OriginClock
     addresses: list[tuple[str, int]]
@@ -82,7 +82,7 @@ class Application:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, clock: OriginClock | None = None) -> AsyncIterator[Application]:
+async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -> AsyncIterator[Application]:
     """Run a gateway for as long as the context lasts; leaving it drains and stops.
 
     Raises OSError when a port is taken, EmbeddedUnavailable, or ValueError for a Redis URL that cannot be used.
@@ -90,9 +90,9 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
     clock = clock or OriginClock(monotonic=time.monotonic)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        census = Census()
-        connection = await _redis(settings, metrics, clock, census, stack)
-        ledger = _ledger(settings, connection, clock, census, metrics)
+        replica_count = ReplicaCount()
+        connection = await _redis(settings, metrics, clock, replica_count, stack)
+        ledger = _ledger(settings, connection, clock, replica_count, metrics)
         upstream = await stack.enter_async_context(
             Upstream(
                 settings.upstreams,
@@ -104,8 +104,8 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
             )
         )
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
-        shelf = Shelf(
-            MemoryStore(round(settings.memory_bytes * (1 - _lane_share(settings)))),
+        local = LocalCache(
+            MemoryStore(round(settings.memory_bytes * (1 - _fast_path_share(settings)))),
             document=_document_query(),
             use_snapshot=settings.snapshot,
             observer=metrics,
@@ -113,48 +113,48 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
         patience = settings.upstream_connect_seconds + settings.upstream_seconds + _GRACE_SECONDS
         filler = Filler(
             origin,
-            shelf,
-            RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NoStore(),
+            local,
+            RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NullStore(),
             venue=settings.venue_name,
             policy=_policy(settings),
             clock=clock,
             observer=metrics,
             wait_seconds=patience,
         )
-        fills = Fills(filler, shelf, clock, timeout_seconds=patience)
-        gateway = Gateway(origin, fills, shelf, clock)
-        warmer = Warmer(
-            fills, shelf, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
+        fills = Fills(filler, local, clock, timeout_seconds=patience)
+        gateway = Gateway(origin, fills, local, clock)
+        refresher = Refresher(
+            fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
-        app = Application(shelf, fills, warmer, metrics, clock, [], [])
-        report = Report(
+        app = Application(local, fills, refresher, metrics, clock, [], [])
+        report = StatusReport(
             settings=settings,
             ledger=ledger,
-            shelf=shelf,
+            local=local,
             upstream=upstream,
             clock=clock,
             connection=connection,
-            census=census,
+            replica_count=replica_count,
         )
         metrics.read_at_scrape(report.samples)
         headers = Headers(ledger.used_weight, clock.wall)
-        lane = _lane(settings, app, shelf, ledger, headers)
+        fast_path = _fast_path(settings, app, local, ledger, headers)
         traffic = Traffic(
             gateway.handle,
             headers=headers,
             observer=metrics,
             closing=lambda: app.draining,
-            lane=lane,
+            fast_path=fast_path,
         )
         ops = Ops(
-            warmed=warmer.started.is_set,
+            warmed=refresher.started.is_set,
             draining=lambda: app.draining,
             exposition=metrics.exposition,
             status=report.status,
         )
         stack.push_async_callback(fills.drain, settings.shutdown_seconds * FILLS_SHARE)
-        await _listen(settings, app, traffic, ops, lane=lane, stack=stack)
-        background(warmer.run(), stack)
+        await _listen(settings, app, traffic, ops, fast_path=fast_path, stack=stack)
+        background(refresher.run(), stack)
         background(measure_lag(metrics), stack)
         background(watch_clock(clock), stack)
         stack.push_async_callback(_drain, app)
@@ -162,7 +162,7 @@ async def running(settings: Settings, *, clock: OriginClock | None = None) -> As
 
 
 async def _redis(
-    settings: Settings, metrics: Metrics, clock: OriginClock, census: Census, stack: AsyncExitStack
+    settings: Settings, metrics: Metrics, clock: OriginClock, replica_count: ReplicaCount, stack: AsyncExitStack
 ) -> RedisConnection | None:
     """The connection that the URL asks for, tried once; None for `memory:`. A Redis that is away is no fault."""
     url = settings.redis_url.get_secret_value()
@@ -174,14 +174,18 @@ async def _redis(
         url = embedded.url
     connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)
-    heartbeat = Heartbeat(connection, clock, census, domain_key=_domain(settings))
+    heartbeat = Heartbeat(connection, clock, replica_count, domain_key=_domain(settings))
     await heartbeat.beat()
     background(heartbeat.run(), stack)
     return connection
 
 
 def _ledger(
-    settings: Settings, connection: RedisConnection | None, clock: OriginClock, census: Census, metrics: Metrics
+    settings: Settings,
+    connection: RedisConnection | None,
+    clock: OriginClock,
+    replica_count: ReplicaCount,
+    metrics: Metrics,
 ) -> MemoryLedger | RedisLedger:
     ratios = Ratios(
         budget=settings.budget_ratio,
@@ -196,7 +200,7 @@ def _ledger(
         domain_key=_domain(settings),
         clock=clock,
         ratios=ratios,
-        census=census,
+        replica_count=replica_count,
         observer=metrics,
     )
 
@@ -226,38 +230,44 @@ def _document_query() -> CanonicalQuery:
     return query
 
 
-def _lane_share(settings: Settings) -> float:
+def _fast_path_share(settings: Settings) -> float:
     """Of the memory: for answers as they are sent. What they share with the entries is counted in both places."""
-    return LANE_SHARE if settings.fast_lane else 0.0
+    return FAST_PATH_SHARE if settings.fast_lane else 0.0
 
 
-def _lane(
-    settings: Settings, app: Application, shelf: Shelf, ledger: MemoryLedger | RedisLedger, headers: Headers
-) -> FastLane | None:
-    """The fast lane, unless it is switched off or this aiohttp is not the one it was made for."""
+def _fast_path(
+    settings: Settings, app: Application, local: LocalCache, ledger: MemoryLedger | RedisLedger, headers: Headers
+) -> FastPathTable | None:
+    """The fast path, unless it is switched off or this aiohttp is not the one it was made for."""
     if not settings.fast_lane:
         return None
-    missing = guard()
+    missing = missing_private_names()
     if missing:
-        log.warning("fast_lane_off", reason="aiohttp has changed", missing=missing)
+        log.warning("fast_path_off", reason="aiohttp has changed", missing=missing)
         return None
-    return FastLane(
-        shelf,
+    return FastPathTable(
+        local,
         clock=app.clock,
-        counters=ledger.known,
+        counters=ledger.local_view,
         life=app,
         headers=headers,
-        tally=lambda reply: app.metrics.answers.tally(reply, fast=True),
-        max_bytes=round(settings.memory_bytes * _lane_share(settings)),
+        tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
+        max_bytes=round(settings.memory_bytes * _fast_path_share(settings)),
     )
 
 
 async def _listen(
-    settings: Settings, app: Application, traffic: Traffic, ops: Ops, *, lane: FastLane | None, stack: AsyncExitStack
+    settings: Settings,
+    app: Application,
+    traffic: Traffic,
+    ops: Ops,
+    *,
+    fast_path: FastPathTable | None,
+    stack: AsyncExitStack,
 ) -> None:
     """Open the traffic listener, and the ops listener where it is one of its own."""
     handler: Traffic | _Both = traffic if settings.ops_port is not None else _Both(traffic, ops)
-    server = Server(handler) if lane is None else FastLaneServer(handler, lane=lane)
+    server = Server(handler) if fast_path is None else FastPathServer(handler, fast_path=fast_path)
     if settings.ops_port is not None:
         ops_host = settings.ops_host or settings.host
         app.ops_addresses = await _serve(Server(ops), ops_host, settings.ops_port, settings, stack)

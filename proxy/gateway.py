@@ -12,8 +12,8 @@ from typing import TypeVar, assert_never
 import structlog
 
 from proxy.cache.fills import Fills
-from proxy.cache.local import Shelf
-from proxy.core.cache.freshness import Decision, decide
+from proxy.cache.local import LocalCache
+from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.endpoints.spot import CachePolicy, Endpoint, find
 from proxy.core.messages import ClientRequest, Entry
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
@@ -25,7 +25,7 @@ from proxy.errors import (
     UnknownPath,
     UpstreamFailed,
 )
-from proxy.origin.guarded import Answer, Origin
+from proxy.origin.guarded import AcceptedResponse, Origin
 from proxy.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class Found:
 class Gateway:
     """Answers client requests. Safe to call from many tasks of one event loop."""
 
-    def __init__(self, origin: Origin, fills: Fills, local: Shelf, clock: Clock) -> None:
+    def __init__(self, origin: Origin, fills: Fills, local: LocalCache, clock: Clock) -> None:
         self._origin = origin
         self._fills = fills
         self._local = local
@@ -71,17 +71,19 @@ class Gateway:
             case Rejected(error):
                 raise error
             case Bypass(_, query):
-                return await self._answer_query(query, request, brief=True)
+                return await self._answer_query(query, request, short_lived=True)
             case CanonicalQuery() as query:
-                return await self._answer_query(query, request, brief=False)
+                return await self._answer_query(query, request, short_lived=False)
             case never:
                 assert_never(never)
 
-    async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, brief: bool) -> Reply:
+    async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, short_lived: bool) -> Reply:
         match query.endpoint.policy:
             case CachePolicy.CACHED:
                 client = request.client
-                found = await (self._find(query, client, brief=True) if brief else self._cached(query, client))
+                found = await (
+                    self._find(query, client, short_lived=True) if short_lived else self._cached(query, client)
+                )
                 return self._render(query, request, found)
             case CachePolicy.COLLAPSED:
                 answer, collapsed = await self._fills.join(
@@ -127,7 +129,7 @@ class Gateway:
     def _is_newer(self, selected: Entry, document: Found) -> bool:
         """Whether a stale document was replaced by a fresh one while the answer was selected."""
         is_replaced = selected.stored_at > document.entry.stored_at
-        return is_replaced and decide(selected, self._clock.origin()) is Decision.FRESH
+        return is_replaced and decide(selected, self._clock.origin()) is Freshness.FRESH
 
     async def _kept(self, query: CanonicalQuery, error: SidecarError) -> Found:
         """There is no full document, and none is to be had: what was kept of this very query, else the error.
@@ -136,52 +138,52 @@ class Gateway:
         """
         entry = await self._fills.load(query)
         match decide(entry, self._clock.origin()):
-            case Decision.FRESH if entry is not None:
+            case Freshness.FRESH if entry is not None:
                 return Found(entry, Outcome.HIT)
-            case Decision.STALE_WHILE_REVALIDATE | Decision.STALE_IF_ERROR if entry is not None:
+            case Freshness.STALE_WHILE_REVALIDATE | Freshness.STALE_IF_ERROR if entry is not None:
                 return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
             case _:
                 raise error
 
-    async def _find(self, query: CanonicalQuery, client: str, *, brief: bool = False) -> Found:
+    async def _find(self, query: CanonicalQuery, client: str, *, short_lived: bool = False) -> Found:
         """An entry of this very query that may be used. `brief`: what is filled is kept only briefly."""
         entry = self._local.get(query)
-        decision = decide(entry, self._clock.origin())
-        if decision is Decision.STALE_IF_ERROR and entry is not None and self._fills.failure(query) is not None:
-            return await self._stale_if_error(query, client, entry, brief=brief)
-        if decision not in (Decision.FRESH, Decision.STALE_WHILE_REVALIDATE):
+        freshness = decide(entry, self._clock.origin())
+        if freshness is Freshness.STALE_IF_ERROR and entry is not None and self._fills.failure(query) is not None:
+            return await self._stale_if_error(query, client, entry, short_lived=short_lived)
+        if freshness not in (Freshness.FRESH, Freshness.STALE_WHILE_REVALIDATE):
             entry = await self._fills.load(query)
-            decision = decide(entry, self._clock.origin())
-        if entry is None or decision in (Decision.EXPIRED, Decision.ABSENT):
+            freshness = decide(entry, self._clock.origin())
+        if entry is None or freshness in (Freshness.EXPIRED, Freshness.ABSENT):
             outcome = Outcome.MISS if entry is None else Outcome.EXPIRED
-            return await self._fill(query, client, outcome, brief=brief)
-        if decision is Decision.FRESH:
+            return await self._fill(query, client, outcome, short_lived=short_lived)
+        if freshness is Freshness.FRESH:
             return Found(entry, Outcome.HIT)
-        if decision is Decision.STALE_WHILE_REVALIDATE:
-            self._fills.fill_in_background(query, brief=brief)
+        if freshness is Freshness.STALE_WHILE_REVALIDATE:
+            self._fills.fill_in_background(query, short_lived=short_lived)
             return Found(entry, Outcome.STALE)
-        return await self._stale_if_error(query, client, entry, brief=brief)
+        return await self._stale_if_error(query, client, entry, short_lived=short_lived)
 
-    async def _stale_if_error(self, query: CanonicalQuery, client: str, entry: Entry, *, brief: bool) -> Found:
+    async def _stale_if_error(self, query: CanonicalQuery, client: str, entry: Entry, *, short_lived: bool) -> Found:
         """Fill, else the stale entry. Once a fill has failed nobody waits for the next one."""
         failure = self._fills.failure(query)
         if failure is not None:
-            self._fills.fill_in_background(query, brief=brief)
+            self._fills.fill_in_background(query, short_lived=short_lived)
             return Found(entry, Outcome.STALE_IF_ERROR, failure.error.reason)
         try:
-            return await self._fill(query, client, Outcome.EXPIRED, brief=brief)
+            return await self._fill(query, client, Outcome.EXPIRED, short_lived=short_lived)
         except SidecarError as error:
             return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
 
-    async def _fill(self, query: CanonicalQuery, client: str, outcome: Outcome, *, brief: bool) -> Found:
+    async def _fill(self, query: CanonicalQuery, client: str, outcome: Outcome, *, short_lived: bool) -> Found:
         """Fill for this client. `outcome`: what to call it when the origin was asked for this client."""
-        filled = await self._fills.fill(query, client, brief=brief)
+        filled = await self._fills.fill(query, client, short_lived=short_lived)
         if filled.outcome is not Outcome.MISS:
             return Found(filled.entry, filled.outcome)
-        return Found(filled.entry, Outcome.BYPASS if brief else outcome)
+        return Found(filled.entry, Outcome.BYPASS if short_lived else outcome)
 
 
-def _passed(query: CanonicalQuery, answer: Answer, outcome: Outcome) -> Reply:
+def _passed(query: CanonicalQuery, answer: AcceptedResponse, outcome: Outcome) -> Reply:
     return passed_reply(answer.response, outcome, endpoint=query.endpoint.name, weight=query.weight)
 
 

@@ -76,7 +76,7 @@ class Clock(Protocol):
     """Wall time, and the origin's. Seconds since the epoch."""
 
     @property
-    def ahead_seconds(self) -> float:
+    def offset_seconds(self) -> float:
         """The origin's clock less this machine's."""
 
     @property
@@ -89,10 +89,10 @@ class Clock(Protocol):
     def to_origin(self, wall: float) -> float:
         """A moment of this machine's clock by the origin's."""
 
-    def edge_seconds(self) -> float:
+    def guard_seconds(self) -> float:
         """How far from that the origin may count a request that is sent now."""
 
-    def sure(self) -> bool:
+    def is_synchronized(self) -> bool:
         """Whether anything is known of the origin's clock."""
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:

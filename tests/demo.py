@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import uvloop
 
-from proxy.app import Application, running
+from proxy.app import Application, run_gateway
 from proxy.quota.clock import OriginClock
 from proxy.redis_client.embedded import EmbeddedUnavailable, EmbeddedValkey
 from proxy.settings import LogFormat, LogLevel
@@ -78,8 +78,8 @@ class Stage:
         """A gateway that is ready, and who asks it. Says how long its start took, and what it cost."""
         started, spent = time.perf_counter(), self.origin.weight_spent
         chosen = settings(self.origin, redis_url=self.redis_url, keep_warm="demand", shutdown_seconds=1.0)
-        async with running(chosen, clock=OriginClock(self.clock)) as app, client(app.url) as asking:
-            await app.warmer.started.wait()
+        async with run_gateway(chosen, clock=OriginClock(self.clock)) as app, client(app.url) as asking:
+            await app.refresher.started.wait()
             cost = self.origin.weight_spent - spent
             print(f"  ready at {app.url} after {milliseconds(time.perf_counter() - started)}; weight spent: {cost}")
             yield app, Teller(self.origin, asking)

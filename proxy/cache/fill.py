@@ -16,16 +16,16 @@ from typing import assert_never
 import structlog
 
 from proxy.bodies import compress, entity_tag
-from proxy.cache.local import Shelf, Source
+from proxy.cache.local import EntrySource, LocalCache
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.cache.freshness import USABLE, Decision, decide
-from proxy.core.document.parsed import Document, prove
+from proxy.core.cache.freshness import USABLE, Freshness, decide
+from proxy.core.document.parsed import Document, parse_document
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.reply import Outcome
 from proxy.core.verdict import Good
 from proxy.errors import JSON_CONTENT_TYPE, BadAnswer, RedisAway, SidecarError, TooSlow, UpstreamFailed
-from proxy.origin.guarded import Answer, Origin
+from proxy.origin.guarded import AcceptedResponse, Origin
 from proxy.ports import Clock, FillLock, Observer, Store
 
 log = structlog.get_logger(__name__)
@@ -44,10 +44,10 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class FillRequest:
     """What a fill is to be, and for whom."""
 
-    keep_briefly: bool
+    short_lived: bool
     background: bool
     client: str | None
 
@@ -58,7 +58,7 @@ class Filler:
     def __init__(  # noqa: PLR0913 - the parts that it joins
         self,
         origin: Origin,
-        shelf: Shelf,
+        local: LocalCache,
         store: Store,
         *,
         venue: str,
@@ -68,7 +68,7 @@ class Filler:
         wait_seconds: float,
     ) -> None:
         self._origin = origin
-        self._shelf = shelf
+        self._local = local
         self._store = store
         self._venue = venue
         self._policy = policy
@@ -82,7 +82,7 @@ class Filler:
         What this process holds already is not transferred again.
         """
         started = time.monotonic()
-        known = self._shelf.get(query)
+        known = self._local.get(query)
         try:
             if known is not None and (await self._store.peek(self._key(query)) or 0.0) <= known.stored_at:
                 return known
@@ -96,15 +96,15 @@ class Filler:
         except BadAnswer as error:
             log.warning("entry_unreadable", key=query.key, error=error.msg)
             return None
-        await self._shelf.put(query, entry, document=document, source=Source.REDIS, started=started)
-        return self._shelf.get(query) or entry  # perhaps a newer one came while this one was read
+        await self._local.put(query, entry, document=document, source=EntrySource.REDIS, started=started)
+        return self._local.get(query) or entry  # perhaps a newer one came while this one was read
 
     def _learn(self, query: CanonicalQuery, entry: Entry) -> Document | None:
         """Learn the limits that a document from Redis tells. Raises BadAnswer where it should be one, and is none."""
         is_json = entry.content_type.startswith("application/json")
         if not (query.endpoint.has_document and is_json and entry.status == 200):
             return None
-        document = prove(entry.body)
+        document = parse_document(entry.body)
         self._origin.learn_limits(document.rate_limits)
         return document
 
@@ -112,7 +112,7 @@ class Filler:
         self,
         query: CanonicalQuery,
         *,
-        keep_briefly: bool = False,
+        short_lived: bool = False,
         background: bool = False,
         client: str | None = None,
     ) -> tuple[Entry, Outcome]:
@@ -124,7 +124,7 @@ class Filler:
         started = time.monotonic()
         result = "cancelled"
         try:
-            entry, outcome = await self._fill(query, _Asked(keep_briefly, background, client))
+            entry, outcome = await self._fill(query, FillRequest(short_lived, background, client))
             result = _result(entry, outcome)
             return entry, outcome
         except SidecarError as error:
@@ -134,10 +134,10 @@ class Filler:
             seconds = time.monotonic() - started
             self._observer.filled(query.endpoint.name, result=result, seconds=seconds)
 
-    async def _fill(self, query: CanonicalQuery, asked: _Asked) -> tuple[Entry, Outcome]:
+    async def _fill(self, query: CanonicalQuery, asked: FillRequest) -> tuple[Entry, Outcome]:
         """Under the fill lock; without it where Redis cannot tell who fills."""
         key = self._key(query)
-        known = self._shelf.get(query)
+        known = self._local.get(query)
         newer_than = known.stored_at if known is not None else float("-inf")
         try:
             lock = await self._store.acquire(key, ttl_seconds=LOCK_SECONDS)
@@ -155,7 +155,7 @@ class Filler:
             return await self._ask(query, asked), Outcome.MISS
 
     def _is_fresh(self, entry: Entry) -> bool:
-        return decide(entry, self._clock.origin()) is Decision.FRESH
+        return decide(entry, self._clock.origin()) is Freshness.FRESH
 
     async def _wait(self, query: CanonicalQuery, *, newer_than: float) -> Entry | None:
         """Wait for the replica that holds the lock. None: it died or let go, and the lock is to be had.
@@ -184,16 +184,16 @@ class Filler:
             case never:
                 assert_never(never)
 
-    async def _ask(self, query: CanonicalQuery, asked: _Asked) -> Entry:
+    async def _ask(self, query: CanonicalQuery, asked: FillRequest) -> Entry:
         """Ask the origin, and keep its answer here and in Redis: but there only what was believed here."""
         started = time.monotonic()
         answer = await self._origin.ask(query, background=asked.background, client=asked.client)
         verdict = answer.verdict
-        kept_long = isinstance(verdict, Good) and not asked.keep_briefly
+        kept_long = isinstance(verdict, Good) and not asked.short_lived
         lifetimes = self._policy.positive if kept_long else self._policy.negative
         entry = await _entry(answer, lifetimes, stored_at=self._clock.to_origin(answer.response.received_at))
         document = verdict.document if isinstance(verdict, Good) else None
-        await self._shelf.put(query, entry, document=document, started=started)
+        await self._local.put(query, entry, document=document, started=started)
         try:
             await self._store.put(self._key(query), entry)
         except RedisAway:
@@ -204,7 +204,7 @@ class Filler:
         return f"{self._venue}:{query.key}"
 
 
-async def _entry(answer: Answer, lifetimes: Lifetimes, *, stored_at: float) -> Entry:
+async def _entry(answer: AcceptedResponse, lifetimes: Lifetimes, *, stored_at: float) -> Entry:
     response = answer.response
     return Entry(
         status=response.status,

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from proxy.core.cache.fill_wait import LockSight, WaitEnd, end_of_wait
+from proxy.core.cache.fill_wait import LockStatus, WaitEnd, end_of_wait
 from proxy.errors import RedisAway
 
 
 class Watched(Protocol):
     """What a waiter looks at. Every method raises RedisAway."""
 
-    async def look_at_lock(self, key: str) -> LockSight:
+    async def lock_status(self, key: str) -> LockStatus:
         """The fill lock of `key`."""
 
     async def peek(self, key: str) -> float | None:
@@ -28,7 +28,7 @@ class Watched(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class PollSchedule:
     """How often a waiter looks: the pauses grow by half each, and are cut by chance to keep waiters apart."""
 
     first_seconds: float = 0.02
@@ -40,33 +40,33 @@ class Pace:
 
 
 async def wait_for_fill(
-    watched: Watched, key: str, *, newer_than: float, timeout_seconds: float, pace: Pace
+    watched: Watched, key: str, *, newer_than: float, timeout_seconds: float, schedule: PollSchedule
 ) -> WaitEnd:
     """Wait until another replica's fill of `key` brings an entry stored after `newer_than`, or cannot."""
-    give_up_at = pace.monotonic() + timeout_seconds
-    pause_seconds = pace.first_seconds
+    give_up_at = schedule.monotonic() + timeout_seconds
+    pause_seconds = schedule.first_seconds
     expires_at = math.inf  # who was refused the lock and sees none a moment later: it was let go
     while True:
-        looked_at = pace.monotonic()
+        looked_at = schedule.monotonic()
         try:
-            sight, is_filled = await _look(watched, key, newer_than)
+            status, is_filled = await _look(watched, key, newer_than)
         except RedisAway:
             return WaitEnd.REDIS_AWAY
-        end = WaitEnd.FILLED if is_filled else end_of_wait(sight.state, is_overdue=pace.monotonic() >= expires_at)
+        end = WaitEnd.FILLED if is_filled else end_of_wait(status.state, is_overdue=schedule.monotonic() >= expires_at)
         if end is not None:
             return end
-        expires_at = looked_at + sight.left_seconds
-        left_seconds = give_up_at - pace.monotonic()
+        expires_at = looked_at + status.left_seconds
+        left_seconds = give_up_at - schedule.monotonic()
         if left_seconds <= 0:
             return WaitEnd.DEADLINE
-        await pace.sleep(min(left_seconds, pause_seconds * (0.5 + pace.chance() / 2)))
-        pause_seconds = min(1.5 * pause_seconds, pace.longest_seconds)
+        await schedule.sleep(min(left_seconds, pause_seconds * (0.5 + schedule.chance() / 2)))
+        pause_seconds = min(1.5 * pause_seconds, schedule.longest_seconds)
 
 
-async def _look(watched: Watched, key: str, newer_than: float) -> tuple[LockSight, bool]:
+async def _look(watched: Watched, key: str, newer_than: float) -> tuple[LockStatus, bool]:
     """The lock, and whether a newer entry is there."""
     # The lock first: the holder stores before it lets go, so an entry that is not there after the lock was
     # seen free will not come. The other way round, a holder that ends between the looks would seem dead.
-    sight = await watched.look_at_lock(key)
+    status = await watched.lock_status(key)
     stored_at = await watched.peek(key)
-    return sight, stored_at is not None and stored_at > newer_than
+    return status, stored_at is not None and stored_at > newer_than

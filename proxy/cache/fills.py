@@ -13,10 +13,10 @@ from typing import TypeVar
 import structlog
 
 from proxy.cache.fill import Filler
-from proxy.cache.local import Shelf
+from proxy.cache.local import LocalCache
 from proxy.cache.singleflight import SingleFlight
-from proxy.core.cache.freshness import Decision, decide
-from proxy.core.cache.recent_failures import Failure, Failures
+from proxy.core.cache.freshness import Freshness, decide
+from proxy.core.cache.recent_failures import Failure, RecentFailures
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.reply import Outcome
@@ -40,29 +40,29 @@ class Filled:
 class Fills:
     """Fills entries for clients and in the background. Safe to call from many tasks of one event loop."""
 
-    def __init__(self, filler: Filler, local: Shelf, clock: Clock, *, timeout_seconds: float) -> None:
+    def __init__(self, filler: Filler, local: LocalCache, clock: Clock, *, timeout_seconds: float) -> None:
         self._filler = filler
         self._local = local
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._flights = SingleFlight()
-        self._failures = Failures()
+        self._failures = RecentFailures()
 
     async def load(self, query: CanonicalQuery) -> Entry | None:
         """The newest entry of this very query in this process or in Redis."""
         loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
         return self._local.get(query) or loaded
 
-    async def fill(self, query: CanonicalQuery, client: str, *, brief: bool) -> Filled:
+    async def fill(self, query: CanonicalQuery, client: str, *, short_lived: bool) -> Filled:
         """Fill for a client that waits; it joins a fill under way, and then the client that started it pays.
 
         `brief`: the entry is kept no longer than a negative one. Raises a SidecarError when there is none.
         """
 
         async def work() -> tuple[Entry, Outcome]:
-            return await self._run(query, brief=brief, client=client)
+            return await self._run(query, short_lived=short_lived, client=client)
 
-        self._failures.hold_down(query.key, self._clock.wall())
+        self._failures.raise_if_held_down(query.key, self._clock.wall())
         timeout_seconds = self._timeout_seconds
         try:
             (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
@@ -91,11 +91,11 @@ class Fills:
                 if refused.client == client:
                     raise
 
-    def fill_in_background(self, query: CanonicalQuery, *, brief: bool) -> None:
+    def fill_in_background(self, query: CanonicalQuery, *, short_lived: bool) -> None:
         """Fill while nobody waits, unless a fill failed a moment ago."""
         failure = self.failure(query)
         if failure is None or not failure.is_recent(self._clock.wall()):
-            self._flights.spawn(query.key, lambda: self._run(query, brief=brief, background=True))
+            self._flights.spawn(query.key, lambda: self._run(query, short_lived=short_lived, background=True))
 
     def failure(self, query: CanonicalQuery) -> Failure | None:
         """The failure of the last fill of this query, while it still counts."""
@@ -104,23 +104,23 @@ class Fills:
     async def warm(self) -> bool:
         """Take the full document from Redis if it is there, whatever its age. Returns whether it is fresh."""
         entry = await self._filler.load(self._local.document_query)
-        return decide(entry, self._clock.origin()) is Decision.FRESH
+        return decide(entry, self._clock.origin()) is Freshness.FRESH
 
     async def refresh(self) -> None:
         """Replace the full document by a newer one, under the background budget. Raises a SidecarError."""
         document = self._local.document_query
-        await self._flights.do(document.key, lambda: self._run(document, brief=False, background=True))
+        await self._flights.do(document.key, lambda: self._run(document, short_lived=False, background=True))
 
     async def drain(self, timeout_seconds: float) -> None:
         """Let fills under way end, for so long."""
         await self._flights.drain(timeout_seconds)
 
     async def _run(
-        self, query: CanonicalQuery, *, brief: bool, background: bool = False, client: str | None = None
+        self, query: CanonicalQuery, *, short_lived: bool, background: bool = False, client: str | None = None
     ) -> tuple[Entry, Outcome]:
         """One fill, whoever waits for it. Remembers how it went, unless it concerns one client alone."""
         try:
-            filled = await self._filler.fill(query, keep_briefly=brief, background=background, client=client)
+            filled = await self._filler.fill(query, short_lived=short_lived, background=background, client=client)
         except ClientShareUsedUp:
             raise
         except SidecarError as error:

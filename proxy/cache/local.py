@@ -17,8 +17,8 @@ import structlog
 from proxy.bodies import compress, entity_tag
 from proxy.cache.lru import MemoryStore
 from proxy.cache.singleflight import SingleFlight
-from proxy.core.cache.freshness import Decision, decide
-from proxy.core.document.changes import Changes, adoptable, diff
+from proxy.core.cache.freshness import Freshness, decide
+from proxy.core.document.changes import Changes, diff, suspicion_of
 from proxy.core.document.parsed import Document
 from proxy.core.document.snapshot import CannotAnswer, Snapshot, index
 from proxy.core.messages import Entry
@@ -34,10 +34,10 @@ SELECTION = "selection:"
 _PLACE_BYTES = 1024
 """What an entry takes that is held elsewhere."""
 NOT_INDEXED = "not-indexed"
-"""Why a document was kept aside: it cannot be cut into symbols, where the one before could."""
+"""Why a document was quarantined: it cannot be cut into symbols, where the one before could."""
 
 
-class Source(Enum):
+class EntrySource(Enum):
     """Who vouches for an entry. The value is the word in logs."""
 
     ORIGIN = "origin"
@@ -46,18 +46,18 @@ class Source(Enum):
     """Another process asked for it and believed it, for nothing else is stored: it is believed here too."""
 
 
-class ShelfObserver(Protocol):
+class LocalCacheObserver(Protocol):
     """Who counts documents."""
 
     def adopted(self, changes: Changes | None) -> None:
         """A new full document is in use; None: nothing to compare it with."""
 
-    def kept_aside(self, reason: str) -> None:
+    def quarantined(self, reason: str) -> None:
         """A full document was suspicious."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LoadedDocument:
     """The full document and its index: always of one and the same answer of the origin."""
 
     entry: Entry
@@ -67,11 +67,11 @@ class Held:
     """Against the document before; None: there was nothing to compare it with."""
 
 
-class Shelf:
+class LocalCache:
     """L1. The full document is held apart from the other entries, which never evict it."""
 
     def __init__(
-        self, memory: MemoryStore, *, document: CanonicalQuery, use_snapshot: bool, observer: ShelfObserver
+        self, memory: MemoryStore, *, document: CanonicalQuery, use_snapshot: bool, observer: LocalCacheObserver
     ) -> None:
         self.memory = memory
         """Entries of the origin's own answers, and what was selected from the document that is held now."""
@@ -79,20 +79,20 @@ class Shelf:
         """The query for the full document."""
         self.asked_at = float("-inf")
         """When a client last wanted the full document or a part of it, by the origin's clock."""
-        self.held: Held | None = None
+        self.loaded: LoadedDocument | None = None
         self.version = 0
         """Counts up with every entry: who remembers answers by other means must look again whether it `holds` them."""
         self.documents = 0
         """Counts up with every full document: then whatever was made from the one before is over."""
         self._use_snapshot = use_snapshot
         self._observer = observer
-        self._aside: Held | None = None
+        self._quarantined: LoadedDocument | None = None
         self._adopting = asyncio.Lock()
         self._making = SingleFlight()
 
     def holds(self, key: str, entry: Entry) -> bool:
         """Whether this entry is what a query of this key is answered from now; it is then used, and kept longer."""
-        if self.held is not None and self.held.entry is entry:
+        if self.loaded is not None and self.loaded.entry is entry:
             return True
         return self.memory.get(SELECTION + key) is entry or self.memory.get(key) is entry
 
@@ -109,7 +109,7 @@ class Shelf:
     def get(self, query: CanonicalQuery) -> Entry | None:
         """The origin's own answer to this very query."""
         if self._use_snapshot and query == self.document_query:
-            return self.held.entry if self.held is not None else None
+            return self.loaded.entry if self.loaded is not None else None
         return self.memory.get(query.key)
 
     async def put(
@@ -118,10 +118,10 @@ class Shelf:
         entry: Entry,
         *,
         document: Document | None = None,
-        source: Source = Source.ORIGIN,
+        source: EntrySource = EntrySource.ORIGIN,
         started: float | None = None,
     ) -> None:
-        """Keep an answer. Raises BadAnswer for a full document that is kept aside as suspicious.
+        """Keep an answer. Raises BadAnswer for a full document that is quarantined as suspicious.
 
         `document` is what `prove` gave for its body, where that was asked already. `started` is when the work
         for it began, by `time.monotonic`, for the log.
@@ -129,8 +129,8 @@ class Shelf:
         if self._use_snapshot and query == self.document_query and entry.status == 200:
             async with self._adopting:
                 is_new = await self._adopt(entry, document, source)
-            if is_new and self.held is not None:
-                _tell(self.held, source, started)
+            if is_new and self.loaded is not None:
+                _log_adopted(self.loaded, source, started)
         else:
             self.memory.put(query.key, entry)
         self.version += 1
@@ -144,88 +144,88 @@ class Shelf:
             known = self.memory.get(SELECTION + query.key)
             if known is not None:
                 return known
-            held = self.held
-            if held is None or held.snapshot is None:
+            loaded = self.loaded
+            if loaded is None or loaded.snapshot is None:
                 return None
-            entry = await self._make(held, held.snapshot, query)
-            if self.held is held:
+            entry = await self._make(loaded, loaded.snapshot, query)
+            if self.loaded is loaded:
                 if entry is not None:
                     # A selection of everything is the document itself, which is held anyway.
-                    size_bytes = _PLACE_BYTES if entry is held.entry else None
+                    size_bytes = _PLACE_BYTES if entry is loaded.entry else None
                     self.memory.put(SELECTION + query.key, entry, size_bytes=size_bytes)
                 return entry
             # A new document came while this answer was compressed. Others see it already: so shall this one.
 
-    async def _make(self, held: Held, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
+    async def _make(self, loaded: LoadedDocument, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
         if query.symbols is not None and len(query.symbols) <= FEW_SYMBOLS:
-            return await _selected(held.entry, snapshot, query)
-        flight = (id(held), query.key)
-        entry, _ = await self._making.do(flight, lambda: _selected(held.entry, snapshot, query))
+            return await _selected(loaded.entry, snapshot, query)
+        flight = (id(loaded), query.key)
+        entry, _ = await self._making.do(flight, lambda: _selected(loaded.entry, snapshot, query))
         return entry
 
-    async def _adopt(self, entry: Entry, document: Document | None, source: Source) -> bool:
+    async def _adopt(self, entry: Entry, document: Document | None, source: EntrySource) -> bool:
         """Take a document into use; whether it differs from the one before."""
-        old = self.held
-        if old is not None and source is Source.REDIS and old.entry.stored_at >= entry.stored_at:
+        old = self.loaded
+        if old is not None and source is EntrySource.REDIS and old.entry.stored_at >= entry.stored_at:
             return False  # ours was replaced while this one was on its way
         if old is not None and old.entry.etag == entry.etag:
-            self._hold(Held(entry, old.snapshot, Changes((), (), ())))
+            self._load(LoadedDocument(entry, old.snapshot, Changes((), (), ())))
             return False
-        new = Held(entry, await _indexed(entry, document))
+        new = LoadedDocument(entry, await _indexed(entry, document))
         if old is not None and old.snapshot is not None:
-            if source is Source.ORIGIN and decide(old.entry, entry.stored_at) is not Decision.EXPIRED:
+            if source is EntrySource.ORIGIN and decide(old.entry, entry.stored_at) is not Freshness.EXPIRED:
                 self._examine(old, new)
             if new.snapshot is not None:
-                new = Held(entry, new.snapshot, diff(old.snapshot, new.snapshot))
-        self._hold(new)
+                new = LoadedDocument(entry, new.snapshot, diff(old.snapshot, new.snapshot))
+        self._load(new)
         self._observer.adopted(new.changes)
         return True
 
-    def _hold(self, held: Held) -> None:
-        self._aside = None
-        self.held = held
+    def _load(self, loaded: LoadedDocument) -> None:
+        self._quarantined = None
+        self.loaded = loaded
         self.documents += 1
         self.memory.drop(SELECTION)
 
-    def _examine(self, old: Held, new: Held) -> None:
+    def _examine(self, old: LoadedDocument, new: LoadedDocument) -> None:
         """A document that lost much is believed when a second one agrees with it."""
         reason = _suspicion(old, new)
         if reason is None:
             return
         symbols = new.snapshot.symbols_count if new.snapshot is not None else None
-        if self._aside is not None and _agree(self._aside, new):
+        if self._quarantined is not None and _agree(self._quarantined, new):
             log.warning("document_confirmed", reason=reason, symbols=symbols)
             return
-        self._aside = new
-        self._observer.kept_aside(reason)
-        log.warning("document_kept_aside", reason=reason, symbols=symbols, bytes=len(new.entry.body))
+        self._quarantined = new
+        self._observer.quarantined(reason)
+        log.warning("document_quarantined", reason=reason, symbols=symbols, bytes=len(new.entry.body))
         raise BadAnswer("The origin's document lost too many symbols at once; waiting for a second one.")
 
 
-def _suspicion(old: Held, new: Held) -> str | None:
+def _suspicion(old: LoadedDocument, new: LoadedDocument) -> str | None:
     """What is suspicious about a newer document; nothing where there is no older index to compare it with."""
     if old.snapshot is None:
         return None
     if new.snapshot is None:
         return NOT_INDEXED
-    suspicion = adoptable(old.snapshot, new.snapshot)
+    suspicion = suspicion_of(old.snapshot, new.snapshot)
     return suspicion.value if suspicion is not None else None
 
 
-def _agree(aside: Held, new: Held) -> bool:
-    """Whether a second document confirms the one that was kept aside."""
-    return (aside.snapshot is None) is (new.snapshot is None) and _suspicion(aside, new) is None
+def _agree(quarantined: LoadedDocument, new: LoadedDocument) -> bool:
+    """Whether a second document confirms the one that was quarantined."""
+    return (quarantined.snapshot is None) is (new.snapshot is None) and _suspicion(quarantined, new) is None
 
 
-def _tell(held: Held, source: Source, started: float | None) -> None:
+def _log_adopted(loaded: LoadedDocument, source: EntrySource, started: float | None) -> None:
     """The one line about each new document."""
-    changes = held.changes
+    changes = loaded.changes
     log.info(
         "document_adopted",
         source=source.value,
         seconds=round(time.monotonic() - started, 3) if started is not None else None,
-        bytes=len(held.entry.body),
-        symbols=held.snapshot.symbols_count if held.snapshot is not None else None,
+        bytes=len(loaded.entry.body),
+        symbols=loaded.snapshot.symbols_count if loaded.snapshot is not None else None,
         added=len(changes.added) if changes is not None else None,
         removed=len(changes.removed) if changes is not None else None,
         changed_status=len(changes.changed_status) if changes is not None else None,

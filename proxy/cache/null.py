@@ -12,7 +12,7 @@ from proxy.core.messages import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class NoStore:
+class NullStore:
     """Has the methods of RedisStore, and never raises."""
 
     async def get(self, key: str) -> Entry | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from proxy.core.cache.refresh_schedule import Due, Warmth, due
+from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry
 from proxy.errors import SendingRefused, SidecarError
 from proxy.settings import KeepWarm
@@ -38,7 +38,7 @@ class Source(Protocol):
 
 
 class Kept(Protocol):
-    """What this process holds: `proxy.cache.local.Shelf`."""
+    """What this process holds: `proxy.cache.local.LocalCache`."""
 
     @property
     def asked_at(self) -> float:
@@ -48,7 +48,7 @@ class Kept(Protocol):
         """The full document, of whatever age."""
 
 
-class Warmer:
+class Refresher:
     """One task a process; the fill lock sees to it that one replica refreshes for all."""
 
     def __init__(  # noqa: PLR0913 - the last three for tests
@@ -94,10 +94,10 @@ class Warmer:
         elif self._keep_warm is not KeepWarm.NEVER:
             await self._source.refresh()
 
-    async def tick(self) -> Due:
+    async def tick(self) -> RefreshDecision:
         """Decide once, and refresh if it is due."""
         entry = self._kept.document()
-        warmth = Warmth(
+        state = RefreshState(
             stored_at=entry.stored_at if entry is not None else None,
             fresh_seconds=self._fresh_seconds,
             wanted_at=self._kept.asked_at,
@@ -106,8 +106,8 @@ class Warmer:
             failed_at=self._failed_at,
             hold_until=self._hold_until,
         )
-        decision = due(warmth, self._wall(), jitter=self._share)
-        if decision is Due.NOW:
+        decision = decide_refresh(state, self._wall(), jitter=self._share)
+        if decision is RefreshDecision.NOW:
             await self._attempt(self._source.refresh)
         return decision
 

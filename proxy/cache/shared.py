@@ -20,8 +20,8 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from proxy.cache import entry_codec as envelope
-from proxy.cache.fill_lock import Pace, wait_for_fill
-from proxy.core.cache.fill_wait import LockSight, LockState, WaitEnd
+from proxy.cache.fill_lock import PollSchedule, wait_for_fill
+from proxy.core.cache.fill_wait import LockState, LockStatus, WaitEnd
 from proxy.core.messages import Entry
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 
@@ -36,11 +36,11 @@ class RedisStore:
     __slots__ = ("_connection", "_max_body_bytes", "_pace", "_release", "_renew")
 
     def __init__(
-        self, connection: RedisConnection, *, max_body_bytes: int = 64 << 20, pace: Pace | None = None
+        self, connection: RedisConnection, *, max_body_bytes: int = 64 << 20, schedule: PollSchedule | None = None
     ) -> None:
         self._connection = connection
         self._max_body_bytes = max_body_bytes
-        self._pace = pace or Pace()
+        self._pace = schedule or PollSchedule()
         self._renew = connection.client.register_script(_lua("renew_lock"))
         self._release = connection.client.register_script(_lua("release_lock"))
 
@@ -78,19 +78,21 @@ class RedisStore:
         )
         return lock if taken else None
 
-    async def look_at_lock(self, key: str) -> LockSight:
+    async def lock_status(self, key: str) -> LockStatus:
         """Whether somebody fills `key`, and how long the lock will live unless it is renewed."""
         value, left_ms = await self._connection.run(
             RedisOperation.GET, lambda: self._look_at_lock(self._lock_name(key))
         )
         if value is None:
-            return LockSight(LockState.FREE)
+            return LockStatus(LockState.FREE)
         left_seconds = max(0, left_ms) / 1000
-        return LockSight(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
+        return LockStatus(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
         """Wait for another replica's fill. Never raises RedisAway: that is one of the ends."""
-        return await wait_for_fill(self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, pace=self._pace)
+        return await wait_for_fill(
+            self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, schedule=self._pace
+        )
 
     async def _put(self, name: str, entry: Entry, expiry_ms: int) -> None:
         async with self._connection.client.pipeline(transaction=True) as transaction:

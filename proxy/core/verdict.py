@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from proxy.core.document.parsed import Document, prove
+from proxy.core.document.parsed import Document, parse_document
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
@@ -42,7 +42,7 @@ class Negative:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Throttled:
     """The origin wants no more requests: until `until` (origin's clock), or for as long as the ledger decides."""
 
     reason: BlockReason
@@ -56,7 +56,7 @@ class Failed:
     error: UpstreamFailed
 
 
-Verdict = Good | Negative | Block | Failed
+Verdict = Good | Negative | Throttled | Failed
 
 
 class _ErrorBody(msgspec.Struct):
@@ -82,13 +82,13 @@ def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdic
         case 200:
             return _prove(query, response)
         case 429:
-            return Block(BlockReason.BACK_OFF, _until(response, now))
+            return Throttled(BlockReason.BACK_OFF, _until(response, now))
         case 418:
             text = response.body.decode(errors="replace")
             told = [until for until in (_until(response, now), banned_until(text)) if until is not None]
-            return Block(BlockReason.BAN, max(told, default=None))
+            return Throttled(BlockReason.BAN, max(told, default=None))
         case 403:
-            return Block(BlockReason.PAUSE, _until(response, now))
+            return Throttled(BlockReason.PAUSE, _until(response, now))
         case 451:
             content_type = response.headers.get("content-type", "application/json")
             return Failed(Restricted(response.body, content_type=content_type))
@@ -116,7 +116,7 @@ def _good(query: CanonicalQuery, response: OriginResponse) -> Verdict:
     if _is_sbe(response):
         return _prove_sbe(query, response)
     if query.endpoint.name == "exchangeInfo":
-        document = prove(response.body)
+        document = parse_document(response.body)
         return Good(document.rate_limits, _seconds(document.server_time_ms), document)
     is_time = query.endpoint.name == "time"
     # As text: the decoder alone checks only the strings that it returns.

@@ -19,7 +19,7 @@ from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.origin_headers import origin_time, parse_rate_limits
-from proxy.core.verdict import Block, Failed, Good, Negative, judge
+from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
 from proxy.errors import BackedOff, Banned, ConnectionLost, Paused, SendingRefused, Unreachable, UpstreamFailed
 from proxy.ports import Clock, Ledger, Observer, Upstream
 
@@ -39,7 +39,7 @@ _BLOCKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AcceptedResponse:
     """An answer that can be passed on: proven good, or the origin's own refusal of this request."""
 
     response: OriginResponse
@@ -70,7 +70,9 @@ class Origin:
         """Whether the last that was heard of the origin is that it, or another replica for it, refuses."""
         self._probing = asyncio.Lock()
 
-    async def ask(self, query: CanonicalQuery, *, background: bool = False, client: str | None = None) -> Answer:
+    async def ask(
+        self, query: CanonicalQuery, *, background: bool = False, client: str | None = None
+    ) -> AcceptedResponse:
         """One answer of the origin, for this client. Raises a SendingRefused or an UpstreamFailed.
 
         Once the origin has refused, questions go one at a time until it answers one: when a back-off ends with
@@ -82,7 +84,7 @@ class Origin:
                     return await self._ask_watching(query, background=background, client=client)
         return await self._ask_watching(query, background=background, client=client)
 
-    async def _ask_watching(self, query: CanonicalQuery, *, background: bool, client: str | None) -> Answer:
+    async def _ask_watching(self, query: CanonicalQuery, *, background: bool, client: str | None) -> AcceptedResponse:
         try:
             answer = await self._ask(query, background=background, client=client)
         except (BackedOff, Banned, Paused):
@@ -91,7 +93,7 @@ class Origin:
         self._refused = False
         return answer
 
-    async def _ask(self, query: CanonicalQuery, *, background: bool, client: str | None) -> Answer:
+    async def _ask(self, query: CanonicalQuery, *, background: bool, client: str | None) -> AcceptedResponse:
         """Ask host after host until one answers.
 
         A host that cannot be reached costs nothing and the next is tried on the same reservation; a connection
@@ -124,7 +126,7 @@ class Origin:
         raise failure
 
     def _covers(self, reservation: Reservation) -> bool:
-        return reservation.covers(self._clock.origin(), self._clock.edge_seconds())
+        return reservation.covers(self._clock.origin(), self._clock.guard_seconds())
 
     def learn_limits(self, rate_limits: Sequence[Mapping[str, Any]]) -> None:
         """Take over the limits that a document tells; none tells nothing."""
@@ -132,7 +134,9 @@ class Origin:
         if windows:
             self._ledger.learn(windows)
 
-    async def _send(self, base_url: str, query: CanonicalQuery, reservation: Reservation, client: str | None) -> Answer:
+    async def _send(
+        self, base_url: str, query: CanonicalQuery, reservation: Reservation, client: str | None
+    ) -> AcceptedResponse:
         try:
             response = await self._upstream.send(base_url, query)
         except Unreachable:
@@ -145,19 +149,21 @@ class Origin:
         self._observer.spent(query.endpoint.name, query.weight, client=client)
         return await self._read(query, response, reservation)
 
-    async def _read(self, query: CanonicalQuery, response: OriginResponse, reservation: Reservation) -> Answer:
+    async def _read(
+        self, query: CanonicalQuery, response: OriginResponse, reservation: Reservation
+    ) -> AcceptedResponse:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
-        if isinstance(verdict, Block):
+        if isinstance(verdict, Throttled):
             await self._ledger.block(verdict.reason, self._certainly(verdict.until))
         await self._ledger.reconcile(reservation, response.headers, ok=isinstance(verdict, Good))
         match verdict:
             case Good():
                 self._learn(verdict, response)
-                return Answer(response, verdict)
+                return AcceptedResponse(response, verdict)
             case Negative():
-                return Answer(response, verdict)
-            case Block(reason, _):
+                return AcceptedResponse(response, verdict)
+            case Throttled(reason, _):
                 raise self._blocked(reason, response.status)
             case Failed(error):
                 raise error
@@ -166,7 +172,7 @@ class Origin:
 
     def _certainly(self, until: float | None) -> float | None:
         """When the block is over by the clock of every replica, whatever they learn of the origin's meanwhile."""
-        return None if until is None else until + self._clock.edge_seconds()
+        return None if until is None else until + self._clock.guard_seconds()
 
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
         """The error that everybody gets from now on, until the ledger lifts the block."""

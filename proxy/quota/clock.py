@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, ClockOffset
-from proxy.core.quota.windows import EDGE_SECONDS
+from proxy.core.quota.windows import GUARD_SECONDS
 
 STEP_SECONDS = 0.5
 """A wall clock that moves this much against the monotonic one between two looks was set."""
@@ -26,7 +26,7 @@ class OriginClock:
         self.wall = wall
         """Seconds since the epoch by this machine."""
         self.offset = ClockOffset()
-        self.ahead_seconds = 0.0
+        self.offset_seconds = 0.0
         """The origin's clock less ours: the offset's seconds, where every answer finds them."""
         self._monotonic = monotonic
         """To notice that the wall clock was set; without it that is learned from the next answer."""
@@ -34,18 +34,18 @@ class OriginClock:
 
     def origin(self) -> float:
         """Seconds since the epoch by the origin's clock: what replicas share goes by it, windows and ages alike."""
-        return self.wall() + self.ahead_seconds
+        return self.wall() + self.offset_seconds
 
     def to_origin(self, wall: float) -> float:
         """A moment of this machine's clock by the origin's."""
-        return wall + self.ahead_seconds
+        return wall + self.offset_seconds
 
-    def edge_seconds(self) -> float:
+    def guard_seconds(self) -> float:
         """How far from `origin` the origin may count a request that is sent now."""
         self._forget_when_set()
-        return EDGE_SECONDS + self.offset.uncertainty_seconds
+        return GUARD_SECONDS + self.offset.uncertainty_seconds
 
-    def sure(self) -> bool:
+    def is_synchronized(self) -> bool:
         """Whether anything is known of the origin's clock."""
         self._forget_when_set()
         return self.offset.known
@@ -79,7 +79,7 @@ class OriginClock:
 
     def _learned(self, offset: ClockOffset) -> None:
         self.offset = offset
-        self.ahead_seconds = offset.seconds
+        self.offset_seconds = offset.seconds
 
     def _forget_when_set(self) -> None:
         """Once the wall clock was set nothing is known any more."""
@@ -100,4 +100,4 @@ async def watch_clock(clock: OriginClock) -> None:
     """Notice soon when the wall clock was set: until then all ages are wrong."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        clock.sure()
+        clock.is_synchronized()

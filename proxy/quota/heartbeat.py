@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from proxy.core.quota.replicas import Census
+from proxy.core.quota.replicas import ReplicaCount
 from proxy.errors import RedisAway
 from proxy.ports import Clock
 from proxy.redis_client.connection import RedisConnection, RedisOperation
@@ -41,7 +41,7 @@ class Heartbeat:
         self,
         connection: RedisConnection,
         clock: Clock,
-        census: Census,
+        replica_count: ReplicaCount,
         *,
         domain_key: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -50,7 +50,7 @@ class Heartbeat:
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._census = census
+        self._replica_count = replica_count
         self._keys = [f"{domain_key}:clock", f"{domain_key}:replicas"]
         self._arguments = [secrets.token_hex(8), str(round(SILENCE_SECONDS * 1000))]
         self._sleep = sleep
@@ -80,8 +80,8 @@ class Heartbeat:
         if self._is_away:
             log.info("redis_back")
         self._is_away = False
-        self._census.hear(replicas, self._monotonic())
-        if origin_time is not None and not self._clock.sure():
+        self._replica_count.hear(replicas, self._monotonic())
+        if origin_time is not None and not self._clock.is_synchronized():
             self._clock.observe_shared(origin_time, sent_at=sent_at, received_at=self._clock.wall())
         return True
 

@@ -29,7 +29,7 @@ from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
 class MemoryLedger:
     """Counts in this process. `clock` follows the origin's, in seconds since the epoch."""
 
-    __slots__ = ("_clock", "_observer", "_ratios", "_windows", "known")
+    __slots__ = ("_clock", "_observer", "_ratios", "_windows", "local_view")
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class MemoryLedger:
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
     ) -> None:
-        self.known = Budget()
+        self.local_view = Budget()
         """The counters and the block."""
         self._clock = clock
         self._ratios = ratios
@@ -51,31 +51,31 @@ class MemoryLedger:
         now = self._clock.origin()
         ratio = self._ratios.of(background=background, local=False)
         share = share_of(client, self._ratios.client)
-        outcome = self.known.reserve(
-            now, cost_of(weight), self._windows, ratio=ratio, share=share, edge_seconds=self._clock.edge_seconds()
+        outcome = self.local_view.reserve(
+            now, cost_of(weight), self._windows, ratio=ratio, share=share, guard_seconds=self._clock.guard_seconds()
         )
         match outcome:
             case Reservation():
                 return outcome
             case Refused():
-                raise self._told(refused_error(outcome, now, ratio=ratio, client=client))
+                raise self._count_refusal(refused_error(outcome, now, ratio=ratio, client=client))
             case Blocked():
-                raise self._told(blocked_error(outcome, now))
+                raise self._count_refusal(blocked_error(outcome, now))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx."""
         now = self._clock.origin()
-        reconciled = self.known.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
+        reconciled = self.local_view.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
         """The request was certainly not sent."""
-        self.known.release(reservation, now=self._clock.origin())
+        self.local_view.release(reservation, now=self._clock.origin())
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self.known.block(reason, self._clock.origin(), until=until, edge_seconds=self._clock.edge_seconds())
+        self.local_view.block(reason, self._clock.origin(), until=until, guard_seconds=self._clock.guard_seconds())
 
     def learn(self, windows: tuple[Window, ...]) -> None:
         """Take the origin's own limits over."""
@@ -84,12 +84,12 @@ class MemoryLedger:
     def view(self) -> LedgerView:
         """The current windows and the block."""
         ratio = self._ratios.of(background=False, local=False)
-        return view_of(self.known, self._windows, self._clock.origin(), ratio=ratio, local=False)
+        return view_of(self.local_view, self._windows, self._clock.origin(), ratio=ratio, local=False)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self.known, self._clock.origin())
+        return used_in_minute(self.local_view, self._clock.origin())
 
-    def _told(self, error: SendingRefused) -> SendingRefused:
+    def _count_refusal(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)
         return error

@@ -17,15 +17,15 @@ from importlib import resources
 from typing import Any, Protocol, TypeVar
 
 from proxy.core.quota.block import MOST_DOUBLINGS, PENALTIES, REMEMBER_SECONDS, Block, BlockReason, earliest_end
-from proxy.core.quota.budget import Charge, Counter, CounterId, Reservation, budget_of
-from proxy.core.quota.client_share import MOST_CLIENTS, ClientShare, Obstacle
+from proxy.core.quota.budget import Charge, Reservation, WindowKey, WindowUsage, budget_of
+from proxy.core.quota.client_share import MOST_CLIENTS, ClientShare, Limit
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS
 from proxy.redis_client.connection import RedisOperation
 from proxy.redis_client.url import Client
 
 T = TypeVar("T")
-Floors = Mapping[CounterId, int]
+Floors = Mapping[WindowKey, int]
 """What Redis once told of `used`: if it tells less now, it has forgotten."""
 
 
@@ -33,7 +33,7 @@ CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + REMEMBER_SECONDS
 """How long the origin's time is remembered: as long as any block, so that it ends on time for everybody."""
 
 
-class Connection(Protocol):
+class ScriptRunner(Protocol):
     """What is used of `proxy.redis_client.connection.RedisConnection`."""
 
     @property
@@ -57,7 +57,7 @@ class Request:
     ratio: float
     share: ClientShare | None
     at: float
-    sure: bool
+    is_synchronized: bool
     """Whether the caller knows the origin's time; who does not is told it first."""
 
 
@@ -68,9 +68,9 @@ class Reserved:
     charges: tuple[Charge, ...]
     at: float
     block: Block | None = None
-    in_the_way: tuple[Charge, Obstacle] | None = None
-    counters: Mapping[CounterId, Counter] = field(default_factory=dict)
-    own: Mapping[CounterId, int] = field(default_factory=dict)
+    in_the_way: tuple[Charge, Limit] | None = None
+    counters: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
+    own: Mapping[WindowKey, int] = field(default_factory=dict)
     """What counts against the client in each."""
 
 
@@ -78,27 +78,32 @@ class Reserved:
 class Settled:
     """What came of an answer: the counters it touches, and what its headers added to each."""
 
-    counters: Mapping[CounterId, Counter]
-    raised: Mapping[CounterId, int]
+    counters: Mapping[WindowKey, WindowUsage]
+    raised: Mapping[WindowKey, int]
 
 
 class Scripts:
     """The scripts of one quota domain; `domain_key` holds the hash tag."""
 
-    __slots__ = ("_absorb", "_block", "_connection", "_domain_key", "_reconcile", "_reserve")
+    __slots__ = ("_block", "_connection", "_domain_key", "_merge_unsynced", "_reconcile", "_reserve")
 
-    def __init__(self, connection: Connection, domain_key: str) -> None:
+    def __init__(self, connection: ScriptRunner, domain_key: str) -> None:
         self._connection = connection
         self._domain_key = domain_key
         self._reserve = self._load("reserve")
         self._reconcile = self._load("reconcile")
         self._block = self._load("block")
-        self._absorb = self._load("merge_unsynced")
+        self._merge_unsynced = self._load("merge_unsynced")
 
     async def reserve(self, request: Request, *, floors: Floors, own_floors: Floors) -> Reserved | float:
         """Add all charges, or none; or only tell the origin's time to who is not sure of it."""
         charges, share, now = request.charges, request.share, request.at
-        args: list[str | int] = [repr(now), "" if share is None else share.field, MOST_CLIENTS, int(not request.sure)]
+        args: list[str | int] = [
+            repr(now),
+            "" if share is None else share.field,
+            MOST_CLIENTS,
+            int(not request.is_synchronized),
+        ]
         for charge in charges:
             budget = budget_of(charge.window.limit, request.ratio)
             args += [charge.weight, budget, budget if share is None else share.of(budget)]
@@ -111,37 +116,37 @@ class Scripts:
             case "blocked":
                 return Reserved(charges, now, _read_block(row[1:]))
             case outcome:
-                in_the_way = (charges[int(row[1]) - 1], Obstacle(outcome)) if int(row[1]) else None
+                in_the_way = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
                 own = {counter: int(value) for counter, value in zip(counters, row[4::3], strict=True)}
-                known = _read_counters(counters, _but_each_third(row[2:]))
-                return Reserved(charges, now, None, in_the_way, known, own)
+                local_view = _read_counters(counters, _but_each_third(row[2:]))
+                return Reserved(charges, now, None, in_the_way, local_view, own)
 
     async def reconcile(
         self,
         reservation: Reservation,
-        told: Mapping[CounterId, int],
+        told: Mapping[WindowKey, int],
         *,
         ok: bool,
         floors: Floors,
         now: float,
-        sure: bool,
+        is_synchronized: bool,
     ) -> Settled:
         """Take the pending weight off and follow what the origin told; who is sure of its time tells that too."""
-        heads: tuple[str | int, ...] = (int(ok), repr(now) if sure else "")
+        heads: tuple[str | int, ...] = (int(ok), repr(now) if is_synchronized else "")
         return await self._settle(RedisOperation.RECONCILE, reservation, told, heads, floors=floors, now=now)
 
     async def release(self, reservation: Reservation, *, floors: Floors, now: float) -> Settled:
         """Take the pending weight off: the request was not sent."""
         return await self._settle(RedisOperation.RELEASE, reservation, {}, (0, ""), floors=floors, now=now)
 
-    async def block(self, reason: BlockReason, now: float, *, until: float | None, edge_seconds: float) -> Block:
+    async def block(self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float) -> Block:
         """Send nothing until `until`, or for as long as the reason's penalty says; the block that holds now."""
         penalty = PENALTIES[reason]
         args: list[str | int] = [
             repr(now),
             reason.value,
             "" if until is None else repr(until),
-            repr(earliest_end(reason, now, edge_seconds)),
+            repr(earliest_end(reason, now, guard_seconds)),
             penalty.base_seconds,
             MOST_DOUBLINGS,
             penalty.most_seconds,
@@ -150,21 +155,21 @@ class Scripts:
         ]
         return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._keys("block"), args))
 
-    async def absorb(
-        self, process: str, state: int, totals: Mapping[CounterId, Total], *, floors: Floors, now: float
-    ) -> Mapping[CounterId, Counter]:
+    async def merge_unsynced(
+        self, process: str, state: int, totals: Mapping[WindowKey, Total], *, floors: Floors, now: float
+    ) -> Mapping[WindowKey, WindowUsage]:
         """Add what a process counted on its own."""
         args: list[str | int] = [process, state]
         for counter, total in totals.items():
             args += [total.used, total.pending, total.header, floors.get(counter, 0), _ttl_ms(counter, now)]
-        row = await self._run(RedisOperation.RECONCILE, self._absorb, self._keys(*totals), args)
+        row = await self._run(RedisOperation.RECONCILE, self._merge_unsynced, self._keys(*totals), args)
         return _read_counters(list(totals), row)
 
     async def _settle(
         self,
         operation: RedisOperation,
         reservation: Reservation,
-        told: Mapping[CounterId, int],
+        told: Mapping[WindowKey, int],
         heads: tuple[str | int, ...],
         *,
         floors: Floors,
@@ -179,7 +184,7 @@ class Scripts:
         raised = {counter: int(value) for counter, value in zip(counters, row[2::3], strict=True)}
         return Settled(_read_counters(counters, _but_each_third(row)), raised)
 
-    def _keys(self, *names: str | CounterId) -> list[str]:
+    def _keys(self, *names: str | WindowKey) -> list[str]:
         return [f"{self._domain_key}:{name if isinstance(name, str) else name.key}" for name in names]
 
     def _load(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -198,13 +203,15 @@ class Scripts:
         return result
 
 
-def _ttl_ms(counter: CounterId, now: float) -> int:
+def _ttl_ms(counter: WindowKey, now: float) -> int:
     return max(1, math.ceil((counter.expires - now) * 1000))
 
 
-def _read_counters(counters: Sequence[CounterId], row: Sequence[Any]) -> dict[CounterId, Counter]:
+def _read_counters(counters: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
     pairs = zip(row[::2], row[1::2], strict=True)
-    return {counter: Counter(int(used), int(pending)) for counter, (used, pending) in zip(counters, pairs, strict=True)}
+    return {
+        counter: WindowUsage(int(used), int(pending)) for counter, (used, pending) in zip(counters, pairs, strict=True)
+    }
 
 
 def _but_each_third(row: Sequence[Any]) -> list[Any]:

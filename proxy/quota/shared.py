@@ -18,25 +18,25 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
-from proxy.core.quota.block import Block, BlockReason, later
+from proxy.core.quota.block import Block, BlockReason, longer_block
 from proxy.core.quota.budget import (
-    Answer,
     Blocked,
     Budget,
     Charge,
-    Counter,
-    CounterId,
     Refused,
     Reservation,
+    UsageReport,
+    WindowKey,
+    WindowUsage,
     budget_of,
     charges_of,
     cost_of,
     refusal,
     told_counters,
 )
-from proxy.core.quota.client_share import ClientShare, obstacle, share_of
-from proxy.core.quota.replicas import Census, refusal_alone
-from proxy.core.quota.unsynced_usage import Carry
+from proxy.core.quota.client_share import ClientShare, exceeded_limit, share_of
+from proxy.core.quota.replicas import ReplicaCount, refuse_without_redis
+from proxy.core.quota.unsynced_usage import UnsyncedUsage
 from proxy.core.quota.view import (
     LedgerView,
     Ratios,
@@ -50,7 +50,7 @@ from proxy.core.quota.view import (
 from proxy.core.quota.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
-from proxy.quota.scripts import Connection, Request, Reserved, Scripts
+from proxy.quota.scripts import Request, Reserved, ScriptRunner, Scripts
 
 
 class RedisLedger:
@@ -58,26 +58,26 @@ class RedisLedger:
 
     def __init__(  # noqa: PLR0913 - each is a decision of whoever composes
         self,
-        connection: Connection,
+        connection: ScriptRunner,
         *,
         domain_key: str,
         clock: Clock,
         ratios: Ratios,
-        census: Census | None = None,
+        replica_count: ReplicaCount | None = None,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
     ) -> None:
         self._scripts = Scripts(connection, domain_key)
         self._clock = clock
         self._ratios = ratios
-        self._census = census or Census()
+        self._replica_count = replica_count or ReplicaCount()
         self._observer = observer or NullLedgerObserver()
         self._windows = windows
         self._process = f"alone-{secrets.token_hex(4)}"
-        self.known = Budget()
+        self.local_view = Budget()
         """What this process knows of the counters and the block."""
-        self._floors: dict[CounterId, int] = {}
-        self._carry = Carry()
+        self._floors: dict[WindowKey, int] = {}
+        self._unsynced = UnsyncedUsage()
         self._unpublished: Block | None = None
         self._local = False
 
@@ -87,7 +87,7 @@ class RedisLedger:
         share = share_of(client, self._ratios.client)
         outcome: Reservation | Refused | Blocked | None = self._refusal_known(weight, ratio, share)
         try:
-            await self._absorb(self._clock.origin())
+            await self._merge_unsynced(self._clock.origin())
             if outcome is None:
                 outcome = await self._reserve_shared(weight, ratio, share)
         except RedisAway:
@@ -99,9 +99,9 @@ class RedisLedger:
             case Reservation():
                 return await self._unless_blocked(outcome, now)
             case Refused():
-                raise self._told(refused_error(outcome, now, ratio=ratio, client=client))
+                raise self._count_refusal(refused_error(outcome, now, ratio=ratio, client=client))
             case Blocked():
-                raise self._told(blocked_error(outcome, now))
+                raise self._count_refusal(blocked_error(outcome, now))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx. Never raises."""
@@ -125,22 +125,22 @@ class RedisLedger:
             self._adopt((await self._scripts.release(rest, floors=self._floors, now=now)).counters)
         except RedisAway:
             self._local = True
-            self.known.release(rest, now=now)
+            self.local_view.release(rest, now=now)
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until`; None: for as long as the reason's penalty says. Never raises."""
         now = self._clock.origin()
-        before = self.known.block_at(now)
+        before = self.local_view.block_at(now)
         # This process stops at once, before the others are told.
-        alone = self.known.block(reason, now, until=until, edge_seconds=self._clock.edge_seconds())
+        alone = self.local_view.block(reason, now, until=until, guard_seconds=self._clock.guard_seconds())
         try:
-            await self._absorb(now)
-            shared = await self._scripts.block(reason, now, until=until, edge_seconds=self._clock.edge_seconds())
+            await self._merge_unsynced(now)
+            shared = await self._scripts.block(reason, now, until=until, guard_seconds=self._clock.guard_seconds())
         except RedisAway:
             self._local = True
             self._unpublished = alone
         else:
-            self.known.adopt_block(later(before, shared))
+            self.local_view.adopt_block(longer_block(before, shared))
             if before is not None and before.until > shared.until:
                 self._unpublished = before  # Redis has forgotten it.
 
@@ -151,153 +151,153 @@ class RedisLedger:
     def view(self) -> LedgerView:
         """The current windows and the block as last known. No I/O."""
         ratio = self._ratios.of(background=False, local=self._local)
-        return view_of(self.known, self._windows, self._clock.origin(), ratio=ratio, local=self._local)
+        return view_of(self.local_view, self._windows, self._clock.origin(), ratio=ratio, local=self._local)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window as last known. No I/O."""
-        return used_in_minute(self.known, self._clock.origin())
+        return used_in_minute(self.local_view, self._clock.origin())
 
     def _refusal_known(self, weight: int, ratio: float, share: ClientShare | None) -> Refused | Blocked | None:
         """The refusal that needs no round trip. Of a client it is known what it alone certainly used."""
         now = self._clock.origin()
-        block = self.known.block_at(now)
+        block = self.local_view.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
         for charge in reversed(self._charges(weight, now)):
-            used, own = self._floors.get(charge.counter, 0), self.known.client_used(charge.counter, share)
-            by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
+            used, own = self._floors.get(charge.counter, 0), self.local_view.client_used(charge.counter, share)
+            by = exceeded_limit(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
             if by is not None:
-                return refusal(charge, self._clock.edge_seconds(), by)
+                return refusal(charge, self._clock.guard_seconds(), by)
         return None
 
     async def _reserve_shared(
         self, weight: int, ratio: float, share: ClientShare | None
     ) -> Reservation | Refused | Blocked:
-        reserved = await self._ask(weight, ratio, share, sure=self._clock.sure())
+        reserved = await self._ask(weight, ratio, share, is_synchronized=self._clock.is_synchronized())
         charges, now = reserved.charges, reserved.at
         self._local = False
         self._adopt(reserved.counters)
         if share is not None:
             for counter, used in reserved.own.items():
-                self.known.adopt_client(counter, share, used)
+                self.local_view.adopt_client(counter, share, used)
         if reserved.block is not None:
-            block = later(self.known.block_at(now), reserved.block)
-            self.known.adopt_block(block)
+            block = longer_block(self.local_view.block_at(now), reserved.block)
+            self.local_view.adopt_block(block)
             return Blocked(block.reason, block.until)
         if reserved.in_the_way is not None:
             charge, by = reserved.in_the_way
-            return refusal(charge, self._clock.edge_seconds(), by)
+            return refusal(charge, self._clock.guard_seconds(), by)
         return Reservation(charges, now)
 
-    async def _ask(self, weight: int, ratio: float, share: ClientShare | None, *, sure: bool) -> Reserved:
+    async def _ask(self, weight: int, ratio: float, share: ClientShare | None, *, is_synchronized: bool) -> Reserved:
         """Ask Redis; who is not sure of the time asks for that first, in the same call."""
         asked_at, now = self._clock.wall(), self._clock.origin()
         charges = self._charges(weight, now)
-        own = {charge.counter: self.known.client_used(charge.counter, share) for charge in charges}
-        request = Request(charges, ratio, share, now, sure)
+        own = {charge.counter: self.local_view.client_used(charge.counter, share) for charge in charges}
+        request = Request(charges, ratio, share, now, is_synchronized)
         reserved = await self._scripts.reserve(request, floors=self._floors, own_floors=own)
         if isinstance(reserved, Reserved):
             return reserved
         self._clock.observe_shared(reserved, sent_at=asked_at, received_at=self._clock.wall())
-        return await self._ask(weight, ratio, share, sure=True)
+        return await self._ask(weight, ratio, share, is_synchronized=True)
 
     def _reserve_local(
         self, weight: int, share: ClientShare | None, *, background: bool
     ) -> Reservation | Refused | Blocked:
         """Within the budget of all, as far as it is known, and with the smaller share of the limit."""
-        refused = refusal_alone(
+        refused = refuse_without_redis(
             self._charges(weight, self._clock.origin()),
-            used=lambda counter: self.known.counter(counter).used,
-            own=lambda counter: self._carry.missing(counter).used,
-            replicas=self._census.replicas,
+            used=lambda counter: self.local_view.counter(counter).used,
+            own=lambda counter: self._unsynced.missing(counter).used,
+            replicas=self._replica_count.replicas,
             ratio=self._ratios.of(background=background, local=False),
-            edge_seconds=self._clock.edge_seconds(),
+            guard_seconds=self._clock.guard_seconds(),
         )
         if refused is not None:
             return refused
         ratio = self._ratios.of(background=background, local=True)
-        outcome = self.known.reserve(
+        outcome = self.local_view.reserve(
             self._clock.origin(),
             cost_of(weight),
             self._windows,
             ratio=ratio,
             share=share,
-            edge_seconds=self._clock.edge_seconds(),
+            guard_seconds=self._clock.guard_seconds(),
         )
         if isinstance(outcome, Reservation):
-            self._carry.spend(outcome.charges)
+            self._unsynced.spend(outcome.charges)
             return replace(outcome, local=True)
         return outcome
 
     async def _unless_blocked(self, reservation: Reservation, now: float) -> Reservation:
         """A block that this process learned while Redis answered comes first."""
-        block = self.known.block_at(now)
+        block = self.local_view.block_at(now)
         if block is None:
             return reservation
         await self.release(reservation)
-        raise self._told(blocked_error(block, now))
+        raise self._count_refusal(blocked_error(block, now))
 
-    async def _reconcile_shared(self, reservation: Reservation, answer: Answer, now: float) -> int:
-        await self._absorb(now)
+    async def _reconcile_shared(self, reservation: Reservation, answer: UsageReport, now: float) -> int:
+        await self._merge_unsynced(now)
         told = told_counters(answer, now)
         settled = await self._scripts.reconcile(
-            reservation, told, ok=answer.ok, floors=self._floors, now=now, sure=self._clock.sure()
+            reservation, told, ok=answer.ok, floors=self._floors, now=now, is_synchronized=self._clock.is_synchronized()
         )
         self._local = False
         self._adopt(settled.counters)
-        self.known.end_block(reservation, answer)
+        self.local_view.end_block(reservation, answer)
         return sum(raised for counter, raised in settled.raised.items() if counter.interval_seconds == MINUTE_SECONDS)
 
-    def _reconcile_local(self, reservation: Reservation, answer: Answer, now: float) -> int:
+    def _reconcile_local(self, reservation: Reservation, answer: UsageReport, now: float) -> int:
         self._local = True
-        self._carry.hear(told_counters(answer, now))
-        return self.known.reconcile(reservation, answer, now=now).foreign_weight
+        self._unsynced.hear(told_counters(answer, now))
+        return self.local_view.reconcile(reservation, answer, now=now).foreign_weight
 
     def _settle_local(self, reservation: Reservation, now: float) -> Reservation:
         """What is left for Redis to settle: of a local reservation it learns through the carry alone."""
         if not reservation.local:
             return reservation
-        self._carry.settle(reservation.charges)
-        self.known.release(reservation, now=now)
+        self._unsynced.settle(reservation.charges)
+        self.local_view.release(reservation, now=now)
         return replace(reservation, charges=())
 
-    async def _absorb(self, now: float) -> None:
+    async def _merge_unsynced(self, now: float) -> None:
         """Give Redis what was counted and learned while it was away. Raises RedisAway: still away.
 
         Several tasks may do so at once: the script adds nothing twice.
         """
-        totals = self._carry.owed(now)
+        totals = self._unsynced.unsynced(now)
         if totals:
-            counters = await self._scripts.absorb(
-                self._process, self._carry.state, totals, floors=self._floors, now=now
+            counters = await self._scripts.merge_unsynced(
+                self._process, self._unsynced.state, totals, floors=self._floors, now=now
             )
-            self._carry.absorbed(totals)
+            self._unsynced.merged(totals)
             self._adopt(counters)
         block = self._unpublished
         if block is not None and block.until > now:
             shared = await self._scripts.block(
-                block.reason, now, until=block.until, edge_seconds=self._clock.edge_seconds()
+                block.reason, now, until=block.until, guard_seconds=self._clock.guard_seconds()
             )
-            self.known.adopt_block(later(self.known.block_at(now), shared))
+            self.local_view.adopt_block(longer_block(self.local_view.block_at(now), shared))
         if block is self._unpublished:
             self._unpublished = None
 
-    def _adopt(self, counters: Mapping[CounterId, Counter]) -> None:
+    def _adopt(self, counters: Mapping[WindowKey, WindowUsage]) -> None:
         for counter, told in counters.items():
             self._floors[counter] = max(told.used, self._floors.get(counter, 0))
-            missing = self._carry.missing(counter)
-            both = Counter(told.used + missing.used, max(0, told.pending + missing.pending))
-            self.known.adopt(counter, both)
+            missing = self._unsynced.missing(counter)
+            both = WindowUsage(told.used + missing.used, max(0, told.pending + missing.pending))
+            self.local_view.adopt(counter, both)
 
     def _charges(self, weight: int, now: float) -> tuple[Charge, ...]:
         self._forget(now)
-        return charges_of(now, cost_of(weight), self._windows, edge_seconds=self._clock.edge_seconds())
+        return charges_of(now, cost_of(weight), self._windows, guard_seconds=self._clock.guard_seconds())
 
     def _forget(self, now: float) -> None:
-        self.known.forget(now)
+        self.local_view.forget(now)
         for counter in [counter for counter in self._floors if counter.expires <= now]:
             del self._floors[counter]
 
-    def _told(self, error: SendingRefused) -> SendingRefused:
+    def _count_refusal(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)
         return error

@@ -22,7 +22,7 @@ from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
 from proxy.server.connection import SERVER
 from proxy.server.fast_path import remember
-from proxy.server.fast_path_table import FastLane
+from proxy.server.fast_path_table import FastPathTable
 
 log = structlog.get_logger(__name__)
 
@@ -74,13 +74,13 @@ class Traffic:
         headers: Headers,
         observer: TrafficObserver,
         closing: Callable[[], bool],
-        lane: FastLane | None = None,
+        fast_path: FastPathTable | None = None,
     ) -> None:
         self._handle = handle
         self._headers = headers
         self._observer = observer
         self._closing = closing
-        self._lane = lane
+        self._fast_path = fast_path
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; a fault of ours is a 500 in Binance's shape, and is logged with its traceback."""
@@ -91,8 +91,8 @@ class Traffic:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(SidecarError("An unknown error occurred while processing the request."), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
-        if self._lane is not None:
-            remember(self._lane, request, reply)
+        if self._fast_path is not None:
+            remember(self._fast_path, request, reply)
         return await self._write(request, reply)
 
     async def _write(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:

@@ -27,7 +27,7 @@ STALL_SECONDS = 60.0
 """A client that takes no byte of its answer for so long is cut off."""
 
 
-class Connection(RequestHandler):
+class ClientConnection(RequestHandler):
     """aiohttp's connection."""
 
     __slots__ = ("_next_look", "_untaken_bytes")
@@ -96,7 +96,7 @@ class Connection(RequestHandler):
 class Server(web.Server):
     """aiohttp's server, with these connections."""
 
-    def __init__(self, handler: Any, *, connection: type[Connection] = Connection, **kwargs: Any) -> None:
+    def __init__(self, handler: Any, *, connection: type[ClientConnection] = ClientConnection, **kwargs: Any) -> None:
         super().__init__(handler)
         self._make = partial(connection, self, loop=asyncio.get_running_loop(), **(kwargs | {"access_log": None}))
 

@@ -1,9 +1,9 @@
-"""The table of the fast lane: from the very bytes of a request to what it is answered.
+"""The table of the fast path: from the very bytes of a request to what it is answered.
 
 Owns: what is remembered and for how long, and the bytes of an answer. Must not know: connections, aiohttp, how an
 answer came about. What may have changed since an answer was made is looked at on every hit: the document, the
 versions of the entries and of the counters, time, whether the gateway drains. And after a minute a request goes the
-ordinary way once, which keeps the document in demand.
+slow path once, which keeps the document in demand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proxy.ports import Clock
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
-"""After this long a request goes the ordinary way once."""
+"""After this long a request goes the slow path once."""
 JOIN_BYTES = 64 << 10
 """Bodies above this are written by themselves, without being copied behind the head."""
 _REMEMBERED = frozenset({Outcome.HIT, Outcome.SNAPSHOT})
@@ -45,7 +45,7 @@ class Entries(Protocol):
     """Changes with every full document."""
 
     @property
-    def held(self) -> Holding | None:
+    def loaded(self) -> Holding | None:
         """The full document, where one is held."""
 
     def holds(self, key: str, entry: Entry) -> bool:
@@ -73,7 +73,7 @@ class Tally(Protocol):
 
 
 @dataclass(slots=True)
-class Lane:
+class RememberedResponse:
     """One remembered request: what it gets, and its bytes as rendered for the present second."""
 
     rendition: Rendition
@@ -89,14 +89,14 @@ class Lane:
     """The body, where it is written by itself."""
     good_from: float = 0.0
     good_until: float = -1.0
-    ahead_seconds: float = 0.0
+    offset_seconds: float = 0.0
     version: int = -1
     """Of the entries, when its own was last seen among them."""
     counters: int = -1
     """The version of the counters that the bytes tell of."""
 
 
-class FastLane:
+class FastPathTable:
     """The table. Bounded in requests and bytes; the least recently used, to the second, are forgotten first.
 
     All lanes are of one full document: when that is replaced all are forgotten, so that the table never keeps it in
@@ -124,7 +124,7 @@ class FastLane:
         self._tally = tally
         self._max_bytes = max_bytes
         self._max_requests = max_requests
-        self._lanes: OrderedDict[bytes, Lane] = OrderedDict()
+        self._lanes: OrderedDict[bytes, RememberedResponse] = OrderedDict()
         self._sharing: Counter[int] = Counter()
         """Lanes by the identity of the entry that they share."""
         self._bytes = 0
@@ -138,28 +138,28 @@ class FastLane:
         """What is remembered: requests, ready answers, and each entry once."""
         return self._bytes
 
-    def find(self, chunk: bytes) -> Lane | None:
-        """What to write for these bytes now; None: the ordinary way."""
-        lane = self._lanes.get(chunk)
-        if lane is None:
+    def find(self, chunk: bytes) -> RememberedResponse | None:
+        """What to write for these bytes now; None: the slow path."""
+        fast_path = self._lanes.get(chunk)
+        if fast_path is None:
             return None
         if self._documents != self._entries.documents or self._life.draining:
             self._clear()
             return None
         now = self._wall()
         is_good = (
-            lane.good_from <= now < lane.good_until
-            and lane.version == self._entries.version
-            and lane.counters == self._counters.version
-            and lane.ahead_seconds == self._clock.ahead_seconds
+            fast_path.good_from <= now < fast_path.good_until
+            and fast_path.version == self._entries.version
+            and fast_path.counters == self._counters.version
+            and fast_path.offset_seconds == self._clock.offset_seconds
         )
         if not is_good:
-            if not self._render(lane, now):
+            if not self._render(fast_path, now):
                 self._forget(chunk)
                 return None
             self._lanes.move_to_end(chunk)
-        lane.tally.count += 1
-        return lane
+        fast_path.tally.count += 1
+        return fast_path
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool) -> None:
         """Remember a fresh answer that was made from an entry, unless that was replaced meanwhile."""
@@ -174,22 +174,22 @@ class FastLane:
         copied = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
         size_bytes = 2 * len(chunk) + 1024 + copied
         if size_bytes + rendition.entry.size_bytes <= self._max_bytes:
-            self._keep(chunk, Lane(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
+            self._keep(chunk, RememberedResponse(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
 
-    def _keep(self, chunk: bytes, lane: Lane) -> None:
-        entry = lane.rendition.entry
-        self._bytes += lane.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
+    def _keep(self, chunk: bytes, fast_path: RememberedResponse) -> None:
+        entry = fast_path.rendition.entry
+        self._bytes += fast_path.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
         self._sharing[id(entry)] += 1
-        self._lanes[chunk] = lane
+        self._lanes[chunk] = fast_path
         while self._bytes > self._max_bytes or len(self._lanes) > self._max_requests:
             self._forget(next(iter(self._lanes)))
 
     def _forget(self, chunk: bytes) -> None:
-        lane = self._lanes.pop(chunk, None)
-        if lane is None:
+        fast_path = self._lanes.pop(chunk, None)
+        if fast_path is None:
             return
-        entry = lane.rendition.entry
-        self._bytes -= lane.size_bytes
+        entry = fast_path.rendition.entry
+        self._bytes -= fast_path.size_bytes
         self._sharing[id(entry)] -= 1
         if not self._sharing[id(entry)]:
             del self._sharing[id(entry)]
@@ -201,32 +201,32 @@ class FastLane:
         self._bytes = 0
         self._documents = self._entries.documents
 
-    def _render(self, lane: Lane, wall: float) -> bool:
-        """Make the bytes for the present second; False when the ordinary way must look again."""
-        entry, ahead_seconds = lane.rendition.entry, self._clock.ahead_seconds
-        now = wall + ahead_seconds
+    def _render(self, fast_path: RememberedResponse, wall: float) -> bool:
+        """Make the bytes for the present second; False when the slow path must look again."""
+        entry, offset_seconds = fast_path.rendition.entry, self._clock.offset_seconds
+        now = wall + offset_seconds
         fresh_for = entry.lifetimes.fresh_seconds - entry.age(now)
-        held = self._entries.held
-        if held is not None and held.entry is not entry:
-            # While the document is stale the ordinary way refreshes it, whatever entry it answers from.
-            fresh_for = min(fresh_for, held.entry.lifetimes.fresh_seconds - held.entry.age(now))
-        if fresh_for <= 0 or not 0 <= wall - lane.learned_at < MAX_SECONDS:
+        loaded = self._entries.loaded
+        if loaded is not None and loaded.entry is not entry:
+            # While the document is stale the slow path refreshes it, whatever entry it answers from.
+            fresh_for = min(fresh_for, loaded.entry.lifetimes.fresh_seconds - loaded.entry.age(now))
+        if fresh_for <= 0 or not 0 <= wall - fast_path.learned_at < MAX_SECONDS:
             return False
-        if not self._entries.holds(lane.rendition.key, entry):
+        if not self._entries.holds(fast_path.rendition.key, entry):
             return False
-        lane.version = self._entries.version
-        lane.counters, lane.ahead_seconds = self._counters.version, ahead_seconds
-        reply = lane.rendition.reply(now)
-        head = render_head(reply, self._headers(reply), head_only=lane.head_only)
-        body = b"" if lane.head_only else reply.body
-        lane.wire, lane.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
-        lane.good_from = wall
-        lane.good_until = min(
+        fast_path.version = self._entries.version
+        fast_path.counters, fast_path.offset_seconds = self._counters.version, offset_seconds
+        reply = fast_path.rendition.reply(now)
+        head = render_head(reply, self._headers(reply), head_only=fast_path.head_only)
+        body = b"" if fast_path.head_only else reply.body
+        fast_path.wire, fast_path.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
+        fast_path.good_from = wall
+        fast_path.good_until = min(
             math.floor(wall) + 1.0,  # Date
             wall + _unchanged_for(entry, now),  # Age, ttl
             wall + MINUTE_SECONDS - now % MINUTE_SECONDS,  # used weight: a new window begins
             wall + fresh_for,
-            lane.learned_at + MAX_SECONDS,
+            fast_path.learned_at + MAX_SECONDS,
         )
         return True
 

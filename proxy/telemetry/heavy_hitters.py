@@ -29,11 +29,11 @@ _LEAD = 2
 @dataclass(slots=True)
 class _Weight:
     total: int
-    doubt: int
+    error: int
     """The part of it that may be others'."""
 
 
-class Heaviest:
+class HeavyHitters:
     """Counts weight by name."""
 
     __slots__ = ("_other", "_shown", "_weights")
@@ -66,7 +66,7 @@ class Heaviest:
         if known is None:
             known = self._weights[name] = self._newcomer()
         known.total += weight
-        return known.total - known.doubt
+        return known.total - known.error
 
     def _newcomer(self) -> _Weight:
         if len(self._weights) < _WATCHED:

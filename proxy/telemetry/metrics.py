@@ -32,8 +32,8 @@ from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
 from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
-from proxy.telemetry.heavy_hitters import Heaviest
-from proxy.telemetry.request_counters import BUCKETS_SECONDS, Answers
+from proxy.telemetry.heavy_hitters import HeavyHitters
+from proxy.telemetry.request_counters import BUCKETS_SECONDS, RequestCounters
 
 PREFIX = "binance_sidecar"
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -61,14 +61,14 @@ class Metrics:
         Info(f"{PREFIX}_build", "Version of the gateway and of Python.", registry=self.registry).info(
             {"version": __version__, "python": sys.version.partition(" ")[0]}
         )
-        self.answers = Answers(PREFIX)
-        self.registry.register(self.answers)
+        self.requests = RequestCounters(PREFIX)
+        self.registry.register(self.requests)
         self._upstream = self._counter("upstream_requests", "Requests sent to the origin.", "host", "status")
         self._upstream_durations = self._histogram(
             "upstream_request_duration_seconds", "Time of a request to the origin.", "host"
         )
         self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
-        self._clients = Heaviest()
+        self._clients = HeavyHitters()
         self.registry.register(_Clients(self._clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
@@ -76,7 +76,10 @@ class Metrics:
         self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")
         self._fill_waits = self._counter("fill_waits", "Waits for another replica's fill, by their end.", "end")
         self._documents = self._counter("documents_adopted", "Full documents taken into use.")
-        self._aside = self._counter("documents_kept_aside", "Full documents not believed at first.", "reason")
+        self._quarantined = self._counter("documents_quarantined", "Full documents not believed at first.", "reason")
+        self._kept_aside = self._counter(
+            "documents_kept_aside", "The old name of documents_quarantined; the next version drops it.", "reason"
+        )
         self._changes = self._counter("symbol_changes", "Symbols that changed between documents.", "change")
         self._redis_operations = self._counter("redis_operations", "Redis operations.", "operation")
         self._redis_errors = self._counter("redis_errors", "Redis operations that failed.", "operation")
@@ -93,14 +96,14 @@ class Metrics:
 
     def answered(self, reply: Reply, seconds: float) -> None:
         """A client got its reply after so long."""
-        self.answers.answered(reply, seconds)
+        self.requests.answered(reply, seconds)
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
         """A request of this weight went to the origin, for this client if for any."""
         self._spent.labels(endpoint).inc(weight)
         if client:
             self._clients.spend(client, weight)
-        self.answers.spent(endpoint, weight)
+        self.requests.spent(endpoint, weight)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         """One attempt at one host ended."""
@@ -132,9 +135,10 @@ class Metrics:
             self._changes.labels("removed").inc(len(changes.removed))
             self._changes.labels("status").inc(len(changes.changed_status))
 
-    def kept_aside(self, reason: str) -> None:
+    def quarantined(self, reason: str) -> None:
         """A full document was suspicious."""
-        self._aside.labels(reason).inc()
+        self._quarantined.labels(reason).inc()
+        self._kept_aside.labels(reason).inc()
 
     def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
         """A Redis operation ended."""
@@ -186,7 +190,7 @@ class _Reader(Collector):
 class _Clients(Collector):
     """The weight of the heaviest clients. A name is any bytes: what is no UTF-8 in it is shown escaped."""
 
-    def __init__(self, clients: Heaviest) -> None:
+    def __init__(self, clients: HeavyHitters) -> None:
         self._clients = clients
 
     def collect(self) -> Iterable[Metric]:

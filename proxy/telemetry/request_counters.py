@@ -1,7 +1,7 @@
 """What was answered to clients, counted in plain integers and turned into series when Prometheus asks.
 
 Owns: the tallies of answers, their durations, and the weight they saved. Must not know: the other series, HTTP.
-Counting an answer of the ordinary way costs a dictionary look-up; one of the fast lane a single addition.
+Counting an answer of the slow path costs a dictionary look-up; one of the fast path a single addition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from proxy.core.reply import Outcome, Reply
 
 BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds. Every answer of the fast lane is far below the first."""
+"""Upper bounds. Every answer of the fast path is far below the first."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Tally:
     count: int = 0
 
 
-class Answers(Collector):
+class RequestCounters(Collector):
     """All tallies of one process."""
 
     def __init__(self, prefix: str) -> None:
@@ -54,7 +54,7 @@ class Answers(Collector):
         return known
 
     def answered(self, reply: Reply, seconds: float) -> None:
-        """A client got its reply the ordinary way after so long."""
+        """A client got its reply the slow path after so long."""
         self.tally(reply).count += 1
         self._buckets[reply.endpoint][bisect_left(BUCKETS_SECONDS, seconds)] += 1
         self._seconds[reply.endpoint] += seconds
@@ -111,7 +111,7 @@ class Answers(Collector):
         return family
 
     def _durations(self) -> Metric:
-        text = "Time to answer a client; the fast lane's answers count in the first bucket."
+        text = "Time to answer a client; the fast path's answers count in the first bucket."
         family = HistogramMetricFamily(f"{self._prefix}_request_duration_seconds", text, labels=("endpoint",))
         fast: Counter[str] = Counter()
         for tally in self._tallies.values():

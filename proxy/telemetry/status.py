@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from proxy import __version__
-from proxy.cache.local import SELECTION, Shelf
-from proxy.core.quota.replicas import Census
+from proxy.cache.local import SELECTION, LocalCache
+from proxy.core.quota.replicas import ReplicaCount
 from proxy.origin.client import Upstream
 from proxy.quota.clock import OriginClock
 from proxy.quota.local import MemoryLedger
@@ -23,7 +23,7 @@ from proxy.telemetry.metrics import Sample
 _SHOWN_ENTRIES = 100
 
 
-class Report:
+class StatusReport:
     """Reads the parts when asked."""
 
     def __init__(  # noqa: PLR0913 - all that there is to report
@@ -31,19 +31,19 @@ class Report:
         *,
         settings: Settings,
         ledger: MemoryLedger | RedisLedger,
-        shelf: Shelf,
+        local: LocalCache,
         upstream: Upstream,
         clock: OriginClock,
         connection: RedisConnection | None,
-        census: Census,
+        replica_count: ReplicaCount,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._shelf = shelf
+        self._local = local
         self._upstream = upstream
         self._clock = clock
         self._connection = connection
-        self._census = census
+        self._replica_count = replica_count
 
     def status(self) -> dict[str, Any]:
         """The status page as JSON values. Times are seconds since the epoch, by the origin's clock."""
@@ -72,21 +72,21 @@ class Report:
         }
 
     def _document(self) -> dict[str, Any] | None:
-        held = self._shelf.held
-        if held is None:
+        loaded = self._local.loaded
+        if loaded is None:
             return None
         return {
-            "symbols": held.snapshot.symbols_count if held.snapshot is not None else None,
-            "age_seconds": round(held.entry.age(self._clock.origin()), 3),
-            "bytes": len(held.entry.body),
-            "gzip_bytes": len(held.entry.gzip or b""),
-            "selections": self._shelf.memory.counted(SELECTION)[0],
+            "symbols": loaded.snapshot.symbols_count if loaded.snapshot is not None else None,
+            "age_seconds": round(loaded.entry.age(self._clock.origin()), 3),
+            "bytes": len(loaded.entry.body),
+            "gzip_bytes": len(loaded.entry.gzip or b""),
+            "selections": self._local.memory.counted(SELECTION)[0],
         }
 
     def _entries(self) -> list[dict[str, Any]]:
         """The entries used last come last; no more than a page of them."""
         now = self._clock.origin()
-        items = [item for item in self._shelf.memory.items() if not item[0].startswith(SELECTION)]
+        items = [item for item in self._local.memory.items() if not item[0].startswith(SELECTION)]
         return [
             {"key": key, "status": entry.status, "age_seconds": round(entry.age(now), 3), "bytes": len(entry.body)}
             for key, entry in items[-_SHOWN_ENTRIES:]
@@ -95,7 +95,12 @@ class Report:
     def _redis(self) -> dict[str, Any]:
         url = masked(self._settings.redis_url.get_secret_value())
         up = None if self._connection is None else self._connection.up
-        return {"url": url, "up": up, "replicas": self._census.replicas, "counts_alone": self._ledger.view().local}
+        return {
+            "url": url,
+            "up": up,
+            "replicas": self._replica_count.replicas,
+            "counts_alone": self._ledger.view().local,
+        }
 
     def samples(self) -> Iterable[Sample]:
         """The gauges, read at scrape time."""
@@ -103,7 +108,7 @@ class Report:
         yield from self._entry_samples()
         if self._connection is not None:
             text = "Gateways on this Redis and quota domain, as last heard."
-            yield Sample("replicas", text, self._census.replicas)
+            yield Sample("replicas", text, self._replica_count.replicas)
         yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
 
     def _window_samples(self) -> Iterable[Sample]:
@@ -121,17 +126,17 @@ class Report:
             yield Sample("blocked_until_timestamp_seconds", text, until, ("reason", reason))
 
     def _entry_samples(self) -> Iterable[Sample]:
-        memory, held = self._shelf.memory, self._shelf.held
+        memory, loaded = self._local.memory, self._local.loaded
         selections, selected_bytes = memory.counted(SELECTION)
         text = "Entries in this process."
         yield Sample("entries", text, len(memory) - selections, ("kind", "answer"))
         yield Sample("entries", text, selections, ("kind", "selection"))
-        yield Sample("entries", text, 1 if held else 0, ("kind", "document"))
+        yield Sample("entries", text, 1 if loaded else 0, ("kind", "document"))
         text = "Bytes of the entries in this process."
         yield Sample("entries_bytes", text, memory.bytes - selected_bytes, ("kind", "answer"))
         yield Sample("entries_bytes", text, selected_bytes, ("kind", "selection"))
-        yield Sample("entries_bytes", text, held.entry.size_bytes if held else 0, ("kind", "document"))
-        if held is not None:
-            yield Sample("document_age_seconds", "Age of the full document.", held.entry.age(self._clock.origin()))
-            symbols = held.snapshot.symbols_count if held.snapshot is not None else 0
+        yield Sample("entries_bytes", text, loaded.entry.size_bytes if loaded else 0, ("kind", "document"))
+        if loaded is not None:
+            yield Sample("document_age_seconds", "Age of the full document.", loaded.entry.age(self._clock.origin()))
+            symbols = loaded.snapshot.symbols_count if loaded.snapshot is not None else 0
             yield Sample("document_symbols", "Symbols in the full document.", symbols)

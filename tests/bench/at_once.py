@@ -10,16 +10,16 @@ from collections.abc import Generator
 
 import orjson
 
-from proxy.core.document.parsed import Document, frame, prove
+from proxy.core.document.parsed import Document, parse_document, template
 from proxy.core.document.snapshot import Snapshot
-from proxy.core.document.symbol_index import SHOWING, Columns, Permissions
+from proxy.core.document.symbol_index import SHOWING, Permissions, SymbolIndex
 
 
 def index(
     body: bytes, *, version: str | None = None, document: Document | None = None
 ) -> Generator[None, None, Snapshot]:
     """The same index, from Python objects of the whole document, in one go."""
-    document = document or prove(body)
+    document = document or parse_document(body)
     symbols = orjson.loads(body)["symbols"]
     starts, set_starts, set_ends = array("Q"), array("Q"), array("Q")
     end = body.index(b'"symbols":[') + len(b'"symbols":[')
@@ -32,7 +32,7 @@ def index(
     starts.append(end)
     sets = [symbol["permissionSets"][0] for symbol in symbols]
     shown = [sum(permission for name, permission in SHOWING.items() if name in names) for names in sets]
-    columns = Columns(
+    symbol_index = SymbolIndex(
         starts=starts,
         set_starts=set_starts,
         set_ends=set_ends,
@@ -47,6 +47,6 @@ def index(
         version=version or "",
         server_time_ms=document.server_time_ms,
         rate_limits=document.rate_limits,
-        frame=frame(body[: starts[0]], body[end - 1 :]),
-        columns=columns,
+        template=template(body[: starts[0]], body[end - 1 :]),
+        symbol_index=symbol_index,
     )

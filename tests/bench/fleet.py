@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from proxy.core.cache.freshness import Decision
+from proxy.core.cache.freshness import Freshness
 from proxy.core.quota.budget import budget_of
 from tests.bench.replica import RATIOS, Fleet, Replica
 from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Redis, World
@@ -105,7 +105,7 @@ def simulate(replicas: int, load: Load, *, seed: int) -> Figures:
         redis_operations_a_second=fleet.redis.operations.total() / load.minutes / MINUTE_SECONDS,
         fill_waits=len(fleet.waits_seconds) / load.minutes,
         fill_wait_p99_seconds=_p99(fleet.waits_seconds),
-        fresh_ratio=fleet.seen[Decision.FRESH] / max(1, fleet.seen.total()),
+        fresh_ratio=fleet.seen[Freshness.FRESH] / max(1, fleet.seen.total()),
     )
 
 

@@ -80,7 +80,7 @@ def sidecar(*, fast_lane: bool = True) -> Program:
             environment=chosen,
         )
 
-    name = "binance-sidecar" if fast_lane else "binance-sidecar, fast lane off"
+    name = "binance-sidecar" if fast_lane else "binance-sidecar, fast path off"
     return Program(name, "Python " + sys.version.partition(" ")[0], start)
 
 

@@ -27,9 +27,9 @@ import orjson
 import uvloop
 from pydantic import SecretStr
 
-from proxy.__main__ import settle
-from proxy.app import Application, running
-from proxy.cache import local as shelf
+from proxy.__main__ import freeze_startup_objects
+from proxy.app import Application, run_gateway
+from proxy.cache import local
 from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
 from proxy.telemetry import logs
 from tests.bench import at_once, steady
@@ -44,7 +44,7 @@ MOST_STALL_MS = 25.0
 MOST_P999_MS = 30.0
 TICK_SECONDS = 0.001
 FRESH_SECONDS = 1.25
-"""The warmer begins a refresh at 75 to 85 % of it: once a second, more or less."""
+"""The refresher begins a refresh at 75 to 85 % of it: once a second, more or less."""
 
 
 class Way(Enum):
@@ -137,7 +137,7 @@ async def _gateway(origin: str, way: Way, redis_url: str) -> None:
     """Serve; between the first and the second line on standard input, sample the event loop."""
     logs.configure(LogLevel.ERROR, LogFormat.JSON)
     if way is Way.AT_ONCE:
-        setattr(shelf, "index", at_once.index)  # noqa: B010 - no name that the module offers
+        setattr(local, "index", at_once.index)  # noqa: B010 - no name that the module offers
     is_preferred = prefer(1)
     settings = Settings(
         port=0,
@@ -146,9 +146,9 @@ async def _gateway(origin: str, way: Way, redis_url: str) -> None:
         fresh_seconds=3600.0 if way is Way.NO_REFRESH else FRESH_SECONDS,
         redis_url=SecretStr(redis_url),
     )
-    async with running(settings) as app:
-        settle()
-        await app.warmer.started.wait()
+    async with run_gateway(settings) as app:
+        freeze_startup_objects()
+        await app.refresher.started.wait()
         print(app.url, flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         adopted, cpu, started = _adopted(app), time.process_time(), time.perf_counter()

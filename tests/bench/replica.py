@@ -13,31 +13,31 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from proxy.cache.fill_lock import Pace
+from proxy.cache.fill_lock import PollSchedule
 from proxy.cache.refresher import TICK_SECONDS
-from proxy.core.cache.freshness import Decision, decide
-from proxy.core.cache.refresh_schedule import Due, Warmth, due
+from proxy.core.cache.freshness import Freshness, decide
+from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import (
-    Answer,
     Blocked,
     Budget,
     Charge,
-    Counter,
-    CounterId,
     Refused,
     Reservation,
+    UsageReport,
+    WindowKey,
+    WindowUsage,
     budget_of,
     charges_of,
     cost_of,
     told_counters,
 )
-from proxy.core.quota.client_share import obstacle
-from proxy.core.quota.replicas import refusal_alone
-from proxy.core.quota.unsynced_usage import Carry, Total
+from proxy.core.quota.client_share import exceeded_limit
+from proxy.core.quota.replicas import refuse_without_redis
+from proxy.core.quota.unsynced_usage import Total, UnsyncedUsage
 from proxy.core.quota.view import Ratios
-from proxy.core.quota.windows import DEFAULT_WINDOWS, EDGE_SECONDS
+from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS
 from proxy.errors import RedisAway
 from tests.bench.virtual import MINUTE_SECONDS, Origin, Process, Redis, World
 
@@ -57,7 +57,7 @@ class Fleet:
     refusals: Tally[str] = field(default_factory=Tally)
     asked: Tally[str] = field(default_factory=Tally)
     waits_seconds: list[float] = field(default_factory=list)
-    seen: Tally[Decision] = field(default_factory=Tally)
+    seen: Tally[Freshness] = field(default_factory=Tally)
     """How clients would have found the document at each tick of each replica."""
 
 
@@ -67,16 +67,16 @@ class Replica:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._world, self._redis = fleet, fleet.world, fleet.redis
         self._known = Budget()
-        self._carry = Carry()
+        self._unsynced = UnsyncedUsage()
         self._document: Entry | None = None
-        self._pace = Pace(chance=fleet.world.chance.random)
+        self._pace = PollSchedule(chance=fleet.world.chance.random)
 
     def live(self) -> Process[None]:
-        """Decide twice a second whether to refresh, as the warmer does."""
+        """Decide twice a second whether to refresh, as the refresher does."""
         share, failures, failed_at, hold_until = self._world.chance.random(), 0, -math.inf, -math.inf
         while True:
             now = self._world.now
-            warmth = Warmth(
+            state = RefreshState(
                 stored_at=None if self._document is None else self._document.stored_at,
                 fresh_seconds=LIFETIMES.fresh_seconds,
                 wanted_at=now,
@@ -84,7 +84,7 @@ class Replica:
                 failed_at=failed_at,
                 hold_until=hold_until,
             )
-            if due(warmth, now, jitter=share) is Due.NOW:
+            if decide_refresh(state, now, jitter=share) is RefreshDecision.NOW:
                 share = self._world.chance.random()
                 outcome = yield from self._refresh()
                 failures, failed_at = (0, -math.inf) if outcome is None else (failures + 1, self._world.now)
@@ -111,7 +111,7 @@ class Replica:
                     yield from self._load()
                     return None
             yield from self._load()
-            fresh = decide(self._document, self._world.now) is Decision.FRESH
+            fresh = decide(self._document, self._world.now) is Freshness.FRESH
             newer = self._document is not None and self._document.stored_at > before
             outcome = None if fresh and newer else (yield from self._fetch())
             yield from self._redis.call("unlock", self._redis.release)
@@ -154,13 +154,13 @@ class Replica:
             self._fleet.refusals[kind] += 1
             return outcome
         told = yield from self._fleet.origin.ask(kind, weight, self._world.chance.uniform(0.02, 0.3))
-        yield from self._reconcile(outcome, Answer(told.answered_at, {MINUTE_SECONDS: told.used_weight}, told.ok))
+        yield from self._reconcile(outcome, UsageReport(told.answered_at, {MINUTE_SECONDS: told.used_weight}, told.ok))
         return outcome if told.ok else (yield from self._back_off())
 
     def _reserve(self, weight: int, *, background: bool) -> Process[Reservation | Refused | Blocked]:
         ratio = RATIOS.of(background=background, local=False)
         try:
-            yield from self._absorb()
+            yield from self._merge_unsynced()
             if self._is_hopeless(weight, ratio):
                 return self._reserve_in(self._known, weight, ratio)
             outcome = yield from self._redis.call(
@@ -169,20 +169,20 @@ class Replica:
         except RedisAway:
             outcome = self._reserve_alone(weight, background=background)
             if isinstance(outcome, Reservation):
-                self._carry.spend(outcome.charges)
+                self._unsynced.spend(outcome.charges)
                 outcome = replace(outcome, local=True)
             return outcome
         self._learn([charge.counter for charge in self._charges(weight)])
         return outcome
 
     def _reserve_alone(self, weight: int, *, background: bool) -> Reservation | Refused | Blocked:
-        refused = refusal_alone(
+        refused = refuse_without_redis(
             self._charges(weight),
             used=lambda counter: self._known.counter(counter).used,
-            own=lambda counter: self._carry.missing(counter).used,
+            own=lambda counter: self._unsynced.missing(counter).used,
             replicas=self._fleet.replicas,
             ratio=RATIOS.of(background=background, local=False),
-            edge_seconds=EDGE_SECONDS,
+            guard_seconds=GUARD_SECONDS,
         )
         return refused or self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
 
@@ -192,7 +192,7 @@ class Replica:
             return True
         counters = ((charge, self._known.counter(charge.counter).used) for charge in self._charges(weight))
         return any(
-            obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=0, share=None)
+            exceeded_limit(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=0, share=None)
             for charge, used in counters
         )
 
@@ -200,38 +200,38 @@ class Replica:
         return budget.reserve(self._world.now, cost_of(weight), DEFAULT_WINDOWS, ratio=ratio)
 
     def _charges(self, weight: int) -> tuple[Charge, ...]:
-        return charges_of(self._world.now, cost_of(weight), DEFAULT_WINDOWS, edge_seconds=EDGE_SECONDS)
+        return charges_of(self._world.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=GUARD_SECONDS)
 
-    def _reconcile(self, reservation: Reservation, answer: Answer) -> Process[None]:
+    def _reconcile(self, reservation: Reservation, answer: UsageReport) -> Process[None]:
         if reservation.local:
-            self._carry.settle(reservation.charges)
+            self._unsynced.settle(reservation.charges)
             self._known.release(reservation, now=self._world.now)
             reservation = replace(reservation, charges=())
         try:
-            yield from self._absorb()
+            yield from self._merge_unsynced()
             shared = self._redis.budget
             settled = yield from self._redis.call(
                 "reconcile", lambda: shared.reconcile(reservation, answer, now=self._world.now)
             )
             self._learn(settled.counters)
         except RedisAway:
-            self._carry.hear(told_counters(answer, self._world.now))
+            self._unsynced.hear(told_counters(answer, self._world.now))
             self._known.reconcile(reservation, answer, now=self._world.now)
 
-    def _absorb(self) -> Process[None]:
+    def _merge_unsynced(self) -> Process[None]:
         """Give Redis what was counted alone."""
-        totals = self._carry.owed(self._world.now)
+        totals = self._unsynced.unsynced(self._world.now)
         if totals:
             yield from self._redis.call("absorb", lambda: self._add(totals))
-            self._carry.absorbed(totals)
+            self._unsynced.merged(totals)
 
-    def _add(self, totals: Mapping[CounterId, Total]) -> None:
+    def _add(self, totals: Mapping[WindowKey, Total]) -> None:
         """As `lua/absorb.lua` does; here no answer is ever lost."""
         for counter, total in totals.items():
-            missing, known = self._carry.missing(counter), self._redis.budget.counter(counter)
+            missing, known = self._unsynced.missing(counter), self._redis.budget.counter(counter)
             pending = max(0, known.pending + missing.pending)
             used = max(known.used + missing.used, total.header + pending)
-            self._redis.budget.adopt(counter, Counter(used, pending))
+            self._redis.budget.adopt(counter, WindowUsage(used, pending))
 
     def _back_off(self) -> Process[Blocked]:
         """The origin answered 429 without a Retry-After."""
@@ -241,7 +241,7 @@ class Replica:
             yield from self._redis.call("block", lambda: shared.block(BlockReason.BACK_OFF, now, until=block.until))
         return Blocked(block.reason, block.until)
 
-    def _learn(self, counters: Iterable[CounterId]) -> None:
+    def _learn(self, counters: Iterable[WindowKey]) -> None:
         for counter in counters:
             self._known.adopt(counter, self._redis.budget.counter(counter))
         block = self._redis.budget.block_at(self._world.now)

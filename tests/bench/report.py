@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 OURS = "binance-sidecar"
-PLAIN = "binance-sidecar, fast lane off"
+PLAIN = "binance-sidecar, fast path off"
 _NOTES = (
     "Medians of the rounds. Each program runs on one core, load and origin on another, one under load at a time.",
     "`ratio`: our requests/s a core divided by this program's. `to origin`: requests while measured.",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache.fill_lock import Pace, wait_for_fill
-from proxy.cache.null import NoStore
-from proxy.core.cache.fill_wait import LockSight, LockState, WaitEnd
+from proxy.cache.fill_lock import PollSchedule, wait_for_fill
+from proxy.cache.null import NullStore
+from proxy.core.cache.fill_wait import LockState, LockStatus, WaitEnd
 from proxy.errors import RedisAway
 from tests.cache.entries import entry
 
@@ -25,11 +25,11 @@ class Scene:
         self.looks = 0
         self.slept: list[float] = []
 
-    async def look_at_lock(self, key: str) -> LockSight:
+    async def lock_status(self, key: str) -> LockStatus:
         state = self._sight()[0]
         if state is None:
             raise RedisAway("away")
-        return LockSight(state, self.left_seconds)
+        return LockStatus(state, self.left_seconds)
 
     async def peek(self, key: str) -> float | None:
         stored_at = self._sight()[1]
@@ -43,8 +43,8 @@ class Scene:
         return self.sights[min(self.looks, len(self.sights) - 1)]
 
     async def wait(self, *, timeout_seconds: float = 1.0, chance: float = 1.0) -> WaitEnd:
-        pace = Pace(sleep=self.sleep, monotonic=lambda: sum(self.slept), chance=lambda: chance)
-        return await wait_for_fill(self, "k", newer_than=100.0, timeout_seconds=timeout_seconds, pace=pace)
+        schedule = PollSchedule(sleep=self.sleep, monotonic=lambda: sum(self.slept), chance=lambda: chance)
+        return await wait_for_fill(self, "k", newer_than=100.0, timeout_seconds=timeout_seconds, schedule=schedule)
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ async def test_a_fill_that_ends_between_the_two_looks_is_not_taken_for_a_death()
     order: list[str] = []
 
     class Watched:
-        async def look_at_lock(self, key: str) -> LockSight:
+        async def lock_status(self, key: str) -> LockStatus:
             order.append("lock")
-            return LockSight(FREE)
+            return LockStatus(FREE)
 
         async def peek(self, key: str) -> float | None:
             order.append("entry")
             return 101.0 if order == ["lock", "entry"] else None
 
-    end = await wait_for_fill(Watched(), "k", newer_than=100.0, timeout_seconds=1.0, pace=Pace())
+    end = await wait_for_fill(Watched(), "k", newer_than=100.0, timeout_seconds=1.0, schedule=PollSchedule())
 
     assert end is WaitEnd.FILLED
 
@@ -129,7 +129,7 @@ async def test_a_waiter_never_waits_longer_than_told_and_looks_at_a_bounded_rate
 
 
 async def test_without_redis_nothing_is_kept_and_everybody_may_fill() -> None:
-    store = NoStore()
+    store = NullStore()
     await store.put("k", entry())
 
     first, second = await store.acquire("k", ttl_seconds=5.0), await store.acquire("k")

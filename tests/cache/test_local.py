@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from proxy.bodies import entity_tag
-from proxy.cache import local as shelf_module
-from proxy.cache.local import SELECTION, Shelf, Source
+from proxy.cache import local as local_module
+from proxy.cache.local import SELECTION, EntrySource, LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.core.document.changes import Changes
 from proxy.core.document.parsed import Document
@@ -81,16 +81,16 @@ async def document(count: int, *, first: int = 0, odd: bool = False, age_seconds
 
 @dataclass(slots=True)
 class Counted:
-    """Everything that the shelf told."""
+    """Everything that the cache told."""
 
     adopted_with: list[Changes | None] = field(default_factory=list)
-    aside: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def adopted(self, changes: Changes | None) -> None:
         self.adopted_with.append(changes)
 
-    def kept_aside(self, reason: str) -> None:
-        self.aside.append(reason)
+    def quarantined(self, reason: str) -> None:
+        self.reasons.append(reason)
 
 
 @pytest.fixture
@@ -99,85 +99,85 @@ def counted() -> Counted:
 
 
 @pytest.fixture
-def shelf(counted: Counted) -> Shelf:
+def local(counted: Counted) -> LocalCache:
     return make(counted)
 
 
-def make(counted: Counted, *, use_snapshot: bool = True) -> Shelf:
-    return Shelf(MemoryStore(1 << 20), document=BARE, use_snapshot=use_snapshot, observer=counted)
+def make(counted: Counted, *, use_snapshot: bool = True) -> LocalCache:
+    return LocalCache(MemoryStore(1 << 20), document=BARE, use_snapshot=use_snapshot, observer=counted)
 
 
 # --- Keeping.
 
 
-async def test_an_answer_is_kept_under_its_query(shelf: Shelf) -> None:
+async def test_an_answer_is_kept_under_its_query(local: LocalCache) -> None:
     rules = query("symbol=S1", path="/api/v3/executionRules")
     entry = await entry_of(b"{}")
-    await shelf.put(rules, entry)
-    assert shelf.get(rules) is entry
-    assert shelf.get(query("symbol=S2", path="/api/v3/executionRules")) is None
+    await local.put(rules, entry)
+    assert local.get(rules) is entry
+    assert local.get(query("symbol=S2", path="/api/v3/executionRules")) is None
 
 
-async def test_an_entry_is_held_until_another_takes_its_place(shelf: Shelf) -> None:
+async def test_an_entry_is_held_until_another_takes_its_place(local: LocalCache) -> None:
     rules = query("symbol=S1", path="/api/v3/executionRules")
     old, new = await entry_of(b"old"), await entry_of(b"new")
-    await shelf.put(rules, old)
-    version, documents = shelf.version, shelf.documents
-    assert shelf.holds(rules.key, old)
-    assert not shelf.holds("another", old)
-    await shelf.put(rules, new)
-    assert (shelf.holds(rules.key, old), shelf.holds(rules.key, new)) == (False, True)
-    assert (shelf.version > version, shelf.documents == documents) == (True, True)
+    await local.put(rules, old)
+    version, documents = local.version, local.documents
+    assert local.holds(rules.key, old)
+    assert not local.holds("another", old)
+    await local.put(rules, new)
+    assert (local.holds(rules.key, old), local.holds(rules.key, new)) == (False, True)
+    assert (local.version > version, local.documents == documents) == (True, True)
 
 
-async def test_with_another_document_nothing_of_the_one_before_is_held(shelf: Shelf) -> None:
+async def test_with_another_document_nothing_of_the_one_before_is_held(local: LocalCache) -> None:
     old = await document(5)
-    await shelf.put(BARE, old)
-    selected = await shelf.select(ONE)
+    await local.put(BARE, old)
+    selected = await local.select(ONE)
     assert selected is not None
-    assert (shelf.holds(BARE.key, old), shelf.holds(ONE.key, selected)) == (True, True)
-    documents = shelf.documents
-    await shelf.put(BARE, await document(5))  # the same bytes, from later
-    assert (shelf.holds(BARE.key, old), shelf.holds(ONE.key, selected)) == (False, False)
-    assert shelf.documents > documents
+    assert (local.holds(BARE.key, old), local.holds(ONE.key, selected)) == (True, True)
+    documents = local.documents
+    await local.put(BARE, await document(5))  # the same bytes, from later
+    assert (local.holds(BARE.key, old), local.holds(ONE.key, selected)) == (False, False)
+    assert local.documents > documents
 
 
-async def test_the_full_document_is_held_apart_and_nothing_evicts_it(shelf: Shelf) -> None:
+async def test_the_full_document_is_held_apart_and_nothing_evicts_it(local: LocalCache) -> None:
     entry = await document(5)
-    await shelf.put(BARE, entry)
+    await local.put(BARE, entry)
     for number in range(200):
-        await shelf.put(query(f"symbol=X{number}"), await entry_of(bytes(50_000)))
-    assert shelf.get(BARE) is entry
-    assert shelf.memory.bytes <= 1 << 20
+        await local.put(query(f"symbol=X{number}"), await entry_of(bytes(50_000)))
+    assert local.get(BARE) is entry
+    assert local.memory.bytes <= 1 << 20
 
 
-async def test_answers_and_selections_share_one_bound(shelf: Shelf) -> None:
-    await shelf.put(BARE, await document(2000))
+async def test_answers_and_selections_share_one_bound(local: LocalCache) -> None:
+    await local.put(BARE, await document(2000))
     for number in range(100):
-        await shelf.put(query(f"symbol=X{number}"), await entry_of(bytes(20_000)))
+        await local.put(query(f"symbol=X{number}"), await entry_of(bytes(20_000)))
         names = ",".join(f'"S{place}"' for place in range(number, number + 200))
-        assert await shelf.select(query(f"symbols=[{names}]")) is not None
-        assert shelf.memory.bytes <= 1 << 20
-    selections, selected_bytes = shelf.memory.counted(SELECTION)
-    assert 0 < selections < len(shelf.memory)
-    assert 0 < selected_bytes < shelf.memory.bytes
+        assert await local.select(query(f"symbols=[{names}]")) is not None
+        assert local.memory.bytes <= 1 << 20
+    selections, selected_bytes = local.memory.counted(SELECTION)
+    assert 0 < selections < len(local.memory)
+    assert 0 < selected_bytes < local.memory.bytes
 
 
-async def test_a_refusal_of_the_bare_query_is_no_document(shelf: Shelf) -> None:
-    held = await document(5)
-    await shelf.put(BARE, held)
-    await shelf.put(BARE, await entry_of(b'{"code":-1,"msg":"m"}', status=400))
-    assert shelf.get(BARE) is held
+async def test_a_refusal_of_the_bare_query_is_no_document(local: LocalCache) -> None:
+    loaded = await document(5)
+    await local.put(BARE, loaded)
+    await local.put(BARE, await entry_of(b'{"code":-1,"msg":"m"}', status=400))
+    assert local.get(BARE) is loaded
 
 
 async def test_without_snapshots_the_document_is_an_entry_like_others(counted: Counted) -> None:
-    shelf = make(counted, use_snapshot=False)
+    local = make(counted, use_snapshot=False)
     entry = await document(5)
-    await shelf.put(BARE, entry)
-    assert shelf.get(BARE) is entry
-    assert (shelf.held, counted.adopted_with) == (None, [])
-    assert not shelf.selects(ONE)
-    assert await shelf.select(ONE) is None
+    await local.put(BARE, entry)
+    assert local.get(BARE) is entry
+    assert (local.loaded, counted.adopted_with) == (None, [])
+    assert not local.selects(ONE)
+    assert await local.select(ONE) is None
 
 
 @pytest.mark.parametrize(
@@ -190,45 +190,49 @@ async def test_without_snapshots_the_document_is_an_entry_like_others(counted: C
         (query(accept="application/sbe", sbe_schema="3:5"), False),
     ],
 )
-def test_the_document_may_answer_exchange_info_in_json(shelf: Shelf, asked: CanonicalQuery, expected: bool) -> None:
-    assert shelf.selects(asked) is expected
+def test_the_document_may_answer_exchange_info_in_json(
+    local: LocalCache, asked: CanonicalQuery, expected: bool
+) -> None:
+    assert local.selects(asked) is expected
 
 
 # --- Selecting.
 
 
-async def test_nothing_is_selected_before_there_is_a_document(shelf: Shelf) -> None:
-    assert await shelf.select(ONE) is None
+async def test_nothing_is_selected_before_there_is_a_document(local: LocalCache) -> None:
+    assert await local.select(ONE) is None
 
 
-async def test_a_selection_is_as_old_as_the_document_and_made_once(shelf: Shelf) -> None:
-    held = replace(await document(50, age_seconds=30), content_type="application/json")
-    await shelf.put(BARE, held)
+async def test_a_selection_is_as_old_as_the_document_and_made_once(local: LocalCache) -> None:
+    loaded = replace(await document(50, age_seconds=30), content_type="application/json")
+    await local.put(BARE, loaded)
     without_sets = query("showPermissionSets=false")
-    selected = await shelf.select(without_sets)
+    selected = await local.select(without_sets)
     assert selected is not None
     assert names_in(selected) == named(50)
     assert (selected.stored_at, selected.lifetimes, selected.content_type, selected.status) == (
-        held.stored_at,
-        held.lifetimes,
-        held.content_type,
+        loaded.stored_at,
+        loaded.lifetimes,
+        loaded.content_type,
         200,
     )
     assert selected.gzip is not None
     assert gzip.decompress(selected.gzip) == selected.body
     assert selected.etag == await entity_tag(selected.body)
-    assert await shelf.select(without_sets) is selected
+    assert await local.select(without_sets) is selected
 
 
-async def test_a_selection_of_everything_is_the_document_itself_and_no_copy(shelf: Shelf) -> None:
-    held = await document(50)
-    await shelf.put(BARE, held)
-    assert await shelf.select(query("permissions=SPOT")) is held
-    assert shelf.memory.bytes < held.size_bytes
+async def test_a_selection_of_everything_is_the_document_itself_and_no_copy(local: LocalCache) -> None:
+    loaded = await document(50)
+    await local.put(BARE, loaded)
+    assert await local.select(query("permissions=SPOT")) is loaded
+    assert local.memory.bytes < loaded.size_bytes
 
 
-async def test_many_who_ask_for_the_same_large_selection_get_one(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    await shelf.put(BARE, await document(50))
+async def test_many_who_ask_for_the_same_large_selection_get_one(
+    local: LocalCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await local.put(BARE, await document(50))
     compressed: list[bytes] = []
 
     async def slow(body: bytes) -> bytes | None:
@@ -237,22 +241,22 @@ async def test_many_who_ask_for_the_same_large_selection_get_one(shelf: Shelf, m
         return None
 
     monkeypatch.setattr("proxy.cache.local.compress", slow)
-    selected = await asyncio.gather(*(shelf.select(query("showPermissionSets=false")) for _ in range(20)))
+    selected = await asyncio.gather(*(local.select(query("showPermissionSets=false")) for _ in range(20)))
     assert len(compressed) == 1
     assert len({id(entry) for entry in selected}) == 1
 
 
-async def test_what_the_document_does_not_prove_is_not_selected(shelf: Shelf) -> None:
-    await shelf.put(BARE, await document(5))
-    assert await shelf.select(query("symbol=UNKNOWN")) is None
+async def test_what_the_document_does_not_prove_is_not_selected(local: LocalCache) -> None:
+    await local.put(BARE, await document(5))
+    assert await local.select(query("symbol=UNKNOWN")) is None
 
 
-async def test_a_new_document_empties_the_selections(shelf: Shelf) -> None:
-    await shelf.put(BARE, await document(5))
-    old = await shelf.select(ONE)
-    await shelf.put(BARE, await entry_of(body_of(named(5), status="HALT")))
-    assert shelf.memory.counted(SELECTION) == (0, 0)
-    new = await shelf.select(ONE)
+async def test_a_new_document_empties_the_selections(local: LocalCache) -> None:
+    await local.put(BARE, await document(5))
+    old = await local.select(ONE)
+    await local.put(BARE, await entry_of(body_of(named(5), status="HALT")))
+    assert local.memory.counted(SELECTION) == (0, 0)
+    new = await local.select(ONE)
     assert old is not None
     assert new is not None
     assert (old.body != new.body, b"HALT" in new.body) == (True, True)
@@ -260,62 +264,62 @@ async def test_a_new_document_empties_the_selections(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("asked", [ONE, query("showPermissionSets=false")])
 async def test_a_selection_that_takes_until_a_new_document_is_there_is_made_of_the_new_one(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, asked: CanonicalQuery
+    local: LocalCache, monkeypatch: pytest.MonkeyPatch, asked: CanonicalQuery
 ) -> None:
-    await shelf.put(BARE, await document(5))
+    await local.put(BARE, await document(5))
     newer = await entry_of(body_of(named(5), status="HALT"))
 
     async def slow(body: bytes) -> bytes | None:
         monkeypatch.undo()
-        await shelf.put(BARE, newer)
+        await local.put(BARE, newer)
         return None
 
     monkeypatch.setattr("proxy.cache.local.compress", slow)
-    late = await shelf.select(asked)
+    late = await local.select(asked)
     assert late is not None
     assert b"HALT" in late.body
-    assert await shelf.select(asked) is late
+    assert await local.select(asked) is late
 
 
 # --- Adoption.
 
 
-async def test_the_first_document_has_nothing_to_be_compared_with(shelf: Shelf, counted: Counted) -> None:
-    await shelf.put(BARE, await document(5))
+async def test_the_first_document_has_nothing_to_be_compared_with(local: LocalCache, counted: Counted) -> None:
+    await local.put(BARE, await document(5))
     assert counted.adopted_with == [None]
-    assert shelf.held is not None
-    assert shelf.held.snapshot is not None
-    assert shelf.held.snapshot.symbols_count == 5
+    assert local.loaded is not None
+    assert local.loaded.snapshot is not None
+    assert local.loaded.snapshot.symbols_count == 5
 
 
-async def test_what_changed_is_told(shelf: Shelf, counted: Counted) -> None:
-    await shelf.put(BARE, await document(30))
-    await shelf.put(BARE, await document(30, first=1))
+async def test_what_changed_is_told(local: LocalCache, counted: Counted) -> None:
+    await local.put(BARE, await document(30))
+    await local.put(BARE, await document(30, first=1))
     assert counted.adopted_with[1] == Changes(("S30",), ("S0",), ())
 
 
-async def test_the_same_document_again_is_only_younger(shelf: Shelf, counted: Counted) -> None:
-    await shelf.put(BARE, await document(5, age_seconds=50))
-    before = shelf.held
-    await shelf.select(ONE)
-    await shelf.put(BARE, await document(5))
-    assert shelf.held is not None
+async def test_the_same_document_again_is_only_younger(local: LocalCache, counted: Counted) -> None:
+    await local.put(BARE, await document(5, age_seconds=50))
+    before = local.loaded
+    await local.select(ONE)
+    await local.put(BARE, await document(5))
+    assert local.loaded is not None
     assert before is not None
-    assert shelf.held.snapshot is before.snapshot
-    assert shelf.held.entry.stored_at == NOW
+    assert local.loaded.snapshot is before.snapshot
+    assert local.loaded.entry.stored_at == NOW
     assert counted.adopted_with == [None]
-    selected = await shelf.select(ONE)
+    selected = await local.select(ONE)
     assert selected is not None
     assert selected.stored_at == NOW
 
 
 async def test_hits_go_on_with_the_old_document_until_the_new_one_is_indexed(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    local: LocalCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = await document(5), await document(6)
-    await shelf.put(BARE, old)
+    await local.put(BARE, old)
     indexing, go_on = asyncio.Event(), asyncio.Event()
-    real = shelf_module._indexed
+    real = local_module._indexed
 
     async def slow(entry: Entry, proven: Document | None) -> Snapshot | None:
         indexing.set()
@@ -323,16 +327,16 @@ async def test_hits_go_on_with_the_old_document_until_the_new_one_is_indexed(
         return await real(entry, proven)
 
     monkeypatch.setattr("proxy.cache.local._indexed", slow)
-    adoption = asyncio.create_task(shelf.put(BARE, new))
+    adoption = asyncio.create_task(local.put(BARE, new))
     await indexing.wait()
-    assert shelf.get(BARE) is old
-    assert names_in(await shelf.select(ONE)) == ["S1"]
+    assert local.get(BARE) is old
+    assert names_in(await local.select(ONE)) == ["S1"]
     go_on.set()
     await adoption
-    assert shelf.get(BARE) is new
+    assert local.get(BARE) is new
 
 
-async def test_other_work_runs_while_a_large_document_is_indexed(shelf: Shelf) -> None:
+async def test_other_work_runs_while_a_large_document_is_indexed(local: LocalCache) -> None:
     turns = 0
 
     async def other_work() -> None:
@@ -343,145 +347,151 @@ async def test_other_work_runs_while_a_large_document_is_indexed(shelf: Shelf) -
 
     entry = await document(20_000)
     task = asyncio.create_task(other_work())
-    await shelf.put(BARE, entry)
+    await local.put(BARE, entry)
     task.cancel()
     assert turns > 10
 
 
-async def test_two_documents_at_once_are_adopted_one_after_the_other(shelf: Shelf, counted: Counted) -> None:
+async def test_two_documents_at_once_are_adopted_one_after_the_other(local: LocalCache, counted: Counted) -> None:
     one, two = await document(30), await document(30, first=1)
-    await asyncio.gather(shelf.put(BARE, one), shelf.put(BARE, two))
-    assert shelf.get(BARE) is two
+    await asyncio.gather(local.put(BARE, one), local.put(BARE, two))
+    assert local.get(BARE) is two
     assert counted.adopted_with == [None, Changes(("S30",), ("S0",), ())]
 
 
 # --- Suspicious documents.
 
 
-async def kept_aside(shelf: Shelf, entry: Entry) -> None:
-    before = shelf.held
+async def quarantined(local: LocalCache, entry: Entry) -> None:
+    before = local.loaded
     with pytest.raises(BadAnswer, match="lost too many symbols"):
-        await shelf.put(BARE, entry)
-    assert shelf.held is before
+        await local.put(BARE, entry)
+    assert local.loaded is before
 
 
-async def test_a_document_that_lost_much_is_kept_aside_and_the_old_one_goes_on(shelf: Shelf, counted: Counted) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(40))
-    assert counted.aside == ["half-missing"]
-    assert names_in(await shelf.select(query("symbol=S77"))) == ["S77"]
+async def test_a_document_that_lost_much_is_kept_aside_and_the_old_one_goes_on(
+    local: LocalCache, counted: Counted
+) -> None:
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(40))
+    assert counted.reasons == ["half-missing"]
+    assert names_in(await local.select(query("symbol=S77"))) == ["S77"]
 
 
 async def test_a_document_without_symbols_does_not_take_the_place_of_one_with_symbols(
-    shelf: Shelf, counted: Counted
+    local: LocalCache, counted: Counted
 ) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(0))
-    assert counted.aside == ["not-indexed"]
-    await kept_aside(shelf, await document(40))
-    assert counted.aside == ["not-indexed", "half-missing"]
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(0))
+    assert counted.reasons == ["not-indexed"]
+    await quarantined(local, await document(40))
+    assert counted.reasons == ["not-indexed", "half-missing"]
 
 
-async def test_symbols_that_were_trading_and_are_gone_are_suspicious(shelf: Shelf, counted: Counted) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(90))
-    assert counted.aside == ["trading-missing"]
+async def test_symbols_that_were_trading_and_are_gone_are_suspicious(local: LocalCache, counted: Counted) -> None:
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(90))
+    assert counted.reasons == ["trading-missing"]
 
 
 async def test_a_second_document_that_agrees_with_the_one_kept_aside_confirms_it(
-    shelf: Shelf, counted: Counted
+    local: LocalCache, counted: Counted
 ) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(40))
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(40))
     confirming = await document(41)
-    await shelf.put(BARE, confirming)
-    assert shelf.get(BARE) is confirming
+    await local.put(BARE, confirming)
+    assert local.get(BARE) is confirming
     assert counted.adopted_with[-1] == Changes((), tuple(named(59, first=41)), ())
 
 
-async def test_the_same_bytes_a_second_time_confirm_too(shelf: Shelf) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(40))
+async def test_the_same_bytes_a_second_time_confirm_too(local: LocalCache) -> None:
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(40))
     again = await document(40)
-    await shelf.put(BARE, again)
-    assert shelf.get(BARE) is again
+    await local.put(BARE, again)
+    assert local.get(BARE) is again
 
 
-async def test_a_good_document_in_between_makes_suspicion_begin_anew(shelf: Shelf) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(40))
-    await shelf.put(BARE, await document(101))
-    await kept_aside(shelf, await document(40))
+async def test_a_good_document_in_between_makes_suspicion_begin_anew(local: LocalCache) -> None:
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(40))
+    await local.put(BARE, await document(101))
+    await quarantined(local, await document(40))
 
 
-async def test_two_suspicious_documents_that_do_not_agree_confirm_nothing(shelf: Shelf) -> None:
-    await shelf.put(BARE, await document(100))
-    await kept_aside(shelf, await document(40))
-    await kept_aside(shelf, await document(40, first=60))
+async def test_two_suspicious_documents_that_do_not_agree_confirm_nothing(local: LocalCache) -> None:
+    await local.put(BARE, await document(100))
+    await quarantined(local, await document(40))
+    await quarantined(local, await document(40, first=60))
     confirming = await document(40, first=60)
-    await shelf.put(BARE, confirming)
-    assert shelf.get(BARE) is confirming
+    await local.put(BARE, confirming)
+    assert local.get(BARE) is confirming
 
 
 async def test_what_redis_has_was_believed_by_another_process_and_is_believed_here(
-    shelf: Shelf, counted: Counted
+    local: LocalCache, counted: Counted
 ) -> None:
-    await shelf.put(BARE, await document(100, age_seconds=10))
+    await local.put(BARE, await document(100, age_seconds=10))
     few = await document(40)
-    await shelf.put(BARE, few, source=Source.REDIS)
-    assert shelf.get(BARE) is few
-    assert counted.aside == []
+    await local.put(BARE, few, source=EntrySource.REDIS)
+    assert local.get(BARE) is few
+    assert counted.reasons == []
 
 
-async def test_a_document_from_redis_does_not_take_the_place_of_a_younger_one(shelf: Shelf, counted: Counted) -> None:
-    held = await document(100, age_seconds=10)
-    await shelf.put(BARE, held)
-    await shelf.put(BARE, await document(101, age_seconds=10), source=Source.REDIS)
-    assert shelf.get(BARE) is held
-    await shelf.put(BARE, await document(102, age_seconds=20))
-    assert names_in(await shelf.select(query("symbol=S101"))) == ["S101"], "the origin's word, whatever its clock says"
+async def test_a_document_from_redis_does_not_take_the_place_of_a_younger_one(
+    local: LocalCache, counted: Counted
+) -> None:
+    loaded = await document(100, age_seconds=10)
+    await local.put(BARE, loaded)
+    await local.put(BARE, await document(101, age_seconds=10), source=EntrySource.REDIS)
+    assert local.get(BARE) is loaded
+    await local.put(BARE, await document(102, age_seconds=20))
+    assert names_in(await local.select(query("symbol=S101"))) == ["S101"], "the origin's word, whatever its clock says"
 
 
 async def test_a_document_that_may_not_be_served_any_more_makes_no_other_suspicious(
-    shelf: Shelf, counted: Counted
+    local: LocalCache, counted: Counted
 ) -> None:
-    await shelf.put(BARE, await document(100, age_seconds=661))
+    await local.put(BARE, await document(100, age_seconds=661))
     few = await document(40)
-    await shelf.put(BARE, few)
-    assert shelf.get(BARE) is few
-    assert counted.aside == []
+    await local.put(BARE, few)
+    assert local.get(BARE) is few
+    assert counted.reasons == []
 
 
 # --- Documents that cannot be cut into symbols.
 
 
 async def test_a_document_that_cannot_be_indexed_is_served_whole_and_answers_no_filter(
-    shelf: Shelf, counted: Counted
+    local: LocalCache, counted: Counted
 ) -> None:
     odd = await document(5, odd=True)
-    await shelf.put(BARE, odd)
-    assert shelf.get(BARE) is odd
-    assert shelf.held is not None
-    assert shelf.held.snapshot is None
-    assert await shelf.select(ONE) is None
+    await local.put(BARE, odd)
+    assert local.get(BARE) is odd
+    assert local.loaded is not None
+    assert local.loaded.snapshot is None
+    assert await local.select(ONE) is None
     assert counted.adopted_with == [None]
 
 
-async def test_one_that_can_be_indexed_takes_its_place_without_a_comparison(shelf: Shelf, counted: Counted) -> None:
-    await shelf.put(BARE, await document(100, odd=True))
-    await shelf.put(BARE, await document(10))
+async def test_one_that_can_be_indexed_takes_its_place_without_a_comparison(
+    local: LocalCache, counted: Counted
+) -> None:
+    await local.put(BARE, await document(100, odd=True))
+    await local.put(BARE, await document(10))
     assert counted.adopted_with == [None, None]
-    assert names_in(await shelf.select(ONE)) == ["S1"]
+    assert names_in(await local.select(ONE)) == ["S1"]
 
 
 async def test_one_that_cannot_takes_the_place_of_one_that_can_once_it_is_confirmed(
-    shelf: Shelf, counted: Counted
+    local: LocalCache, counted: Counted
 ) -> None:
-    await shelf.put(BARE, await document(10))
-    await shelf.select(ONE)
-    await kept_aside(shelf, await document(10, odd=True))
+    await local.put(BARE, await document(10))
+    await local.select(ONE)
+    await quarantined(local, await document(10, odd=True))
     odd = await document(11, odd=True)
-    await shelf.put(BARE, odd)
-    assert shelf.get(BARE) is odd
-    assert await shelf.select(ONE) is None
+    await local.put(BARE, odd)
+    assert local.get(BARE) is odd
+    assert await local.select(ONE) is None
     assert counted.adopted_with == [None, None]

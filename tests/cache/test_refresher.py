@@ -1,4 +1,4 @@
-"""The warmer, on a clock of its own: nothing here waits."""
+"""The refresher, on a clock of its own: nothing here waits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.cache.refresher import TICK_SECONDS, Warmer
-from proxy.core.cache.refresh_schedule import DEMAND_SECONDS, Due
+from proxy.cache.refresher import TICK_SECONDS, Refresher
+from proxy.core.cache.refresh_schedule import DEMAND_SECONDS, RefreshDecision
 from proxy.core.messages import Entry, Lifetimes
 from proxy.errors import BackedOff, BadAnswer, Banned, BudgetUsedUp, SendingRefused, Unreachable
 from proxy.settings import KeepWarm
@@ -81,8 +81,8 @@ class World:
             lifetimes=Lifetimes(fresh_seconds=FRESH_SECONDS),
         )
 
-    def warmer(self, keep_warm: KeepWarm = KeepWarm.ALWAYS, fresh_seconds: float = FRESH_SECONDS) -> Warmer:
-        return Warmer(
+    def refresher(self, keep_warm: KeepWarm = KeepWarm.ALWAYS, fresh_seconds: float = FRESH_SECONDS) -> Refresher:
+        return Refresher(
             self,
             self,
             keep_warm=keep_warm,
@@ -92,13 +92,13 @@ class World:
             sleep=self.sleep,
         )
 
-    async def runs(self, seconds: float, keep_warm: KeepWarm = KeepWarm.ALWAYS) -> Warmer:
+    async def runs(self, seconds: float, keep_warm: KeepWarm = KeepWarm.ALWAYS) -> Refresher:
         """Run the loop for so long by the world's clock."""
         self.most_ticks = int(seconds / TICK_SECONDS)
-        warmer = self.warmer(keep_warm)
+        refresher = self.refresher(keep_warm)
         with pytest.raises(Over):
-            await warmer.run()
-        return warmer
+            await refresher.run()
+        return refresher
 
 
 # --- The first warm-up.
@@ -107,27 +107,27 @@ class World:
 @pytest.mark.parametrize("keep_warm", [KeepWarm.ALWAYS, KeepWarm.DEMAND])
 async def test_a_cold_start_asks_once_even_if_nobody_wants_it_yet(keep_warm: KeepWarm) -> None:
     world = World(asked_at=float("-inf"))
-    warmer = await world.runs(0, keep_warm)
+    refresher = await world.runs(0, keep_warm)
     assert world.refreshed_at == [0]
-    assert warmer.started.is_set()
+    assert refresher.started.is_set()
 
 
 @pytest.mark.parametrize("keep_warm", list(KeepWarm))
 async def test_a_warm_redis_means_no_request(keep_warm: KeepWarm) -> None:
     world = World(in_redis=True, stored_at=NOW)
-    warmer = world.warmer(keep_warm)
+    refresher = world.refresher(keep_warm)
     with suppress(Over):
-        await warmer.run()
+        await refresher.run()
     assert world.refreshed_at == []
-    assert warmer.started.is_set()
+    assert refresher.started.is_set()
 
 
 async def test_never_looks_into_redis_once_and_ends() -> None:
     world = World()
-    warmer = world.warmer(KeepWarm.NEVER)
-    await warmer.run()
+    refresher = world.refresher(KeepWarm.NEVER)
+    await refresher.run()
     assert (world.refreshed_at, world.slept) == ([], [])
-    assert warmer.started.is_set()
+    assert refresher.started.is_set()
 
 
 @pytest.mark.parametrize(
@@ -142,20 +142,20 @@ async def test_never_looks_into_redis_once_and_ends() -> None:
     ids=["unreachable", "banned", "broken", "not believed", "redis broken"],
 )
 async def test_a_first_warm_up_that_fails_has_ended_too(world: World) -> None:
-    warmer = await world.runs(0)
-    assert warmer.started.is_set()
+    refresher = await world.runs(0)
+    assert refresher.started.is_set()
 
 
 async def test_one_that_is_cut_off_has_ended_too() -> None:
     entered = asyncio.Event()
-    warmer = World(entered=entered).warmer()
-    task = asyncio.create_task(warmer.run())
+    refresher = World(entered=entered).refresher()
+    task = asyncio.create_task(refresher.run())
     await entered.wait()
-    assert not warmer.started.is_set()
+    assert not refresher.started.is_set()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert warmer.started.is_set()
+    assert refresher.started.is_set()
 
 
 # --- The loop.
@@ -172,7 +172,7 @@ async def test_always_refreshes_before_the_document_is_stale_for_as_long_as_it_r
 async def test_it_looks_often_enough_for_a_short_freshness_lifetime(fresh_seconds: float, tick_seconds: float) -> None:
     world = World(most_ticks=3)
     with pytest.raises(Over):
-        await world.warmer(fresh_seconds=fresh_seconds).run()
+        await world.refresher(fresh_seconds=fresh_seconds).run()
     assert world.slept == [tick_seconds] * 3
 
 
@@ -185,10 +185,10 @@ async def test_demand_refreshes_while_somebody_asks_and_stops_after_that() -> No
 
 async def test_demand_begins_again_when_somebody_asks_again() -> None:
     world = World(stored_at=NOW - 1000, asked_at=NOW - DEMAND_SECONDS - 1)
-    warmer = world.warmer(KeepWarm.DEMAND)
-    assert await warmer.tick() is Due.UNWANTED
+    refresher = world.refresher(KeepWarm.DEMAND)
+    assert await refresher.tick() is RefreshDecision.UNWANTED
     world.asked_at = world.now
-    assert await warmer.tick() is Due.NOW
+    assert await refresher.tick() is RefreshDecision.NOW
     assert world.refreshed_at == [0]
 
 
@@ -200,7 +200,7 @@ async def test_each_refresh_draws_new_jitter_that_brings_the_next_one_forward() 
 
 async def test_a_tick_on_a_fresh_document_does_nothing() -> None:
     world = World(stored_at=NOW)
-    assert await world.warmer().tick() is Due.LATER
+    assert await world.refresher().tick() is RefreshDecision.LATER
     assert world.refreshed_at == []
 
 

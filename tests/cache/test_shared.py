@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from redis import exceptions as redis_errors
 
-from proxy.cache.fill_lock import Pace
+from proxy.cache.fill_lock import PollSchedule
 from proxy.cache.shared import LOCK_SECONDS, RedisStore
 from proxy.core.cache.fill_wait import LockState, WaitEnd
 from proxy.core.messages import Entry, Lifetimes
@@ -108,7 +108,7 @@ async def test_on_a_full_server_a_put_fails_and_what_is_there_stays(start_valkey
     with pytest.raises(RedisAway):
         await store.acquire(KEY)
     await lock.release(filled=False)
-    assert (await store.look_at_lock("other")).state is LockState.FREE
+    assert (await store.lock_status("other")).state is LockState.FREE
 
 
 async def test_a_read_only_server_still_answers(start_valkey: StartValkey, opened: Opener) -> None:
@@ -135,7 +135,7 @@ async def test_on_a_cluster_entries_and_locks_work_as_on_one_server(start_valkey
     assert await store.get(KEY) == entry()
     assert await lock.renew()
     await lock.release(filled=True)
-    assert (await store.look_at_lock(KEY)).state is LockState.FREE
+    assert (await store.lock_status(KEY)).state is LockState.FREE
 
 
 async def test_without_redis_every_method_says_so(opened: Opener) -> None:
@@ -155,7 +155,7 @@ async def test_one_replica_gets_the_lock_and_the_others_do_not(
     locks = await asyncio.gather(*(replica.acquire(KEY, ttl_seconds=2.5) for replica in replicas))
 
     assert sum(lock is not None for lock in locks) == 1
-    assert (await replicas[0].look_at_lock(KEY)).state is LockState.HELD
+    assert (await replicas[0].lock_status(KEY)).state is LockState.HELD
     assert 0 < await connection.client.pttl(LOCK) <= 2500
 
 
@@ -165,7 +165,7 @@ async def test_a_released_lock_is_free_at_once(store: RedisStore) -> None:
 
     await lock.release(filled=True)
 
-    assert (await store.look_at_lock(KEY)).state is LockState.FREE
+    assert (await store.lock_status(KEY)).state is LockState.FREE
     assert await store.acquire(KEY) is not None
 
 
@@ -177,7 +177,7 @@ async def test_after_a_failed_fill_nobody_gets_the_lock_for_a_second(
 
     await lock.release(filled=False)
 
-    assert (await store.look_at_lock(KEY)).state is LockState.FAILED
+    assert (await store.lock_status(KEY)).state is LockState.FAILED
     assert await store.acquire(KEY) is None
     assert 0 < await connection.client.pttl(LOCK) <= 1000
 
@@ -206,7 +206,7 @@ async def test_when_a_holder_dies_another_takes_over_and_the_first_cannot_distur
     assert not await first.renew()
     await first.release(filled=True)
     await first.release(filled=False)
-    assert (await store.look_at_lock(KEY)).state is LockState.HELD
+    assert (await store.lock_status(KEY)).state is LockState.HELD
     assert await second.renew()
 
 
@@ -218,7 +218,7 @@ async def test_a_lost_lock_can_neither_be_renewed_nor_released(store: RedisStore
     assert not await lock.renew()
     await lock.release(filled=False)
 
-    assert (await store.look_at_lock(KEY)).state is LockState.FREE
+    assert (await store.lock_status(KEY)).state is LockState.FREE
 
 
 async def test_locks_of_different_keys_are_different(store: RedisStore) -> None:
@@ -236,7 +236,7 @@ async def test_lua_is_loaded_again_after_the_server_forgot_it(store: RedisStore,
     await connection.client.script_flush()
     await lock.release(filled=True)
 
-    assert (await store.look_at_lock(KEY)).state is LockState.FREE
+    assert (await store.lock_status(KEY)).state is LockState.FREE
 
 
 class Turns:
@@ -253,8 +253,8 @@ class Turns:
             if asyncio.iscoroutine(happening):
                 await happening
 
-    def pace(self) -> Pace:
-        return Pace(sleep=self.sleep, monotonic=lambda: self.now, chance=lambda: 1.0)
+    def schedule(self) -> PollSchedule:
+        return PollSchedule(sleep=self.sleep, monotonic=lambda: self.now, chance=lambda: 1.0)
 
 
 @pytest.mark.parametrize("end", [end for end in WaitEnd if end is not WaitEnd.REDIS_AWAY])
@@ -264,7 +264,7 @@ async def test_a_waiter_learns_how_the_holder_ended(connection: RedisConnection,
     lock = await holder.acquire(KEY)
     assert lock is not None
     turns = Turns(None)
-    waiter = RedisStore(connection, pace=turns.pace())
+    waiter = RedisStore(connection, schedule=turns.schedule())
     match end:
         case WaitEnd.FILLED:
             turns.happenings.append(holder.put(KEY, entry(stored_at=101.0)))

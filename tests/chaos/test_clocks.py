@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 from redis.asyncio import Redis
 
-from proxy.app import Application, running
+from proxy.app import Application, run_gateway
 from proxy.quota.clock import OriginClock
 from tests.gateway.harness import INFO, Answer, Client, client, settings
 from tests.simulator import Fault, Simulator
@@ -46,8 +46,8 @@ async def skewed(
 ) -> AsyncIterator[Application]:
     """A gateway whose machine's clock is `skew` seconds ahead of the origin's."""
     own = OriginClock(lambda: clock() + skew, monotonic=clock.monotonic)
-    async with running(settings(origin, redis_url=redis_url, **changed), clock=own) as app:
-        await app.warmer.started.wait()
+    async with run_gateway(settings(origin, redis_url=redis_url, **changed), clock=own) as app:
+        await app.refresher.started.wait()
         yield app
 
 
@@ -102,19 +102,19 @@ async def test_an_entry_is_as_old_on_every_replica_as_on_the_one_that_filled(red
 
 @pytest.mark.parametrize("store", ["redis", "memory"])
 async def test_a_clock_that_is_set_right_makes_no_entry_young_again(redis_url: str, store: str) -> None:
-    clock, ahead_seconds = Origins(), 3600.0
-    own = OriginClock(lambda: clock() + ahead_seconds, monotonic=clock.monotonic)
+    clock, offset_seconds = Origins(), 3600.0
+    own = OriginClock(lambda: clock() + offset_seconds, monotonic=clock.monotonic)
     url = redis_url if store == "redis" else "memory:"
     async with (
         Simulator(clock=clock) as origin,
-        running(settings(origin, redis_url=url), clock=own) as app,
+        run_gateway(settings(origin, redis_url=url), clock=own) as app,
         client(app.url) as asking,
     ):
         assert (await asking.ask()).status == 200
         clock.shift_seconds += 40
         async with Redis.from_url(redis_url) as admin:  # its clock goes by no shift
             await admin.incrbyfloat("binance-sidecar:{spot:default}:clock", 40)
-        ahead_seconds = 0.0
+        offset_seconds = 0.0
         async with asyncio.timeout(10):
             while ttl(await asking.ask()) > 20:  # noqa: ASYNC110 - the gateway has no reason to tell
                 await asyncio.sleep(0.05)
@@ -125,7 +125,7 @@ async def test_a_clock_that_is_set_right_makes_no_entry_young_again(redis_url: s
 async def known(apps: list[Application]) -> None:
     """Wait until every gateway knows the origin's clock: a heartbeat, at the most."""
     async with asyncio.timeout(10):
-        while not all(app.clock.sure() for app in apps):  # noqa: ASYNC110 - nobody tells when
+        while not all(app.clock.is_synchronized() for app in apps):  # noqa: ASYNC110 - nobody tells when
             await asyncio.sleep(0.05)
 
 

@@ -116,7 +116,7 @@ async def test_deadline_the_client_is_told_and_the_holder_left_alone(
             while not waiting.waits():  # noqa: ASYNC110 - the client may give up a moment before the fill does
                 await asyncio.sleep(0.01)
         assert waiting.waits() == {WaitEnd.DEADLINE: 1}
-        assert (await waiting.store.look_at_lock(KEY)).state is LockState.HELD
+        assert (await waiting.store.lock_status(KEY)).state is LockState.HELD
         assert waiting.origin.count() == 0
 
 

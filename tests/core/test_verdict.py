@@ -12,7 +12,7 @@ from proxy.core.endpoints.spot import ENDPOINTS
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.block import BlockReason
-from proxy.core.verdict import Block, Failed, Good, Negative, Verdict, judge
+from proxy.core.verdict import Failed, Good, Negative, Throttled, Verdict, judge
 from proxy.errors import BadAnswer, Restricted
 
 NOW = 1_800_000_000.0
@@ -187,22 +187,22 @@ def test_a_4xx_without_one_proves_nothing(status: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "expected"),
     [
-        (429, ERROR, {"retry-after": "7"}, Block(BlockReason.BACK_OFF, NOW + 7)),
-        (429, HTML, {}, Block(BlockReason.BACK_OFF, None)),
-        (429, b"", {"retry-after": "soon"}, Block(BlockReason.BACK_OFF, None)),
-        (429, b"", {"retry-after": "Fri, 15 Jan 2027 08:00:20 GMT"}, Block(BlockReason.BACK_OFF, NOW + 20)),
-        (403, HTML, {}, Block(BlockReason.PAUSE, None)),
-        (403, ERROR, {"retry-after": "90"}, Block(BlockReason.PAUSE, NOW + 90)),
-        (418, ERROR, {"retry-after": "120"}, Block(BlockReason.BAN, NOW + 120)),
-        (418, b"IP banned until 1800000300000.", {}, Block(BlockReason.BAN, NOW + 300)),
-        (418, b"IP banned until 1800000300000.", {"retry-after": "0"}, Block(BlockReason.BAN, NOW + 300)),
-        (418, b"IP banned until 1800000300000.", {"retry-after": "400"}, Block(BlockReason.BAN, NOW + 400)),
-        (418, b"\xff\xfe", {}, Block(BlockReason.BAN, None)),
+        (429, ERROR, {"retry-after": "7"}, Throttled(BlockReason.BACK_OFF, NOW + 7)),
+        (429, HTML, {}, Throttled(BlockReason.BACK_OFF, None)),
+        (429, b"", {"retry-after": "soon"}, Throttled(BlockReason.BACK_OFF, None)),
+        (429, b"", {"retry-after": "Fri, 15 Jan 2027 08:00:20 GMT"}, Throttled(BlockReason.BACK_OFF, NOW + 20)),
+        (403, HTML, {}, Throttled(BlockReason.PAUSE, None)),
+        (403, ERROR, {"retry-after": "90"}, Throttled(BlockReason.PAUSE, NOW + 90)),
+        (418, ERROR, {"retry-after": "120"}, Throttled(BlockReason.BAN, NOW + 120)),
+        (418, b"IP banned until 1800000300000.", {}, Throttled(BlockReason.BAN, NOW + 300)),
+        (418, b"IP banned until 1800000300000.", {"retry-after": "0"}, Throttled(BlockReason.BAN, NOW + 300)),
+        (418, b"IP banned until 1800000300000.", {"retry-after": "400"}, Throttled(BlockReason.BAN, NOW + 400)),
+        (418, b"\xff\xfe", {}, Throttled(BlockReason.BAN, None)),
     ],
 )
 @pytest.mark.parametrize("path", EVERYWHERE)
 def test_a_refusal_of_the_ip_blocks_until_the_latest_that_it_tells(
-    path: str, status: int, body: bytes, headers: dict[str, str], expected: Block
+    path: str, status: int, body: bytes, headers: dict[str, str], expected: Throttled
 ) -> None:
     assert verdict(path, status, body, headers=headers) == expected
 

@@ -16,7 +16,7 @@ import orjson
 from pydantic import SecretStr
 from yarl import URL
 
-from proxy.app import Application, running
+from proxy.app import Application, run_gateway
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings
 from tests.simulator import Simulator
@@ -128,8 +128,8 @@ class Stage:
 @asynccontextmanager
 async def gateway(simulator: Simulator, clock: Clock | None = None, **changed: Any) -> AsyncIterator[Application]:
     """A running gateway; with a clock, all its times come from there."""
-    async with running(settings(simulator, **changed), clock=OriginClock(clock) if clock else None) as app:
-        await app.warmer.started.wait()
+    async with run_gateway(settings(simulator, **changed), clock=OriginClock(clock) if clock else None) as app:
+        await app.refresher.started.wait()
         yield app
 
 

@@ -24,7 +24,7 @@ async def test_the_probes_never_depend_on_the_origin() -> None:
 
 async def test_ready_means_that_the_first_warm_up_has_ended() -> None:
     async with stage() as on:
-        on.app.warmer.started.clear()
+        on.app.refresher.started.clear()
         warming = await on.ask("/readyz")
         assert (warming.status, warming.raw) == (503, b"warming up\n")
 

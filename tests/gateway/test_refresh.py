@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from proxy.app import Application
 from proxy.bodies import compress
-from proxy.cache import local as shelf
-from proxy.core.cache.refresh_schedule import Due
+from proxy.cache import local
+from proxy.core.cache.refresh_schedule import RefreshDecision
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
 from tests.gateway.plain import Plain, plain
 from tests.simulator import Fault, Simulator, generate_document
@@ -55,7 +55,7 @@ async def test_a_changed_status_is_seen_within_the_freshness_lifetime_on_every_r
             assert shown(await asking.ask(f"{INFO}?symbol={FLIPPING}", url=app.url)) == {FLIPPING: "TRADING"}
         origin.set_status(FLIPPING, "BREAK")
         clock.push(NEARLY_STALE_SECONDS)
-        await asyncio.gather(*(app.warmer.tick() for app in apps))
+        await asyncio.gather(*(app.refresher.tick() for app in apps))
         for app in apps:
             answers = [await asking.ask(target, url=app.url) for target in FILTERS]
             assert [shown(answer).get(FLIPPING) for answer in answers] == ["BREAK"] * 5 + [None, "BREAK"]
@@ -70,7 +70,7 @@ async def test_each_refresh_leaves_one_line_and_its_numbers() -> None:
         on.origin.remove_symbol("ETHBTC")
         on.clock.push(NEARLY_STALE_SECONDS)
         with capture_logs() as logs:
-            await on.app.warmer.tick()
+            await on.app.refresher.tick()
         (line,) = [line for line in logs if line["event"] == "document_adopted"]
         told = {name: line[name] for name in ("source", "symbols", "added", "removed", "changed_status")}
         assert told == {"source": "origin", "symbols": 97, "added": 1, "removed": 1, "changed_status": 1}
@@ -90,7 +90,7 @@ async def test_a_document_that_stays_fresh_for_long_is_in_demand_even_if_nobody_
                 on.clock.push(seconds)
                 assert (await on.ask()).cache_status.startswith("binance-sidecar; hit")
             on.clock.push(800.0)
-            assert await on.app.warmer.tick() is Due.NOW
+            assert await on.app.refresher.tick() is RefreshDecision.NOW
         assert on.asked() == 4
 
 
@@ -136,7 +136,7 @@ async def test_every_filter_agrees_with_every_other_at_all_times_on_every_replic
             origin.set_status(FLIPPING, status)
             clock.push(NEARLY_STALE_SECONDS)
             statuses[int(clock.now * 1000)] = status
-            await asyncio.gather(*(app.warmer.tick() for app in apps))
+            await asyncio.gather(*(app.refresher.tick() for app in apps))
             await asyncio.sleep(0.02)
 
     async with Simulator(clock=clock) as origin, AsyncExitStack() as stack:
@@ -189,10 +189,12 @@ async def test_a_document_that_lost_much_is_used_nowhere_until_a_second_refresh_
         origin.replace_document(generate_document(shrunk))
         clock.push(NEARLY_STALE_SECONDS)
         with capture_logs() as logs:
-            await one.warmer.tick()
-        assert [line["reason"] for line in logs if line["event"] == "document_kept_aside"] == [reason]
-        aside = one.metrics.registry.get_sample_value("binance_sidecar_documents_kept_aside_total", {"reason": reason})
-        assert aside == 1
+            await one.refresher.tick()
+        assert [line["reason"] for line in logs if line["event"] == "document_quarantined"] == [reason]
+        quarantined = one.metrics.registry.get_sample_value(
+            "binance_sidecar_documents_quarantined_total", {"reason": reason}
+        )
+        assert quarantined == 1
         assert await stored_at(redis_url) == before, "other replicas must not find it"
         for url in (one.url, two.url):
             assert list(shown(await asking.ask(url=url))) == names
@@ -200,10 +202,10 @@ async def test_a_document_that_lost_much_is_used_nowhere_until_a_second_refresh_
         clock.push(2.0)
         await forget_failures(redis_url)
         with capture_logs() as logs:
-            assert await one.warmer.tick() is Due.NOW
+            assert await one.refresher.tick() is RefreshDecision.NOW
         assert [line["reason"] for line in logs if line["event"] == "document_confirmed"] == [reason]
         assert await stored_at(redis_url) == clock.now
-        assert await two.warmer.tick() is Due.NOW
+        assert await two.refresher.tick() is RefreshDecision.NOW
         for url in (one.url, two.url):
             assert len(shown(await asking.ask(url=url))) == max(0, shrunk - 3)
         assert origin.count() == 3, "one to see it, one to confirm it, for all replicas"
@@ -220,12 +222,12 @@ async def test_a_replica_that_kept_it_aside_too_takes_what_another_has_confirmed
         origin.replace_document(generate_document(40))
         clock.push(NEARLY_STALE_SECONDS)
         for app in (one, two):
-            await app.warmer.tick()
+            await app.refresher.tick()
             await forget_failures(redis_url)
         assert len(shown(await asking.ask(url=two.url))) > 90
         clock.push(2.0)
         for app in (one, two):
-            await app.warmer.tick()
+            await app.refresher.tick()
         for url in (one.url, two.url):
             assert len(shown(await asking.ask(url=url))) == 37
         assert origin.count() == 4
@@ -236,10 +238,10 @@ async def test_one_that_was_a_glitch_leaves_no_trace() -> None:
         whole = on.origin.document
         on.origin.replace_document(generate_document(40))
         on.clock.push(NEARLY_STALE_SECONDS)
-        await on.app.warmer.tick()
+        await on.app.refresher.tick()
         on.origin.replace_document(whole)
         on.clock.push(2.0)
-        await on.app.warmer.tick()
+        await on.app.refresher.tick()
         answer = await on.ask()
         assert len(shown(answer)) == 97
         assert answer.cache_status == "binance-sidecar; hit; ttl=60"
@@ -253,7 +255,7 @@ async def test_an_answer_that_was_overtaken_by_a_refresh_is_a_fresh_one(monkeypa
             await on.app.fills.drain(5.0)
             return await compress(body)
 
-        monkeypatch.setattr(shelf, "compress", slow)
+        monkeypatch.setattr(local, "compress", slow)
         on.clock.push(90.0)
         answer = await on.ask(f"{INFO}?symbol={FLIPPING}")
         assert answer.cache_status == "binance-sidecar; hit; ttl=60; detail=snapshot"

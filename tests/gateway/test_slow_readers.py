@@ -92,7 +92,7 @@ async def until_ready(asking: Client) -> None:
 
 
 def slow_reader(url: str) -> socket.socket:
-    """A connection that has had a small answer: after a while the fast lane is open to it."""
+    """A connection that has had a small answer: after a while the fast path is open to it."""
     host, _, port = urlsplit(url).netloc.partition(":")
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
@@ -109,7 +109,7 @@ def request(target: str) -> bytes:
 
 
 def ask_before_all(url: str) -> Answer:
-    """The full document, asked for in the very bytes that the slow readers will send: the fast lane learns them."""
+    """The full document, asked for in the very bytes that the slow readers will send: the fast path learns them."""
     with slow_reader(url) as connection:
         connection.sendall(request(INFO))
         return read_on(connection, connection.recv(TAKEN_BYTES))
@@ -139,7 +139,7 @@ def errors(log: Path) -> list[str]:
     return [line["event"] for line in lines if line["level"] not in ("debug", "info")]
 
 
-@pytest.mark.parametrize("fast_lane", [False, True], ids=["ordinary way", "fast lane"])
+@pytest.mark.parametrize("fast_lane", [False, True], ids=["slow path", "fast path"])
 async def test_a_thousand_slow_readers_of_the_full_document_cost_no_more_than_their_socket_buffers(
     document: Document, readers: int, tmp_path: Path, fast_lane: bool
 ) -> None:

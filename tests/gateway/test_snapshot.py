@@ -144,7 +144,7 @@ async def test_a_symbol_that_was_listed_meanwhile_appears_with_the_next_refresh_
         assert (await on.ask(f"{INFO}?symbol=NEWUSDT")).status == 400
         on.origin.add_symbol("NEWUSDT")
         on.clock.push(52)
-        await on.app.warmer.tick()
+        await on.app.refresher.tick()
         listed = await on.ask(f"{INFO}?symbol=NEWUSDT")
         assert (listed.status, listed.cache_status) == (200, "binance-sidecar; hit; ttl=60; detail=snapshot")
         assert on.asked() == 3

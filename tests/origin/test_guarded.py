@@ -19,7 +19,7 @@ from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation, charges_of, cost_of
 from proxy.core.quota.view import LedgerView
-from proxy.core.quota.windows import DEFAULT_WINDOWS, EDGE_SECONDS, RateLimitKind, Window
+from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
 from proxy.core.verdict import Good, Negative
 from proxy.errors import (
     BackedOff,
@@ -35,7 +35,7 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, Answer, Origin
+from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, AcceptedResponse, Origin
 from proxy.quota.clock import OriginClock
 
 NOW = 1_800_000_000.0
@@ -102,7 +102,7 @@ class World:
         if refusal is not None:
             raise refusal
         self.reservations += 1
-        charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, edge_seconds=EDGE_SECONDS)
+        charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=GUARD_SECONDS)
         return Reservation(charges, float(self.reservations))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
@@ -168,7 +168,7 @@ async def failure(world: World, asked: CanonicalQuery = PING, *, origin: Origin 
 async def test_a_good_answer_is_reserved_sent_counted_and_reconciled() -> None:
     response = answer()
     world = World([response])
-    assert await world.origin().ask(PING) == Answer(response, Good())
+    assert await world.origin().ask(PING) == AcceptedResponse(response, Good())
     assert world.done == ["reserve 1", "send one", "spent ping 1", "reconcile 1 ok"]
     assert world.seen == [USED]
 
@@ -193,7 +193,7 @@ async def test_the_client_that_causes_a_request_is_told() -> None:
 async def test_the_origins_own_refusal_of_a_request_is_an_answer_but_does_not_end_strikes() -> None:
     response = answer(400, b'{"code":-1121,"msg":"Invalid symbol."}')
     world = World([response])
-    assert await world.origin().ask(PING) == Answer(response, Negative())
+    assert await world.origin().ask(PING) == AcceptedResponse(response, Negative())
     assert world.done[-1] == "reconcile 1 not ok"
 
 
@@ -231,20 +231,20 @@ async def test_the_block_is_known_to_all_before_the_weight_is_given_back(
     raised = await failure(world)
     assert world.done == ["reserve 1", "send one", "spent ping 1", f"block {word}", "reconcile 1 not ok"]
     assert type(raised) is error
-    assert raised.retry_after_seconds == pytest.approx(remaining + (EDGE_SECONDS if retry_after else 0))
+    assert raised.retry_after_seconds == pytest.approx(remaining + (GUARD_SECONDS if retry_after else 0))
 
 
-@given(learned=st.lists(st.floats(0.0, 0.99), max_size=6), ahead_seconds=st.floats(-5.0, 5.0))
+@given(learned=st.lists(st.floats(0.0, 0.99), max_size=6), offset_seconds=st.floats(-5.0, 5.0))
 async def test_no_block_ends_early_by_any_replicas_clock_whatever_is_learned_of_the_origins(
-    learned: list[float], ahead_seconds: float
+    learned: list[float], offset_seconds: float
 ) -> None:
     world = World()
     clock, other = OriginClock(lambda: world.now), OriginClock(lambda: world.now)
-    refused = replace(answer(429, retry_after="20", date=formatdate(NOW + ahead_seconds)), received_at=NOW)
+    refused = replace(answer(429, retry_after="20", date=formatdate(NOW + offset_seconds)), received_at=NOW)
     world.answers.append(refused)
     await failure(world, origin=world.origin(clock=clock))
     for moment in learned:
-        told = math.floor(NOW + moment + ahead_seconds)
+        told = math.floor(NOW + moment + offset_seconds)
         for each in (clock, other):
             each.observe_date(float(told), sent_at=NOW + moment, received_at=NOW + moment)
     assert world.held is not None

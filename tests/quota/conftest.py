@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from proxy.core.quota.replicas import Census
+from proxy.core.quota.replicas import ReplicaCount
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
@@ -43,7 +43,7 @@ class Domain:
         self.key = domain_key("test", "spot", next(self._names))
 
     def replica(
-        self, tally: Tally | None = None, *, census: Census | None = None
+        self, tally: Tally | None = None, *, replica_count: ReplicaCount | None = None
     ) -> tuple[RedisLedger, SwitchedConnection]:
         switch = SwitchedConnection(self._connection)
         ledger = RedisLedger(
@@ -51,7 +51,7 @@ class Domain:
             domain_key=self.key,
             clock=self.clock,
             ratios=RATIOS,
-            census=census,
+            replica_count=replica_count,
             observer=tally or self._tally,
         )
         return ledger, switch

@@ -9,11 +9,11 @@ from typing import Protocol, TypeVar
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, cost_of
-from proxy.core.quota.client_share import Obstacle, share_of
+from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.view import LedgerView, Ratios, read_answer, view_of, with_learned
-from proxy.core.quota.windows import DEFAULT_WINDOWS, EDGE_SECONDS, Window
+from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
-from proxy.quota.scripts import Connection
+from proxy.quota.scripts import ScriptRunner
 from proxy.redis_client.connection import RedisOperation
 from proxy.redis_client.url import Client
 
@@ -28,7 +28,7 @@ class ManualClock:
     """A clock that is the origin's, turned by hand: a `proxy.ports.Clock` that has nothing to learn."""
 
     now: float = HOUR + 30.0
-    ahead_seconds: float = 0.0
+    offset_seconds: float = 0.0
 
     def __call__(self) -> float:
         return self.now
@@ -43,10 +43,10 @@ class ManualClock:
     def to_origin(self, wall: float) -> float:
         return wall
 
-    def edge_seconds(self) -> float:
-        return EDGE_SECONDS
+    def guard_seconds(self) -> float:
+        return GUARD_SECONDS
 
-    def sure(self) -> bool:
+    def is_synchronized(self) -> bool:
         return True
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
@@ -133,13 +133,13 @@ class ModelLedger:
 def reason_of(outcome: Refused | Blocked) -> str:
     if isinstance(outcome, Blocked):
         return outcome.reason.value
-    return "quota" if outcome.by is Obstacle.BUDGET else "client-share"
+    return "quota" if outcome.by is Limit.BUDGET else "client-share"
 
 
 class SwitchedConnection:
     """A connection that can be away, or lose the answers of what it has run."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ScriptRunner) -> None:
         self._connection = connection
         self.away = False
         self.loses_answers = False

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from proxy.core.quota.clock_offset import UNKNOWN_SECONDS
-from proxy.core.quota.windows import EDGE_SECONDS
+from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.quota.clock import SHARED_DOUBT_SECONDS, STEP_SECONDS, OriginClock
 
 NOW = 1_800_000_000.0
@@ -49,17 +49,17 @@ def known_clock(times: list[float]) -> OriginClock:
     """A clock of wall and monotonic time that knows the origin's exactly."""
     clock = OriginClock(lambda: times[0], monotonic=lambda: times[1])
     clock.observe_server_time(times[0] + 30, sent_at=times[0], received_at=times[0])
-    assert (clock.sure(), clock.edge_seconds()) == (True, EDGE_SECONDS)
+    assert (clock.is_synchronized(), clock.guard_seconds()) == (True, GUARD_SECONDS)
     return clock
 
 
 def test_while_nothing_is_known_the_edge_is_as_wide_as_clocks_may_be_apart() -> None:
     clock = OriginClock(lambda: NOW)
-    assert not clock.sure()
-    assert clock.edge_seconds() == EDGE_SECONDS + UNKNOWN_SECONDS
+    assert not clock.is_synchronized()
+    assert clock.guard_seconds() == GUARD_SECONDS + UNKNOWN_SECONDS
     clock.observe_date(NOW, sent_at=NOW, received_at=NOW + 1)
-    assert clock.sure()
-    assert clock.edge_seconds() == EDGE_SECONDS + 1.0
+    assert clock.is_synchronized()
+    assert clock.guard_seconds() == GUARD_SECONDS + 1.0
 
 
 @pytest.mark.parametrize("step", [-3600.0, -2 * STEP_SECONDS, 2 * STEP_SECONDS, 30.0])
@@ -67,10 +67,10 @@ def test_when_our_clock_was_set_nothing_is_known_until_the_next_answer(step: flo
     times = [NOW, 50.0]
     clock = known_clock(times)
     times[:] = [NOW + 10 + step, 60.0]
-    assert clock.edge_seconds() == EDGE_SECONDS + UNKNOWN_SECONDS
-    assert not clock.sure()
+    assert clock.guard_seconds() == GUARD_SECONDS + UNKNOWN_SECONDS
+    assert not clock.is_synchronized()
     clock.observe_server_time(NOW + 40, sent_at=times[0], received_at=times[0])
-    assert clock.sure()
+    assert clock.is_synchronized()
     assert clock.origin() == NOW + 40
 
 
@@ -79,7 +79,7 @@ def test_time_that_passes_on_both_clocks_and_a_clock_that_is_slewed_change_nothi
     clock = known_clock(times)
     for _ in range(100):
         times[:] = [times[0] + 600.3, times[1] + 600.0]
-        assert clock.sure()
+        assert clock.is_synchronized()
 
 
 def test_another_replicas_word_is_believed_within_a_doubt_and_narrowed_by_an_answer() -> None:
@@ -93,4 +93,4 @@ def test_another_replicas_word_is_believed_within_a_doubt_and_narrowed_by_an_ans
 def test_a_wall_clock_that_does_not_go_with_time_learns_nothing_from_other_replicas() -> None:
     clock = OriginClock(lambda: NOW)
     clock.observe_shared(NOW + 30, sent_at=NOW, received_at=NOW)
-    assert not clock.sure()
+    assert not clock.is_synchronized()

@@ -360,7 +360,7 @@ class Run:
         return outcome
 
 
-def known(view: LedgerView) -> LedgerView:
+def local_view(view: LedgerView) -> LedgerView:
     """A view without the strikes of the block: they are compared by their effect."""
     return view if view.block is None else replace(view, block=replace(view.block, strikes=0))
 
@@ -385,7 +385,7 @@ async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan:
         assert redis == model
         views = [run.replicas[0].view() for run in runs]
         assert views[1] == views[0]
-        assert known(views[2]) == known(views[0])
+        assert local_view(views[2]) == local_view(views[0])
         assert len({run.replicas[0].used_weight() for run in runs}) == 1
     assert tallies[1] == tallies[2] == tallies[0]
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.core.quota.replicas import Census
+from proxy.core.quota.replicas import ReplicaCount
 from proxy.quota.heartbeat import BEAT_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
 from proxy.redis_client.connection import RedisConnection
 from tests.quota.doubles import ManualClock
@@ -25,7 +25,7 @@ class Clock(ManualClock):
         super().__init__(now=5.0)
         self.learned: list[float] = []
 
-    def sure(self) -> bool:
+    def is_synchronized(self) -> bool:
         return bool(self.learned)
 
     def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
@@ -33,8 +33,10 @@ class Clock(ManualClock):
         self.learned.append(origin_time)
 
 
-def beating(connection: RedisConnection, clock: Clock | None = None, census: Census | None = None) -> Heartbeat:
-    return Heartbeat(connection, clock or Clock(), census or Census(), domain_key=DOMAIN)
+def beating(
+    connection: RedisConnection, clock: Clock | None = None, replica_count: ReplicaCount | None = None
+) -> Heartbeat:
+    return Heartbeat(connection, clock or Clock(), replica_count or ReplicaCount(), domain_key=DOMAIN)
 
 
 async def test_the_origins_time_is_learned_from_redis_and_only_once(connection: RedisConnection) -> None:
@@ -58,24 +60,24 @@ async def test_a_number_that_is_none_is_not_learned(connection: RedisConnection)
 
 
 async def test_each_replica_counts_all_that_live(start_valkey: StartValkey, opened: Opener) -> None:
-    server, censuses = start_valkey(), [Census() for _ in range(3)]
-    hearts = [beating(opened(server.url), census=census) for census in censuses]
+    server, counts = start_valkey(), [ReplicaCount() for _ in range(3)]
+    hearts = [beating(opened(server.url), replica_count=replica_count) for replica_count in counts]
     for heart in [*hearts, *hearts]:
         assert await heart.beat()
-    assert [census.replicas for census in censuses] == [3, 3, 3]
+    assert [replica_count.replicas for replica_count in counts] == [3, 3, 3]
     server.kill()
     assert not await hearts[0].beat()
-    assert censuses[0].replicas == 3, "still, and for as long as Redis is away"
+    assert counts[0].replicas == 3, "still, and for as long as Redis is away"
 
 
 async def test_a_replica_that_is_silent_for_long_is_gone(connection: RedisConnection) -> None:
-    now, census = 0.0, Census()
-    heart = Heartbeat(connection, Clock(), census, domain_key=DOMAIN, monotonic=lambda: now)
+    now, replica_count = 0.0, ReplicaCount()
+    heart = Heartbeat(connection, Clock(), replica_count, domain_key=DOMAIN, monotonic=lambda: now)
     seconds, _ = await connection.client.time()
     ago = (int(seconds) - SILENCE_SECONDS) * 1000
     await connection.client.zadd(f"{DOMAIN}:replicas", {"gone": ago - 2000, "quiet": ago + 10_000})
     assert await heart.beat()
-    assert census.replicas == 2
+    assert replica_count.replicas == 2
     assert 0 < await connection.client.pttl(f"{DOMAIN}:replicas") <= SILENCE_SECONDS * 1000
 
 
@@ -121,7 +123,9 @@ async def test_it_beats_once_a_second_and_faster_while_redis_is_away(
         if len(pauses) == 2:
             raise asyncio.CancelledError
 
-    heartbeat = Heartbeat(opened(server.url), Clock(), Census(), domain_key=DOMAIN, sleep=sleep, chance=lambda: chance)
+    heartbeat = Heartbeat(
+        opened(server.url), Clock(), ReplicaCount(), domain_key=DOMAIN, sleep=sleep, chance=lambda: chance
+    )
     with pytest.raises(asyncio.CancelledError):
         await heartbeat.run()
 

@@ -35,8 +35,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import CounterId, Reservation
-from proxy.core.quota.windows import EDGE_SECONDS, RateLimitKind, Window
+from proxy.core.quota.budget import Reservation, WindowKey
+from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 from proxy.quota.local import MemoryLedger
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
@@ -53,9 +53,9 @@ replicas = st.integers(0, REPLICAS - 1)
 domains = itertools.count()
 
 
-def minute(counter_or_time: CounterId | float) -> int:
+def minute(counter_or_time: WindowKey | float) -> int:
     """The start of the one-minute window."""
-    at = counter_or_time.start if isinstance(counter_or_time, CounterId) else counter_or_time
+    at = counter_or_time.start if isinstance(counter_or_time, WindowKey) else counter_or_time
     return math.floor(at / 60) * 60
 
 
@@ -85,7 +85,7 @@ class Life:
 
     def missing(self, start: int) -> int:
         """What it counted alone and Redis has not got, as far as it knows."""
-        return self.ledger._carry.missing(CounterId("REQUEST_WEIGHT:1m", 60, start)).used
+        return self.ledger._unsynced.missing(WindowKey("REQUEST_WEIGHT:1m", 60, start)).used
 
 
 @dataclass(eq=False)
@@ -212,7 +212,7 @@ class Fleet(RuleBasedStateMachine):
     def send(self, which: int, way_seconds: float) -> None:
         """Unless it took too long to get there: then it is reserved again, which is another step."""
         request = self.reserved.pop(which % len(self.reserved))
-        if not request.reservation.covers(self.clock.now, EDGE_SECONDS):
+        if not request.reservation.covers(self.clock.now, GUARD_SECONDS):
             self.release(request)
             return
         request.counted_at = self.clock.now + way_seconds
@@ -300,8 +300,8 @@ class Fleet(RuleBasedStateMachine):
     @invariant()
     def all_is_known_and_the_budget_holds(self) -> None:
         for start, in_redis in zip(self.starts, self.used_in_redis(*self.starts), strict=True):
-            known = in_redis + sum(life.missing(start) for life in self.lives)
-            assert self.ours[start] <= known + self.gone[start] + self.forgotten[start]
+            local_view = in_redis + sum(life.missing(start) for life in self.lives)
+            assert self.ours[start] <= local_view + self.gone[start] + self.forgotten[start]
             assert self.ours[start] <= BUDGET + self.alone[start] + self.forgotten[start]
 
     @invariant()

@@ -1,3 +1,3 @@
-"""The traffic listener seen from raw sockets: what the fast lane must not change."""
+"""The traffic listener seen from raw sockets: what the fast path must not change."""
 
 from __future__ import annotations

@@ -64,5 +64,5 @@ async def raw(app: Application, *, receive_bytes: int | None = None) -> AsyncIte
 
 
 def fast_answers(app: Application) -> int:
-    """How many answers the fast lane gave."""
-    return sum(tally.count for tally in app.metrics.answers._tallies.values() if tally.fast)
+    """How many answers the fast path gave."""
+    return sum(tally.count for tally in app.metrics.requests._tallies.values() if tally.fast)

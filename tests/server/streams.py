@@ -66,7 +66,7 @@ class Event(Enum):
     DRAINING = "draining"
     SERVING = "serving"
     REFRESH = "refresh"
-    """The document is refreshed before it is stale, as the warmer does."""
+    """The document is refreshed before it is stale, as the refresher does."""
 
 
 Step = Send | Leave | Push | Spend | Status | Event
@@ -188,7 +188,7 @@ def _sends(draw: st.DrawFn, plain: st.SearchStrategy[bytes]) -> Send:
 
 @st.composite
 def _repeats(draw: st.DrawFn, plain: st.SearchStrategy[bytes]) -> Send:
-    """What the fast lane is for: one request, each time when the last one was answered."""
+    """What the fast path is for: one request, each time when the last one was answered."""
     return Send(draw(_numbers), (draw(plain),) * draw(st.integers(1, 4)), hurried=False)
 
 

@@ -1,4 +1,4 @@
-"""The fast lane is invisible: whatever clients send and whatever happens, both ways answer the same bytes.
+"""The fast path is invisible: whatever clients send and whatever happens, both ways answer the same bytes.
 
 SIDECAR_TEST_EXAMPLES sets how many transcripts both loops get together. A long run needs a longer time-out too:
 `SIDECAR_TEST_EXAMPLES=100000 pytest -o faulthandler_timeout=0 tests/server/test_differential.py`.
@@ -50,7 +50,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Play]:
 def test_the_bytes_that_come_back_are_the_same_with_and_without_the_lane(play: Play, transcript: list[Step]) -> None:
     before = play.twins.fast.fast_answers
     play.runner.run(_play(play.twins, transcript))
-    event("answered by the fast lane" if play.twins.fast.fast_answers > before else "ordinary only")
+    event("answered by the fast path" if play.twins.fast.fast_answers > before else "ordinary only")
 
 
 def test_the_lane_had_its_part_in_that(play: Play) -> None:

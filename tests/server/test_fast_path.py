@@ -1,4 +1,4 @@
-"""Who may use the fast lane, and what it leaves alone: transcripts on raw sockets."""
+"""Who may use the fast path, and what it leaves alone: transcripts on raw sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from proxy import app as app_module
 from proxy.app import Application
 from proxy.server import connection
 from proxy.server import fast_path as fast_lane
-from proxy.server.fast_path import FastLaneProtocol, FastLaneServer, guard
+from proxy.server.fast_path import FastPathProtocol, FastPathServer, missing_private_names
 from proxy.settings import load
 from tests.gateway.harness import INFO, Clock, gateway, stage
 from tests.server.raw import fast_answers, get, raw
@@ -101,7 +101,7 @@ async def test_answers_come_in_the_order_of_the_requests() -> None:
 async def test_idle_connections_of_the_lane_are_closed_after_the_keep_alive_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app_module, "FastLaneServer", partial(FastLaneServer, keepalive_timeout=KEEPALIVE_SECONDS))
+    monkeypatch.setattr(app_module, "FastPathServer", partial(FastPathServer, keepalive_timeout=KEEPALIVE_SECONDS))
     loop = asyncio.get_running_loop()
     async with stage() as on, raw(on.app) as asking:
         await warmed(on.app, get())
@@ -143,14 +143,14 @@ async def test_a_reader_that_does_not_keep_up_goes_the_ordinary_way() -> None:
 async def test_a_slow_reader_gets_all_of_its_answer_though_the_gateway_stops() -> None:
     clock = Clock()
     async with Simulator(clock=clock, symbols=LARGE_SYMBOLS) as origin:
-        running = gateway(origin, clock, shutdown_seconds=5.0)
-        app = await running.__aenter__()
+        run_gateway = gateway(origin, clock, shutdown_seconds=5.0)
+        app = await run_gateway.__aenter__()
         await warmed(app, get(INFO))
         before = fast_answers(app)
         async with raw(app, receive_bytes=4096) as asking:
             asking.writer.write(get(INFO))
             await until(lambda: fast_answers(app) > before)
-            stopping = asyncio.create_task(running.__aexit__(None, None, None))
+            stopping = asyncio.create_task(run_gateway.__aexit__(None, None, None))
             await asyncio.sleep(0.1)
             assert not stopping.done()
             _, document = await asking.answer()
@@ -230,7 +230,7 @@ async def test_an_aiohttp_that_changed_turns_it_off_and_says_so(monkeypatch: pyt
         async with stage() as on:
             await warmed(on.app, get(), get())
             assert fast_answers(on.app) == 0
-    told = [entry for entry in logs if entry["event"] == "fast_lane_off"]
+    told = [entry for entry in logs if entry["event"] == "fast_path_off"]
     assert [entry["missing"] for entry in told] == [["_gone"]]
 
 
@@ -243,17 +243,17 @@ def test_the_guard_misses_each_name(monkeypatch: pytest.MonkeyPatch, name: str) 
         if method != name:
             setattr(Slim, method, print)
     monkeypatch.setattr(fast_lane, "RequestHandler", Slim)
-    assert guard() == [name]
+    assert missing_private_names() == [name]
 
 
 def test_this_aiohttp_is_the_one_that_the_lane_was_made_for() -> None:
-    assert guard() == []
+    assert missing_private_names() == []
 
 
 def test_the_guard_knows_every_private_name_that_the_lane_uses() -> None:
-    own = set(FastLaneProtocol.__slots__) | set(vars(FastLaneProtocol))
+    own = set(FastPathProtocol.__slots__) | set(vars(FastPathProtocol))
     tree = ast.parse(inspect.getsource(fast_lane))
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
     private = {name for name in used if not name.startswith("__")} - own - {"_make"}
     assert private == {*fast_lane.PRIVATE_FIELDS, *fast_lane.PRIVATE_METHODS}
-    assert issubclass(FastLaneProtocol, RequestHandler)
+    assert issubclass(FastPathProtocol, RequestHandler)

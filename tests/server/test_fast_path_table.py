@@ -1,4 +1,4 @@
-"""The table of the fast lane by itself: what is kept, what is forgotten, what is rendered when."""
+"""The table of the fast path by itself: what is kept, what is forgotten, what is rendered when."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.server.api import Headers
-from proxy.server.fast_path_table import JOIN_BYTES, FastLane, Lane
+from proxy.server.fast_path_table import JOIN_BYTES, FastPathTable, RememberedResponse
 from tests.quota.doubles import ManualClock
 
 NOON = 1_800_000_000.0
@@ -21,7 +21,7 @@ KEY = "spot:exchangeInfo:all"
 
 
 @dataclass(slots=True)
-class Held:
+class LoadedDocument:
     entry: Entry
 
 
@@ -29,7 +29,7 @@ class Held:
 class Entries:
     version: int = 0
     documents: int = 0
-    held: Held | None = None
+    loaded: LoadedDocument | None = None
     replaced: set[int] = field(default_factory=set)
     """The identities of those that are held no more."""
 
@@ -64,7 +64,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Table:
-    """A lane with everything around it to be turned by hand."""
+    """A fast path with everything around it to be turned by hand."""
 
     max_bytes: int = 1 << 30
     max_requests: int = 16
@@ -73,10 +73,10 @@ class Table:
     counters: Counters = field(default_factory=Counters)
     life: Life = field(default_factory=Life)
     tally: Tally = field(default_factory=Tally)
-    lane: FastLane = field(init=False)
+    fast_path: FastPathTable = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lane = FastLane(
+        self.fast_path = FastPathTable(
             self.entries,
             clock=self.clock,
             counters=self.counters,
@@ -88,12 +88,12 @@ class Table:
         )
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool = False) -> None:
-        self.lane.learn(chunk, reply, head_only=head_only)
+        self.fast_path.learn(chunk, reply, head_only=head_only)
 
-    def found(self, chunk: bytes) -> Lane:
-        lane = self.lane.find(chunk)
-        assert lane is not None
-        return lane
+    def found(self, chunk: bytes) -> RememberedResponse:
+        fast_path = self.fast_path.find(chunk)
+        assert fast_path is not None
+        return fast_path
 
 
 def entry(body: bytes = b"{}", *, stored_at: float = NOON, fresh_seconds: float = 60.0) -> Entry:
@@ -119,7 +119,7 @@ def test_the_least_recently_used_is_forgotten_first() -> None:
         table.learn(chunk, one)
     table.found(b"a")
     table.learn(b"d", one)
-    assert [chunk for chunk in (b"a", b"b", b"c", b"d") if table.lane.find(chunk)] == [b"a", b"c", b"d"]
+    assert [chunk for chunk in (b"a", b"b", b"c", b"d") if table.fast_path.find(chunk)] == [b"a", b"c", b"d"]
 
 
 def test_the_bound_in_bytes_holds_and_counts_a_shared_entry_once() -> None:
@@ -127,11 +127,11 @@ def test_the_bound_in_bytes_holds_and_counts_a_shared_entry_once() -> None:
     table = Table(max_bytes=11_000_000, max_requests=1000)
     for number in range(100):
         table.learn(b"%d" % number, reply(document))
-    assert len(table.lane) == 100
-    assert 10_000_000 < table.lane.size_bytes < 11_000_000
+    assert len(table.fast_path) == 100
+    assert 10_000_000 < table.fast_path.size_bytes < 11_000_000
     table.learn(b"other", reply(entry(b"y" * 9_000_000)))
-    assert len(table.lane) == 1
-    assert 9_000_000 < table.lane.size_bytes < 10_000_000
+    assert len(table.fast_path) == 1
+    assert 9_000_000 < table.fast_path.size_bytes < 10_000_000
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.sampled_from("lfrd")), max_size=60))
@@ -142,25 +142,25 @@ def test_the_books_are_right_whatever_happens(steps: list[tuple[int, int, str]])
         if step == "l":
             table.learn(b"%d" % number, reply(kept[which]))
         elif step == "f":
-            table.lane.find(b"%d" % number)
+            table.fast_path.find(b"%d" % number)
         elif step == "r":
             table.entries.replace(kept[which])
         else:
             table.entries.documents += 1
             table.entries.replaced.clear()
-        assert table.lane.size_bytes <= 500_000
-        assert len(table.lane) <= 6
+        assert table.fast_path.size_bytes <= 500_000
+        assert len(table.fast_path) <= 6
     table.entries.documents += 1
     table.entries.replaced.clear()
     table.learn(b"new", reply(kept[0]))
-    assert len(table.lane) == 1
-    assert table.lane.size_bytes == 2 * 3 + 1024 + 10 + kept[0].size_bytes
+    assert len(table.fast_path) == 1
+    assert table.fast_path.size_bytes == 2 * 3 + 1024 + 10 + kept[0].size_bytes
 
 
 def test_what_is_larger_than_the_bound_is_not_remembered() -> None:
     table = Table(max_bytes=10_000)
     table.learn(b"a", reply(entry(b"x" * 20_000)))
-    assert len(table.lane) == 0
+    assert len(table.fast_path) == 0
 
 
 def test_a_large_body_is_the_entrys_own_and_never_copied() -> None:
@@ -181,8 +181,8 @@ def test_all_is_forgotten_once_there_is_another_document() -> None:
     for chunk in (b"a", b"b"):
         table.learn(chunk, reply(entry(b"x" * 1000)))
     table.entries.documents += 1
-    assert table.lane.find(b"b") is None
-    assert (len(table.lane), table.lane.size_bytes) == (0, 0)
+    assert table.fast_path.find(b"b") is None
+    assert (len(table.fast_path), table.fast_path.size_bytes) == (0, 0)
 
 
 def test_an_entry_that_was_replaced_takes_only_its_own_lanes_with_it() -> None:
@@ -191,29 +191,29 @@ def test_an_entry_that_was_replaced_takes_only_its_own_lanes_with_it() -> None:
         table.learn(chunk, reply(of))
         table.found(chunk)
     table.entries.replace(one)
-    assert [chunk for chunk in (b"a", b"b", b"c") if table.lane.find(chunk)] == [b"c"]
-    assert len(table.lane) == 1
+    assert [chunk for chunk in (b"a", b"b", b"c") if table.fast_path.find(chunk)] == [b"c"]
+    assert len(table.fast_path) == 1
 
 
 def test_an_answer_from_an_entry_that_was_replaced_meanwhile_is_not_remembered() -> None:
     table, old = Table(), entry()
     table.entries.replace(old)
     table.learn(b"a", reply(old))
-    assert len(table.lane) == 0
+    assert len(table.fast_path) == 0
 
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each not in (Outcome.HIT, Outcome.SNAPSHOT)])
 def test_only_fresh_entries_are_remembered(outcome: Outcome) -> None:
     table = Table()
     table.learn(b"a", reply(entry(), outcome=outcome))
-    assert len(table.lane) == 0
+    assert len(table.fast_path) == 0
 
 
 def test_nothing_is_found_while_the_gateway_drains() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
     table.life.draining = True
-    assert table.lane.find(b"a") is None
+    assert table.fast_path.find(b"a") is None
 
 
 def test_used_weight_is_told_as_it_is_now() -> None:
@@ -245,11 +245,11 @@ def test_a_head_is_made_once_a_second_and_not_on_every_hit() -> None:
     assert table.tally.count == 2
 
 
-@given(stored_at=st.floats(NOON - 1, NOON), ahead_seconds=st.floats(-1, 1), step_seconds=st.floats(0, 3))
+@given(stored_at=st.floats(NOON - 1, NOON), offset_seconds=st.floats(-1, 1), step_seconds=st.floats(0, 3))
 def test_the_date_is_that_of_the_second_by_this_machine(
-    stored_at: float, ahead_seconds: float, step_seconds: float
+    stored_at: float, offset_seconds: float, step_seconds: float
 ) -> None:
-    table = Table(clock=ManualClock(NOON, ahead_seconds))
+    table = Table(clock=ManualClock(NOON, offset_seconds))
     table.learn(b"a", reply(entry(stored_at=stored_at)))
     table.found(b"a")
     table.clock.now += step_seconds
@@ -261,7 +261,7 @@ def test_ages_follow_what_is_learned_of_the_origins_clock() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
     assert b"Age: 0\r\n" in table.found(b"a").wire
-    table.clock.ahead_seconds = 5.0
+    table.clock.offset_seconds = 5.0
     assert b"Age: 5\r\n" in table.found(b"a").wire
 
 
@@ -278,19 +278,19 @@ def test_age_and_ttl_are_right_to_the_second_at_any_time(
     table.learn(b"a", reply(one))
     for now in times:
         table.clock.now = now
-        lane = table.lane.find(b"a")
-        if lane is None:
+        fast_path = table.fast_path.find(b"a")
+        if fast_path is None:
             table.learn(b"a", reply(one, now))
             continue
         assert one.age(now) < fresh_seconds
         expected = dict(reply(one, now).headers)
-        assert f"Age: {expected['Age']}\r\n".encode() in lane.wire
-        assert f"Cache-Status: {expected['Cache-Status']}\r\n".encode() in lane.wire
+        assert f"Age: {expected['Age']}\r\n".encode() in fast_path.wire
+        assert f"Cache-Status: {expected['Cache-Status']}\r\n".encode() in fast_path.wire
 
 
 def test_a_stale_document_closes_the_lane_for_other_entries_too() -> None:
-    table = Table(entries=Entries(held=Held(entry(stored_at=NOON - 50))))
+    table = Table(entries=Entries(loaded=LoadedDocument(entry(stored_at=NOON - 50))))
     table.learn(b"a", reply(entry()))
-    assert table.lane.find(b"a") is not None
+    assert table.fast_path.find(b"a") is not None
     table.clock.now += 10
-    assert table.lane.find(b"a") is None
+    assert table.fast_path.find(b"a") is None

@@ -1,4 +1,4 @@
-"""Two gateways that differ in nothing but the fast lane, and clients that do the same to both.
+"""Two gateways that differ in nothing but the fast path, and clients that do the same to both.
 
 Owns: playing steps, and waiting until a gateway has done all it will do. Must not know: which steps there are to play
 in what order, what is right.
@@ -21,8 +21,8 @@ from aiohttp.web_protocol import RequestHandler
 from proxy import bodies as coding
 from proxy.app import Application
 from proxy.errors import SidecarError
-from proxy.server.connection import Connection as OrdinaryProtocol
-from proxy.server.fast_path import FastLaneProtocol
+from proxy.server.connection import ClientConnection as OrdinaryProtocol
+from proxy.server.fast_path import FastPathProtocol
 from tests.gateway.harness import Clock, gateway
 from tests.server.streams import CONNECTIONS, TAG, Event, Leave, Push, Send, Spend, Status, Step
 from tests.simulator import Document, Fault, Simulator, generate_document
@@ -79,7 +79,7 @@ async def watching() -> AsyncIterator[Watch]:
     """Look over aiohttp's shoulder."""
     watch = Watch()
     made = RequestHandler.connection_made
-    ordinary, fast = RequestHandler.data_received, FastLaneProtocol.data_received
+    ordinary, fast = RequestHandler.data_received, FastPathProtocol.data_received
 
     def connection_made(self: RequestHandler, transport: asyncio.BaseTransport) -> None:
         made(self, transport)
@@ -96,13 +96,13 @@ async def watching() -> AsyncIterator[Watch]:
     with (
         mock.patch.object(RequestHandler, "connection_made", connection_made),
         mock.patch.object(RequestHandler, "data_received", through(ordinary, OrdinaryProtocol)),
-        mock.patch.object(FastLaneProtocol, "data_received", through(fast, FastLaneProtocol)),
+        mock.patch.object(FastPathProtocol, "data_received", through(fast, FastPathProtocol)),
     ):
         yield watch
 
 
 @dataclass(slots=True)
-class Connection:
+class ClientConnection:
     """The client's end: what came back, and whether the gateway closed."""
 
     client: socket.socket
@@ -125,7 +125,7 @@ class Connection:
 
     @property
     def seen(self) -> tuple[bytes, bool]:
-        """What must be the same with and without the lane.
+        """What must be the same with and without the fast path.
 
         The Date of what is answered to malformed requests is that of the real clock.
         """
@@ -140,13 +140,13 @@ class Twin:
     origin: Simulator
     app: Application
     watch: Watch
-    connections: dict[int, Connection] = field(default_factory=dict)
+    connections: dict[int, ClientConnection] = field(default_factory=dict)
     begun: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     @property
     def fast_answers(self) -> int:
-        """How many answers the fast lane gave."""
-        return sum(tally.count for tally in self.app.metrics.answers._tallies.values() if tally.fast)
+        """How many answers the fast path gave."""
+        return sum(tally.count for tally in self.app.metrics.requests._tallies.values() if tally.fast)
 
     def counted(self) -> Counter[tuple[str, ...]]:
         """The series about answers that do not depend on how fast they were, since the transcript began."""
@@ -162,18 +162,18 @@ class Twin:
         self.begun = self._totals()
 
     def _totals(self) -> Counter[tuple[str, ...]]:
-        samples = (sample for family in self.app.metrics.answers.collect() for sample in family.samples)
+        samples = (sample for family in self.app.metrics.requests.collect() for sample in family.samples)
         kept = (sample for sample in samples if not sample.name.endswith(("_sum", "_bucket")))
         return Counter({(sample.name, *sample.labels.values()): int(sample.value) for sample in kept})
 
-    async def connection(self, number: int) -> Connection:
+    async def connection(self, number: int) -> ClientConnection:
         known = self.connections.get(number)
         if known is None or known.closed:
             await self.leave(number)
             known = self.connections[number] = await self._connect()
         return known
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> ClientConnection:
         host, port = self.app.addresses[0]
         client = socket.socket()
         client.setblocking(False)
@@ -181,7 +181,7 @@ class Twin:
         await asyncio.get_running_loop().sock_connect(client, (host, port))
         ports = port, client.getsockname()[1]
         await until(lambda: ports in self.watch.served)
-        return Connection(client, self.watch.served[ports])
+        return ClientConnection(client, self.watch.served[ports])
 
     async def send(self, number: int, parts: tuple[bytes, ...], *, hurried: bool) -> None:
         connection = await self.connection(number)
@@ -193,7 +193,7 @@ class Twin:
                 await self.settle()
         await self.settle()
 
-    async def _deliver(self, connection: Connection, data: bytes) -> None:
+    async def _deliver(self, connection: ClientConnection, data: bytes) -> None:
         """Until the gateway has read it, or never will."""
         if connection.closed or connection.served.is_closed:
             return

@@ -8,48 +8,48 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.telemetry.heavy_hitters import OTHER, SHOWN, Heaviest
+from proxy.telemetry.heavy_hitters import OTHER, SHOWN, HeavyHitters
 
 
 def test_ten_names_are_shown_from_the_first() -> None:
-    heaviest = Heaviest()
+    heavy_hitters = HeavyHitters()
     for number in range(SHOWN):
-        heaviest.spend(f"bot-{number}", number + 1)
+        heavy_hitters.spend(f"bot-{number}", number + 1)
 
-    assert heaviest.counters() == {f"bot-{number}": number + 1 for number in range(SHOWN)} | {OTHER: 0}
+    assert heavy_hitters.counters() == {f"bot-{number}": number + 1 for number in range(SHOWN)} | {OTHER: 0}
 
 
 def test_the_eleventh_is_other_until_it_is_twice_as_heavy_as_the_lightest() -> None:
-    heaviest = Heaviest()
+    heavy_hitters = HeavyHitters()
     for number in range(SHOWN):
-        heaviest.spend(f"bot-{number}", 100 + number)
-    heaviest.spend("late", 200)
-    assert heaviest.counters()[OTHER] == 200
-    heaviest.spend("late", 1)
+        heavy_hitters.spend(f"bot-{number}", 100 + number)
+    heavy_hitters.spend("late", 200)
+    assert heavy_hitters.counters()[OTHER] == 200
+    heavy_hitters.spend("late", 1)
 
-    counters = heaviest.counters()
+    counters = heavy_hitters.counters()
     assert (counters["late"], counters[OTHER]) == (1, 200)
     assert "bot-0" not in counters
     assert len(counters) == SHOWN + 1
 
 
 def test_a_client_that_calls_itself_other_is_one_of_the_others() -> None:
-    heaviest = Heaviest()
-    heaviest.spend(OTHER, 7)
+    heavy_hitters = HeavyHitters()
+    heavy_hitters.spend(OTHER, 7)
 
-    assert heaviest.counters() == {OTHER: 7}
+    assert heavy_hitters.counters() == {OTHER: 7}
 
 
 def test_a_flood_of_names_neither_costs_memory_nor_hides_the_heavy_ones() -> None:
-    heaviest = Heaviest()
+    heavy_hitters = HeavyHitters()
     for number in range(20_000):
-        heaviest.spend(f"flood-{number}", 1)
+        heavy_hitters.spend(f"flood-{number}", 1)
         if number >= 5000 and number % 10 == 0:
-            heaviest.spend(f"heavy-{number // 10 % 5}", 20)
+            heavy_hitters.spend(f"heavy-{number // 10 % 5}", 20)
 
-    counters = heaviest.counters()
+    counters = heavy_hitters.counters()
     assert {f"heavy-{number}" for number in range(5)} < set(counters)
-    assert len(heaviest._weights) <= 256
+    assert len(heavy_hitters._weights) <= 256
     assert counters["heavy-0"] > 5000
 
 
@@ -60,14 +60,14 @@ names = st.sampled_from([f"n{number}" for number in range(14)] + [OTHER])
 def test_counters_only_grow_while_they_are_there_and_all_growth_is_all_that_was_spent(
     plan: list[tuple[str, int]],
 ) -> None:
-    heaviest = Heaviest()
+    heavy_hitters = HeavyHitters()
     totals: Counter[str] = Counter()
     before: dict[str, int] = {}
     grown = 0
     for name, weight in plan:
-        heaviest.spend(name, weight)
+        heavy_hitters.spend(name, weight)
         totals[name] += weight
-        after = dict(heaviest.counters())
+        after = dict(heavy_hitters.counters())
         assert all(after[known] >= before[known] for known in before if known in after)
         grown += sum(value - before.get(known, 0) for known, value in after.items())
         assert len(after) <= SHOWN + 1
@@ -81,13 +81,13 @@ def test_counters_only_grow_while_they_are_there_and_all_growth_is_all_that_was_
 
 @given(st.integers(11, 40), st.integers(1, 400))
 def test_names_of_the_same_weight_do_not_chase_each_other(clients: int, rounds: int) -> None:
-    heaviest = Heaviest()
+    heavy_hitters = HeavyHitters()
     changes = 0
     shown: set[str] = set()
     for _ in range(rounds):
         for number in range(clients):
-            heaviest.spend(str(number), 20)
-            now = set(heaviest.counters())
+            heavy_hitters.spend(str(number), 20)
+            now = set(heavy_hitters.counters())
             changes, shown = changes + len(now - shown), now
 
     assert changes <= SHOWN + 1
@@ -95,12 +95,12 @@ def test_names_of_the_same_weight_do_not_chase_each_other(clients: int, rounds: 
 
 @given(st.lists(st.tuples(st.sampled_from([f"n{number}" for number in range(30)]), st.integers(1, 1000)), max_size=300))
 def test_names_ever_shown_are_few(plan: list[tuple[str, int]]) -> None:
-    heaviest = Heaviest()
+    heavy_hitters = HeavyHitters()
     changes = 0
     shown: set[str] = set()
     for name, weight in plan:
-        heaviest.spend(name, weight)
-        now = set(heaviest.counters())
+        heavy_hitters.spend(name, weight)
+        now = set(heavy_hitters.counters())
         changes, shown = changes + len(now - shown), now
     total = sum(weight for _, weight in plan)
 

@@ -64,7 +64,7 @@ def everything(metrics: Metrics) -> None:
     metrics.filled("exchangeInfo", result="stored", seconds=0.3)
     metrics.fill_wait(WaitEnd.FILLED)
     metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
-    metrics.kept_aside("half-missing")
+    metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.GET, seconds=0.001, ok=False)
     metrics.up(True)
     metrics.lagged(0.002)
@@ -122,7 +122,7 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
     metrics.fill_wait(WaitEnd.EXPIRED)
     metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
     metrics.adopted(None)
-    metrics.kept_aside("half-missing")
+    metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.PUT, seconds=0.001, ok=True)
     metrics.operation(RedisOperation.GET, seconds=0.001, ok=False)
     metrics.up(True)
@@ -140,6 +140,7 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
         'symbol_changes_total{change="removed"}': 1,
         'symbol_changes_total{change="status"}': 3,
         'documents_kept_aside_total{reason="half-missing"}': 1,
+        'documents_quarantined_total{reason="half-missing"}': 1,
         'redis_operations_total{operation="put"}': 1,
         'redis_operations_total{operation="get"}': 1,
         'redis_errors_total{operation="get"}': 1,

@@ -39,7 +39,7 @@ class LockState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class LockSight:
+class LockStatus:
     """A look at a fill lock."""
 
     state: LockState

@@ -11,7 +11,7 @@ from enum import Enum
 from proxy.core.messages import Entry
 
 
-class Decision(Enum):
+class Freshness(Enum):
     """What an entry is good for now."""
 
     FRESH = "fresh"
@@ -26,19 +26,19 @@ class Decision(Enum):
     """There is none."""
 
 
-USABLE = frozenset({Decision.FRESH, Decision.STALE_WHILE_REVALIDATE, Decision.STALE_IF_ERROR})
+USABLE = frozenset({Freshness.FRESH, Freshness.STALE_WHILE_REVALIDATE, Freshness.STALE_IF_ERROR})
 
 
-def decide(entry: Entry | None, now: float) -> Decision:
+def decide(entry: Entry | None, now: float) -> Freshness:
     """Judge an entry at `now` (seconds since the epoch). Each lifetime ends at its last second, exclusive."""
     if entry is None:
-        return Decision.ABSENT
+        return Freshness.ABSENT
     lifetimes = entry.lifetimes
     stale_for = entry.age(now) - lifetimes.fresh_seconds
     if stale_for < 0:
-        return Decision.FRESH
+        return Freshness.FRESH
     if stale_for < lifetimes.stale_while_revalidate_seconds:
-        return Decision.STALE_WHILE_REVALIDATE
+        return Freshness.STALE_WHILE_REVALIDATE
     if stale_for < lifetimes.stale_if_error_seconds:
-        return Decision.STALE_IF_ERROR
-    return Decision.EXPIRED
+        return Freshness.STALE_IF_ERROR
+    return Freshness.EXPIRED

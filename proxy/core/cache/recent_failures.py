@@ -35,7 +35,7 @@ class Failure:
         return 0 <= now - self.at < HOLD_DOWN_SECONDS
 
 
-class Failures:
+class RecentFailures:
     """Failures by cache key."""
 
     def __init__(self, max_failures: int = MAX_FAILURES) -> None:
@@ -61,7 +61,7 @@ class Failures:
         failure = self._failures.get(key)
         return failure if failure is not None and failure.counts(now) else None
 
-    def hold_down(self, key: str, now: float) -> None:
+    def raise_if_held_down(self, key: str, now: float) -> None:
         """Raise the error of the last fill while it is too early to ask the origin again."""
         failure = self.of(key, now)
         if failure is not None and isinstance(failure.error, UpstreamFailed) and failure.is_recent(now):

@@ -22,7 +22,7 @@ FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 
 
-class Due(Enum):
+class RefreshDecision(Enum):
     """Whether to refresh now."""
 
     NOW = "now"
@@ -33,7 +33,7 @@ class Due(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warmth:
+class RefreshState:
     """What is known of the document. Times in seconds since the epoch, on one clock."""
 
     stored_at: float | None
@@ -49,20 +49,20 @@ class Warmth:
     """The quota told us not to ask before."""
 
 
-def due(warmth: Warmth, now: float, *, jitter: float) -> Due:
+def decide_refresh(state: RefreshState, now: float, *, jitter: float) -> RefreshDecision:
     """Decide at `now`; `jitter` is between 0 and 1 and stays the same between two refreshes."""
-    if warmth.fresh_seconds <= 0:
-        return Due.UNWANTED
-    if not warmth.always and now - warmth.wanted_at > demand_seconds(warmth.fresh_seconds):
-        return Due.UNWANTED
+    if state.fresh_seconds <= 0:
+        return RefreshDecision.UNWANTED
+    if not state.always and now - state.wanted_at > demand_seconds(state.fresh_seconds):
+        return RefreshDecision.UNWANTED
     # A failure that is yet to come is of a clock that has been set since.
-    is_recent = 0 <= now - warmth.failed_at < retry_seconds(warmth.failures, jitter=jitter)
-    if now < warmth.hold_until or is_recent:
-        return Due.LATER
-    if warmth.stored_at is None:
-        return Due.NOW
+    is_recent = 0 <= now - state.failed_at < retry_seconds(state.failures, jitter=jitter)
+    if now < state.hold_until or is_recent:
+        return RefreshDecision.LATER
+    if state.stored_at is None:
+        return RefreshDecision.NOW
     share = EARLY - SPREAD * jitter
-    return Due.NOW if now - warmth.stored_at >= warmth.fresh_seconds * share else Due.LATER
+    return RefreshDecision.NOW if now - state.stored_at >= state.fresh_seconds * share else RefreshDecision.LATER
 
 
 def demand_seconds(fresh_seconds: float) -> float:

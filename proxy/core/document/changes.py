@@ -39,10 +39,10 @@ class Suspicion(Enum):
     """A tenth or more of the symbols that were TRADING are gone at once."""
 
 
-def adoptable(old: Snapshot, new: Snapshot) -> Suspicion | None:
+def suspicion_of(old: Snapshot, new: Snapshot) -> Suspicion | None:
     """None if a newer snapshot may take the place of an older one, else what is suspicious about it."""
     if 2 * new.symbols_count < old.symbols_count:
         return Suspicion.HALF_MISSING
     trading = [name for name, status in old.statuses.items() if status == "TRADING"]
-    gone = sum(name not in new.columns.positions for name in trading)
+    gone = sum(name not in new.symbol_index.positions for name in trading)
     return Suspicion.TRADING_MISSING if gone and 10 * gone >= len(trading) else None

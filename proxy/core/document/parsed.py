@@ -37,7 +37,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class DocumentTemplate:
     """The body without the elements of `symbols`: an answer is `head`, symbols joined by commas, `tail`."""
 
     head: bytes
@@ -56,7 +56,7 @@ class _Members(msgspec.Struct):
     code: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-def prove(body: bytes) -> Document:
+def parse_document(body: bytes) -> Document:
     """Prove that a body, filtered or not, is a good exchangeInfo answer. Raises BadAnswer.
 
     Good is: complete JSON in UTF-8, an object with `symbols`, `rateLimits` and `serverTime`, and no `code`.
@@ -68,7 +68,7 @@ def prove(body: bytes) -> Document:
     return Document(tuple(members.rateLimits), _milliseconds(members.serverTime), members.symbols)
 
 
-def frame(head: bytes, tail: bytes) -> Frame:
+def template(head: bytes, tail: bytes) -> DocumentTemplate:
     """Prove that `head` ends where the elements of `symbols` begin and `tail` begins where they end.
 
     Without them the rest must be a good document that has no symbol. Raises BadAnswer.
@@ -79,7 +79,7 @@ def frame(head: bytes, tail: bytes) -> Frame:
     if members.serverTime >= _MICROSECONDS_FROM:
         raise BadAnswer("The serverTime of the origin's exchangeInfo is not in milliseconds.")
     microseconds_head, microseconds_tail = _in_microseconds(head, tail, members.serverTime)
-    return Frame(head, tail, microseconds_head, microseconds_tail, _has_unknown_content(head + tail))
+    return DocumentTemplate(head, tail, microseconds_head, microseconds_tail, _has_unknown_content(head + tail))
 
 
 def _decode(body: bytes) -> _Members:

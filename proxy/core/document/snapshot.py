@@ -21,15 +21,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from proxy.core.document.parsed import Document, Frame, frame, prove
-from proxy.core.document.symbol_index import SHOWING, SLICE_BYTES, Columns, Permissions, read_columns
+from proxy.core.document.parsed import Document, DocumentTemplate, parse_document, template
+from proxy.core.document.symbol_index import SHOWING, SLICE_BYTES, Permissions, SymbolIndex, read_symbol_index
 from proxy.core.query.canonical import CanonicalQuery
 
 _FILTERED_STATUSES = frozenset({"TRADING", "HALT", "BREAK"})
 """The statuses that the filter is documented for."""
 
 
-class Obstacle(Enum):
+class Unanswerable(Enum):
     """Why a snapshot cannot prove an answer. The value is the word in logs and metrics."""
 
     ENDPOINT = "endpoint"
@@ -62,7 +62,7 @@ class Obstacle(Enum):
 class CannotAnswer:
     """The snapshot does not prove this answer; the origin may well give one."""
 
-    reason: Obstacle
+    reason: Unanswerable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -74,98 +74,98 @@ class Snapshot:
     """Names the body."""
     server_time_ms: int
     rate_limits: tuple[Mapping[str, Any], ...]
-    frame: Frame
-    columns: Columns
+    template: DocumentTemplate
+    symbol_index: SymbolIndex
 
     @property
     def symbols_count(self) -> int:
         """How many symbols the document has."""
-        return len(self.columns.statuses)
+        return len(self.symbol_index.statuses)
 
     @property
     def statuses(self) -> Mapping[str, str]:
         """Status by symbol, in listing order; made anew at each call."""
-        columns = self.columns
-        return {name: columns.statuses[position] for name, position in columns.positions.items()}
+        symbol_index = self.symbol_index
+        return {name: symbol_index.statuses[position] for name, position in symbol_index.positions.items()}
 
     def select(self, query: CanonicalQuery) -> bytes | CannotAnswer:
         """The origin's answer to a query, from this document; the bare one is `body` itself."""
-        obstacle = self._obstacle(query)
-        if obstacle is not None:
-            return CannotAnswer(obstacle)
+        reason = self._obstacle(query)
+        if reason is not None:
+            return CannotAnswer(reason)
         if _is_bare(query):
             return self.body
         positions = self._positions(query)
-        if not query.show_permission_sets and not all(self.columns.set_ends[place] for place in positions):
-            return CannotAnswer(Obstacle.NO_PERMISSION_SETS)
+        if not query.show_permission_sets and not all(self.symbol_index.set_ends[place] for place in positions):
+            return CannotAnswer(Unanswerable.NO_PERMISSION_SETS)
         return self._compose(positions, query)
 
-    def _obstacle(self, query: CanonicalQuery) -> Obstacle | None:
+    def _obstacle(self, query: CanonicalQuery) -> Unanswerable | None:
         """What stands in the way of this query, or None."""
         if query.endpoint.name != "exchangeInfo":
-            return Obstacle.ENDPOINT
+            return Unanswerable.ENDPOINT
         if query.representation.sbe is not None or query.representation.bad_sbe is not None:
-            return Obstacle.SBE
+            return Unanswerable.SBE
         if query.bypass_hash is not None:
-            return Obstacle.BYPASS
+            return Unanswerable.BYPASS
         if not _is_legal(query):
-            return Obstacle.COMBINATION
-        if _narrows(query) and self.frame.depends_on_symbols:
-            return Obstacle.UNKNOWN_MEMBER
+            return Unanswerable.COMBINATION
+        if _narrows(query) and self.template.depends_on_symbols:
+            return Unanswerable.UNKNOWN_MEMBER
         return (
             self._symbols_obstacle(query.symbols or ())
             or self._permissions_obstacle(query.permissions or ())
-            or _status_obstacle(query.symbol_status)
+            or _unanswerable_status(query.symbol_status)
         )
 
-    def _symbols_obstacle(self, names: Sequence[str]) -> Obstacle | None:
-        if names and len(self.columns.positions) < self.symbols_count:
-            return Obstacle.REPEATED_SYMBOL
-        is_known = all(name in self.columns.positions for name in names)
-        return None if is_known else Obstacle.UNKNOWN_SYMBOL
+    def _symbols_obstacle(self, names: Sequence[str]) -> Unanswerable | None:
+        if names and len(self.symbol_index.positions) < self.symbols_count:
+            return Unanswerable.REPEATED_SYMBOL
+        is_known = all(name in self.symbol_index.positions for name in names)
+        return None if is_known else Unanswerable.UNKNOWN_SYMBOL
 
-    def _permissions_obstacle(self, names: Sequence[str]) -> Obstacle | None:
+    def _permissions_obstacle(self, names: Sequence[str]) -> Unanswerable | None:
         if not names:
             return None
         if any(name not in SHOWING for name in names):
-            return Obstacle.HIDDEN_PERMISSION
-        if Permissions.SEVERAL_SETS in self.columns.all_permissions:
-            return Obstacle.SEVERAL_SETS
-        return Obstacle.NO_PERMISSIONS if Permissions.UNKNOWN in self.columns.all_permissions else None
+            return Unanswerable.HIDDEN_PERMISSION
+        if Permissions.SEVERAL_SETS in self.symbol_index.all_permissions:
+            return Unanswerable.SEVERAL_SETS
+        return Unanswerable.NO_PERMISSIONS if Permissions.UNKNOWN in self.symbol_index.all_permissions else None
 
     def _positions(self, query: CanonicalQuery) -> Sequence[int]:
         """Where the selected symbols stand, in listing order."""
-        columns = self.columns
+        symbol_index = self.symbol_index
         if query.symbols is not None:
-            return sorted({columns.positions[name] for name in query.symbols})
+            return sorted({symbol_index.positions[name] for name in query.symbols})
         positions: Sequence[int] = range(self.symbols_count)
         if query.permissions is not None:
             wanted = sum(SHOWING[name] for name in set(query.permissions))
-            positions = [place for place in positions if columns.permissions[place] & wanted]
+            positions = [place for place in positions if symbol_index.permissions[place] & wanted]
         if query.symbol_status is not None:
-            positions = [place for place in positions if columns.statuses[place] == query.symbol_status]
+            positions = [place for place in positions if symbol_index.statuses[place] == query.symbol_status]
         return positions
 
     def _compose(self, positions: Sequence[int], query: CanonicalQuery) -> bytes:
         """Put the selected symbols into the frame; nothing is copied but into the answer."""
-        frame, in_microseconds = self.frame, query.representation.microseconds
-        pieces: list[bytes | memoryview] = [frame.microseconds_head if in_microseconds else frame.head]
+        template, in_microseconds = self.template, query.representation.microseconds
+        pieces: list[bytes | memoryview] = [template.microseconds_head if in_microseconds else template.head]
         slices = self._with_sets if query.show_permission_sets else self._without_sets
         for piece in slices(positions):
             pieces += (piece, b",")
         if positions:
             del pieces[-1]
-        pieces.append(frame.microseconds_tail if in_microseconds else frame.tail)
+        pieces.append(template.microseconds_tail if in_microseconds else template.tail)
         return b"".join(pieces)
 
     def _with_sets(self, positions: Sequence[int]) -> Iterator[bytes | memoryview]:
-        view, starts = memoryview(self.body), self.columns.starts
+        view, starts = memoryview(self.body), self.symbol_index.starts
         for place in positions:
             yield view[starts[place] : starts[place + 1] - 1]
 
     def _without_sets(self, positions: Sequence[int]) -> Iterator[bytes | memoryview]:
-        body, columns = self.body, self.columns
-        starts, set_starts, set_ends = columns.starts, columns.set_starts, columns.set_ends
+        body, symbol_index = self.body, self.symbol_index
+        starts, set_starts, set_ends = symbol_index.starts, symbol_index.set_starts, symbol_index.set_ends
         for place in positions:
             before = body[starts[place] : set_starts[place]]
             yield before + b"[]" + body[set_ends[place] : starts[place + 1] - 1]
@@ -181,10 +181,10 @@ def index(
     symbols, or cannot be cut with certainty.
     """
     if document is None:
-        document = prove(body)
+        document = parse_document(body)
         yield
-    columns = yield from read_columns(body, document.symbols)
-    whole = frame(body[: columns.starts[0]], body[columns.starts[-1] - 1 :])
+    symbol_index = yield from read_symbol_index(body, document.symbols)
+    whole = template(body[: symbol_index.starts[0]], body[symbol_index.starts[-1] - 1 :])
     if version is None:
         version = yield from _hash(body)
     return Snapshot(
@@ -192,8 +192,8 @@ def index(
         version=version,
         server_time_ms=document.server_time_ms,
         rate_limits=document.rate_limits,
-        frame=whole,
-        columns=columns,
+        template=whole,
+        symbol_index=symbol_index,
     )
 
 
@@ -219,5 +219,5 @@ def _is_legal(query: CanonicalQuery) -> bool:
     return len(query.symbols) > 0 and query.permissions is None and query.symbol_status is None
 
 
-def _status_obstacle(status: str | None) -> Obstacle | None:
-    return None if status is None or status in _FILTERED_STATUSES else Obstacle.UNKNOWN_STATUS
+def _unanswerable_status(status: str | None) -> Unanswerable | None:
+    return None if status is None or status in _FILTERED_STATUSES else Unanswerable.UNKNOWN_STATUS

@@ -44,7 +44,7 @@ SHOWING: Mapping[str, Permissions] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Columns:
+class SymbolIndex:
     """A value a symbol, by its position in listing order. Offsets are bytes from the body's start."""
 
     starts: array[int]
@@ -72,7 +72,7 @@ class _Sets(msgspec.Struct):
     permissionSets: msgspec.Raw  # noqa: N815 - the origin's name
 
 
-def read_columns(body: bytes, symbols: Sequence[msgspec.Raw]) -> Generator[None, None, Columns]:
+def read_symbol_index(body: bytes, symbols: Sequence[msgspec.Raw]) -> Generator[None, None, SymbolIndex]:
     """Find and read each symbol, pausing after each slice. Raises BadAnswer.
 
     They must stand in the body one after the other with nothing but a comma between, as the origin writes them:
@@ -133,12 +133,12 @@ class _Reader:
             known = self._known[text] = _permissions(text)
         return known
 
-    def columns(self, *, end: int) -> Columns:
+    def columns(self, *, end: int) -> SymbolIndex:
         self._starts.append(end)
         together = Permissions.OTHER
         for known in self._known.values():
             together |= known
-        return Columns(
+        return SymbolIndex(
             starts=self._starts,
             set_starts=self._set_starts,
             set_ends=self._set_ends,

@@ -61,20 +61,20 @@ class Block:
     strikes: int = 0
 
 
-def earliest_end(reason: BlockReason, now: float, edge_seconds: float) -> float:
+def earliest_end(reason: BlockReason, now: float, guard_seconds: float) -> float:
     """Before this no block ends whose end the origin did not tell."""
     if PENALTIES[reason].to_minute_end:
-        return (math.floor(now / MINUTE_SECONDS) + 1) * MINUTE_SECONDS + edge_seconds
+        return (math.floor(now / MINUTE_SECONDS) + 1) * MINUTE_SECONDS + guard_seconds
     return now
 
 
-def later(known: Block | None, told: Block) -> Block:
+def longer_block(known: Block | None, told: Block) -> Block:
     """Of two words on the same block the one that forbids longer."""
     return told if known is None or known.until <= told.until else known
 
 
 def next_block(
-    known: Block | None, reason: BlockReason, now: float, *, until: float | None, edge_seconds: float
+    known: Block | None, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float
 ) -> Block:
     """The block that holds after one more refusal of the origin; an `until` that is past tells nothing.
 
@@ -88,7 +88,7 @@ def next_block(
     if until is None or until <= now:
         penalty = PENALTIES[reason]
         doubled = penalty.base_seconds * 2 ** min(strikes, MOST_DOUBLINGS)
-        until = max(earliest_end(reason, now, edge_seconds), now + min(doubled, penalty.most_seconds))
+        until = max(earliest_end(reason, now, guard_seconds), now + min(doubled, penalty.most_seconds))
     if holding is not None and holding.until >= until:
         until, reason = holding.until, holding.reason
     return Block(reason, _milliseconds_up(min(until, now + LONGEST_BLOCK_SECONDS)), strikes)

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.core.quota.block import Block, BlockReason, next_block
-from proxy.core.quota.client_share import Clients, ClientShare, Obstacle, obstacle
-from proxy.core.quota.windows import EDGE_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
+from proxy.core.quota.client_share import Clients, ClientShare, Limit, exceeded_limit
+from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
 
 KEEP_SECONDS = 120
 """How long after its end a counter is kept: late answers still find their pending weight."""
@@ -27,7 +27,7 @@ TRUSTED_SKEW_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class CounterId:
+class WindowKey:
     """One window from one start, whatever its limit is by now."""
 
     name: str
@@ -52,7 +52,7 @@ class CounterId:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class WindowUsage:
     """What is known of one window from one start."""
 
     used: int = 0
@@ -64,7 +64,7 @@ class Charge:
     """What one request adds to one counter."""
 
     window: Window
-    counter: CounterId
+    counter: WindowKey
     weight: int
 
 
@@ -77,12 +77,12 @@ class Reservation:
     local: bool = False
     """Made by one process on its own while Redis was away."""
 
-    def covers(self, now: float, edge_seconds: float = EDGE_SECONDS) -> bool:
+    def covers(self, now: float, guard_seconds: float = GUARD_SECONDS) -> bool:
         """Whether a request sent at `now` can be counted only where it was charged."""
         charged = {charge.counter for charge in self.charges}
         windows = {charge.window for charge in self.charges}
         return all(
-            counter_of(window, start) in charged for window in windows for start in window.spans(now, edge_seconds)
+            counter_of(window, start) in charged for window in windows for start in window.spans(now, guard_seconds)
         )
 
 
@@ -92,7 +92,7 @@ class Refused:
 
     window: Window
     until: float
-    by: Obstacle = Obstacle.BUDGET
+    by: Limit = Limit.BUDGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class UsageReport:
     """What an answer of the origin proves: `used_weight` by interval in seconds; `ok` for a 2xx."""
 
     answered_at: float
@@ -118,7 +118,7 @@ class Reconciled:
 
     foreign_weight: int
     """Weight in its minute that no reservation of ours explains."""
-    counters: Mapping[CounterId, Counter]
+    counters: Mapping[WindowKey, WindowUsage]
     """Every counter that the answer or the reservation touches, as it is now."""
 
 
@@ -132,30 +132,30 @@ def cost_of(weight: int) -> dict[RateLimitKind, int]:
     return {RateLimitKind.REQUEST_WEIGHT: weight, RateLimitKind.RAW_REQUESTS: 1}
 
 
-def counter_of(window: Window, start: int) -> CounterId:
+def counter_of(window: Window, start: int) -> WindowKey:
     """The counter of a window from `start`."""
-    return CounterId(window.name, window.interval_seconds, start)
+    return WindowKey(window.name, window.interval_seconds, start)
 
 
 def charges_of(
-    now: float, cost: Mapping[RateLimitKind, int], windows: Iterable[Window], *, edge_seconds: float
+    now: float, cost: Mapping[RateLimitKind, int], windows: Iterable[Window], *, guard_seconds: float
 ) -> tuple[Charge, ...]:
     """The charges of a request sent at `now`; the counter that ends last is the last."""
     charges = [
         Charge(window, counter_of(window, start), cost[window.kind])
         for window in windows
         if window.kind in cost
-        for start in window.spans(now, edge_seconds)
+        for start in window.spans(now, guard_seconds)
     ]
     return tuple(sorted(charges, key=lambda charge: charge.counter.end))
 
 
-def refusal(charge: Charge, edge_seconds: float, by: Obstacle) -> Refused:
+def refusal(charge: Charge, guard_seconds: float, by: Limit) -> Refused:
     """The refusal of a request for what is in the way in the counter of this charge."""
-    return Refused(charge.window, charge.window.effect_end(charge.counter.start, edge_seconds), by)
+    return Refused(charge.window, charge.window.effect_end(charge.counter.start, guard_seconds), by)
 
 
-def told_counters(answer: Answer, now: float) -> dict[CounterId, int]:
+def told_counters(answer: UsageReport, now: float) -> dict[WindowKey, int]:
     """The counters that an answer tells of, and the used weight in each."""
     believed = abs(answer.answered_at - now) <= TRUSTED_SKEW_SECONDS
     at = answer.answered_at if believed else now
@@ -176,7 +176,7 @@ class Budget:
     def __init__(self) -> None:
         self.version = 0
         """Counts up whenever a counter changes: who remembers what was used must look again."""
-        self._counters: dict[tuple[str, int], tuple[int, Counter]] = {}
+        self._counters: dict[tuple[str, int], tuple[int, WindowUsage]] = {}
         """(window's name, start) -> (expires, counter)."""
         self._clients: dict[tuple[str, int], Clients] = {}
         self._block: Block | None = None
@@ -189,26 +189,26 @@ class Budget:
         *,
         ratio: float,
         share: ClientShare | None = None,
-        edge_seconds: float = EDGE_SECONDS,
+        guard_seconds: float = GUARD_SECONDS,
     ) -> Reservation | Refused | Blocked:
         """Charge every window the request may be counted in, or change nothing and say until when."""
         self.forget(now)
         block = self.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
-        charges = charges_of(now, cost, windows, edge_seconds=edge_seconds)
+        charges = charges_of(now, cost, windows, guard_seconds=guard_seconds)
         for charge in reversed(charges):
             used, own = self.counter(charge.counter).used, self._own(charge.counter, share)
-            by = obstacle(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
+            by = exceeded_limit(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
             if by is not None:
-                return refusal(charge, edge_seconds, by)
+                return refusal(charge, guard_seconds, by)
         for charge in charges:
             self._add(charge.counter, used=charge.weight, pending=charge.weight)
             if share is not None:
                 self._clients_of(charge.counter).spend(share.field, charge.weight)
         return Reservation(charges, now)
 
-    def reconcile(self, reservation: Reservation, answer: Answer, *, now: float) -> Reconciled:
+    def reconcile(self, reservation: Reservation, answer: UsageReport, *, now: float) -> Reconciled:
         """Take the pending weight off, follow the headers upwards, end the strikes on a good answer."""
         self.release(reservation, now=now)
         told = told_counters(answer, now)
@@ -229,13 +229,13 @@ class Budget:
                 self._add(charge.counter, used=0, pending=-charge.weight)
 
     def block(
-        self, reason: BlockReason, now: float, *, until: float | None, edge_seconds: float = EDGE_SECONDS
+        self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float = GUARD_SECONDS
     ) -> Block:
         """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self._block = next_block(self._block, reason, now, until=until, edge_seconds=edge_seconds)
+        self._block = next_block(self._block, reason, now, until=until, guard_seconds=guard_seconds)
         return self._block
 
-    def end_block(self, reservation: Reservation, answer: Answer) -> None:
+    def end_block(self, reservation: Reservation, answer: UsageReport) -> None:
         """Forget a block, and with it the strikes, if a request from after its end was answered well."""
         if answer.ok and self._block is not None and self._block.until <= reservation.at:
             self._block = None
@@ -244,25 +244,25 @@ class Budget:
         """The block that holds at `now`."""
         return self._block if self._block is not None and self._block.until > now else None
 
-    def counter(self, counter: CounterId) -> Counter:
+    def counter(self, counter: WindowKey) -> WindowUsage:
         """What is known of a counter; zeros for one never seen."""
         return self.counter_at(counter.name, counter.start)
 
-    def counter_at(self, name: str, start: int) -> Counter:
+    def counter_at(self, name: str, start: int) -> WindowUsage:
         """The same by the window's name and start."""
         known = self._counters.get((name, start))
-        return Counter() if known is None else known[1]
+        return WindowUsage() if known is None else known[1]
 
-    def adopt(self, counter: CounterId, told: Counter) -> None:
+    def adopt(self, counter: WindowKey, told: WindowUsage) -> None:
         """Take over what all replicas together know of a counter; `used` never falls."""
         used = max(told.used, self.counter(counter).used)
-        self._put(counter, Counter(used, told.pending))
+        self._put(counter, WindowUsage(used, told.pending))
 
-    def adopt_client(self, counter: CounterId, share: ClientShare, used: int) -> None:
+    def adopt_client(self, counter: WindowKey, share: ClientShare, used: int) -> None:
         """The same of what one client used; a counter must be adopted first."""
         self._clients_of(counter).hear(share.field, used)
 
-    def client_used(self, counter: CounterId, share: ClientShare | None) -> int:
+    def client_used(self, counter: WindowKey, share: ClientShare | None) -> int:
         """What this client certainly used of a counter."""
         known = self._clients.get((counter.name, counter.start))
         return 0 if known is None or share is None else known.known(share.field)
@@ -278,24 +278,24 @@ class Budget:
             del self._counters[key]
             self._clients.pop(key, None)
 
-    def _own(self, counter: CounterId, share: ClientShare | None) -> int:
+    def _own(self, counter: WindowKey, share: ClientShare | None) -> int:
         known = self._clients.get((counter.name, counter.start))
         return 0 if known is None or share is None else known.used(share.field)
 
-    def _clients_of(self, counter: CounterId) -> Clients:
+    def _clients_of(self, counter: WindowKey) -> Clients:
         return self._clients.setdefault((counter.name, counter.start), Clients())
 
-    def _raise(self, counter: CounterId, header: int) -> int:
+    def _raise(self, counter: WindowKey, header: int) -> int:
         known = self.counter(counter)
         raised = max(0, header + known.pending - known.used)
         if raised:
             self._add(counter, used=raised, pending=0)
         return raised
 
-    def _add(self, counter: CounterId, *, used: int, pending: int) -> None:
+    def _add(self, counter: WindowKey, *, used: int, pending: int) -> None:
         known = self.counter(counter)
-        self._put(counter, Counter(known.used + used, max(0, known.pending + pending)))
+        self._put(counter, WindowUsage(known.used + used, max(0, known.pending + pending)))
 
-    def _put(self, counter: CounterId, told: Counter) -> None:
+    def _put(self, counter: WindowKey, told: WindowUsage) -> None:
         self._counters[counter.name, counter.start] = (counter.expires, told)
         self.version += 1

@@ -22,7 +22,7 @@ OTHER = "client:other"
 """The name of those."""
 
 
-class Obstacle(Enum):
+class Limit(Enum):
     """What a request would pass. The value is the word in Redis' answer."""
 
     BUDGET = "budget"
@@ -52,12 +52,12 @@ def share_of(client: str | None, ratio: float) -> ClientShare | None:
     return ClientShare(f"client:{digest.hexdigest()}", ratio)
 
 
-def obstacle(weight: int, budget: int, *, used: int, own: int, share: ClientShare | None) -> Obstacle | None:
+def exceeded_limit(weight: int, budget: int, *, used: int, own: int, share: ClientShare | None) -> Limit | None:
     """What keeps a request out of a counter: `used` by all, `own` by its client."""
     if used + weight > budget:
-        return Obstacle.BUDGET
+        return Limit.BUDGET
     if share is not None and 2 * (used + weight) > budget and own + weight > share.of(budget):
-        return Obstacle.CLIENT_SHARE
+        return Limit.CLIENT_SHARE
     return None
 
 

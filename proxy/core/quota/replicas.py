@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from proxy.core.quota.budget import Charge, CounterId, Refused, budget_of, refusal
-from proxy.core.quota.client_share import Obstacle
+from proxy.core.quota.budget import Charge, Refused, WindowKey, budget_of, refusal
+from proxy.core.quota.client_share import Limit
 
 REMEMBER_SECONDS = 60.0
 
 
-class Census:
+class ReplicaCount:
     """The counts of the last minute in which any was heard."""
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class Census:
         return max((count for _, count in self._heard), default=1)
 
 
-def refusal_alone(
+def refuse_without_redis(
     charges: Sequence[Charge],
     *,
-    used: Callable[[CounterId], int],
-    own: Callable[[CounterId], int],
+    used: Callable[[WindowKey], int],
+    own: Callable[[WindowKey], int],
     replicas: int,
     ratio: float,
-    edge_seconds: float,
+    guard_seconds: float,
 ) -> Refused | None:
     """The refusal of a request that would pass the budget of all, if every other replica spent as much as this one.
 
@@ -52,5 +52,5 @@ def refusal_alone(
     for charge in reversed(charges):
         mine = own(charge.counter) + charge.weight
         if used(charge.counter) + charge.weight + (replicas - 1) * mine > budget_of(charge.window.limit, ratio):
-            return refusal(charge, edge_seconds, Obstacle.BUDGET)
+            return refusal(charge, guard_seconds, Limit.BUDGET)
     return None

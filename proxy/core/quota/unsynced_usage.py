@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from proxy.core.quota.budget import Charge, Counter, CounterId
+from proxy.core.quota.budget import Charge, WindowKey, WindowUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class Total:
     """The most the origin told meanwhile; -1 for nothing."""
 
 
-class Carry:
+class UnsyncedUsage:
     """The totals of one process."""
 
     __slots__ = ("_absorbed", "_totals", "state")
 
     def __init__(self) -> None:
-        self._totals: dict[CounterId, Total] = {}
-        self._absorbed: dict[CounterId, Total] = {}
+        self._totals: dict[WindowKey, Total] = {}
+        self._absorbed: dict[WindowKey, Total] = {}
         self.state = 0
         """Grows with each change of the totals."""
 
@@ -49,30 +49,30 @@ class Carry:
             if known is not None:
                 self._change(charge.counter, replace(known, pending=known.pending - charge.weight))
 
-    def hear(self, told: Mapping[CounterId, int]) -> None:
+    def hear(self, told: Mapping[WindowKey, int]) -> None:
         """An answer of the origin could be reconciled only locally."""
         for counter, header in told.items():
             known = self._totals.get(counter, Total())
             self._change(counter, replace(known, header=max(known.header, header)))
 
-    def owed(self, now: float) -> dict[CounterId, Total]:
+    def unsynced(self, now: float) -> dict[WindowKey, Total]:
         """All totals, if Redis lacks any of them; else nothing."""
         for counter in [counter for counter in self._totals if counter.expires <= now]:
             del self._totals[counter]
             self._absorbed.pop(counter, None)
         return {} if self._totals == self._absorbed else dict(self._totals)
 
-    def absorbed(self, totals: Mapping[CounterId, Total]) -> None:
+    def merged(self, totals: Mapping[WindowKey, Total]) -> None:
         """Redis has these totals."""
         self._absorbed.update({counter: total for counter, total in totals.items() if counter in self._totals})
 
-    def missing(self, counter: CounterId) -> Counter:
+    def missing(self, counter: WindowKey) -> WindowUsage:
         """What the shared counter lacks."""
         total = self._totals.get(counter, Total())
-        absorbed = self._absorbed.get(counter, Total())
-        return Counter(total.used - absorbed.used, total.pending - absorbed.pending)
+        merged = self._absorbed.get(counter, Total())
+        return WindowUsage(total.used - merged.used, total.pending - merged.pending)
 
-    def _change(self, counter: CounterId, total: Total) -> None:
+    def _change(self, counter: WindowKey, total: Total) -> None:
         if self._totals.get(counter) != total:
             self._totals[counter] = total
             self.state += 1

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Answer, Blocked, Budget, Refused, budget_of
-from proxy.core.quota.client_share import Obstacle
+from proxy.core.quota.budget import Blocked, Budget, Refused, UsageReport, budget_of
+from proxy.core.quota.client_share import Limit
 from proxy.core.quota.origin_headers import origin_time, parse_used_weight
 from proxy.core.quota.windows import MINUTE_SECONDS, WEIGHT_NAME, RateLimitKind, Window, interval_words
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Paused, SendingRefused
@@ -81,10 +81,10 @@ def with_learned(known: tuple[Window, ...], learned: tuple[Window, ...]) -> tupl
     return learned + tuple(window for window in known if window.kind not in told)
 
 
-def read_answer(headers: Mapping[str, str], now: float, *, ok: bool) -> Answer:
+def read_answer(headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
     """What an answer's headers (lower-case names) prove; without Date it is of `now`."""
     at = origin_time(headers)
-    return Answer(now if at is None else at, parse_used_weight(headers), ok)
+    return UsageReport(now if at is None else at, parse_used_weight(headers), ok)
 
 
 def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:
@@ -94,10 +94,10 @@ def refused_error(refused: Refused, now: float, *, ratio: float, client: str | N
     budget = f"{budget_of(window.limit, ratio)} {unit} per {interval_words(window.interval_seconds)}"
     seconds = refused.until - now
     match refused.by:
-        case Obstacle.BUDGET:
+        case Limit.BUDGET:
             msg = f"Too much request weight used; the gateway's budget of {budget} is used up."
             return BudgetUsedUp(msg, retry_after_seconds=seconds)
-        case Obstacle.CLIENT_SHARE:
+        case Limit.CLIENT_SHARE:
             msg = f"Too much request weight used; this client's share of the gateway's budget of {budget} is used up."
             return ClientShareUsedUp(msg, client=client, retry_after_seconds=seconds)
         case _:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-EDGE_SECONDS = 1.0
+GUARD_SECONDS = 1.0
 """How far the origin may count a request from the moment we think we send it: clock error and time on the way."""
 
 LONGEST_BLOCK_SECONDS = 3 * 86_400
@@ -57,19 +57,19 @@ class Window:
         """The end of the window that holds `now`."""
         return self.start(now) + self.interval_seconds
 
-    def effect_end(self, start: int, edge_seconds: float) -> float:
+    def effect_end(self, start: int, guard_seconds: float) -> float:
         """The first moment at which a request is no more counted in the window that began at `start`."""
-        return start + self.interval_seconds + edge_seconds
+        return start + self.interval_seconds + guard_seconds
 
-    def spans(self, now: float, edge_seconds: float = EDGE_SECONDS) -> tuple[int, ...]:
+    def spans(self, now: float, guard_seconds: float = GUARD_SECONDS) -> tuple[int, ...]:
         """Starts, ascending, of the windows in which the origin may count a request sent at `now`.
 
         One as a rule; near an end also the next, near a start also the previous.
         """
         first = last = self.start(now)
-        while now < self.effect_end(first - self.interval_seconds, edge_seconds):
+        while now < self.effect_end(first - self.interval_seconds, guard_seconds):
             first -= self.interval_seconds
-        while now >= last + self.interval_seconds - edge_seconds:
+        while now >= last + self.interval_seconds - guard_seconds:
             last += self.interval_seconds
         return tuple(range(first, last + 1, self.interval_seconds))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.cache.freshness import Decision, decide
+from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.messages import Entry, Lifetimes
 
 NOW = 1_800_000_000.0
@@ -40,33 +40,33 @@ NEVER = lifetimes(0.0, 0.0, 0.0)
 
 
 def test_nothing_stored_is_absent() -> None:
-    assert decide(None, NOW) is Decision.ABSENT
+    assert decide(None, NOW) is Freshness.ABSENT
 
 
 @pytest.mark.parametrize(
     ("policy", "age_seconds", "expected"),
     [
-        (USUAL, -3600.0, Decision.FRESH),
-        (USUAL, 0.0, Decision.FRESH),
-        (USUAL, 59.999, Decision.FRESH),
-        (USUAL, 60.0, Decision.STALE_WHILE_REVALIDATE),
-        (USUAL, 119.999, Decision.STALE_WHILE_REVALIDATE),
-        (USUAL, 120.0, Decision.STALE_IF_ERROR),
-        (USUAL, 86_459.999, Decision.STALE_IF_ERROR),
-        (USUAL, 86_460.0, Decision.EXPIRED),
-        (USUAL, 1e9, Decision.EXPIRED),
-        (NO_REVALIDATE, 59.0, Decision.FRESH),
-        (NO_REVALIDATE, 60.0, Decision.STALE_IF_ERROR),
-        (NO_REVALIDATE, 160.0, Decision.EXPIRED),
-        (NEGATIVE, 9.999, Decision.FRESH),
-        (NEGATIVE, 10.0, Decision.EXPIRED),
-        (ERROR_SHORTER, 119.999, Decision.STALE_WHILE_REVALIDATE),
-        (ERROR_SHORTER, 120.0, Decision.EXPIRED),
-        (NEVER, 0.0, Decision.EXPIRED),
-        (NEVER, -1.0, Decision.EXPIRED),
+        (USUAL, -3600.0, Freshness.FRESH),
+        (USUAL, 0.0, Freshness.FRESH),
+        (USUAL, 59.999, Freshness.FRESH),
+        (USUAL, 60.0, Freshness.STALE_WHILE_REVALIDATE),
+        (USUAL, 119.999, Freshness.STALE_WHILE_REVALIDATE),
+        (USUAL, 120.0, Freshness.STALE_IF_ERROR),
+        (USUAL, 86_459.999, Freshness.STALE_IF_ERROR),
+        (USUAL, 86_460.0, Freshness.EXPIRED),
+        (USUAL, 1e9, Freshness.EXPIRED),
+        (NO_REVALIDATE, 59.0, Freshness.FRESH),
+        (NO_REVALIDATE, 60.0, Freshness.STALE_IF_ERROR),
+        (NO_REVALIDATE, 160.0, Freshness.EXPIRED),
+        (NEGATIVE, 9.999, Freshness.FRESH),
+        (NEGATIVE, 10.0, Freshness.EXPIRED),
+        (ERROR_SHORTER, 119.999, Freshness.STALE_WHILE_REVALIDATE),
+        (ERROR_SHORTER, 120.0, Freshness.EXPIRED),
+        (NEVER, 0.0, Freshness.EXPIRED),
+        (NEVER, -1.0, Freshness.EXPIRED),
     ],
 )
-def test_each_lifetime_ends_where_the_next_begins(policy: Lifetimes, age_seconds: float, expected: Decision) -> None:
+def test_each_lifetime_ends_where_the_next_begins(policy: Lifetimes, age_seconds: float, expected: Freshness) -> None:
     assert decide(entry(age_seconds=age_seconds, lifetimes=policy), NOW) is expected
 
 
@@ -76,12 +76,12 @@ def test_each_lifetime_ends_where_the_next_begins(policy: Lifetimes, age_seconds
 )
 def test_the_horizon_is_where_an_entry_expires(policy: Lifetimes, expected: float) -> None:
     assert policy.horizon_seconds == expected
-    assert decide(entry(age_seconds=expected, lifetimes=policy), NOW) is Decision.EXPIRED
-    assert decide(entry(age_seconds=expected - 0.001, lifetimes=policy), NOW) is not Decision.EXPIRED
+    assert decide(entry(age_seconds=expected, lifetimes=policy), NOW) is Freshness.EXPIRED
+    assert decide(entry(age_seconds=expected - 0.001, lifetimes=policy), NOW) is not Freshness.EXPIRED
 
 
 SECONDS = st.integers(0, 1000).map(float)
-ORDER = (Decision.FRESH, Decision.STALE_WHILE_REVALIDATE, Decision.STALE_IF_ERROR, Decision.EXPIRED)
+ORDER = (Freshness.FRESH, Freshness.STALE_WHILE_REVALIDATE, Freshness.STALE_IF_ERROR, Freshness.EXPIRED)
 
 
 @given(st.builds(lifetimes, SECONDS, SECONDS, SECONDS), SECONDS, SECONDS)

@@ -8,87 +8,103 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.cache.refresh_schedule import DEMAND_SECONDS, Due, Warmth, due, retry_seconds
+from proxy.core.cache.refresh_schedule import (
+    DEMAND_SECONDS,
+    RefreshDecision,
+    RefreshState,
+    decide_refresh,
+    retry_seconds,
+)
 
 NOW = 1_800_000_000.0
 NEVER = float("-inf")
-FRESH = Warmth(stored_at=NOW, fresh_seconds=60.0, wanted_at=NOW)
+FRESH = RefreshState(stored_at=NOW, fresh_seconds=60.0, wanted_at=NOW)
 JITTERS = st.floats(0, 1)
 
 
-def at_age(age_seconds: float, **changed: float | bool | None) -> Warmth:
+def at_age(age_seconds: float, **changed: float | bool | None) -> RefreshState:
     """A wanted document of this age."""
     known: dict[str, float | bool | None] = {"stored_at": NOW - age_seconds, "fresh_seconds": 60.0, "wanted_at": NOW}
-    return Warmth(**(known | changed))  # type: ignore[arg-type]
+    return RefreshState(**(known | changed))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("age_seconds", "jitter", "expected"),
     [
-        (0.0, 0.0, Due.LATER),
-        (50.99, 0.0, Due.LATER),
-        (51.0, 0.0, Due.NOW),
-        (44.99, 1.0, Due.LATER),
-        (45.0, 1.0, Due.NOW),
-        (60.0, 0.5, Due.NOW),
-        (1e6, 0.5, Due.NOW),
-        (-3600.0, 0.5, Due.LATER),
+        (0.0, 0.0, RefreshDecision.LATER),
+        (50.99, 0.0, RefreshDecision.LATER),
+        (51.0, 0.0, RefreshDecision.NOW),
+        (44.99, 1.0, RefreshDecision.LATER),
+        (45.0, 1.0, RefreshDecision.NOW),
+        (60.0, 0.5, RefreshDecision.NOW),
+        (1e6, 0.5, RefreshDecision.NOW),
+        (-3600.0, 0.5, RefreshDecision.LATER),
     ],
 )
-def test_a_refresh_begins_before_the_document_is_stale(age_seconds: float, jitter: float, expected: Due) -> None:
-    assert due(at_age(age_seconds), NOW, jitter=jitter) is expected
+def test_a_refresh_begins_before_the_document_is_stale(
+    age_seconds: float, jitter: float, expected: RefreshDecision
+) -> None:
+    assert decide_refresh(at_age(age_seconds), NOW, jitter=jitter) is expected
 
 
 @given(JITTERS, st.floats(0.01, 86_400))
 def test_whatever_the_jitter_a_refresh_begins_in_the_last_quarter_of_freshness(jitter: float, fresh: float) -> None:
-    assert due(at_age(0.7499 * fresh, fresh_seconds=fresh), NOW, jitter=jitter) is Due.LATER
-    assert due(at_age(0.8501 * fresh, fresh_seconds=fresh), NOW, jitter=jitter) is Due.NOW
+    assert decide_refresh(at_age(0.7499 * fresh, fresh_seconds=fresh), NOW, jitter=jitter) is RefreshDecision.LATER
+    assert decide_refresh(at_age(0.8501 * fresh, fresh_seconds=fresh), NOW, jitter=jitter) is RefreshDecision.NOW
 
 
 @pytest.mark.parametrize(
     ("wanted_at", "always", "expected"),
     [
-        (NOW - DEMAND_SECONDS, False, Due.NOW),
-        (NOW - DEMAND_SECONDS - 0.01, False, Due.UNWANTED),
-        (NEVER, False, Due.UNWANTED),
-        (NEVER, True, Due.NOW),
+        (NOW - DEMAND_SECONDS, False, RefreshDecision.NOW),
+        (NOW - DEMAND_SECONDS - 0.01, False, RefreshDecision.UNWANTED),
+        (NEVER, False, RefreshDecision.UNWANTED),
+        (NEVER, True, RefreshDecision.NOW),
     ],
 )
-def test_a_document_that_nobody_wants_is_left_to_grow_old(wanted_at: float, always: bool, expected: Due) -> None:
-    assert due(at_age(60, wanted_at=wanted_at, always=always), NOW, jitter=0.5) is expected
+def test_a_document_that_nobody_wants_is_left_to_grow_old(
+    wanted_at: float, always: bool, expected: RefreshDecision
+) -> None:
+    assert decide_refresh(at_age(60, wanted_at=wanted_at, always=always), NOW, jitter=0.5) is expected
     missing = at_age(0, stored_at=None, wanted_at=wanted_at, always=always)
-    assert due(missing, NOW, jitter=0.5) is expected
+    assert decide_refresh(missing, NOW, jitter=0.5) is expected
 
 
 @pytest.mark.parametrize("always", [False, True])
 def test_what_is_never_fresh_is_not_kept_warm(always: bool) -> None:
-    assert due(at_age(60, fresh_seconds=0.0, always=always), NOW, jitter=0.5) is Due.UNWANTED
+    assert decide_refresh(at_age(60, fresh_seconds=0.0, always=always), NOW, jitter=0.5) is RefreshDecision.UNWANTED
 
 
-@pytest.mark.parametrize(("since_seconds", "expected"), [(5400.0, Due.NOW), (5400.01, Due.UNWANTED)])
-def test_demand_lasts_longer_than_a_document_that_stays_fresh_for_long(since_seconds: float, expected: Due) -> None:
-    """Between two refreshes the fast lane may answer everything, and the gateway sees nobody."""
-    assert due(at_age(3600, fresh_seconds=3600.0, wanted_at=NOW - since_seconds), NOW, jitter=0.5) is expected
+@pytest.mark.parametrize(
+    ("since_seconds", "expected"), [(5400.0, RefreshDecision.NOW), (5400.01, RefreshDecision.UNWANTED)]
+)
+def test_demand_lasts_longer_than_a_document_that_stays_fresh_for_long(
+    since_seconds: float, expected: RefreshDecision
+) -> None:
+    """Between two refreshes the fast path may answer everything, and the gateway sees nobody."""
+    assert (
+        decide_refresh(at_age(3600, fresh_seconds=3600.0, wanted_at=NOW - since_seconds), NOW, jitter=0.5) is expected
+    )
 
 
 @pytest.mark.parametrize("stored_at", [NOW - 60, None])
 def test_while_the_quota_holds_nothing_is_asked(stored_at: float | None) -> None:
     held = replace(FRESH, stored_at=stored_at, hold_until=NOW, always=True)
-    assert due(held, NOW - 0.01, jitter=1.0) is Due.LATER
-    assert due(held, NOW, jitter=1.0) is Due.NOW
+    assert decide_refresh(held, NOW - 0.01, jitter=1.0) is RefreshDecision.LATER
+    assert decide_refresh(held, NOW, jitter=1.0) is RefreshDecision.NOW
 
 
 @pytest.mark.parametrize("stored_at", [NOW - 60, None])
 def test_after_a_failure_it_waits(stored_at: float | None) -> None:
     failed = replace(FRESH, stored_at=stored_at, failures=3, failed_at=NOW)
-    assert due(failed, NOW + 3.99, jitter=1.0) is Due.LATER
-    assert due(failed, NOW + 4.0, jitter=1.0) is Due.NOW
+    assert decide_refresh(failed, NOW + 3.99, jitter=1.0) is RefreshDecision.LATER
+    assert decide_refresh(failed, NOW + 4.0, jitter=1.0) is RefreshDecision.NOW
 
 
 def test_a_failure_of_tomorrow_is_of_a_clock_that_was_set_and_delays_nothing() -> None:
     failed = replace(FRESH, stored_at=None, failures=3, failed_at=NOW)
-    assert due(failed, NOW, jitter=1.0) is Due.LATER
-    assert due(failed, NOW - 0.01, jitter=1.0) is Due.NOW
+    assert decide_refresh(failed, NOW, jitter=1.0) is RefreshDecision.LATER
+    assert decide_refresh(failed, NOW - 0.01, jitter=1.0) is RefreshDecision.NOW
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.document.changes import Changes, Suspicion, adoptable, diff
-from proxy.core.document.parsed import Document, prove
-from proxy.core.document.snapshot import CannotAnswer, Obstacle, Snapshot, index
+from proxy.core.document.changes import Changes, Suspicion, diff, suspicion_of
+from proxy.core.document.parsed import Document, parse_document
+from proxy.core.document.snapshot import CannotAnswer, Snapshot, Unanswerable, index
 from proxy.core.endpoints.spot import ENDPOINTS
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import CanonicalQuery, Representation, canonicalize
@@ -93,16 +93,16 @@ class Origin:
         rendered = simulated.render(self.document, symbols, with_sets=selection.with_sets)
         return rendered.before + SERVER_TIME + more_digits + rendered.after
 
-    def obstacle(self, selection: rules.Selection) -> Obstacle | None:
+    def reason(self, selection: rules.Selection) -> Unanswerable | None:
         """What the snapshot cannot prove, told from the simulator's knowledge."""
         shown = {name for name, one in self.document.symbols.items() if one.is_listed}
         if selection.names is not None and not selection.names <= shown:
-            return Obstacle.UNKNOWN_SYMBOL
+            return Unanswerable.UNKNOWN_SYMBOL
         if selection.permissions is not None and not selection.permissions <= {"SPOT", "MARGIN", "LEVERAGED"}:
-            return Obstacle.HIDDEN_PERMISSION
+            return Unanswerable.HIDDEN_PERMISSION
         selected = rules.select(self.document, selection)
         if not selection.with_sets and not all(b'"permissionSets":[' in one.full for one in selected):
-            return Obstacle.NO_PERMISSION_SETS
+            return Unanswerable.NO_PERMISSION_SETS
         return None
 
 
@@ -141,9 +141,9 @@ def test_every_legal_query_is_answered_as_the_origin_would_byte_for_byte(source:
         assert isinstance(query, CanonicalQuery), raw
         selection = rules.read_info(rules.parse_query(raw), subject.document)
         assert isinstance(selection, rules.Selection), raw
-        obstacle = subject.obstacle(selection)
-        if obstacle is not None:
-            assert subject.snapshot.select(query) == CannotAnswer(obstacle), raw
+        reason = subject.reason(selection)
+        if reason is not None:
+            assert subject.snapshot.select(query) == CannotAnswer(reason), raw
         else:
             proven += 1
             assert subject.snapshot.select(query) == subject.answer(selection, b"000" if unit else b""), raw
@@ -281,36 +281,36 @@ SORS = [{"baseAsset": "BTC", "symbols": ["BTCUSDT"]}]
 @pytest.mark.parametrize(
     ("snapshot", "query", "obstacle"),
     [
-        (of(PLAIN), CanonicalQuery(endpoint=ENDPOINTS[rules.EXECUTION_RULES]), Obstacle.ENDPOINT),
-        (of(PLAIN), ask(representation=Representation(sbe="3:5")), Obstacle.SBE),
-        (of(PLAIN), ask(representation=Representation(bad_sbe="")), Obstacle.SBE),
-        (of(PLAIN), ask(bypass_hash="0"), Obstacle.BYPASS),
-        (of(PLAIN), ask(symbols=()), Obstacle.COMBINATION),
-        (of(PLAIN), ask(permissions=()), Obstacle.COMBINATION),
-        (of(PLAIN), ask(symbols=("A",), permissions=("SPOT",)), Obstacle.COMBINATION),
-        (of(PLAIN), ask(symbols=("A",), symbol_status="TRADING"), Obstacle.COMBINATION),
-        (of(PLAIN), ask(symbols=("A", "B")), Obstacle.UNKNOWN_SYMBOL),
-        (of(PLAIN, PLAIN), ask(symbols=("A",)), Obstacle.REPEATED_SYMBOL),
-        (of(PLAIN), ask(symbol_status="END_OF_DAY"), Obstacle.UNKNOWN_STATUS),
-        (of(PLAIN), ask(permissions=("SPOT", "TRD_GRP_004")), Obstacle.HIDDEN_PERMISSION),
-        (of(PLAIN), ask(permissions=("spot",)), Obstacle.HIDDEN_PERMISSION),
-        (of(PLAIN, symbol("B", sets=[["SPOT"], ["X"]])), ask(permissions=("SPOT",)), Obstacle.SEVERAL_SETS),
-        (of(PLAIN, symbol("B", sets=[])), ask(permissions=("SPOT",)), Obstacle.NO_PERMISSIONS),
-        (of(PLAIN, symbol("B", sets=[[]])), ask(permissions=("SPOT",)), Obstacle.NO_PERMISSIONS),
-        (of(PLAIN, symbol("B", sets=None)), ask(permissions=("SPOT",)), Obstacle.NO_PERMISSIONS),
-        (of(PLAIN, symbol("B", sets=["SPOT"])), ask(permissions=("SPOT",)), Obstacle.NO_PERMISSIONS),
-        (of({"symbol": "A", "status": "HALT"}), ask(permissions=("SPOT",)), Obstacle.NO_PERMISSIONS),
-        (of(OLD), ask(show_permission_sets=False), Obstacle.NO_PERMISSION_SETS),
-        (of(symbol("A", sets=None)), ask(show_permission_sets=False), Obstacle.NO_PERMISSION_SETS),
-        (of(PLAIN, sors=SORS), ask(symbols=("A",)), Obstacle.UNKNOWN_MEMBER),
-        (of(PLAIN, sors=SORS), ask(permissions=("SPOT",)), Obstacle.UNKNOWN_MEMBER),
-        (of(PLAIN, sors=SORS), ask(symbol_status="HALT"), Obstacle.UNKNOWN_MEMBER),
+        (of(PLAIN), CanonicalQuery(endpoint=ENDPOINTS[rules.EXECUTION_RULES]), Unanswerable.ENDPOINT),
+        (of(PLAIN), ask(representation=Representation(sbe="3:5")), Unanswerable.SBE),
+        (of(PLAIN), ask(representation=Representation(bad_sbe="")), Unanswerable.SBE),
+        (of(PLAIN), ask(bypass_hash="0"), Unanswerable.BYPASS),
+        (of(PLAIN), ask(symbols=()), Unanswerable.COMBINATION),
+        (of(PLAIN), ask(permissions=()), Unanswerable.COMBINATION),
+        (of(PLAIN), ask(symbols=("A",), permissions=("SPOT",)), Unanswerable.COMBINATION),
+        (of(PLAIN), ask(symbols=("A",), symbol_status="TRADING"), Unanswerable.COMBINATION),
+        (of(PLAIN), ask(symbols=("A", "B")), Unanswerable.UNKNOWN_SYMBOL),
+        (of(PLAIN, PLAIN), ask(symbols=("A",)), Unanswerable.REPEATED_SYMBOL),
+        (of(PLAIN), ask(symbol_status="END_OF_DAY"), Unanswerable.UNKNOWN_STATUS),
+        (of(PLAIN), ask(permissions=("SPOT", "TRD_GRP_004")), Unanswerable.HIDDEN_PERMISSION),
+        (of(PLAIN), ask(permissions=("spot",)), Unanswerable.HIDDEN_PERMISSION),
+        (of(PLAIN, symbol("B", sets=[["SPOT"], ["X"]])), ask(permissions=("SPOT",)), Unanswerable.SEVERAL_SETS),
+        (of(PLAIN, symbol("B", sets=[])), ask(permissions=("SPOT",)), Unanswerable.NO_PERMISSIONS),
+        (of(PLAIN, symbol("B", sets=[[]])), ask(permissions=("SPOT",)), Unanswerable.NO_PERMISSIONS),
+        (of(PLAIN, symbol("B", sets=None)), ask(permissions=("SPOT",)), Unanswerable.NO_PERMISSIONS),
+        (of(PLAIN, symbol("B", sets=["SPOT"])), ask(permissions=("SPOT",)), Unanswerable.NO_PERMISSIONS),
+        (of({"symbol": "A", "status": "HALT"}), ask(permissions=("SPOT",)), Unanswerable.NO_PERMISSIONS),
+        (of(OLD), ask(show_permission_sets=False), Unanswerable.NO_PERMISSION_SETS),
+        (of(symbol("A", sets=None)), ask(show_permission_sets=False), Unanswerable.NO_PERMISSION_SETS),
+        (of(PLAIN, sors=SORS), ask(symbols=("A",)), Unanswerable.UNKNOWN_MEMBER),
+        (of(PLAIN, sors=SORS), ask(permissions=("SPOT",)), Unanswerable.UNKNOWN_MEMBER),
+        (of(PLAIN, sors=SORS), ask(symbol_status="HALT"), Unanswerable.UNKNOWN_MEMBER),
     ],
 )
 def test_what_the_document_does_not_prove_is_not_answered(
-    snapshot: Snapshot, query: CanonicalQuery, obstacle: Obstacle
+    snapshot: Snapshot, query: CanonicalQuery, reason: Unanswerable
 ) -> None:
-    assert snapshot.select(query) == CannotAnswer(obstacle)
+    assert snapshot.select(query) == CannotAnswer(reason)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_what_the_document_does_not_prove_is_not_answered(
 )
 def test_sets_that_cannot_be_told_from_a_namesake_are_not_left_out(one: bytes) -> None:
     snapshot = indexed(dump(envelope([PLAIN])).replace(dump(PLAIN), one))
-    assert snapshot.select(ask(show_permission_sets=False)) == CannotAnswer(Obstacle.NO_PERMISSION_SETS)
+    assert snapshot.select(ask(show_permission_sets=False)) == CannotAnswer(Unanswerable.NO_PERMISSION_SETS)
 
 
 def test_a_namesake_in_a_string_or_with_another_value_is_left_alone() -> None:
@@ -348,11 +348,11 @@ GOOD = dump(envelope([PLAIN]))
 
 
 def test_the_proof_tells_the_limits_and_the_time() -> None:
-    proof = prove(GOOD)
+    proof = parse_document(GOOD)
     assert isinstance(proof, Document)
     assert proof.rate_limits[0]["limit"] == 6000
     assert proof.server_time_ms == int(SERVER_TIME)
-    assert prove(GOOD.replace(SERVER_TIME, SERVER_TIME + b"999")).server_time_ms == int(SERVER_TIME)
+    assert parse_document(GOOD.replace(SERVER_TIME, SERVER_TIME + b"999")).server_time_ms == int(SERVER_TIME)
     assert [bytes(raw) for raw in proof.symbols] == [dump(PLAIN)]
 
 
@@ -380,7 +380,7 @@ def test_the_proof_tells_the_limits_and_the_time() -> None:
 )
 def test_a_body_that_proves_nothing_is_a_bad_answer(body: bytes) -> None:
     with pytest.raises(BadAnswer):
-        prove(body)
+        parse_document(body)
     with pytest.raises(BadAnswer):
         indexed(body)
 
@@ -403,7 +403,7 @@ def test_a_body_that_proves_nothing_is_a_bad_answer(body: bytes) -> None:
     ],
 )
 def test_a_good_body_whose_symbols_cannot_be_cut_with_certainty_is_not_indexed(body: bytes) -> None:
-    prove(body)
+    parse_document(body)
     with pytest.raises(BadAnswer):
         indexed(body)
 
@@ -411,7 +411,7 @@ def test_a_good_body_whose_symbols_cannot_be_cut_with_certainty_is_not_indexed(b
 @pytest.mark.parametrize("other", [[PLAIN], [PLAIN, symbol("C")]])
 def test_the_proof_of_another_body_is_not_believed(other: list[object]) -> None:
     with pytest.raises(BadAnswer):
-        indexed(dump(envelope([PLAIN, symbol("B")])), document=prove(dump(envelope(other))))
+        indexed(dump(envelope([PLAIN, symbol("B")])), document=parse_document(dump(envelope(other))))
 
 
 # --- Indexing.
@@ -419,9 +419,9 @@ def test_the_proof_of_another_body_is_not_believed(other: list[object]) -> None:
 
 def test_indexing_pauses_after_every_slice() -> None:
     body = dump(envelope([symbol(f"S{number}") for number in range(1280)]))
-    assert paused(body, version="v", document=prove(body))[1] == 10
+    assert paused(body, version="v", document=parse_document(body))[1] == 10
     large = dump(envelope([symbol(f"S{number}", note="x" * 100_000) for number in range(30)]))
-    assert paused(large, version="v", document=prove(large))[1] == 10
+    assert paused(large, version="v", document=parse_document(large))[1] == 10
 
 
 def test_the_version_names_the_body() -> None:
@@ -467,4 +467,4 @@ def many(trading: int, broken: int = 0) -> Snapshot:
     ],
 )
 def test_a_document_that_lost_much_is_suspicious(old: Snapshot, new: Snapshot, suspicion: Suspicion | None) -> None:
-    assert adoptable(old, new) is suspicion
+    assert suspicion_of(old, new) is suspicion

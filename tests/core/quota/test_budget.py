@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from proxy.core.quota.block import REMEMBER_SECONDS, Block, BlockReason, next_block
 from proxy.core.quota.budget import (
     KEEP_SECONDS,
-    Answer,
     Blocked,
     Budget,
-    Counter,
-    CounterId,
     Refused,
     Reservation,
+    UsageReport,
+    WindowKey,
+    WindowUsage,
     budget_of,
     cost_of,
 )
@@ -26,8 +26,8 @@ from proxy.core.quota.windows import DEFAULT_WINDOWS, LONGEST_BLOCK_SECONDS, Rat
 
 T = 1_785_024_000
 """A full hour."""
-MINUTE = CounterId("REQUEST_WEIGHT:1m", 60, T)
-RAW = CounterId("RAW_REQUESTS:5m", 300, T)
+MINUTE = WindowKey("REQUEST_WEIGHT:1m", 60, T)
+RAW = WindowKey("RAW_REQUESTS:5m", 300, T)
 
 
 def reserve(
@@ -49,7 +49,7 @@ def reserved(budget: Budget, now: float = T + 30, weight: int = 20) -> Reservati
 
 def answer(budget: Budget, reservation: Reservation, header: int | None, at: float = T + 31) -> int:
     used_weight = {} if header is None else {60: header}
-    return budget.reconcile(reservation, Answer(at, used_weight, ok=True), now=at).foreign_weight
+    return budget.reconcile(reservation, UsageReport(at, used_weight, ok=True), now=at).foreign_weight
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_a_reservation_is_charged_in_every_kind_of_window() -> None:
     budget = Budget()
     reserved(budget)
 
-    assert budget.counter(MINUTE) == Counter(20, 20)
-    assert budget.counter(RAW) == Counter(1, 1)
+    assert budget.counter(MINUTE) == WindowUsage(20, 20)
+    assert budget.counter(RAW) == WindowUsage(1, 1)
 
 
 def test_the_budget_may_be_reached_and_not_passed() -> None:
@@ -108,21 +108,21 @@ def test_a_lost_answer_stays_charged_and_pending() -> None:
     reserved(budget)
     answer(budget, reserved(budget), 40)
 
-    assert budget.counter(MINUTE) == Counter(60, 20)
+    assert budget.counter(MINUTE) == WindowUsage(60, 20)
 
 
 def test_a_request_that_was_never_sent_is_no_more_pending_and_stays_used() -> None:
     budget = Budget()
     budget.release(reserved(budget), now=T + 31)
 
-    assert budget.counter(MINUTE) == Counter(20, 0)
+    assert budget.counter(MINUTE) == WindowUsage(20, 0)
 
 
 def test_a_header_that_is_explained_raises_nothing() -> None:
     budget = Budget()
 
     assert answer(budget, reserved(budget), 20) == 0
-    assert budget.counter(MINUTE) == Counter(20, 0)
+    assert budget.counter(MINUTE) == WindowUsage(20, 0)
 
 
 def test_a_lower_header_takes_nothing_away() -> None:
@@ -138,7 +138,7 @@ def test_other_programs_on_the_same_ip_are_followed() -> None:
     first, second = reserved(budget), reserved(budget)
 
     assert answer(budget, first, 3020) == 3000
-    assert budget.counter(MINUTE) == Counter(3040, 20)
+    assert budget.counter(MINUTE) == WindowUsage(3040, 20)
     assert answer(budget, second, 3040) == 0
 
 
@@ -146,14 +146,14 @@ def test_a_header_counts_in_the_window_of_its_answer() -> None:
     budget = Budget()
     answer(budget, reserved(budget, T + 58), 1000, at=T + 60)
 
-    assert budget.counter(MINUTE) == Counter(20, 0)
-    assert budget.counter(CounterId("REQUEST_WEIGHT:1m", 60, T + 60)).used == 1000
+    assert budget.counter(MINUTE) == WindowUsage(20, 0)
+    assert budget.counter(WindowKey("REQUEST_WEIGHT:1m", 60, T + 60)).used == 1000
 
 
 def test_a_header_dated_far_from_our_clock_counts_in_the_current_window() -> None:
     budget = Budget()
     reservation = reserved(budget)
-    budget.reconcile(reservation, Answer(T - 86_400.0, {60: 1000}, ok=True), now=T + 31)
+    budget.reconcile(reservation, UsageReport(T - 86_400.0, {60: 1000}, ok=True), now=T + 31)
 
     assert budget.counter(MINUTE).used == 1000
 
@@ -162,7 +162,7 @@ def test_an_answer_without_headers_only_ends_the_waiting() -> None:
     budget = Budget()
 
     assert answer(budget, reserved(budget), None) == 0
-    assert budget.counter(MINUTE) == Counter(20, 0)
+    assert budget.counter(MINUTE) == WindowUsage(20, 0)
 
 
 def test_pending_never_falls_below_zero() -> None:
@@ -171,7 +171,7 @@ def test_pending_never_falls_below_zero() -> None:
     budget.release(reservation, now=T + 31)
     budget.release(reservation, now=T + 31)
 
-    assert budget.counter(MINUTE) == Counter(20, 0)
+    assert budget.counter(MINUTE) == WindowUsage(20, 0)
 
 
 def test_an_expired_counter_stays_forgotten() -> None:
@@ -181,14 +181,14 @@ def test_an_expired_counter_stays_forgotten() -> None:
     reserved(budget, late)
     budget.release(reservation, now=late)
 
-    assert budget.counter(MINUTE) == Counter(0, 0)
+    assert budget.counter(MINUTE) == WindowUsage(0, 0)
 
 
 def test_what_is_reconciled_is_told_for_every_counter_it_touches() -> None:
     budget = Budget()
-    reconciled = budget.reconcile(reserved(budget), Answer(T + 31, {60: 50}, ok=True), now=T + 31)
+    reconciled = budget.reconcile(reserved(budget), UsageReport(T + 31, {60: 50}, ok=True), now=T + 31)
 
-    assert reconciled.counters == {MINUTE: Counter(50, 0), RAW: Counter(1, 0)}
+    assert reconciled.counters == {MINUTE: WindowUsage(50, 0), RAW: WindowUsage(1, 0)}
 
 
 def test_a_reservation_covers_the_moments_that_it_was_charged_for() -> None:
@@ -222,13 +222,13 @@ def test_no_window_of_the_origin_passes_the_budget_even_at_its_edges(
 ) -> None:
     windows = (Window(RateLimitKind.REQUEST_WEIGHT, 10, 100), Window(RateLimitKind.RAW_REQUESTS, 60, 12))
     budget, now = Budget(), float(T)
-    counted: Tally[CounterId] = Tally()
+    counted: Tally[WindowKey] = Tally()
     for pause, weight, late in sent:
         now += pause
-        outcome = budget.reserve(now, cost_of(weight), windows, ratio=ratio, edge_seconds=edge)
+        outcome = budget.reserve(now, cost_of(weight), windows, ratio=ratio, guard_seconds=edge)
         if isinstance(outcome, Reservation):
             for window in windows:
-                counted[CounterId(window.name, 0, window.start(now + late * edge))] += cost_of(weight)[window.kind]
+                counted[WindowKey(window.name, 0, window.start(now + late * edge))] += cost_of(weight)[window.kind]
     for window in windows:
         own = [weight for counter, weight in counted.items() if counter.name == window.name]
         assert all(weight <= budget_of(window.limit, ratio) for weight in own)
@@ -246,7 +246,7 @@ steps = st.tuples(
 def test_used_never_falls_and_a_refusal_changes_nothing(plan: list[tuple[float, int, str, int]]) -> None:
     windows = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100), Window(RateLimitKind.RAW_REQUESTS, 300, 9))
     budget, now = Budget(), float(T)
-    seen: dict[CounterId, Counter] = {}
+    seen: dict[WindowKey, WindowUsage] = {}
     for pause, weight, end, header in plan:
         now += pause
         before = {counter: budget.counter(counter) for counter in seen if now < counter.expires}
@@ -294,7 +294,7 @@ def test_a_block_without_a_told_end_lasts_as_the_penalty_says(
     reason: BlockReason, second: int, strikes: int, seconds: int
 ) -> None:
     earlier = Block(BAN, T - 1.0, strikes - 1) if strikes else None
-    block = next_block(earlier, reason, T + second, until=None, edge_seconds=1.0)
+    block = next_block(earlier, reason, T + second, until=None, guard_seconds=1.0)
 
     assert block == Block(reason, T + second + seconds, strikes)
 
@@ -304,14 +304,14 @@ def test_a_block_without_a_told_end_lasts_as_the_penalty_says(
     [(T + 7.25, T + 7.25), (T + 90 * 86_400.0, T + LONGEST_BLOCK_SECONDS), (T + 0.0, T + 120), (T - 5.0, T + 120)],
 )
 def test_a_told_end_is_obeyed_within_bounds(told: float, until: float) -> None:
-    assert next_block(None, BAN, T, until=told, edge_seconds=1.0) == Block(BAN, until)
+    assert next_block(None, BAN, T, until=told, guard_seconds=1.0) == Block(BAN, until)
 
 
 def test_of_two_blocks_the_one_that_ends_later_holds_with_its_reason() -> None:
-    back_off = next_block(None, BACK_OFF, T, until=T + 500.0, edge_seconds=1.0)
+    back_off = next_block(None, BACK_OFF, T, until=T + 500.0, guard_seconds=1.0)
 
-    assert next_block(back_off, BAN, T + 1, until=T + 300.0, edge_seconds=1.0) == back_off
-    assert next_block(back_off, BAN, T + 1, until=T + 900.0, edge_seconds=1.0) == Block(BAN, T + 900.0)
+    assert next_block(back_off, BAN, T + 1, until=T + 300.0, guard_seconds=1.0) == back_off
+    assert next_block(back_off, BAN, T + 1, until=T + 900.0, guard_seconds=1.0) == Block(BAN, T + 900.0)
 
 
 def test_a_storm_of_refusals_is_one_strike() -> None:
@@ -325,8 +325,8 @@ def test_a_storm_of_refusals_is_one_strike() -> None:
 def test_strikes_are_forgotten_after_a_day() -> None:
     earlier = Block(BAN, float(T), 3)
 
-    assert next_block(earlier, BAN, T + REMEMBER_SECONDS - 1, until=None, edge_seconds=1.0).strikes == 4
-    assert next_block(earlier, BAN, T + REMEMBER_SECONDS, until=None, edge_seconds=1.0).strikes == 0
+    assert next_block(earlier, BAN, T + REMEMBER_SECONDS - 1, until=None, guard_seconds=1.0).strikes == 4
+    assert next_block(earlier, BAN, T + REMEMBER_SECONDS, until=None, guard_seconds=1.0).strikes == 0
 
 
 def test_while_a_block_holds_nothing_is_reserved() -> None:
@@ -334,7 +334,7 @@ def test_while_a_block_holds_nothing_is_reserved() -> None:
     budget.block(BAN, T, until=T + 100.0)
 
     assert reserve(budget, T + 99.9, weight=1) == Blocked(BAN, T + 100.0)
-    assert budget.counter(RAW) == Counter()
+    assert budget.counter(RAW) == WindowUsage()
     assert isinstance(reserve(budget, T + 100), Reservation)
 
 
@@ -349,7 +349,7 @@ def test_a_good_answer_after_the_block_ends_the_strikes() -> None:
 def test_a_bad_answer_after_the_block_does_not() -> None:
     budget = Budget()
     budget.block(BAN, T, until=T + 10.0)
-    budget.reconcile(reserved(budget, T + 11), Answer(T + 12, {}, ok=False), now=T + 12)
+    budget.reconcile(reserved(budget, T + 11), UsageReport(T + 12, {}, ok=False), now=T + 12)
 
     assert budget.block(BAN, T + 13, until=None).strikes == 1
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.quota.budget import Budget, Refused, Reservation, cost_of
-from proxy.core.quota.client_share import MOST_CLIENTS, OTHER, Clients, ClientShare, Obstacle, obstacle, share_of
+from proxy.core.quota.client_share import MOST_CLIENTS, OTHER, Clients, ClientShare, Limit, exceeded_limit, share_of
 from proxy.core.quota.windows import RateLimitKind, Window
 
 T = 1_785_024_000
@@ -24,26 +24,26 @@ def ask(budget: Budget, client: str | None, weight: int = 10, now: float = T + 3
     ("used", "own", "weight", "way"),
     [
         (0, 0, 50, None),
-        (0, 0, 51, Obstacle.CLIENT_SHARE),
+        (0, 0, 51, Limit.CLIENT_SHARE),
         (40, 40, 10, None),
-        (41, 41, 10, Obstacle.CLIENT_SHARE),
+        (41, 41, 10, Limit.CLIENT_SHARE),
         (60, 0, 20, None),
-        (60, 0, 21, Obstacle.CLIENT_SHARE),
+        (60, 0, 21, Limit.CLIENT_SHARE),
         (60, 10, 10, None),
-        (60, 11, 10, Obstacle.CLIENT_SHARE),
+        (60, 11, 10, Limit.CLIENT_SHARE),
         (90, 0, 10, None),
-        (91, 0, 10, Obstacle.BUDGET),
-        (91, 50, 10, Obstacle.BUDGET),
+        (91, 0, 10, Limit.BUDGET),
+        (91, 50, 10, Limit.BUDGET),
     ],
 )
-def test_the_second_half_is_shared(used: int, own: int, weight: int, way: Obstacle | None) -> None:
-    assert obstacle(weight, 100, used=used, own=own, share=ClientShare("client:x", 0.2)) is way
+def test_the_second_half_is_shared(used: int, own: int, weight: int, way: Limit | None) -> None:
+    assert exceeded_limit(weight, 100, used=used, own=own, share=ClientShare("client:x", 0.2)) is way
 
 
 def test_nobodys_requests_have_no_share_to_pass() -> None:
     assert share_of(None, 0.2) is None
     assert share_of("", 0.2) is None
-    assert obstacle(10, 100, used=90, own=90, share=None) is None
+    assert exceeded_limit(10, 100, used=90, own=90, share=None) is None
 
 
 def test_a_client_is_a_short_harmless_word_whatever_it_calls_itself() -> None:
@@ -66,11 +66,11 @@ def test_one_client_takes_half_and_the_others_the_rest() -> None:
     greedy = [ask(budget, "greedy") for _ in range(9)]
     modest = [ask(budget, "modest") for _ in range(3)]
 
-    assert greedy[5:] == [Refused(WINDOWS[0], T + 61, Obstacle.CLIENT_SHARE)] * 4
+    assert greedy[5:] == [Refused(WINDOWS[0], T + 61, Limit.CLIENT_SHARE)] * 4
     assert isinstance(greedy[4], Reservation)
     assert [isinstance(outcome, Reservation) for outcome in modest] == [True, True, False]
     assert isinstance(ask(budget, None, 30), Reservation)
-    assert ask(budget, "third") == Refused(WINDOWS[0], T + 61, Obstacle.BUDGET)
+    assert ask(budget, "third") == Refused(WINDOWS[0], T + 61, Limit.BUDGET)
 
 
 def test_each_window_has_its_own_shares() -> None:

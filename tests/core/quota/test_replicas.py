@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.quota.budget import Refused, budget_of, charges_of, cost_of
-from proxy.core.quota.replicas import REMEMBER_SECONDS, Census, refusal_alone
-from proxy.core.quota.windows import EDGE_SECONDS, RateLimitKind, Window
+from proxy.core.quota.replicas import REMEMBER_SECONDS, ReplicaCount, refuse_without_redis
+from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 
 WINDOW = Window(RateLimitKind.REQUEST_WEIGHT, 60, limit=100)
 RATIO = 0.9
@@ -15,27 +15,27 @@ BUDGET = budget_of(WINDOW.limit, RATIO)
 
 
 def test_before_anything_is_heard_there_is_this_one() -> None:
-    assert Census().replicas == 1
+    assert ReplicaCount().replicas == 1
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 1000)), min_size=1, max_size=50))
 def test_it_is_the_largest_count_of_the_last_minute_that_was_heard(steps: list[tuple[float, int]]) -> None:
-    census, heard, now = Census(), [], 0.0
+    replica_count, heard, now = ReplicaCount(), [], 0.0
     for pause_seconds, count in steps:
         now += pause_seconds
         heard.append((now, count))
-        census.hear(count, now)
-        assert census.replicas == max(count for at, count in heard if at > now - REMEMBER_SECONDS)
+        replica_count.hear(count, now)
+        assert replica_count.replicas == max(count for at, count in heard if at > now - REMEMBER_SECONDS)
 
 
 def asks(weight: int, *, before: int, own: int, replicas: int) -> Refused | None:
-    return refusal_alone(
-        charges_of(30.0, cost_of(weight), (WINDOW,), edge_seconds=EDGE_SECONDS),
+    return refuse_without_redis(
+        charges_of(30.0, cost_of(weight), (WINDOW,), guard_seconds=GUARD_SECONDS),
         used=lambda _: before + own,
         own=lambda _: own,
         replicas=replicas,
         ratio=RATIO,
-        edge_seconds=EDGE_SECONDS,
+        guard_seconds=GUARD_SECONDS,
     )
 
 

@@ -77,7 +77,7 @@ def test_windows_are_aligned_to_the_epoch(interval_seconds: int, now: float, sta
     ],
 )
 def test_near_an_edge_both_windows_may_count_a_request(now: float, starts: list[int]) -> None:
-    spans = MINUTE.spans(MIDNIGHT + now, edge_seconds=1.0)
+    spans = MINUTE.spans(MIDNIGHT + now, guard_seconds=1.0)
 
     assert [start - MIDNIGHT for start in spans] == starts
 
