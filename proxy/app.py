@@ -21,7 +21,7 @@ from proxy.cache.lru import MemoryStore
 from proxy.cache.null import NullStore
 from proxy.cache.refresher import Refresher
 from proxy.cache.shared import RedisStore
-from proxy.core.endpoints.spot import find
+from proxy.core.endpoints.catalogue import find
 from proxy.core.messages import ClientRequest, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.replicas import ReplicaCount

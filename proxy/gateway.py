@@ -14,7 +14,8 @@ import structlog
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.core.cache.freshness import Freshness, decide
-from proxy.core.endpoints.spot import CachePolicy, Endpoint, find
+from proxy.core.endpoints.catalogue import find
+from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest, Entry
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.core.reply import Outcome, Reply, accepts_gzip, entry_reply, error_reply, passed_reply

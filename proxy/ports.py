@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.endpoints.spot import Endpoint
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason

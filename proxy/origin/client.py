@@ -17,7 +17,7 @@ from yarl import URL
 
 from proxy import __version__
 from proxy.bodies import decompress
-from proxy.core.endpoints.spot import Endpoint
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery

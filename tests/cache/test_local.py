@@ -16,7 +16,7 @@ from proxy.cache.lru import MemoryStore
 from proxy.core.document.changes import Changes
 from proxy.core.document.parsed import Document
 from proxy.core.document.snapshot import Snapshot
-from proxy.core.endpoints.spot import ENDPOINTS
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest, Entry, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.errors import BadAnswer

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.core.endpoints.spot import ENDPOINTS
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.block import BlockReason

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from proxy import __version__
-from proxy.core.endpoints.spot import ENDPOINTS
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize

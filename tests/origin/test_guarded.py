@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.endpoints.spot import ENDPOINTS, Endpoint
+from proxy.core.endpoints.catalogue import ENDPOINTS
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.block import Block, BlockReason

@@ -15,7 +15,8 @@ from hashlib import sha256
 from typing import assert_never
 from urllib.parse import quote
 
-from proxy.core.endpoints.spot import Endpoint, weight
+from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.endpoints.weight_rules import Parameters
 from proxy.core.messages import ClientRequest
 from proxy.core.query.parameters import (
     BypassReason,
@@ -111,7 +112,7 @@ class CanonicalQuery:
     @property
     def weight(self) -> int:
         """What the origin charges for it, at most."""
-        return weight(self.endpoint, self)
+        return self.endpoint.weight.of(Parameters(None if self.symbols is None else len(self.symbols)))
 
     @property
     def _normal_form(self) -> str:

@@ -15,7 +15,7 @@ from enum import Enum
 from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
-from proxy.core.endpoints.spot import Endpoint
+from proxy.core.endpoints.endpoint import Endpoint
 
 _SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
 _LIST_RANGE = r'^\[("[\w\-._&&[^a-z]]{1,50}"(,"[\w\-._&&[^a-z]]{1,50}"){0,}){0,1}\]$'

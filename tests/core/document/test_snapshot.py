@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from proxy.core.document.changes import Changes, Suspicion, diff, suspicion_of
 from proxy.core.document.parsed import Document, parse_document
 from proxy.core.document.snapshot import CannotAnswer, Snapshot, Unanswerable, index
-from proxy.core.endpoints.spot import ENDPOINTS
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import CanonicalQuery, Representation, canonicalize
 from proxy.errors import BadAnswer

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from proxy.core.endpoints.spot import ENDPOINTS, find
+from proxy.core.endpoints.catalogue import ENDPOINTS, find
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, Representation, canonicalize
 from proxy.core.query.parameters import BypassReason, read_pairs

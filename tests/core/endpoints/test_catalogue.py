@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.endpoints.spot import ENDPOINTS, CachePolicy, Endpoint, find, weight
+from proxy.core.endpoints.catalogue import ENDPOINTS, find
+from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 
@@ -22,7 +23,7 @@ def cost(path: str, raw_query: str) -> int:
     endpoint = endpoint_at(path)
     query = canonicalize(endpoint, ClientRequest(method="GET", path=path, raw_query=raw_query))
     assert isinstance(query, CanonicalQuery)
-    return weight(endpoint, query)
+    return query.weight
 
 
 def symbols(count: int) -> str:
@@ -99,4 +100,4 @@ def test_a_bypass_costs_the_most(path: str, raw_query: str, expected: int) -> No
     endpoint = endpoint_at(path)
     bypass = canonicalize(endpoint, ClientRequest(method="GET", path=path, raw_query=raw_query))
     assert isinstance(bypass, Bypass)
-    assert weight(endpoint, bypass.query) == expected
+    assert bypass.query.weight == expected

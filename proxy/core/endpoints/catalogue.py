@@ -1,0 +1,20 @@
+"""Every endpoint that the gateway serves, by its path.
+
+Owns: the look-up over all tables. Must not know: what is done with an endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from proxy.core.endpoints import spot
+from proxy.core.endpoints.endpoint import Endpoint
+
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({endpoint.path: endpoint for endpoint in spot.TABLE})
+"""Every endpoint by its path."""
+
+
+def find(path: str) -> Endpoint | None:
+    """The endpoint with exactly this path."""
+    return ENDPOINTS.get(path)
