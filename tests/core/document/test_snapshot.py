@@ -279,7 +279,7 @@ SORS = [{"baseAsset": "BTC", "symbols": ["BTCUSDT"]}]
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "query", "obstacle"),
+    ("snapshot", "query", "reason"),
     [
         (of(PLAIN), CanonicalQuery(endpoint=ENDPOINTS[rules.EXECUTION_RULES]), Unanswerable.ENDPOINT),
         (of(PLAIN), ask(representation=Representation(sbe="3:5")), Unanswerable.SBE),
