@@ -11,7 +11,7 @@ from types import MappingProxyType
 from proxy.core.endpoints import spot
 from proxy.core.endpoints.endpoint import Endpoint
 
-ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({endpoint.path: endpoint for endpoint in spot.TABLE})
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({endpoint.path: endpoint for endpoint in spot.GENERAL})
 """Every endpoint by its path."""
 
 

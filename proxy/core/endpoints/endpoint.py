@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from proxy.core.endpoints.weight_rules import WeightRule
+from proxy.core.endpoints.weight_rules import Fixed, WeightRule
+
+
+class Api(Enum):
+    """One of the exchange's APIs. The value is the word in settings and metrics."""
+
+    SPOT = "spot"
+    USD_FUTURES = "usd-futures"
+    COIN_FUTURES = "coin-futures"
+    OPTIONS = "options"
 
 
 class CachePolicy(Enum):
@@ -42,14 +52,64 @@ class Endpoint:
     """The word in keys, metrics and logs."""
     path: str
     method: str = "GET"
+    api: Api = Api.SPOT
     security: Security = Security.PUBLIC
     weight: WeightRule
     parameters: tuple[str, ...] = ()
     """The parameters that the origin reads, in the order in which keys and upstream queries name them."""
     policy: CachePolicy
+    pool: str | None = None
+    """The limit of its own that the origin counts it under, each request as one; None: the API's pool."""
+    is_free_on_success: bool = False
+    """Whether the origin takes the weight back when the request succeeds."""
+    has_used_weight: bool = True
+    """Whether the used-weight header of its answers can be believed."""
     has_document: bool = False
     """Whether the full document can answer filters."""
     has_times: bool = True
     """Whether X-MBX-TIME-UNIT may change the answer."""
     on_public_data: bool = True
     """Whether data-api.binance.vision serves it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Writes the lines of one API's table. `place` is method and path below `prefix`: `GET ticker/24hr`."""
+
+    api: Api
+    prefix: str
+
+    def public(self, place: str, weight: WeightRule | int, parameters: str = "", **fields: Any) -> Endpoint:
+        """An endpoint that wants nothing of the caller."""
+        return self._line(Security.PUBLIC, place, weight, parameters, fields)
+
+    def keyed(self, place: str, weight: WeightRule | int, parameters: str = "", **fields: Any) -> Endpoint:
+        """An endpoint that wants a key."""
+        return self._line(Security.KEY, place, weight, parameters, fields)
+
+    def signed(self, place: str, weight: WeightRule | int, parameters: str = "", **fields: Any) -> Endpoint:
+        """An endpoint that wants a key and a signature."""
+        return self._line(Security.SIGNED, place, weight, parameters, fields)
+
+    def _line(
+        self, security: Security, place: str, weight: WeightRule | int, parameters: str, fields: dict[str, Any]
+    ) -> Endpoint:
+        method, _, rest = place.partition(" ")
+        path = self.prefix + rest
+        fields = {"policy": CachePolicy.FORWARDED, "name": self._name(path), **fields}
+        return Endpoint(
+            path=path,
+            method=method,
+            api=self.api,
+            security=security,
+            weight=Fixed(weight) if isinstance(weight, int) else weight,
+            parameters=tuple(parameters.split()),
+            **fields,
+        )
+
+    def _name(self, path: str) -> str:
+        """Spot's names are short; the others keep their path, and COIN-M's half of a shared path says so."""
+        if self.api is Api.SPOT:
+            return path.removeprefix(self.prefix)
+        coin_half = self.api is Api.COIN_FUTURES and path.startswith("/futures/")
+        return f"coin{path}" if coin_half else path.removeprefix("/")

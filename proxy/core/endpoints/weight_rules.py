@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+_LARGEST_LIMIT_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +63,105 @@ class EachSymbol:
         """What these parameters cost."""
         count = parameters.symbol_count
         return self.dearest if count is None else min(self.dearest, self.each * count)
+
+
+@dataclass(frozen=True, slots=True)
+class OneSymbol:
+    """A request with `symbol` costs `one`; every other request costs `dearest`."""
+
+    one: int
+    dearest: int
+
+    def of(self, parameters: Parameters) -> int:
+        """What these parameters cost."""
+        values = parameters.values
+        return self.one if values.get("symbol") and "symbols" not in values else self.dearest
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolCount:
+    """Steps of (at most so many symbols, weight), ascending; above them, and without symbols, it costs `dearest`."""
+
+    steps: tuple[tuple[int, int], ...]
+    dearest: int
+
+    def of(self, parameters: Parameters) -> int:
+        """What these parameters cost."""
+        count = parameters.symbol_count
+        if count is None:
+            return self.dearest
+        return next((weight for most, weight in self.steps if count <= most), self.dearest)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Steps of (at most this `limit`, weight), ascending; a larger limit costs `dearest`, none costs `absent`."""
+
+    steps: tuple[tuple[int, int], ...]
+    absent: int
+    dearest: int
+
+    def of(self, parameters: Parameters) -> int:
+        """What these parameters cost."""
+        text = parameters.values.get("limit")
+        if text is None:
+            return self.absent
+        limit = whole_number(text)
+        if limit is None:
+            return self.dearest
+        return next((weight for most, weight in self.steps if limit <= most), self.dearest)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLimit:
+    """Each `limit` that the origin accepts has its weight. It refuses every other limit, which costs `refused`."""
+
+    weights: Mapping[int, int]
+    absent: int
+    refused: int
+
+    @property
+    def dearest(self) -> int:
+        """The largest of all."""
+        return max(*self.weights.values(), self.absent, self.refused)
+
+    def of(self, parameters: Parameters) -> int:
+        """What these parameters cost."""
+        text = parameters.values.get("limit")
+        if text is None:
+            return self.absent
+        limit = whole_number(text)
+        return self.dearest if limit is None else self.weights.get(limit, self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A request costs `weight` if it has a value for `parameter`, and `dearest` if not."""
+
+    parameter: str
+    weight: int
+    dearest: int
+
+    def of(self, parameters: Parameters) -> int:
+        """What these parameters cost."""
+        return self.weight if parameters.values.get(self.parameter) else self.dearest
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A request costs `dearest` if it sets `parameter` to anything but `false`, and `weight` if not."""
+
+    parameter: str
+    weight: int
+    dearest: int
+
+    def of(self, parameters: Parameters) -> int:
+        """What these parameters cost."""
+        return self.weight if parameters.values.get(self.parameter, "false").lower() == "false" else self.dearest
+
+
+def whole_number(text: str) -> int | None:
+    """A positive decimal number of at most nine digits; None for everything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _LARGEST_LIMIT_DIGITS):
+        return None
+    return int(text) or None
