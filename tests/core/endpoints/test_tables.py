@@ -64,8 +64,9 @@ def test_a_name_stands_for_one_path() -> None:
 
 
 def test_what_the_origin_wants_of_the_caller() -> None:
-    public = {endpoint.name for endpoint in TABLES if endpoint.security is Security.PUBLIC}
-    assert {endpoint.method for endpoint in TABLES if endpoint.security is Security.PUBLIC} == {"GET"}
+    lines = [endpoint for endpoint in TABLES if endpoint.security is Security.PUBLIC]
+    public = {endpoint.name for endpoint in lines}
+    assert {endpoint.method for endpoint in lines} == {"GET"}
     assert {"depth", "klines", "historicalTrades", "fapi/v1/klines", "dapi/v1/ticker/24hr", "eapi/v1/mark"} <= public
     assert BY_PLACE["spot", "POST", "/api/v3/order"].security is Security.SIGNED
     assert BY_PLACE["usd-futures", "GET", "/fapi/v1/historicalTrades"].security is Security.KEY
