@@ -88,7 +88,7 @@ def test_only_public_answers_are_kept_or_shared() -> None:
 def test_limits_of_their_own_are_those_of_the_usd_futures() -> None:
     pools = {endpoint.pool: endpoint.api for endpoint in TABLES if endpoint.pool is not None}
     assert set(pools.values()) == {Api.USD_FUTURES}
-    assert sorted(pool for pool in pools if pool is not None) == [
+    assert sorted(pools) == [
         "funding",
         "futures-data-basis",
         "futures-data-delivery-price",
