@@ -1,27 +1,40 @@
-# Needs make and Python 3.11 or newer; every target does its own set-up in .venv.
+# Needs make and Python 3.11 or newer; every target does its own set-up in .venv, with uv where it is on the path.
 
-PYTHON ?= python3.13 python3.12 python3.11 python3
+# Those that the tests ran on come first.
+PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
 TOOLS := .cache/tools
 FETCHED := $(TOOLS)/.fetched
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+CLIENTS := .cache/clients/.installed
+INSTALL := tests/tools/install.py
+# Extras are kept: without them pip before 23.3 looks at the newest release of a package whose extra is asked for.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock"
+
+# Runs a script with the first Python that can install: $(call with_python,script and its words).
+define with_python
+for python in $(PYTHON) "$$(uv python find '>=3.11' 2>/dev/null)"; do \
+	if "$$python" $(INSTALL) --usable 2>/dev/null; then exec "$$python" $(1); fi; \
+done; \
+echo "No Python 3.11 or newer with venv and pip among: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; \
+exit 1
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: install run demo clients chaos bench bench-fleet bench-snapshot test tools deploy-test image-test check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
-run: $(INSTALLED) ## run the sidecar (with its own Valkey unless SIDECAR_REDIS_URL says otherwise); flags in ARGS=
+run: $(RUNNABLE) ## run the sidecar (with its own Valkey unless SIDECAR_REDIS_URL says otherwise); flags in ARGS=
 	@SIDECAR_REDIS_URL="$${SIDECAR_REDIS_URL-embedded:}" exec $(BIN)/binance-sidecar $(ARGS)
 
-demo: $(INSTALLED) ## show what the sidecar does, against a Binance stand-in on this machine
+demo: $(RUNNABLE) ## show what the sidecar does, against a Binance stand-in on this machine
 	@$(BIN)/python -m tests.demo $(ARGS)
 
-clients: $(INSTALLED) ## prove that real Binance clients work unmodified (installs them in .cache/clients)
+clients: $(INSTALLED) $(CLIENTS) ## prove that real Binance clients work unmodified (installs them in .cache/clients)
 	@$(BIN)/python -m tests.clients
 
 bench: $(INSTALLED) ## measure the sidecar beside nginx and Varnish (needs wrk); flags in ARGS=
@@ -42,7 +55,7 @@ test: $(INSTALLED) ## run the tests with coverage
 
 tools: $(FETCHED) ## fetch Helm, promtool and the other checkers into .cache
 
-deploy-test: $(INSTALLED) $(FETCHED) ## test chart, rules, dashboard, compose file, unit and rolling restart with the real tools
+deploy-test: $(INSTALLED) $(FETCHED) $(CLIENTS) ## test locks, chart, rules, dashboard, compose file, unit and rolling restart with the real tools
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/deploy $(ARGS)
 
 image-test: $(INSTALLED) ## build the image and run it (as root, with Debian's buildah and debootstrap)
@@ -63,9 +76,13 @@ fix: $(INSTALLED) $(FETCHED) ## format, and mend what can be mended
 
 lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newest versions
 	$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock
-	$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraints requirements.lock --output-file tests/requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml deploy/build-requirements.in --extra embedded --constraints requirements.lock \
+		--output-file run-requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraints run-requirements.lock --output-file tests/requirements.lock
+	$(COMPILE) $(ARGS) deploy/build-requirements.in --constraints run-requirements.lock --output-file deploy/build-requirements.lock
 	$(COMPILE) $(ARGS) tests/tools/requirements.in --output-file tests/tools/requirements.lock
-	$(COMPILE) $(ARGS) deploy/build-requirements.in --constraints tests/requirements.lock --output-file deploy/build-requirements.lock
+	$(COMPILE) $(ARGS) tests/clients/requirements.in --output-file tests/clients/requirements.lock
+	for pip in tests/tools/pip-*.in; do $(COMPILE) $(ARGS) $$pip --output-file $${pip%.in}.lock || exit; done
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) .cache dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -74,20 +91,19 @@ clean: ## remove .venv and everything that was made
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
-# A venv that works is kept: pip changes only what the lock changed.
-$(INSTALLED): pyproject.toml tests/requirements.lock
-	@$(BIN)/python -c 'import pip' 2>/dev/null || { \
-	for python in $(PYTHON); do \
-		if "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-			exec "$$python" -m venv --clear $(VENV); \
-		fi; \
-	done; \
-	echo "No Python 3.11 or newer with venv among: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; \
-	exit 1; }
-	$(PIP) install --require-hashes --requirement tests/requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+# A venv that works is kept: only what the lock changed is changed.
+$(RUNNABLE): pyproject.toml run-requirements.lock $(INSTALL)
+	@$(call with_python,$(INSTALL) $(VENV) run-requirements.lock --project .)
 	@touch $@
 
-$(FETCHED): tests/tools/fetch.py tests/tools/requirements.lock tests/tools/helm.lock | $(INSTALLED)
+$(INSTALLED): tests/requirements.lock $(RUNNABLE)
+	@$(call with_python,$(INSTALL) $(VENV) tests/requirements.lock)
+	@touch $@
+
+$(FETCHED): tests/tools/fetch.py $(INSTALL) $(wildcard tests/tools/*.lock) | $(INSTALLED)
 	@$(BIN)/python tests/tools/fetch.py $(TOOLS)
+	@touch $@
+
+$(CLIENTS): tests/clients/environment.py tests/clients/requirements.lock | $(INSTALLED)
+	@$(BIN)/python -m tests.clients.environment
 	@touch $@

@@ -1,4 +1,4 @@
-"""The clients' virtual environment: built once, and again when the requirements or Python change.
+"""The clients' virtual environment: built once, and again when the lock or Python change.
 
 Owns: the cache folder. Must not know: which clients there are.
 """
@@ -6,28 +6,32 @@ Owns: the cache folder. Must not know: which clients there are.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+LOCK = Path(__file__).with_name("requirements.lock")
+INSTALL = ROOT / "tests" / "tools" / "install.py"
 FOLDER = ROOT / ".cache" / "clients"
 
 
-def clients_python(folder: Path = FOLDER, requirements: Path = REQUIREMENTS) -> Path:
+def clients_python(folder: Path = FOLDER, lock: Path = LOCK) -> Path:
     """The Python that has the clients. CalledProcessError when they cannot be installed."""
     python = folder / "bin" / "python"
-    stamp, mark = folder / ".installed", _mark(requirements)
+    stamp, mark = folder / ".installed", _mark(lock)
     if not stamp.exists() or stamp.read_text() != mark:
-        print(f"installing the clients in {folder.relative_to(ROOT)}", flush=True)
-        venv.EnvBuilder(clear=True, with_pip=True).create(folder)
-        pip = (str(python), "-m", "pip", "--quiet", "--disable-pip-version-check")
-        subprocess.run((*pip, "install", "--requirement", str(requirements)), check=True)
+        print("installing the clients", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run((sys.executable, INSTALL, folder, lock), check=True)
         stamp.write_text(mark)
     return python
 
 
-def _mark(requirements: Path) -> str:
-    return hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()
+def _mark(lock: Path) -> str:
+    return hashlib.sha256(sys.version.encode() + lock.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    clients_python()

