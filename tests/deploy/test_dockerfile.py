@@ -6,6 +6,7 @@ import re
 
 from proxy import __version__
 from tests.deploy.toolbox import ROOT, passes, tool
+from tests.tools.install import LOCKED
 
 DOCKERFILE = ROOT / "Dockerfile"
 
@@ -26,8 +27,9 @@ def test_everything_that_is_fetched_has_a_hash() -> None:
     text = DOCKERFILE.read_text().replace("\\\n", " ")
     installs = re.findall(r"pip (?:--python \S+ )?install [^&\n]*", text)
     assert len(installs) == 3
-    for install in installs:
-        assert "--require-hashes" in install or "--no-deps" in install, install
+    assert [" ".join(LOCKED) in install for install in installs] == [True, True, False]
+    assert all("--no-deps" in install for install in installs)
+    assert text.count(" check\n") == 1
 
 
 def test_its_label_is_of_this_version() -> None:

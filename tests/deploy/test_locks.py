@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,13 @@ OLD_PIPS = ("pip-23.0.1", "pip-23.2.1")
 PIPS = (*OLD_PIPS, "pip-newest")
 OFFLINE = ("--isolated", "--dry-run", "--ignore-installed", "--no-index", "--no-cache-dir", "--quiet")
 RESOLVED = tuple(word for word in LOCKED if word != "--no-deps")
-"""As by whoever has not read the Makefile. It asks more of a lock than LOCKED: what it requires must be there as well."""
+"""As by whoever has not read the Makefile. It asks more of a lock than LOCKED: its own pins must be enough."""
+BROKEN = frozenset({"coverage", "iniconfig", "packaging", "pluggy", "pygments", "pytest", "pytest-cov"})
+"""pytest-cov and all that it requires: the pins that fail when coverage is pinned without its extra."""
 MANY = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+sys.modules["_manylinux"] = None  # sought for each wheel, on the whole path
 from pip._internal.cli.main import main
 print(json.dumps([main(words) for words in json.load(sys.stdin)]))
 """
@@ -44,6 +47,11 @@ def installs(pip: str, *attempts: tuple[Iterable[str], Path]) -> tuple[list[bool
     )
     assert ran.status == 0, ran.text
     return [status == 0 for status in json.loads(ran.out)], ran.err
+
+
+def only(lock: Lock, names: Container[str]) -> Lock:
+    """The lock of some of its pins."""
+    return replace(lock, pins=tuple(pin for pin in lock.pins if pin.name in names))
 
 
 def without_extras(lock: Lock) -> Lock:
@@ -89,7 +97,7 @@ def test_every_lock_installs_when_all_that_it_pins_has_a_newer_release(pip: str,
 
 @pytest.mark.parametrize("pip", PIPS)
 def test_a_lock_without_its_extras_needs_a_newer_pip_or_no_deps(pip: str, tmp_path: Path) -> None:
-    laid_out = lay_out(without_extras(LOCKS["tests/requirements.lock"]), tmp_path / "lock")
+    laid_out = lay_out(without_extras(only(LOCKS["tests/requirements.lock"], BROKEN)), tmp_path / "lock")
     held, complaints = installs(pip, (RESOLVED, laid_out), (LOCKED, laid_out))
     assert held == [pip not in OLD_PIPS, True]
     assert ("coverage[toml]" in complaints) == (pip in OLD_PIPS)

