@@ -1,4 +1,4 @@
-"""Names that are ours: no instruction asks a package index for the project by its name, which anybody could register."""
+"""Names that are ours: no instruction asks an index for the project by its name, which anybody could register."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ import re
 
 from tests.deploy.toolbox import ROOT
 
-TEXTS = (
-    "README.md",
-    "CHANGELOG.md",
-    "Dockerfile",
-    "Makefile",
-    "pyproject.toml",
-    "proxy/**/*.py",
-    "deploy/**/*",
-    "helm/**/*",
-)
-BY_NAME = re.compile(
-    r"(?:pipx?|uvx?)(?: tool)?(?: pip)? (?:install|run|add)\b[^&|;\n]*[ '\"]binance-sidecar\b(?![-/.])"
-)
+TEXTS = ("*.md", "Dockerfile", "Makefile", "pyproject.toml", "proxy/**/*.py", "deploy/**/*", "helm/**/*")
+BY_NAME = re.compile(r"(?:pipx?|uv)(?: tool| pip)? (?:install|run|add)\b[^&|;\n]*[ '\"]binance-sidecar\b(?![-/.])")
 
 
 def test_no_instruction_installs_the_project_by_its_name() -> None:
@@ -30,6 +19,4 @@ def test_no_instruction_installs_the_project_by_its_name() -> None:
 def test_such_an_instruction_would_be_found() -> None:
     assert BY_NAME.search("/opt/binance-sidecar/bin/pip install binance-sidecar")
     assert BY_NAME.search("pip install 'binance-sidecar[embedded]'")
-    assert not BY_NAME.search(
-        "/opt/binance-sidecar/bin/pip install --no-deps dist/*.whl && systemctl start binance-sidecar"
-    )
+    assert not BY_NAME.search("bin/pip install --no-deps dist/*.whl && systemctl start binance-sidecar")
