@@ -12,6 +12,8 @@ from proxy.redis_client.embedded import EmbeddedValkey
 
 pytest_plugins = ["tests.redis_client.fixtures"]
 
+pytest_plugins = ["tests.leaks"]
+
 # A slow machine is no failure of the code.
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("project")

@@ -238,8 +238,11 @@ async def _held(lock: FillLock) -> AsyncIterator[None]:
         raise
     finally:
         renewal.cancel()
-        with suppress(RedisAway):
-            await lock.release(filled=filled)
+        try:
+            with suppress(RedisAway):
+                await lock.release(filled=filled)
+        finally:
+            await asyncio.wait([renewal])
 
 
 async def _renew(lock: FillLock) -> None:

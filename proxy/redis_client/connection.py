@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Protocol, TypeVar
 
@@ -77,10 +78,12 @@ class RedisConnection:
     __slots__ = (
         "_breaker",
         "_close",
+        "_closed",
         "_deadline_seconds",
         "_gate",
         "_monotonic",
         "_observer",
+        "_running",
         "client",
         "prefix",
     )
@@ -97,6 +100,8 @@ class RedisConnection:
         self.client: Client = opened.client
         self.prefix = prefix
         self._close = opened.close
+        self._closed = asyncio.Event()
+        self._running: set[asyncio.Timeout] = set()
         self._deadline_seconds = deadline_seconds
         self._observer = observer
         self._monotonic = monotonic
@@ -111,16 +116,21 @@ class RedisConnection:
     async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
         """Run `call` within the deadline, in which waiting for a free connection counts.
 
-        Raises RedisAway, at once and without I/O while the breaker is open; the driver's error is its cause.
+        Raises RedisAway, at once and without I/O while the breaker is open and after `close`; the driver's error is
+        its cause.
         """
+        if self._closed.is_set():
+            raise _closed(operation)
         admission = self._breaker.admit()
         if admission is Admission.REFUSED:
             raise RedisAway(f"Redis {operation.value}: not tried, Redis did not answer lately")
         started = self._monotonic()
         try:
-            async with asyncio.timeout(self._deadline_seconds), self._gate:
-                result = await call()
+            result = await self._in_time(call)
         except _NO_ANSWER as error:
+            if self._closed.is_set():
+                self._breaker.abandoned(admission)
+                raise _closed(operation) from error
             self._breaker.failed(admission)
             self._ended(operation, started, ok=False)
             raise _away(operation, error) from error
@@ -140,7 +150,12 @@ class RedisConnection:
         await self.run(RedisOperation.PING, self._ping)
 
     async def close(self) -> None:
-        """Close every connection. Never fails: what cannot be said goodbye to is dropped."""
+        """Break off what runs and close every connection; from now on nothing is sent: `run` raises RedisAway.
+
+        Never fails: what cannot be said goodbye to is dropped.
+        """
+        self._closed.set()
+        await self._break_off()
         for close in self._close:
             try:
                 async with asyncio.timeout(self._deadline_seconds):
@@ -148,12 +163,47 @@ class RedisConnection:
             except (*_NO_ANSWER, redis_errors.RedisError):
                 continue
 
+    async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call` within the deadline. Raises what `call` raises, TimeoutError and CancelledError."""
+        cancelled = _cancellations()
+        async with asyncio.timeout(self._deadline_seconds) as running:
+            self._running.add(running)
+            try:
+                async with self._gate:
+                    result = await call()
+            finally:
+                self._running.discard(running)
+        # The driver sends within asyncio.wait_for, which swallows a cancellation that comes as it ends (CPython
+        # issue 86296, mended in 3.12): whoever cancelled us would wait for us in vain.
+        if _cancellations() > cancelled:
+            raise asyncio.CancelledError
+        return result
+
+    async def _break_off(self) -> None:
+        """End the deadlines of what runs now. What ran on would open a socket again that nobody closes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline_seconds):
+                while self._running:
+                    for running in self._running:
+                        if not running.expired():
+                            running.reschedule(0.0)
+                    await asyncio.sleep(0)
+
     async def _ping(self) -> None:
         await self.client.ping()
 
     def _ended(self, operation: RedisOperation, started: float, *, ok: bool) -> None:
         self._observer.operation(operation, seconds=self._monotonic() - started, ok=ok)
         self._observer.up(self.up)
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _closed(operation: RedisOperation) -> RedisAway:
+    return RedisAway(f"Redis {operation.value}: the connection is closed")
 
 
 def _away(operation: RedisOperation, error: Exception) -> RedisAway:

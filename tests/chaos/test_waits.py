@@ -43,10 +43,10 @@ async def scene(redis_url: str, *, lock_seconds: float = 60.0, **changed: float)
     """The other replica asks nothing: it only holds the lock."""
     clock = Clock()
     connection = connect(redis_url, prefix="binance-sidecar", deadline_seconds=5.0, observer=NullRedisObserver())
-    store = RedisStore(connection)
-    lock = await store.acquire(KEY, ttl_seconds=lock_seconds)
-    assert lock is not None
     try:
+        store = RedisStore(connection)
+        lock = await store.acquire(KEY, ttl_seconds=lock_seconds)
+        assert lock is not None
         async with (
             Simulator(clock=clock) as origin,
             gateway(origin, clock, redis_url=redis_url, **changed) as app,

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,60 @@ async def test_closing_ends_every_connection_even_to_a_server_that_hangs(
     server.freeze()
     await hanging.close()
     server.thaw()
+
+
+async def test_after_it_was_closed_every_operation_fails_and_no_socket_is_opened(
+    start_valkey: StartValkey, opened: Opener
+) -> None:
+    server, recorder = start_valkey(), Recorder()
+    connection = opened(server.url, observer=recorder)
+    await connection.ping()
+    await connection.close()
+    recorder.operations.clear()
+
+    for operation in RedisOperation:
+        with pytest.raises(RedisAway, match=f"Redis {operation.value}: the connection is closed"):
+            await connection.run(operation, reading(connection))
+    await connection.close()
+
+    assert "binance-sidecar" not in str(server.admin("CLIENT", "LIST"))
+    assert recorder.operations == []
+    assert connection.up
+
+
+async def test_closing_breaks_off_what_runs_and_what_waits_for_a_connection(
+    start_valkey: StartValkey, opened: Opener
+) -> None:
+    server = start_valkey()
+    connection = opened(server.url)
+    await connection.ping()
+    server.freeze()
+    running = [asyncio.create_task(connection.run(GET, reading(connection))) for _ in range(200)]
+    await asyncio.sleep(0)
+
+    await connection.close()
+
+    ends = await asyncio.gather(*running, return_exceptions=True)
+    server.thaw()
+    assert {str(end) for end in ends} == {"Redis get: the connection is closed"}
+    assert connection.up
+    assert "binance-sidecar" not in str(server.admin("CLIENT", "LIST"))
+
+
+async def test_a_cancellation_that_the_driver_swallowed_still_counts(opened: Opener) -> None:
+    connection = opened(NOBODY)
+
+    async def swallow() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "sent"
+
+    operation = asyncio.create_task(connection.run(PUT, swallow))
+    await asyncio.sleep(0)
+    operation.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await operation
 
 
 async def test_the_sentinels_name_the_master_and_a_silent_one_is_passed_over(

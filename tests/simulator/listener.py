@@ -18,7 +18,7 @@ class Listener:
         """Bind the port (0: a free one). OSError if it is taken."""
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
-        self._accepting: set[asyncio.Task[None]] = set()
+        self._accepting: dict[asyncio.Task[None], socket.socket] = {}
         self._is_listening = False
         self._socket = _bound(host, port)
         self.host: str = host
@@ -53,13 +53,18 @@ class Listener:
             return
         connection.setblocking(False)
         task = self._loop.create_task(self._adopt(connection))
-        self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
+        self._accepting[task] = connection
+        task.add_done_callback(self._adopted)
 
     async def _adopt(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except (OSError, asyncio.CancelledError):
+        except OSError:
+            connection.close()
+
+    def _adopted(self, task: asyncio.Task[None]) -> None:
+        connection = self._accepting.pop(task)
+        if task.cancelled():  # perhaps before its first step: then nothing within `_adopt` has run
             connection.close()
 
 

@@ -577,6 +577,23 @@ async def test_a_slow_answer_is_the_right_one(simulator: Simulator) -> None:
     assert asyncio.get_running_loop().time() - started >= 0.05
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_listener_that_closes_drops_what_it_is_accepting(turns: int) -> None:
+    """In every turn of the event loop between the connection and its protocol; also before the task has begun."""
+    listener = Listener(asyncio.Protocol, host="127.0.0.1", port=0)
+    listener.listen()
+    with socket.create_connection(("127.0.0.1", listener.port)) as asking:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        listener.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait([task])
+        asking.setblocking(False)
+        if turns < ADOPTED_TURNS:
+            with suppress(ConnectionResetError):
+                assert asking.recv(1) == b""
+
+
 async def test_down_refuses_connections_cuts_open_ones_and_comes_back_on_the_same_port(
     simulator: Simulator,
 ) -> None:
