@@ -8,9 +8,11 @@ import json
 import os
 import re
 import signal
+import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 from tests.simulator import Fault, Limits, Simulator, generate_document, recorded
 from tests.simulator.document import render
 from tests.simulator.limits import Admitted, Banned, TooMany
+from tests.simulator.listener import Listener
 from tests.simulator.wire import Body, Tail
 
 INFO = "/api/v3/exchangeInfo"
@@ -577,21 +580,32 @@ async def test_a_slow_answer_is_the_right_one(simulator: Simulator) -> None:
     assert asyncio.get_running_loop().time() - started >= 0.05
 
 
-@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("turns", range(6))
 async def test_a_listener_that_closes_drops_what_it_is_accepting(turns: int) -> None:
-    """In every turn of the event loop between the connection and its protocol; also before the task has begun."""
-    listener = Listener(asyncio.Protocol, host="127.0.0.1", port=0)
+    """In each of the first turns of the event loop: before it accepts, before its task begins, and within it."""
+    adopted = Adopting()
+    listener = Listener(lambda: adopted, host="127.0.0.1", port=0)
     listener.listen()
     with socket.create_connection(("127.0.0.1", listener.port)) as asking:
         for _ in range(turns):
             await asyncio.sleep(0)
         listener.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait([task])
-        asking.setblocking(False)
-        if turns < ADOPTED_TURNS:
-            with suppress(ConnectionResetError):
-                assert asking.recv(1) == b""
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+        if adopted.transport is not None:
+            adopted.transport.abort()
+        await asyncio.sleep(0)
+        asking.settimeout(5)
+        with suppress(ConnectionResetError):
+            assert asking.recv(1) == b""
+
+
+class Adopting(asyncio.Protocol):
+    transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
 
 
 async def test_down_refuses_connections_cuts_open_ones_and_comes_back_on_the_same_port(
