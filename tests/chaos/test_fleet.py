@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 
@@ -18,7 +19,7 @@ BUDGET = 900
 QUERIES = 200
 RULES = "/api/v3/executionRules?symbol=BTCUSDT"
 TIME = "/api/v3/time"
-BAN_SECONDS = 5
+LEAST_BAN_SECONDS = 5
 
 
 async def ask_all(asking: Client, replicas: list[Replica], target: str, *, each: int = 1) -> list[Answer]:
@@ -79,7 +80,7 @@ async def test_the_holder_of_the_fill_lock_is_killed_and_another_replica_fills(r
         killed_at = time.monotonic()
         answers = await waiting
 
-        assert time.monotonic() - killed_at < LOCK_SECONDS + 2
+        assert time.monotonic() - killed_at < 2 * LOCK_SECONDS
         assert {answer.status for answer in answers} == {200}
         assert origin.count() == 2
         assert await fill_waits(others, "expired") >= 1
@@ -87,29 +88,33 @@ async def test_the_holder_of_the_fill_lock_is_killed_and_another_replica_fills(r
 
 
 async def test_a_ban_is_known_to_a_process_started_later_and_lifted_on_time_in_all(redis_url: str) -> None:
+    started = time.monotonic()
     async with (
         Simulator() as origin,
         fleet(2, origin.url, redis_url) as replicas,
         client(replicas[0].url) as asking,
     ):
-        origin.set_fault(Fault.TEAPOT_418, times=1, retry_after=BAN_SECONDS)
+        # Long enough for another start, however slow this machine is just now.
+        ban_seconds = LEAST_BAN_SECONDS + math.ceil(2 * (time.monotonic() - started))
+        origin.set_fault(Fault.TEAPOT_418, times=1, retry_after=ban_seconds)
+        earliest = time.time() + ban_seconds
         assert (await asking.ask(TIME)).status == 418
-        ends_at = time.time() + BAN_SECONDS
+        latest = time.time() + ban_seconds
         async with replica(replicas[0].session, origin.url, redis_url) as later:
             replicas.append(later)
             banned = await ask_all(asking, replicas, TIME)
             assert [answer.status for answer in banned] == [418] * 3
             assert origin.count() == 1
 
-            lifted = await asyncio.gather(*(first_success(asking, one) for one in replicas))
+            async with asyncio.timeout(4 * ban_seconds):
+                lifted = await asyncio.gather(*(first_success(asking, one) for one in replicas))
 
-            assert all(ends_at <= at < ends_at + 3.0 for at in lifted), (ends_at, lifted)
+            assert all(earliest <= at < latest + ban_seconds for at in lifted), (earliest, lifted)
             assert origin.answers_418 == 1, "nobody asked before it was over"
 
 
 async def first_success(asking: Client, one: Replica) -> float:
     """When it first answers from the origin again."""
-    async with asyncio.timeout(4 * BAN_SECONDS):
-        while (await asking.ask(TIME, url=one.url)).status != 200:  # noqa: ASYNC110 - that is how clients find out
-            await asyncio.sleep(0.05)
+    while (await asking.ask(TIME, url=one.url)).status != 200:  # noqa: ASYNC110 - that is how clients find out
+        await asyncio.sleep(0.05)
     return time.time()

