@@ -7,6 +7,8 @@ import math
 import time
 from collections import Counter
 
+import pytest
+
 from proxy.cache.fill import LOCK_SECONDS
 from tests.chaos.fleet import Replica, fleet, replica
 from tests.gateway.harness import INFO, Answer, Client, client
@@ -20,6 +22,8 @@ QUERIES = 200
 RULES = "/api/v3/executionRules?symbol=BTCUSDT"
 TIME = "/api/v3/time"
 LEAST_BAN_SECONDS = 5
+
+pytestmark = pytest.mark.realtime
 
 
 async def ask_all(asking: Client, replicas: list[Replica], target: str, *, each: int = 1) -> list[Answer]:
