@@ -97,7 +97,7 @@ def settings(simulator: Simulator, **changed: Any) -> Settings:
         "keep_warm": "never",
         "log_level": "error",
         "redis_url": SecretStr(redis_url),
-        "redis_seconds": 2.0,
+        "redis_seconds": 10.0,  # only a Redis that hangs takes so long
     }
     return Settings(**(chosen | changed))
 

@@ -43,6 +43,13 @@ def shown(answer: Answer) -> dict[str, str]:
 # --- When clients see it.
 
 
+@pytest.fixture(autouse=True)
+def no_rounds_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateways look whether a refresh is due when a test tells them, and not also when real time has passed."""
+    for name in ("TICK_SECONDS", "_SHORTEST_TICK_SECONDS"):
+        monkeypatch.setattr(f"proxy.warmer.{name}", 3600.0)
+
+
 async def test_a_changed_status_is_seen_within_the_freshness_lifetime_on_every_replica(redis_url: str) -> None:
     clock = Clock()
     async with Simulator(clock=clock) as origin, AsyncExitStack() as stack:

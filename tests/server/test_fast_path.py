@@ -24,7 +24,7 @@ from tests.server.twins import until
 from tests.simulator import Simulator
 
 KEEPALIVE_SECONDS = 1.0
-STALL_SECONDS = 0.5
+STALL_SECONDS = 1.0
 LARGE_SYMBOLS = 1500
 """Some 7 MB: more than the kernel takes ahead of a reader that does not read."""
 
@@ -106,12 +106,14 @@ async def test_idle_connections_of_the_lane_are_closed_after_the_keep_alive_time
     async with stage() as on, raw(on.app) as asking:
         await warmed(on.app, get())
         started, hits = loop.time(), fast_answers(on.app)
-        while (last := loop.time()) - started < 1.5 * KEEPALIVE_SECONDS:
+        last = started
+        while last - started < 1.5 * KEEPALIVE_SECONDS:
+            last = loop.time()
             await asking.ask(get())
             await asyncio.sleep(KEEPALIVE_SECONDS / 5)
         assert fast_answers(on.app) >= hits + 5
         assert await asking.end() == b""
-        assert loop.time() - last > 0.7 * KEEPALIVE_SECONDS
+        assert loop.time() - last > 0.9 * KEEPALIVE_SECONDS
 
 
 async def test_a_gateway_that_drains_answers_the_ordinary_way_and_closes() -> None:
@@ -158,6 +160,7 @@ async def test_a_slow_reader_gets_all_of_its_answer_though_the_gateway_stops() -
             await stopping
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("is_fast", [True, False])
 async def test_a_reader_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
     monkeypatch: pytest.MonkeyPatch, is_fast: bool
@@ -168,11 +171,10 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
         async with raw(on.app, receive_bytes=4096) as slow, raw(on.app, receive_bytes=4096) as stalled:
             for client in (slow, stalled):
                 client.writer.write(get(INFO))
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            while loop.time() - started < 2.5 * STALL_SECONDS:
-                await slow.reader.readexactly(32 << 10)
-                await asyncio.sleep(0.008)
+            with capture_logs() as logs:
+                while not any(line["event"] == "client_stalled" for line in logs):
+                    await slow.reader.readexactly(52 << 10)
+                    await asyncio.sleep(STALL_SECONDS / 60)
             with suppress(ConnectionError):
                 assert not (await stalled.end()).endswith(b"]}")
             slow.writer.write(get("/no/such/path", "Connection: close"))
