@@ -13,8 +13,8 @@ from tests.chaos.troubles import Trouble
 from tests.chaos.verdict import faults
 
 SECONDS = 3.0
-AT_ONCE = 4
-"""They mostly wait, but their gateways do not start in time when all of them start together on a busy machine."""
+AT_ONCE = 6
+"""They mostly wait. Their gateways do not: six pairs are ready soon enough also on a busy machine."""
 
 pytestmark = pytest.mark.realtime
 

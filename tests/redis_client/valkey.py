@@ -75,8 +75,10 @@ class Valkey:
             time.sleep(0.01)
 
     def freeze(self) -> None:
-        """Let it keep its connections and do nothing."""
+        """Let it keep its connections and do nothing. Returns when it has stopped: until then it may still answer."""
         self._send(signal.SIGSTOP)
+        assert self._process is not None
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         """Let it go on."""
