@@ -10,9 +10,7 @@ from redis.asyncio import Redis
 
 from proxy.redis_client.embedded import EmbeddedValkey
 
-pytest_plugins = ["tests.redis_client.fixtures"]
-
-pytest_plugins = ["tests.leaks"]
+pytest_plugins = ["tests.leaks", "tests.redis_client.fixtures"]
 
 # A slow machine is no failure of the code.
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)
