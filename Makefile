@@ -24,7 +24,7 @@ exit 1
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients chaos bench bench-fleet bench-snapshot test tools deploy-test image-test check fix lock clean help
+.PHONY: install run demo clients chaos bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
@@ -50,8 +50,14 @@ chaos: $(INSTALLED) ## let Redis suffer every trouble for 10 s while gateways ar
 bench-fleet: $(INSTALLED) ## simulate 1 to 1,000 replicas in virtual time: weight, Redis operations, waits; flags in ARGS=
 	@$(BIN)/python -m tests.bench.fleet $(ARGS)
 
-test: $(INSTALLED) ## run the tests with coverage
-	$(BIN)/pytest --cov --ignore=tests/deploy $(ARGS)
+test: $(INSTALLED) ## run the tests with coverage; flags for pytest in ARGS=
+	@$(BIN)/python -m tests.run $(ARGS)
+
+test-quick: $(INSTALLED) ## run what takes less than a minute, without coverage, while you write; flags in ARGS=
+	@SIDECAR_TEST_SIZE=quick $(BIN)/python -m tests.run $(ARGS)
+
+test-long: $(INSTALLED) ## run the tests with their largest numbers, which takes a quarter of an hour; flags in ARGS=
+	@SIDECAR_TEST_SIZE=long $(BIN)/python -m tests.run $(ARGS)
 
 tools: $(FETCHED) ## fetch Helm, promtool and the other checkers into .cache
 

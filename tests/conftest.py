@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import hypothesis
 import pytest_asyncio
 from redis.asyncio import Redis
 
 from proxy.redis_client.embedded import EmbeddedValkey
+from tests.sizes import load_profile
 
 pytest_plugins = ["tests.leaks", "tests.redis_client.fixtures"]
 
-# A slow machine is no failure of the code.
-hypothesis.settings.register_profile("project", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("project")
+load_profile()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -251,6 +251,7 @@ async def test_a_redis_url_that_cannot_be_used_ends_the_start_without_its_passwo
 # --- Health probe.
 
 
+@pytest.mark.slow
 async def test_check_says_whether_a_gateway_with_these_settings_is_alive(taken: int) -> None:
     async with serving(OPS_PORT="0") as gateway:
         port, ops_port = (url.rpartition(":")[2] for url in (gateway.url, gateway.ops_url))
@@ -410,6 +411,7 @@ async def test_a_redis_that_is_away_is_no_reason_not_to_start_and_its_password_i
 # --- Several processes.
 
 
+@pytest.mark.slow
 async def test_two_processes_on_one_redis_share_what_is_stored_and_what_was_spent(redis_url: str) -> None:
     async with (
         Simulator() as origin,

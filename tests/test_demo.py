@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,13 @@ def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Its path is short: that of a socket has 107 characters at most, and tmp_path may leave too few."""
+    with tempfile.TemporaryDirectory(prefix="t") as path:
+        yield Path(path)
+
+
 @contextmanager
 def demo(folder: Path, symbols: int = 60, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """The running demo, its temporary files in `folder`; killed if the block leaves it running."""
@@ -67,17 +75,17 @@ def demo(folder: Path, symbols: int = 60, **environment: str) -> Iterator[subpro
             process.kill()
 
 
-def test_the_demo_tells_its_story_whatever_the_settings_of_the_shell(tmp_path: Path) -> None:
-    with demo(tmp_path, SIDECAR_PORT="none", SIDECAR_SNAPSHOT="false") as process:
+def test_the_demo_tells_its_story_whatever_the_settings_of_the_shell(folder: Path) -> None:
+    with demo(folder, SIDECAR_PORT="none", SIDECAR_SNAPSHOT="false") as process:
         told, complaints = process.communicate(timeout=DEADLINE_SECONDS)
     assert complaints == ""
     assert [line for line in KEY_LINES if line not in told] == [], told
     assert process.returncode == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_ctrl_c_ends_the_demo_without_a_traceback_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with demo(tmp_path, MANY_SYMBOLS) as process:
+def test_ctrl_c_ends_the_demo_without_a_traceback_and_leaves_nothing_behind(folder: Path) -> None:
+    with demo(folder, MANY_SYMBOLS) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("A stand-in for Binance")
         process.send_signal(signal.SIGINT)
@@ -85,7 +93,7 @@ def test_ctrl_c_ends_the_demo_without_a_traceback_and_leaves_nothing_behind(tmp_
     assert (complaints, process.returncode) == ("", 130)
     assert told.endswith("\nstopped\n")
     assert "In all" not in told
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(("cache_status", "words"), WORDS)

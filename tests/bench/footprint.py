@@ -25,7 +25,8 @@ import orjson
 
 from tests.bench.children import child, die_with_parent, peak_rss_bytes, prefer, read_line, rss_bytes
 from tests.environment import without_settings
-from tests.redis_client.valkey import Valkey, free_port
+from tests.ports import free_port
+from tests.redis_client.valkey import Valkey
 
 SYMBOLS = 3701
 """Three of them are hidden: 3,698 are shown."""

@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.processes import LOAD_CORE, SERVER_CORE, Running, free_port, running
+from tests.bench.processes import LOAD_CORE, SERVER_CORE, Running, running
+from tests.ports import free_port
 
 FRESH_SECONDS = 60
 WEIGHT_LIMIT = 100_000_000

@@ -9,6 +9,7 @@ from tests.bench import replica
 from tests.bench.fleet import BUDGET, HEADS, Figures, Load, simulate, table
 from tests.bench.replica import RATIOS
 from tests.bench.virtual import LIMIT, Process, World
+from tests.sizes import sized
 
 REFRESHING = Load("refreshing", 4, time_per_minute=0.0, unknown_per_minute=0.0)
 CALLING = Load("calling", 4)
@@ -34,9 +35,12 @@ def test_redis_is_asked_in_proportion_to_the_fleet() -> None:
 
 
 def test_a_fleet_that_wants_more_than_the_budget_gets_the_budget_and_no_429() -> None:
-    figures = simulate(20, Load("too much", 4, time_per_minute=300.0, unknown_per_minute=10.0), seed=1)
+    each = sized(quick=100, usual=100, long=300)
+    minutes = sized(quick=2, usual=2, long=4)
+    figures = simulate(20, Load("too much", minutes, time_per_minute=each, unknown_per_minute=20.0), seed=1)
 
-    assert figures.asked > 1.1 * BUDGET
+    assert 20 * (each + 20 * 20.0) > 1.5 * BUDGET
+    assert 0.9 < figures.asked / (20 * (each + 20.0)) < 1.1
     assert figures.refused > 0
     assert BUDGET - 200 < figures.peak_weight <= BUDGET
     assert (figures.over_spend, figures.origin_429) == (0, 0)
@@ -53,15 +57,18 @@ def test_without_redis_each_replica_refreshes_by_itself_and_a_few_get_the_local_
 
 
 def test_what_was_counted_alone_is_shared_when_redis_is_back() -> None:
-    figures = simulate(20, Load("away in between", 6, 2, time_per_minute=300.0, unknown_per_minute=5.0), seed=3)
+    each = sized(quick=50, usual=50, long=300)
+    figures = simulate(20, Load("away in between", 6, 2, time_per_minute=each, unknown_per_minute=20.0), seed=3)
 
     assert figures.redis_operations_a_second > 1
     assert figures.over_spend == 0
 
 
-@pytest.mark.parametrize("replicas", [12, 100, 400])
+@pytest.mark.parametrize("replicas", [12, 100, sized(quick=150, usual=200, long=400)])
 def test_without_redis_a_fleet_of_any_size_keeps_the_budget(replicas: int) -> None:
-    away = Load("away", 3, 3, time_per_minute=12_000 / replicas, unknown_per_minute=240 / replicas)
+    calls = sized(quick=1500, usual=3000, long=12_000)
+    minutes = sized(quick=2, usual=2, long=3)
+    away = Load("away", minutes, minutes, time_per_minute=calls / replicas, unknown_per_minute=240 / replicas)
     figures = simulate(replicas, away, seed=1)
 
     assert 0 < figures.peak_weight <= BUDGET

@@ -13,7 +13,11 @@ import pytest
 from tests.bench.children import child, read_line
 from tests.bench.footprint import MOST_BYTES, SYMBOLS, first_hit_seconds, import_seconds, memory_at_rest
 
-pytestmark = [pytest.mark.realtime, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 SHOWN = 3698
 MOST_IMPORTS = 3.0

@@ -16,8 +16,9 @@ from proxy.core.messages import Entry, Lifetimes
 from proxy.errors import RedisAway
 from proxy.redis_client.connection import RedisConnection
 from tests.cache.entries import entries, entry
+from tests.ports import free_ports
 from tests.redis_client.fixtures import Opener, StartValkey
-from tests.redis_client.valkey import free_port
+from tests.sizes import sized
 
 KEY = "spot:exchangeInfo:symbols=BNBBTC,BTCUSDT"
 IN_REDIS = f"test:{KEY}"
@@ -29,7 +30,7 @@ def store(connection: RedisConnection) -> RedisStore:
     return RedisStore(connection)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=sized(quick=15, usual=50, long=50))
 @given(entries())
 async def test_what_is_put_is_what_others_get(store: RedisStore, one: Entry) -> None:
     await store.put(KEY, one)
@@ -122,7 +123,7 @@ async def test_a_read_only_server_still_answers(start_valkey: StartValkey, opene
 
 
 async def test_on_a_cluster_entries_and_locks_work_as_on_one_server(start_valkey: StartValkey, opened: Opener) -> None:
-    port, bus = free_port(), free_port()
+    port, bus = free_ports(2)
     server = start_valkey("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))
     server.admin("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
     server.wait_for_cluster()

@@ -13,9 +13,12 @@ from proxy.cache.fill import LOCK_SECONDS
 from tests.chaos.fleet import Replica, fleet, replica
 from tests.gateway.harness import INFO, Answer, Client, client
 from tests.simulator import Fault, Simulator
+from tests.sizes import sized
+
+pytestmark = pytest.mark.slow
 
 REPLICAS = 8
-CLIENTS_EACH = 100
+CLIENTS_EACH = sized(quick=20, usual=40, long=100)
 LIMIT = 1000
 BUDGET = 900
 QUERIES = 200

@@ -12,7 +12,8 @@ import pytest
 
 from proxy.app import Application
 from tests.gateway.harness import INFO, client, gateway
-from tests.redis_client.valkey import Valkey, free_port
+from tests.ports import free_port
+from tests.redis_client.valkey import Valkey
 from tests.simulator import Simulator
 
 REDIS_SECONDS = 0.25

@@ -18,7 +18,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from tests.chaos.relay import relay
-from tests.redis_client.valkey import START_SECONDS, Valkey, free_port
+from tests.ports import free_ports
+from tests.redis_client.valkey import START_SECONDS, Valkey
 
 Act = Callable[[], Awaitable[None]]
 FAILOVER_MS = 500
@@ -194,7 +195,7 @@ def _locked(server: Valkey) -> Patient:
 
 def _sentinel(servers: list[Valkey]) -> Patient:
     """A master with one replica, and a Sentinel that decides alone. The old master comes back as a replica."""
-    port, other_port, sentinel_port = free_port(), free_port(), free_port()
+    port, other_port, sentinel_port = free_ports(3)
     master = _add(servers, "--port", str(port))
     follower = _add(servers, "--port", str(other_port), "--replicaof", f"127.0.0.1 {port}")
     _wait(partial(_follows, follower))
@@ -236,7 +237,7 @@ def _cluster(servers: list[Valkey]) -> Patient:
 
 
 def _node(servers: list[Valkey]) -> tuple[Valkey, int]:
-    port, bus = free_port(), free_port()
+    port, bus = free_ports(2)
     options = ("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))
     return _add(servers, *options, "--cluster-node-timeout", str(FAILOVER_MS)), port
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.ports import free_ports
+from tests.ports import free_ports
 from tests.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]

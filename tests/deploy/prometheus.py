@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from tests.deploy.ports import free_ports
 from tests.deploy.toolbox import DEPLOY, tool
+from tests.ports import free_ports
 
 START_SECONDS = 20.0
 T = TypeVar("T")

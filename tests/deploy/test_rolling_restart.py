@@ -19,8 +19,8 @@ import pytest
 import pytest_asyncio
 
 from tests.deploy.load import Load
-from tests.deploy.ports import free_ports
 from tests.deploy.toolbox import ROOT
+from tests.ports import free_ports
 from tests.simulator import Fault, Simulator
 
 PROBE_SECONDS = 0.1

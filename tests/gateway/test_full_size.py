@@ -17,6 +17,8 @@ import pytest_asyncio
 from tests.gateway.harness import Answer, Client, Clock, client, gateway
 from tests.simulator import Document, Simulator, generate_document
 
+pytestmark = pytest.mark.realtime
+
 SYMBOLS = 3698
 DOCUMENT_BYTES = 17_000_000
 WARM_SECONDS = 1.0

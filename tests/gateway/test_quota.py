@@ -136,6 +136,7 @@ async def test_limits_are_learned_from_the_document() -> None:
         assert windows["RAW_REQUESTS:5m"]["limit"] == 300_000
 
 
+@pytest.mark.slow
 async def test_many_uncacheable_questions_at_once_never_pass_the_budget(redis_url: str) -> None:
     clock = Clock()
     async with (

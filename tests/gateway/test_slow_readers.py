@@ -24,10 +24,10 @@ import pytest
 from tests.bench.children import die_with_parent, rss_bytes
 from tests.environment import without_settings
 from tests.gateway.harness import INFO, Answer, Client, client
-from tests.redis_client.valkey import free_port
+from tests.ports import free_port
 from tests.simulator import Document, Simulator, generate_document
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 READERS = 1000
 MOST_BYTES = 100_000_000

@@ -21,6 +21,7 @@ from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
 from tests.quota.conftest import Domain
 from tests.quota.doubles import HOUR, RATIOS, Ledger, ManualClock, SwitchedConnection, ask, headers
+from tests.sizes import sized
 
 WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100), Window(RateLimitKind.RAW_REQUESTS, 300, 1000))
 BUDGET = 90
@@ -110,7 +111,7 @@ async def play(world: World, skews: list[float], plan: list[tuple[str, float, in
 
 
 @given(skews, st.lists(steps, min_size=10, max_size=60))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(quick=20, usual=60, long=200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_three_replicas_with_clocks_up_to_a_minute_off_keep_the_budget(
     domain: Domain, connection: RedisConnection, skews: list[float], plan: list[tuple[str, float, int, int, float]]
 ) -> None:

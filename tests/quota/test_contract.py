@@ -22,6 +22,7 @@ from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
 from proxy.quota.local import MemoryLedger
 from tests.quota.conftest import Domain
 from tests.quota.doubles import HOUR, RATIOS, Ledger, ManualClock, ModelLedger, Tally, admitted, ask, headers
+from tests.sizes import sized
 
 
 @pytest.fixture(params=["model", "memory", "redis"])
@@ -366,7 +367,7 @@ def local_view(view: LedgerView) -> LedgerView:
 
 
 @given(st.lists(steps, min_size=10, max_size=50))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(quick=20, usual=60, long=300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan: list[Step]) -> None:
     domain.renew()
     clock = domain.clock
@@ -391,7 +392,7 @@ async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan:
 
 
 @given(st.lists(steps, min_size=10, max_size=50))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(quick=20, usual=60, long=200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_three_replicas_count_as_one(domain: Domain, plan: list[Step]) -> None:
     domain.renew()
     clock = domain.clock

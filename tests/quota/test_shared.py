@@ -19,9 +19,11 @@ from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.quota.scripts import Scripts, domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import NullRedisObserver, RedisConnection, RedisOperation, connect
+from tests.ports import free_ports
 from tests.quota.conftest import Domain, text
 from tests.quota.doubles import HOUR, RATIOS, ManualClock, SwitchedConnection, Tally, admitted, ask, headers
-from tests.redis_client.valkey import Valkey, free_port
+from tests.redis_client.valkey import Valkey
+from tests.sizes import sized
 
 RESERVE, RECONCILE, RELEASE, BLOCK = (
     RedisOperation.RESERVE,
@@ -176,7 +178,7 @@ def test_all_keys_of_a_domain_share_one_hash_tag() -> None:
 @pytest.fixture
 def cluster() -> Iterator[Valkey]:
     """One node that has every slot."""
-    port, bus = free_port(), free_port()
+    port, bus = free_ports(2)
     node = Valkey("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))
     try:
         node.start()
@@ -658,7 +660,7 @@ absences = st.lists(
 
 
 @given(absences)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(quick=15, usual=50, long=150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_however_redis_comes_and_goes_nothing_sent_is_forgotten(
     domain: Domain, plan: list[tuple[str, str, int, int]]
 ) -> None:

@@ -14,8 +14,9 @@ from redis import exceptions as redis_errors
 
 from proxy.errors import RedisAway
 from proxy.redis_client.connection import RedisConnection, RedisOperation
+from tests.ports import free_port, free_ports
 from tests.redis_client.fixtures import Opener, StartValkey
-from tests.redis_client.valkey import Valkey, free_port
+from tests.redis_client.valkey import Valkey
 
 NOBODY = "redis://127.0.0.1:1"
 """Nothing listens on port 1 of a sane machine."""
@@ -370,7 +371,7 @@ async def test_a_cancellation_that_the_driver_swallowed_still_counts(opened: Ope
 async def test_the_sentinels_name_the_master_and_a_silent_one_is_passed_over(
     start_valkey: StartValkey, opened: Opener, tmp_path: Path
 ) -> None:
-    port, sentinel_port = free_port(), free_port()
+    port, sentinel_port = free_ports(2)
     start_valkey("--port", str(port))
     configuration = tmp_path / "sentinel.conf"
     configuration.write_text(f"sentinel monitor main 127.0.0.1 {port} 1\n")
@@ -415,7 +416,7 @@ async def test_a_cluster_is_used_as_one_and_survives_the_restart_of_a_node(
 
 
 def start_cluster(start_valkey: StartValkey) -> tuple[Valkey, int]:
-    port, bus = free_port(), free_port()
+    port, bus = free_ports(2)
     server = start_valkey("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))
     server.admin("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
     server.wait_for_cluster()

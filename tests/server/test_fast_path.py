@@ -98,6 +98,7 @@ async def test_answers_come_in_the_order_of_the_requests() -> None:
             assert b"BTCUSDT" in (await asking.answer())[1]
 
 
+@pytest.mark.realtime
 async def test_idle_connections_of_the_lane_are_closed_after_the_keep_alive_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.telemetry.heavy_hitters import OTHER, SHOWN, HeavyHitters
+from tests.sizes import sized
 
 
 def test_ten_names_are_shown_from_the_first() -> None:
@@ -41,16 +42,16 @@ def test_a_client_that_calls_itself_other_is_one_of_the_others() -> None:
 
 
 def test_a_flood_of_names_neither_costs_memory_nor_hides_the_heavy_ones() -> None:
-    heavy_hitters = HeavyHitters()
-    for number in range(20_000):
+    heavy_hitters, flood = HeavyHitters(), sized(quick=4000, usual=4000, long=20_000)
+    for number in range(flood):
         heavy_hitters.spend(f"flood-{number}", 1)
-        if number >= 5000 and number % 10 == 0:
+        if number >= flood // 4 and number % 10 == 0:
             heavy_hitters.spend(f"heavy-{number // 10 % 5}", 20)
 
     counters = heavy_hitters.counters()
     assert {f"heavy-{number}" for number in range(5)} < set(counters)
     assert len(heavy_hitters._weights) <= 256
-    assert counters["heavy-0"] > 5000
+    assert counters["heavy-0"] > flood // 4
 
 
 names = st.sampled_from([f"n{number}" for number in range(14)] + [OTHER])

@@ -1,0 +1,77 @@
+"""The command behind `make test`: the tests side by side, then those that compare real durations alone.
+
+Owns: the two parts, and the coverage and the exit status of both together. Must not know: any test.
+
+Flags go to pytest in both parts. A bound on coverage means something for all tests only, so a run with flags reports
+coverage and asks for none. `-n 4` sets the number of processes, `-n 0 --pdb` debugs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.sizes import Size, chosen
+
+ROOT = Path(__file__).parent.parent
+BESIDE = ("--numprocesses", "auto", "--maxprocesses", "8", "--dist", "worksteal")
+NO_BOUND = "--cov-fail-under=0"
+LONG_SECONDS = 1800
+"""After which a test of the longest size hangs: its numbers are several times those of the others."""
+
+Run = Callable[[Sequence[str]], int]
+
+
+def main(flags: Sequence[str], *, environment: Mapping[str, str] = os.environ, run: Run | None = None) -> int:
+    """Run the parts, one after the other; the exit status of the worst."""
+    run = run or _pytest
+    statuses: list[int] = []
+    for part in parts(flags, chosen(environment)):
+        statuses.append(run(part))
+        if statuses[-1] == pytest.ExitCode.INTERRUPTED:
+            break
+    return combined(statuses)
+
+
+def parts(flags: Sequence[str], size: Size) -> Iterator[list[str]]:
+    """What pytest is called with in each part."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-m", dest="marks")
+    known, rest = parser.parse_known_args(flags)
+    if size is Size.QUICK:
+        yield [*_selected("not realtime and not slow", known.marks), *BESIDE, *rest]
+        return
+    if size is Size.LONG:
+        rest = ["--override-ini", f"faulthandler_timeout={LONG_SECONDS}", *rest]
+    yield [*_selected("not realtime", known.marks), *BESIDE, "--cov", "--cov-report=", NO_BOUND, *rest]
+    yield [*_selected("realtime", known.marks), "--cov", "--cov-append", *([NO_BOUND] if flags else []), *rest]
+
+
+def _selected(part: str, marks: str | None) -> list[str]:
+    return ["--ignore=tests/deploy", "-m", part if marks is None else f"({part}) and ({marks})"]
+
+
+def combined(statuses: Sequence[int]) -> int:
+    """Of the parts of a run: where flags select tests one part may have nothing to do, but not every one."""
+    nothing = int(pytest.ExitCode.NO_TESTS_COLLECTED)
+    return max((status for status in statuses if status != nothing), default=nothing)
+
+
+def _pytest(arguments: Sequence[str]) -> int:
+    """In a process of its own, which heeds Ctrl-C by itself and then says that it was interrupted."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""The command behind `make test`: what goes to pytest in each part, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.run import combined, main, parts
+from tests.sizes import VARIABLE, Size, chosen
+
+NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
+INTERRUPTED = int(pytest.ExitCode.INTERRUPTED)
+
+
+def option(arguments: Sequence[str], name: str) -> str:
+    return arguments[arguments.index(name) + 1]
+
+
+def test_every_test_that_is_not_left_out_is_in_one_part() -> None:
+    beside, alone = parts([], Size.USUAL)
+    assert (option(beside, "-m"), option(alone, "-m")) == ("not realtime", "realtime")
+    assert option(beside, "--numprocesses") == "auto"
+    assert "--numprocesses" not in alone
+
+
+def test_the_bound_on_coverage_is_for_both_parts_together_and_for_all_tests_only() -> None:
+    for size in (Size.USUAL, Size.LONG):
+        beside, alone = parts([], size)
+        assert "--cov-fail-under=0" in beside
+        assert "--cov-append" not in beside
+        assert "--cov-append" in alone
+        assert "--cov-fail-under=0" not in alone
+        assert all("--cov-fail-under=0" in part for part in parts(["-k", "cache"], size))
+
+
+def test_while_writing_there_is_one_part_without_coverage() -> None:
+    (only,) = parts(["-x"], Size.QUICK)
+    assert option(only, "-m") == "not realtime and not slow"
+    assert "--cov" not in only
+    assert only[-1] == "-x"
+
+
+def test_flags_come_last_and_marks_select_within_each_part() -> None:
+    for part, marks in zip(
+        parts(["tests/core", "-m", "slow", "-n", "0"], Size.USUAL), ("not realtime", "realtime"), strict=True
+    ):
+        assert option(part, "-m") == f"({marks}) and (slow)"
+        assert part[-3:] == ["tests/core", "-n", "0"]
+
+
+def test_a_long_run_is_given_time() -> None:
+    assert all("faulthandler_timeout=" in " ".join(part) for part in parts([], Size.LONG))
+    assert not any("faulthandler_timeout=" in " ".join(part) for part in parts([], Size.USUAL))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [
+        ((0, 0), 0),
+        ((1, 0), 1),
+        ((0, 1), 1),
+        ((NOTHING, 0), 0),
+        ((0, NOTHING), 0),
+        ((NOTHING, 1), 1),
+        ((NOTHING, NOTHING), NOTHING),
+    ],
+)
+def test_the_worse_part_decides(statuses: tuple[int, int], status: int) -> None:
+    left = list(statuses)
+    assert combined(statuses) == main([], environment={}, run=lambda _: left.pop(0)) == status
+
+
+def test_after_an_interruption_nothing_more_is_run() -> None:
+    left = [INTERRUPTED, 0]
+    assert main([], environment={}, run=lambda _: left.pop(0)) == INTERRUPTED
+    assert left == [0]
+
+
+def test_the_size_is_a_word_of_the_list() -> None:
+    assert chosen({}) is chosen({VARIABLE: ""}) is Size.USUAL
+    assert chosen({VARIABLE: "long"}) is Size.LONG
+    with pytest.raises(ValueError, match="huge"):
+        chosen({VARIABLE: "huge"})
