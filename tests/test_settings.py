@@ -13,8 +13,10 @@ from pydantic import SecretStr, ValidationError
 from proxy import settings
 from proxy.core.endpoints.venues import SPOT_HOSTS
 from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
+from tests.pages.markdown import ROOT, rows, words
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
+PAGE = ROOT / "deploy" / "SETTINGS.md"
 SECRET = "hunter2"
 
 DEFAULTS: dict[str, Any] = {
@@ -81,24 +83,14 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.load().model_dump() == DEFAULTS
 
 
-def told_in_readme() -> dict[str, str]:
-    """Setting -> default, as README's table writes them, backticks taken off."""
-    told: dict[str, str] = {}
-    for line in README.read_text().splitlines():
-        if not line.startswith("| `SIDECAR_"):
-            continue
-        names, values, _ = (cell.strip().replace("`", "") for cell in line.strip("|").split("|", 2))
-        for name, value in zip(names.split(", "), _cells(names, values), strict=True):
-            told[name.removeprefix("SIDECAR_").lower()] = value
-    return told
-
-
-def _cells(names: str, values: str) -> list[str]:
-    return values.split(", ") if "," in names else [values]
+def told_in(page: Path) -> dict[str, str]:
+    """Setting -> default, as the tables of a page write them, backticks taken off."""
+    table = [row for row in rows(page.read_text()) if row[0].startswith("`SIDECAR_")]
+    return {words(row[0])[0].removeprefix("SIDECAR_").lower(): row[-2].replace("`", "") for row in table}
 
 
 def as_written(name: str, value: object) -> str:
-    """A default in README's words."""
+    """A default in the words of the pages."""
     match value:
         case _ if name == "ops_host":
             return "as SIDECAR_HOST"
@@ -120,10 +112,22 @@ def as_written(name: str, value: object) -> str:
             return str(value)
 
 
-def test_readme_tells_every_default_right() -> None:
-    told = told_in_readme()
-    assert set(DEFAULTS) - set(told) <= {"client_ratio", "fast_lane"}
+def test_the_page_about_settings_has_every_setting_and_its_default() -> None:
+    assert told_in(PAGE) == {name: as_written(name, value) for name, value in settings.load()}
+
+
+def test_the_readme_has_ten_settings_and_their_defaults() -> None:
+    told = told_in(README)
+    assert len(told) == 10
     assert told == {name: as_written(name, value) for name, value in settings.load() if name in told}
+
+
+def test_the_page_about_settings_has_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {words(row[0])[0]: words(row[1])[0] for row in rows(PAGE.read_text())}
+    assert told == {f"SIDECAR_{name.upper()}": f"--{name.replace('_', '-')}" for name in Settings.model_fields}
+    with pytest.raises(SystemExit):
+        settings.load(["--help"])
+    assert set(told.values()) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 
 
 def test_every_setting_has_a_description_for_help() -> None:

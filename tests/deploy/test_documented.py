@@ -10,10 +10,12 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deploy.test_prometheus import RULES, alerts
-from tests.deploy.toolbox import DEPLOY, ROOT
+from tests.deploy.toolbox import DEPLOY
 from tests.gateway.harness import INFO, stage
+from tests.pages.markdown import pages
 
-README = ROOT / "README.md"
+METRICS = DEPLOY / "METRICS.md"
+RUNBOOK = DEPLOY / "RUNBOOK.md"
 _ROW = re.compile(r"^\| `(binance_sidecar_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 _OF_HISTOGRAM = ("_bucket", "_count", "_sum")
 
@@ -35,7 +37,7 @@ async def _existing() -> dict[str, tuple[str, set[str]]]:
 
 
 def _documented() -> dict[str, tuple[str, set[str]]]:
-    rows = _ROW.findall(README.read_text())
+    rows = _ROW.findall(METRICS.read_text())
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
@@ -49,7 +51,7 @@ async def test_every_metric_is_documented_and_every_documented_metric_exists() -
 
 async def test_every_metric_that_is_named_exists() -> None:
     existing = set(await _existing())
-    files = [*RULES, DEPLOY / "grafana" / "dashboards" / "binance-sidecar.json", README, ROOT / "CHANGELOG.md"]
+    files = [*RULES, DEPLOY / "grafana" / "dashboards" / "binance-sidecar.json", *pages()]
     for path in files:
         assert _unknown(path, existing) == set(), path.name
 
@@ -66,5 +68,5 @@ def _without_suffix(name: str) -> str:
 
 
 def test_every_alert_has_a_section_in_the_runbook() -> None:
-    sections = set(re.findall(r"^### (BinanceSidecar\w+)$", README.read_text(), re.MULTILINE))
+    sections = set(re.findall(r"^### (BinanceSidecar\w+)$", RUNBOOK.read_text(), re.MULTILINE))
     assert sections == {alert["alert"] for alert in alerts()}

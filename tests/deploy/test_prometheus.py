@@ -60,7 +60,7 @@ def test_each_alert_tells_what_is_wrong_and_where_to_read_on() -> None:
         name = alert["alert"]
         assert alert["labels"]["severity"] in ("critical", "warning"), name
         assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}, name
-        assert alert["annotations"]["runbook_url"] == f"README.md#{name.lower()}"
+        assert alert["annotations"]["runbook_url"] == f"deploy/RUNBOOK.md#{name.lower()}"
         assert re.search(r"\{\{ \$(labels|value)", alert["annotations"]["description"]) or name.endswith(
             ("Down", "RedisAway")
         ), name

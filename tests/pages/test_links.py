@@ -1,0 +1,62 @@
+"""Every link leads somewhere, and every path that a page names exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.pages.markdown import ROOT, anchors, links, pages, words
+
+_PATH = re.compile(r"(?:proxy|tests|deploy|helm)/[\w./-]+")
+PAGES = pages()
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def dead_links(page: Path, text: str) -> list[str]:
+    """The relative links of a page with this text that lead nowhere."""
+    return [target for target in links(text) if not _resolves(page, text, target)]
+
+
+def _resolves(page: Path, text: str, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    aim = page.parent / path if path else page
+    if not aim.exists():
+        return False
+    return not anchor or anchor in anchors(aim.read_text() if path else text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_resolves(page: Path) -> None:
+    assert dead_links(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "target", ["NOWHERE.md", "#nowhere", "README.md#nowhere", "deploy/RUNBOOK.md#nowhere", "deploy/nowhere/"]
+)
+def test_a_dead_link_is_found(target: str) -> None:
+    assert dead_links(ROOT / "README.md", f"# Title\n[text]({target}) [text](#title) [text](LICENSE)\n") == [target]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
+def test_every_path_that_is_named_exists(page: Path) -> None:
+    named = {word for word in words(page.read_text()) if _PATH.fullmatch(word)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_the_pages_that_readers_look_for_are_there() -> None:
+    assert {name_of(page) for page in PAGES} >= {
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "deploy/CLIENTS.md",
+        "deploy/METRICS.md",
+        "deploy/RUNBOOK.md",
+        "deploy/SETTINGS.md",
+        "helm/binance-sidecar/README.md",
+    }
