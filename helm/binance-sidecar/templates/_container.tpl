@@ -1,8 +1,8 @@
 {{/*
-The gateway as a container. Its context is that of this chart: in another chart that has this one as a dependency,
+The gateway as a container. It needs the context of this chart. In a chart that has this one as a dependency:
   initContainers:
     {{- include "binance-sidecar.container" (index .Subcharts "binance-sidecar") | nindent 4 }}
-With kind Sidecar it is a native sidecar (an init container that goes on), and its traffic stays on 127.0.0.1.
+With kind Sidecar it is a native sidecar (an init container that keeps running) and listens for traffic on 127.0.0.1 only.
 */}}
 {{- define "binance-sidecar.container" -}}
 - name: binance-sidecar

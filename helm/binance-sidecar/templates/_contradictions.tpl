@@ -1,18 +1,18 @@
-{{/* Values that are right one by one and wrong together. Each ends the rendering with a sentence. */}}
+{{/* Values that contradict each other. Each pair ends the rendering with a message. */}}
 {{- define "binance-sidecar.contradictions" -}}
 {{- $v := .Values }}
 {{- $hasRedis := include "binance-sidecar.hasRedis" . }}
 {{- if and $v.redis.url $v.redis.existingSecret.name }}
-{{- fail "redis.url and redis.existingSecret.name are both set: the URL comes from one of them." }}
+{{- fail "redis.url and redis.existingSecret.name are both set: set only one of them." }}
 {{- end }}
 {{- if and $v.valkey.enabled (or $v.redis.url $v.redis.existingSecret.name) }}
-{{- fail "valkey.enabled starts a Valkey of the chart's own, and redis.url or redis.existingSecret names another: choose one." }}
+{{- fail "valkey.enabled starts a Valkey, and redis.url or redis.existingSecret names another server: choose one." }}
 {{- end }}
 {{- if and $v.valkey.password $v.valkey.existingSecret.name }}
-{{- fail "valkey.password and valkey.existingSecret.name are both set: the password comes from one of them." }}
+{{- fail "valkey.password and valkey.existingSecret.name are both set: set only one of them." }}
 {{- end }}
 {{- if and (not $v.valkey.enabled) (or $v.valkey.password $v.valkey.existingSecret.name) }}
-{{- fail "valkey.password and valkey.existingSecret are for the chart's own Valkey: switch it on with valkey.enabled, or put the password into redis.url." }}
+{{- fail "valkey.password and valkey.existingSecret are for the Valkey of this chart: set valkey.enabled, or put the password into redis.url." }}
 {{- end }}
 {{- if and $v.autoscaling.enabled (ne $v.kind "Deployment") }}
 {{- fail (printf "autoscaling.enabled scales a Deployment, and kind is %s." $v.kind) }}

@@ -1,4 +1,4 @@
-{{/* The name of the chart, at most 63 characters: it becomes a label. */}}
+{{/* The name of the chart: at most 63 characters, because it becomes a label. */}}
 {{- define "binance-sidecar.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -59,26 +59,26 @@ app.kubernetes.io/component: valkey
 {{- end }}
 {{- end }}
 
-{{/* SIDECAR_SHUTDOWN_SECONDS as it will be. */}}
+{{/* The value that SIDECAR_SHUTDOWN_SECONDS will have. */}}
 {{- define "binance-sidecar.shutdownSeconds" -}}
 {{- if hasKey .Values.settings "shutdownSeconds" }}{{ .Values.settings.shutdownSeconds }}{{ else }}15{{ end }}
 {{- end }}
 
-{{/* "true" where the entries and the ledger are kept outside of the process. */}}
+{{/* "true" if entries and ledger are kept outside the process. */}}
 {{- define "binance-sidecar.hasRedis" -}}
 {{- if or .Values.valkey.enabled .Values.redis.existingSecret.name (and .Values.redis.url (not (hasPrefix "memory:" .Values.redis.url))) -}}
 true
 {{- end }}
 {{- end }}
 
-{{/* "true" where the chart's Secret holds the password of the chart's Valkey. */}}
+{{/* "true" if the Valkey of this chart has a password. */}}
 {{- define "binance-sidecar.valkey.hasPassword" -}}
 {{- if or .Values.valkey.password .Values.valkey.existingSecret.name -}}
 true
 {{- end }}
 {{- end }}
 
-{{/* The environment variable with the password of the chart's Valkey. */}}
+{{/* The environment variable with the password of this chart's Valkey. */}}
 {{- define "binance-sidecar.valkey.passwordEnv" -}}
 - name: VALKEY_PASSWORD
   valueFrom:
@@ -92,14 +92,13 @@ true
       {{- end }}
 {{- end }}
 
-{{/* What changes make the pods new: for the annotations of every pod that runs the container. */}}
+{{/* Annotations of every pod that runs the container: a changed checksum replaces the pods. */}}
 {{- define "binance-sidecar.podAnnotations" -}}
 checksum/settings: {{ list .Values.settings .Values.redis.url .Values.valkey.password .Values.quota | toJson | sha256sum }}
 {{- end }}
 
 {{/*
-What the PodMonitor selects: for the labels of every pod that runs the container. A pod of another chart keeps the names
-that are its own.
+Labels of every pod that runs the container: the PodMonitor selects them. A pod of another chart keeps its own names.
 */}}
 {{- define "binance-sidecar.podLabels" -}}
 {{- if eq .Values.kind "Sidecar" -}}
@@ -109,7 +108,7 @@ binance-sidecar/release: {{ include "binance-sidecar.fullname" . }}
 {{- end }}
 {{- end }}
 
-{{/* The relabelings that rules and dashboard rely on. The argument is the context. */}}
+{{/* The relabelings that the rules and the dashboard need. */}}
 {{- define "binance-sidecar.relabelings" -}}
 - targetLabel: job
   replacement: binance-sidecar
@@ -123,8 +122,8 @@ binance-sidecar/release: {{ include "binance-sidecar.fullname" . }}
 {{- end }}
 
 {{/*
-The ports of Redis as a JSON list: the value, else those of redis.url. A sentinel tells the address of the server, whose port
-is then 6379 unless the value says otherwise.
+The ports of Redis as a JSON list: networkPolicy.redisPorts, else the ports of redis.url. With Sentinel the server has a
+port of its own: 6379, unless the value says otherwise.
 */}}
 {{- define "binance-sidecar.redisPorts" -}}
 {{- if .Values.networkPolicy.redisPorts }}
