@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages.markdown import ROOT, anchors, links, pages, words
+from tests.pages.markdown import ROOT, anchors, links, pages, prose, words
 
 _PATH = re.compile(r"(?:proxy|tests|deploy|helm)/[\w./-]+")
 PAGES = pages()
@@ -44,7 +44,7 @@ def test_a_dead_link_is_found(target: str) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
 def test_every_path_that_is_named_exists(page: Path) -> None:
-    named = {word for word in words(page.read_text()) if _PATH.fullmatch(word)}
+    named = {word for word in words(prose(page.read_text())) if _PATH.fullmatch(word)}
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.core.cache.fill_wait import WaitEnd
+from proxy.core.document.changes import Changes
 from proxy.core.quota.block import BlockReason
 from proxy.core.reply import Outcome
 from proxy.errors import SendingRefused
+from proxy.redis_client.connection import RedisOperation
+from proxy.telemetry.metrics import Metrics
 from tests.pages.markdown import ROOT, rows, words
 from tests.pages.test_readme import errors
 
 PAGE = (ROOT / "deploy" / "METRICS.md").read_text()
-MEANINGS = {words(row[0])[0].removeprefix("binance_sidecar_"): row[3] for row in rows(PAGE)}
+PREFIX = "binance_sidecar_"
+MEANINGS = {words(row[0])[0].removeprefix(PREFIX): row[3] for row in rows(PAGE)}
+LABELS = {words(row[0])[0]: set(words(row[2])) for row in rows(PAGE)}
 
 
 @pytest.mark.parametrize(
@@ -30,3 +36,28 @@ def test_every_value_of_the_label_is_named(metric: str, values: set[str]) -> Non
 
 def test_no_metric_stands_twice() -> None:
     assert len(MEANINGS) == len(rows(PAGE))
+
+
+def everything_counted() -> Metrics:
+    """Each event once, so that each series with labels is there."""
+    metrics = Metrics()
+    metrics.spent("time", 1, client="bot")
+    metrics.upstream_answered("host", status="200", seconds=0.1)
+    metrics.refused("quota")
+    metrics.filled("exchangeInfo", result="stored", seconds=0.1)
+    metrics.fill_wait(WaitEnd.FILLED)
+    metrics.adopted(Changes((), (), ()))
+    metrics.quarantined("half-missing")
+    metrics.operation(RedisOperation.GET, seconds=0.1, ok=False)
+    return metrics
+
+
+def test_the_labels_are_those_of_the_series() -> None:
+    counted = {}
+    for family in text_string_to_metric_families(everything_counted().exposition().decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        if name.startswith(PREFIX) and labels:
+            counted[name] = labels
+    assert len(counted) > 12
+    assert counted == {name: LABELS[name] for name in counted}
