@@ -48,7 +48,7 @@ class OriginClock:
     def is_synchronized(self) -> bool:
         """Whether anything is known of the origin's clock."""
         self._forget_when_set()
-        return self.offset.known
+        return self.offset.is_known
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header (whole seconds)."""

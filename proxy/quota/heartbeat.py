@@ -80,7 +80,7 @@ class Heartbeat:
         if self._is_away:
             log.info("redis_back")
         self._is_away = False
-        self._replica_count.hear(replicas, self._monotonic())
+        self._replica_count.observe(replicas, self._monotonic())
         if origin_time is not None and not self._clock.is_synchronized():
             self._clock.observe_shared(origin_time, sent_at=sent_at, received_at=self._clock.wall())
         return True

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, cost_of
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
+from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.view import (
     LedgerView,
     Ratios,
     blocked_error,
-    read_answer,
+    read_usage_report,
     refused_error,
     used_in_minute,
     view_of,
@@ -50,9 +51,14 @@ class MemoryLedger:
         """Charge before sending. Raises a SendingRefused, and then charges nothing."""
         now = self._clock.origin()
         ratio = self._ratios.of(background=background, local=False)
-        share = share_of(client, self._ratios.client)
+        client_share = share_of(client, self._ratios.client)
         outcome = self.local_view.reserve(
-            now, cost_of(weight), self._windows, ratio=ratio, share=share, guard_seconds=self._clock.guard_seconds()
+            now,
+            cost_of(weight),
+            self._windows,
+            ratio=ratio,
+            client_share=client_share,
+            guard_seconds=self._clock.guard_seconds(),
         )
         match outcome:
             case Reservation():
@@ -65,7 +71,7 @@ class MemoryLedger:
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx."""
         now = self._clock.origin()
-        reconciled = self.local_view.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
+        reconciled = self.local_view.reconcile(reservation, read_usage_report(headers, now, ok=ok), now=now)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 

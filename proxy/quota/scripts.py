@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Protocol, TypeVar
 
-from proxy.core.quota.block import MOST_DOUBLINGS, PENALTIES, REMEMBER_SECONDS, Block, BlockReason, earliest_end
-from proxy.core.quota.budget import Charge, Reservation, WindowKey, WindowUsage, budget_of
-from proxy.core.quota.client_share import MOST_CLIENTS, ClientShare, Limit
+from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, Block, BlockReason, earliest_end
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of
+from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, Limit
 from proxy.core.quota.unsynced_usage import Total
-from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS
+from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS, MINUTE_SECONDS
 from proxy.redis_client.connection import RedisOperation
 from proxy.redis_client.url import Client
 
@@ -29,7 +30,7 @@ Floors = Mapping[WindowKey, int]
 """What Redis once told of `used`: if it tells less now, it has forgotten."""
 
 
-CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + REMEMBER_SECONDS
+CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + STRIKE_MEMORY_SECONDS
 """How long the origin's time is remembered: as long as any block, so that it ends on time for everybody."""
 
 
@@ -55,7 +56,7 @@ class Request:
 
     charges: tuple[Charge, ...]
     ratio: float
-    share: ClientShare | None
+    client_share: ClientShare | None
     at: float
     is_synchronized: bool
     """Whether the caller knows the origin's time; who does not is told it first."""
@@ -68,9 +69,9 @@ class Reserved:
     charges: tuple[Charge, ...]
     at: float
     block: Block | None = None
-    in_the_way: tuple[Charge, Limit] | None = None
-    counters: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
-    own: Mapping[WindowKey, int] = field(default_factory=dict)
+    exceeded: tuple[Charge, Limit] | None = None
+    usages: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
+    client_used: Mapping[WindowKey, int] = field(default_factory=dict)
     """What counts against the client in each."""
 
 
@@ -78,8 +79,13 @@ class Reserved:
 class Settled:
     """What came of an answer: the counters it touches, and what its headers added to each."""
 
-    counters: Mapping[WindowKey, WindowUsage]
+    usages: Mapping[WindowKey, WindowUsage]
     raised: Mapping[WindowKey, int]
+
+    @property
+    def foreign_weight(self) -> int:
+        """Weight in the current minute that our reservations do not explain."""
+        return sum(raised for key, raised in self.raised.items() if key.interval_seconds == MINUTE_SECONDS)
 
 
 class Scripts:
@@ -95,36 +101,40 @@ class Scripts:
         self._block = self._load("block")
         self._merge_unsynced = self._load("merge_unsynced")
 
-    async def reserve(self, request: Request, *, floors: Floors, own_floors: Floors) -> Reserved | float:
+    async def reserve(self, request: Request, *, floors: Floors, client_floors: Floors) -> Reserved | float:
         """Add all charges, or none; or only tell the origin's time to who is not sure of it."""
-        charges, share, now = request.charges, request.share, request.at
+        charges, client_share, now = request.charges, request.client_share, request.at
         args: list[str | int] = [
             repr(now),
-            "" if share is None else share.field,
-            MOST_CLIENTS,
+            "" if client_share is None else client_share.field,
+            MAX_CLIENTS,
             int(not request.is_synchronized),
         ]
         for charge in charges:
             budget = budget_of(charge.window.limit, request.ratio)
-            args += [charge.weight, budget, budget if share is None else share.of(budget)]
-            args += [floors.get(charge.counter, 0), own_floors.get(charge.counter, 0), _ttl_ms(charge.counter, now)]
-        counters = [charge.counter for charge in charges]
-        row = await self._run(RedisOperation.RESERVE, self._reserve, self._keys("block", "clock", *counters), args)
+            args += [charge.weight, budget, budget if client_share is None else client_share.of(budget)]
+            args += [
+                floors.get(charge.window_key, 0),
+                client_floors.get(charge.window_key, 0),
+                _ttl_ms(charge.window_key, now),
+            ]
+        window_keys = [charge.window_key for charge in charges]
+        row = await self._run(RedisOperation.RESERVE, self._reserve, self._keys("block", "clock", *window_keys), args)
         match _text(row[0]):
             case "clock":
                 return float(row[1])
             case "blocked":
                 return Reserved(charges, now, _read_block(row[1:]))
             case outcome:
-                in_the_way = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-                own = {counter: int(value) for counter, value in zip(counters, row[4::3], strict=True)}
-                local_view = _read_counters(counters, _but_each_third(row[2:]))
-                return Reserved(charges, now, None, in_the_way, local_view, own)
+                exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
+                client_used = {window_key: int(value) for window_key, value in zip(window_keys, row[4::3], strict=True)}
+                usages = _read_usages(window_keys, _but_each_third(row[2:]))
+                return Reserved(charges, now, None, exceeded, usages, client_used)
 
     async def reconcile(
         self,
         reservation: Reservation,
-        told: Mapping[WindowKey, int],
+        reported: Mapping[WindowKey, int],
         *,
         ok: bool,
         floors: Floors,
@@ -133,7 +143,7 @@ class Scripts:
     ) -> Settled:
         """Take the pending weight off and follow what the origin told; who is sure of its time tells that too."""
         heads: tuple[str | int, ...] = (int(ok), repr(now) if is_synchronized else "")
-        return await self._settle(RedisOperation.RECONCILE, reservation, told, heads, floors=floors, now=now)
+        return await self._settle(RedisOperation.RECONCILE, reservation, reported, heads, floors=floors, now=now)
 
     async def release(self, reservation: Reservation, *, floors: Floors, now: float) -> Settled:
         """Take the pending weight off: the request was not sent."""
@@ -148,10 +158,10 @@ class Scripts:
             "" if until is None else repr(until),
             repr(earliest_end(reason, now, guard_seconds)),
             penalty.base_seconds,
-            MOST_DOUBLINGS,
-            penalty.most_seconds,
+            MAX_DOUBLINGS,
+            penalty.max_seconds,
             LONGEST_BLOCK_SECONDS,
-            REMEMBER_SECONDS,
+            STRIKE_MEMORY_SECONDS,
         ]
         return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._keys("block"), args))
 
@@ -160,29 +170,36 @@ class Scripts:
     ) -> Mapping[WindowKey, WindowUsage]:
         """Add what a process counted on its own."""
         args: list[str | int] = [process, state]
-        for counter, total in totals.items():
-            args += [total.used, total.pending, total.header, floors.get(counter, 0), _ttl_ms(counter, now)]
+        for window_key, total in totals.items():
+            args += [total.used, total.pending, total.header, floors.get(window_key, 0), _ttl_ms(window_key, now)]
         row = await self._run(RedisOperation.RECONCILE, self._merge_unsynced, self._keys(*totals), args)
-        return _read_counters(list(totals), row)
+        return _read_usages(list(totals), row)
 
     async def _settle(
         self,
         operation: RedisOperation,
         reservation: Reservation,
-        told: Mapping[WindowKey, int],
+        reported: Mapping[WindowKey, int],
         heads: tuple[str | int, ...],
         *,
         floors: Floors,
         now: float,
     ) -> Settled:
-        weights = {charge.counter: charge.weight for charge in reservation.charges if now < charge.counter.expires}
-        counters = list({**weights, **told})
+        weights = {
+            charge.window_key: charge.weight for charge in reservation.charges if now < charge.window_key.expires
+        }
+        window_keys = list({**weights, **reported})
         args: list[str | int] = [repr(reservation.at), *heads, CLOCK_SECONDS]
-        for counter in counters:
-            args += [weights.get(counter, 0), told.get(counter, -1), floors.get(counter, 0), _ttl_ms(counter, now)]
-        row = await self._run(operation, self._reconcile, self._keys("block", "clock", *counters), args)
-        raised = {counter: int(value) for counter, value in zip(counters, row[2::3], strict=True)}
-        return Settled(_read_counters(counters, _but_each_third(row)), raised)
+        for window_key in window_keys:
+            args += [
+                weights.get(window_key, 0),
+                reported.get(window_key, -1),
+                floors.get(window_key, 0),
+                _ttl_ms(window_key, now),
+            ]
+        row = await self._run(operation, self._reconcile, self._keys("block", "clock", *window_keys), args)
+        raised = {window_key: int(value) for window_key, value in zip(window_keys, row[2::3], strict=True)}
+        return Settled(_read_usages(window_keys, _but_each_third(row)), raised)
 
     def _keys(self, *names: str | WindowKey) -> list[str]:
         return [f"{self._domain_key}:{name if isinstance(name, str) else name.key}" for name in names]
@@ -203,14 +220,15 @@ class Scripts:
         return result
 
 
-def _ttl_ms(counter: WindowKey, now: float) -> int:
-    return max(1, math.ceil((counter.expires - now) * 1000))
+def _ttl_ms(window_key: WindowKey, now: float) -> int:
+    return max(1, math.ceil((window_key.expires - now) * 1000))
 
 
-def _read_counters(counters: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
+def _read_usages(window_keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
     pairs = zip(row[::2], row[1::2], strict=True)
     return {
-        counter: WindowUsage(int(used), int(pending)) for counter, (used, pending) in zip(counters, pairs, strict=True)
+        window_key: WindowUsage(int(used), int(pending))
+        for window_key, (used, pending) in zip(window_keys, pairs, strict=True)
     }
 
 

@@ -22,32 +22,28 @@ from proxy.core.quota.block import Block, BlockReason, longer_block
 from proxy.core.quota.budget import (
     Blocked,
     Budget,
-    Charge,
     Refused,
     Reservation,
     UsageReport,
-    WindowKey,
-    WindowUsage,
-    budget_of,
-    charges_of,
-    cost_of,
+    first_refusal,
     refusal,
-    told_counters,
+    reported_usage,
 )
-from proxy.core.quota.client_share import ClientShare, exceeded_limit, share_of
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
+from proxy.core.quota.client_share import ClientShare, share_of
 from proxy.core.quota.replicas import ReplicaCount, refuse_without_redis
 from proxy.core.quota.unsynced_usage import UnsyncedUsage
 from proxy.core.quota.view import (
     LedgerView,
     Ratios,
     blocked_error,
-    read_answer,
+    read_usage_report,
     refused_error,
     used_in_minute,
     view_of,
     with_learned,
 )
-from proxy.core.quota.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, Window
+from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
 from proxy.quota.scripts import Request, Reserved, ScriptRunner, Scripts
@@ -84,16 +80,16 @@ class RedisLedger:
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
         """Charge before sending. Raises a SendingRefused, and then charges nothing."""
         ratio = self._ratios.of(background=background, local=False)
-        share = share_of(client, self._ratios.client)
-        outcome: Reservation | Refused | Blocked | None = self._refusal_known(weight, ratio, share)
+        client_share = share_of(client, self._ratios.client)
+        outcome: Reservation | Refused | Blocked | None = self._refusal_known(weight, ratio, client_share)
         try:
             await self._merge_unsynced(self._clock.origin())
             if outcome is None:
-                outcome = await self._reserve_shared(weight, ratio, share)
+                outcome = await self._reserve_shared(weight, ratio, client_share)
         except RedisAway:
             self._local = True
             if outcome is None:
-                outcome = self._reserve_local(weight, share, background=background)
+                outcome = self._reserve_local(weight, client_share, background=background)
         now = self._clock.origin()
         match outcome:
             case Reservation():
@@ -106,7 +102,7 @@ class RedisLedger:
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx. Never raises."""
         now = self._clock.origin()
-        answer = read_answer(headers, now, ok=ok)
+        answer = read_usage_report(headers, now, ok=ok)
         rest = self._settle_local(reservation, now)
         try:
             foreign_weight = await self._reconcile_shared(rest, answer, now)
@@ -122,7 +118,7 @@ class RedisLedger:
         if not rest.charges:
             return
         try:
-            self._adopt((await self._scripts.release(rest, floors=self._floors, now=now)).counters)
+            self._adopt((await self._scripts.release(rest, floors=self._floors, now=now)).usages)
         except RedisAway:
             self._local = True
             self.local_view.release(rest, now=now)
@@ -157,75 +153,76 @@ class RedisLedger:
         """The used weight of the current one-minute window as last known. No I/O."""
         return used_in_minute(self.local_view, self._clock.origin())
 
-    def _refusal_known(self, weight: int, ratio: float, share: ClientShare | None) -> Refused | Blocked | None:
+    def _refusal_known(self, weight: int, ratio: float, client_share: ClientShare | None) -> Refused | Blocked | None:
         """The refusal that needs no round trip. Of a client it is known what it alone certainly used."""
         now = self._clock.origin()
         block = self.local_view.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
-        for charge in reversed(self._charges(weight, now)):
-            used, own = self._floors.get(charge.counter, 0), self.local_view.client_used(charge.counter, share)
-            by = exceeded_limit(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=own, share=share)
-            if by is not None:
-                return refusal(charge, self._clock.guard_seconds(), by)
-        return None
+        return first_refusal(
+            self._charges(weight, now),
+            ratio=ratio,
+            used=lambda window_key: self._floors.get(window_key, 0),
+            client_used=self.local_view.client_used,
+            client_share=client_share,
+            guard_seconds=self._clock.guard_seconds(),
+        )
 
     async def _reserve_shared(
-        self, weight: int, ratio: float, share: ClientShare | None
+        self, weight: int, ratio: float, client_share: ClientShare | None
     ) -> Reservation | Refused | Blocked:
-        reserved = await self._ask(weight, ratio, share, is_synchronized=self._clock.is_synchronized())
-        charges, now = reserved.charges, reserved.at
+        reserved = await self._ask(weight, ratio, client_share, is_synchronized=self._clock.is_synchronized())
         self._local = False
-        self._adopt(reserved.counters)
-        if share is not None:
-            for counter, used in reserved.own.items():
-                self.local_view.adopt_client(counter, share, used)
+        self._adopt(reserved.usages)
+        if client_share is not None:
+            for window_key, used in reserved.client_used.items():
+                self.local_view.adopt_client(window_key, client_share, used)
         if reserved.block is not None:
-            block = longer_block(self.local_view.block_at(now), reserved.block)
+            block = longer_block(self.local_view.block_at(reserved.at), reserved.block)
             self.local_view.adopt_block(block)
             return Blocked(block.reason, block.until)
-        if reserved.in_the_way is not None:
-            charge, by = reserved.in_the_way
+        if reserved.exceeded is not None:
+            charge, by = reserved.exceeded
             return refusal(charge, self._clock.guard_seconds(), by)
-        return Reservation(charges, now)
+        return Reservation(reserved.charges, reserved.at)
 
-    async def _ask(self, weight: int, ratio: float, share: ClientShare | None, *, is_synchronized: bool) -> Reserved:
+    async def _ask(
+        self, weight: int, ratio: float, client_share: ClientShare | None, *, is_synchronized: bool
+    ) -> Reserved:
         """Ask Redis; who is not sure of the time asks for that first, in the same call."""
         asked_at, now = self._clock.wall(), self._clock.origin()
         charges = self._charges(weight, now)
-        own = {charge.counter: self.local_view.client_used(charge.counter, share) for charge in charges}
-        request = Request(charges, ratio, share, now, is_synchronized)
-        reserved = await self._scripts.reserve(request, floors=self._floors, own_floors=own)
+        client_used = {
+            charge.window_key: self.local_view.client_used(charge.window_key, client_share) for charge in charges
+        }
+        request = Request(charges, ratio, client_share, now, is_synchronized)
+        reserved = await self._scripts.reserve(request, floors=self._floors, client_floors=client_used)
         if isinstance(reserved, Reserved):
             return reserved
         self._clock.observe_shared(reserved, sent_at=asked_at, received_at=self._clock.wall())
-        return await self._ask(weight, ratio, share, is_synchronized=True)
+        return await self._ask(weight, ratio, client_share, is_synchronized=True)
 
     def _reserve_local(
-        self, weight: int, share: ClientShare | None, *, background: bool
+        self, weight: int, client_share: ClientShare | None, *, background: bool
     ) -> Reservation | Refused | Blocked:
         """Within the budget of all, as far as it is known, and with the smaller share of the limit."""
+        guard_seconds, now = self._clock.guard_seconds(), self._clock.origin()
         refused = refuse_without_redis(
-            self._charges(weight, self._clock.origin()),
-            used=lambda counter: self.local_view.counter(counter).used,
-            own=lambda counter: self._unsynced.missing(counter).used,
+            self._charges(weight, now),
+            used=lambda window_key: self.local_view.usage(window_key).used,
+            unsynced=lambda window_key: self._unsynced.unmerged(window_key).used,
             replicas=self._replica_count.replicas,
             ratio=self._ratios.of(background=background, local=False),
-            guard_seconds=self._clock.guard_seconds(),
+            guard_seconds=guard_seconds,
         )
         if refused is not None:
             return refused
         ratio = self._ratios.of(background=background, local=True)
         outcome = self.local_view.reserve(
-            self._clock.origin(),
-            cost_of(weight),
-            self._windows,
-            ratio=ratio,
-            share=share,
-            guard_seconds=self._clock.guard_seconds(),
+            now, cost_of(weight), self._windows, ratio=ratio, client_share=client_share, guard_seconds=guard_seconds
         )
         if isinstance(outcome, Reservation):
-            self._unsynced.spend(outcome.charges)
+            self._unsynced.charge(outcome.charges)
             return replace(outcome, local=True)
         return outcome
 
@@ -239,25 +236,25 @@ class RedisLedger:
 
     async def _reconcile_shared(self, reservation: Reservation, answer: UsageReport, now: float) -> int:
         await self._merge_unsynced(now)
-        told = told_counters(answer, now)
+        reported, synchronized = reported_usage(answer, now), self._clock.is_synchronized()
         settled = await self._scripts.reconcile(
-            reservation, told, ok=answer.ok, floors=self._floors, now=now, is_synchronized=self._clock.is_synchronized()
+            reservation, reported, ok=answer.ok, floors=self._floors, now=now, is_synchronized=synchronized
         )
         self._local = False
-        self._adopt(settled.counters)
+        self._adopt(settled.usages)
         self.local_view.end_block(reservation, answer)
-        return sum(raised for counter, raised in settled.raised.items() if counter.interval_seconds == MINUTE_SECONDS)
+        return settled.foreign_weight
 
     def _reconcile_local(self, reservation: Reservation, answer: UsageReport, now: float) -> int:
         self._local = True
-        self._unsynced.hear(told_counters(answer, now))
+        self._unsynced.record_headers(reported_usage(answer, now))
         return self.local_view.reconcile(reservation, answer, now=now).foreign_weight
 
     def _settle_local(self, reservation: Reservation, now: float) -> Reservation:
         """What is left for Redis to settle: of a local reservation it learns through the carry alone."""
         if not reservation.local:
             return reservation
-        self._unsynced.settle(reservation.charges)
+        self._unsynced.clear_pending(reservation.charges)
         self.local_view.release(reservation, now=now)
         return replace(reservation, charges=())
 
@@ -268,11 +265,11 @@ class RedisLedger:
         """
         totals = self._unsynced.unsynced(now)
         if totals:
-            counters = await self._scripts.merge_unsynced(
+            usages = await self._scripts.merge_unsynced(
                 self._process, self._unsynced.state, totals, floors=self._floors, now=now
             )
-            self._unsynced.merged(totals)
-            self._adopt(counters)
+            self._unsynced.mark_merged(totals)
+            self._adopt(usages)
         block = self._unpublished
         if block is not None and block.until > now:
             shared = await self._scripts.block(
@@ -282,12 +279,12 @@ class RedisLedger:
         if block is self._unpublished:
             self._unpublished = None
 
-    def _adopt(self, counters: Mapping[WindowKey, WindowUsage]) -> None:
-        for counter, told in counters.items():
-            self._floors[counter] = max(told.used, self._floors.get(counter, 0))
-            missing = self._unsynced.missing(counter)
-            both = WindowUsage(told.used + missing.used, max(0, told.pending + missing.pending))
-            self.local_view.adopt(counter, both)
+    def _adopt(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
+        for window_key, reported in usages.items():
+            self._floors[window_key] = max(reported.used, self._floors.get(window_key, 0))
+            missing = self._unsynced.unmerged(window_key)
+            both = WindowUsage(reported.used + missing.used, max(0, reported.pending + missing.pending))
+            self.local_view.adopt(window_key, both)
 
     def _charges(self, weight: int, now: float) -> tuple[Charge, ...]:
         self._forget(now)
@@ -295,8 +292,8 @@ class RedisLedger:
 
     def _forget(self, now: float) -> None:
         self.local_view.forget(now)
-        for counter in [counter for counter in self._floors if counter.expires <= now]:
-            del self._floors[counter]
+        for window_key in [window_key for window_key in self._floors if window_key.expires <= now]:
+            del self._floors[window_key]
 
     def _count_refusal(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)

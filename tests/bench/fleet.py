@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from proxy.core.cache.freshness import Freshness
-from proxy.core.quota.budget import budget_of
+from proxy.core.quota.charges import budget_of
 from tests.bench.replica import RATIOS, Fleet, Replica
 from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Redis, World
 

@@ -19,21 +19,8 @@ from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import (
-    Blocked,
-    Budget,
-    Charge,
-    Refused,
-    Reservation,
-    UsageReport,
-    WindowKey,
-    WindowUsage,
-    budget_of,
-    charges_of,
-    cost_of,
-    told_counters,
-)
-from proxy.core.quota.client_share import exceeded_limit
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
 from proxy.core.quota.replicas import refuse_without_redis
 from proxy.core.quota.unsynced_usage import Total, UnsyncedUsage
 from proxy.core.quota.view import Ratios
@@ -169,17 +156,17 @@ class Replica:
         except RedisAway:
             outcome = self._reserve_alone(weight, background=background)
             if isinstance(outcome, Reservation):
-                self._unsynced.spend(outcome.charges)
+                self._unsynced.charge(outcome.charges)
                 outcome = replace(outcome, local=True)
             return outcome
-        self._learn([charge.counter for charge in self._charges(weight)])
+        self._learn([charge.window_key for charge in self._charges(weight)])
         return outcome
 
     def _reserve_alone(self, weight: int, *, background: bool) -> Reservation | Refused | Blocked:
         refused = refuse_without_redis(
             self._charges(weight),
-            used=lambda counter: self._known.counter(counter).used,
-            own=lambda counter: self._unsynced.missing(counter).used,
+            used=lambda window_key: self._known.usage(window_key).used,
+            unsynced=lambda window_key: self._unsynced.unmerged(window_key).used,
             replicas=self._fleet.replicas,
             ratio=RATIOS.of(background=background, local=False),
             guard_seconds=GUARD_SECONDS,
@@ -187,14 +174,18 @@ class Replica:
         return refused or self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
 
     def _is_hopeless(self, weight: int, ratio: float) -> bool:
-        """Whether what Redis once told refuses this already."""
+        """Whether the usage last read from Redis refuses this already."""
         if self._known.block_at(self._world.now) is not None:
             return True
-        counters = ((charge, self._known.counter(charge.counter).used) for charge in self._charges(weight))
-        return any(
-            exceeded_limit(charge.weight, budget_of(charge.window.limit, ratio), used=used, own=0, share=None)
-            for charge, used in counters
+        refused = first_refusal(
+            self._charges(weight),
+            ratio=ratio,
+            used=lambda window_key: self._known.usage(window_key).used,
+            client_used=lambda _window_key, _client_share: 0,
+            client_share=None,
+            guard_seconds=GUARD_SECONDS,
         )
+        return refused is not None
 
     def _reserve_in(self, budget: Budget, weight: int, ratio: float) -> Reservation | Refused | Blocked:
         return budget.reserve(self._world.now, cost_of(weight), DEFAULT_WINDOWS, ratio=ratio)
@@ -204,7 +195,7 @@ class Replica:
 
     def _reconcile(self, reservation: Reservation, answer: UsageReport) -> Process[None]:
         if reservation.local:
-            self._unsynced.settle(reservation.charges)
+            self._unsynced.clear_pending(reservation.charges)
             self._known.release(reservation, now=self._world.now)
             reservation = replace(reservation, charges=())
         try:
@@ -213,25 +204,25 @@ class Replica:
             settled = yield from self._redis.call(
                 "reconcile", lambda: shared.reconcile(reservation, answer, now=self._world.now)
             )
-            self._learn(settled.counters)
+            self._learn(settled.usages)
         except RedisAway:
-            self._unsynced.hear(told_counters(answer, self._world.now))
+            self._unsynced.record_headers(reported_usage(answer, self._world.now))
             self._known.reconcile(reservation, answer, now=self._world.now)
 
     def _merge_unsynced(self) -> Process[None]:
         """Give Redis what was counted alone."""
         totals = self._unsynced.unsynced(self._world.now)
         if totals:
-            yield from self._redis.call("absorb", lambda: self._add(totals))
-            self._unsynced.merged(totals)
+            yield from self._redis.call("merge_unsynced", lambda: self._add(totals))
+            self._unsynced.mark_merged(totals)
 
     def _add(self, totals: Mapping[WindowKey, Total]) -> None:
-        """As `lua/absorb.lua` does; here no answer is ever lost."""
-        for counter, total in totals.items():
-            missing, known = self._unsynced.missing(counter), self._redis.budget.counter(counter)
+        """As `lua/merge_unsynced.lua` does; here no answer is ever lost."""
+        for window_key, total in totals.items():
+            missing, known = self._unsynced.unmerged(window_key), self._redis.budget.usage(window_key)
             pending = max(0, known.pending + missing.pending)
             used = max(known.used + missing.used, total.header + pending)
-            self._redis.budget.adopt(counter, WindowUsage(used, pending))
+            self._redis.budget.adopt(window_key, WindowUsage(used, pending))
 
     def _back_off(self) -> Process[Blocked]:
         """The origin answered 429 without a Retry-After."""
@@ -241,9 +232,9 @@ class Replica:
             yield from self._redis.call("block", lambda: shared.block(BlockReason.BACK_OFF, now, until=block.until))
         return Blocked(block.reason, block.until)
 
-    def _learn(self, counters: Iterable[WindowKey]) -> None:
-        for counter in counters:
-            self._known.adopt(counter, self._redis.budget.counter(counter))
+    def _learn(self, window_keys: Iterable[WindowKey]) -> None:
+        for window_key in window_keys:
+            self._known.adopt(window_key, self._redis.budget.usage(window_key))
         block = self._redis.budget.block_at(self._world.now)
         if block is not None:
             self._known.adopt_block(block)

@@ -18,7 +18,8 @@ from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Reservation, charges_of, cost_of
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.charges import charges_of, cost_of
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
 from proxy.core.verdict import Good, Negative

@@ -8,9 +8,10 @@ from email.utils import formatdate
 from typing import Protocol, TypeVar
 
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, cost_of
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
+from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import Limit, share_of
-from proxy.core.quota.view import LedgerView, Ratios, read_answer, view_of, with_learned
+from proxy.core.quota.view import LedgerView, Ratios, read_usage_report, view_of, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.quota.scripts import ScriptRunner
@@ -99,8 +100,10 @@ class ModelLedger:
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
         ratio = RATIOS.refresh if background else RATIOS.budget
-        share = share_of(client, RATIOS.client)
-        outcome = self.budget.reserve(self._clock(), cost_of(weight), self._windows, ratio=ratio, share=share)
+        client_share = share_of(client, RATIOS.client)
+        outcome = self.budget.reserve(
+            self._clock(), cost_of(weight), self._windows, ratio=ratio, client_share=client_share
+        )
         if isinstance(outcome, Reservation):
             return outcome
         error = SendingRefused("", retry_after_seconds=outcome.until - self._clock())
@@ -110,7 +113,7 @@ class ModelLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         now = self._clock()
-        reconciled = self.budget.reconcile(reservation, read_answer(headers, now, ok=ok), now=now)
+        reconciled = self.budget.reconcile(reservation, read_usage_report(headers, now, ok=ok), now=now)
         self._tally.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
@@ -127,7 +130,7 @@ class ModelLedger:
 
     def used_weight(self) -> int:
         start = DEFAULT_WINDOWS[0].start(self._clock())
-        return self.budget.counter_at("REQUEST_WEIGHT:1m", start).used
+        return self.budget.usage_at("REQUEST_WEIGHT:1m", start).used
 
 
 def reason_of(outcome: Refused | Blocked) -> str:

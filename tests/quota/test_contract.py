@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
-from proxy.core.quota.client_share import MOST_CLIENTS
+from proxy.core.quota.client_share import MAX_CLIENTS
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
@@ -92,9 +92,9 @@ async def test_a_client_takes_its_share_of_the_second_half_and_the_others_still_
 
 async def test_clients_beyond_the_most_share_one_share(ledger: Ledger) -> None:
     """Of 6000 the second half begins at 2700; one share is 1350."""
-    for number in range(MOST_CLIENTS):
+    for number in range(MAX_CLIENTS):
         assert isinstance(await ask(ledger, 1, client=f"bot {number}"), Reservation)
-    await admitted(ledger, 2700 - MOST_CLIENTS)
+    await admitted(ledger, 2700 - MAX_CLIENTS)
     assert isinstance(await ask(ledger, 1000, client="late"), Reservation)
     assert isinstance(await ask(ledger, 350, client="later"), Reservation)
     assert await ask(ledger, 1, client="latest") == ("client-share", 31.0)
@@ -357,7 +357,7 @@ class Run:
     def _opened(self, outcome: Reservation | tuple[str, float]) -> object:
         if isinstance(outcome, Reservation):
             self.open.append(outcome)
-            return [(charge.counter.key, charge.weight) for charge in outcome.charges]
+            return [(charge.window_key.key, charge.weight) for charge in outcome.charges]
         return outcome
 
 

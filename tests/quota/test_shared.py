@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Reservation, WindowKey, WindowUsage
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.charges import WindowKey, WindowUsage
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.unsynced_usage import Total
@@ -316,8 +317,8 @@ async def test_counters_that_have_expired_are_not_kept_in_this_process(domain: D
     clock.now += 1000
     await admitted(ledger, 20)
 
-    assert ledger.local_view.counter_at("REQUEST_WEIGHT:1m", HOUR) == WindowUsage()
-    assert all(counter.start > HOUR for counter in ledger._floors)
+    assert ledger.local_view.usage_at("REQUEST_WEIGHT:1m", HOUR) == WindowUsage()
+    assert all(window_key.start > HOUR for window_key in ledger._floors)
 
 
 # While Redis is away.
@@ -345,7 +346,7 @@ async def test_without_redis_background_fills_keep_their_part(domain: Domain) ->
 @pytest.mark.parametrize("replicas", [1, 3, 4, 9, 100, 1000])
 async def test_without_redis_all_replicas_together_stay_within_the_budget(domain: Domain, replicas: int) -> None:
     replica_count = ReplicaCount()
-    replica_count.hear(replicas, 0.0)
+    replica_count.observe(replicas, 0.0)
     before = 1000
     ledger, switch = domain.replica(replica_count=replica_count)
     await admitted(ledger, before)
@@ -603,10 +604,10 @@ async def test_what_is_not_yet_transferred_is_not_overwritten(domain: Domain) ->
 async def test_a_transfer_that_was_overtaken_changes_nothing(domain: Domain, clock: ManualClock) -> None:
     _, switch = domain.replica()
     scripts = Scripts(switch, domain.key)
-    counter = WindowKey("REQUEST_WEIGHT:1m", 60, HOUR)
+    window_key = WindowKey("REQUEST_WEIGHT:1m", 60, HOUR)
     for state, total in ((2, Total(40, 20)), (1, Total(20, 20)), (2, Total(40, 20))):
-        counters = await scripts.merge_unsynced("p", state, {counter: total}, floors={}, now=clock.now)
-        assert counters == {counter: WindowUsage(40, 20)}
+        counters = await scripts.merge_unsynced("p", state, {window_key: total}, floors={}, now=clock.now)
+        assert counters == {window_key: WindowUsage(40, 20)}
 
 
 async def test_an_absence_long_ago_costs_no_round_trips_now(domain: Domain, clock: ManualClock) -> None:

@@ -35,7 +35,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Reservation, WindowKey
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 from proxy.quota.local import MemoryLedger
 from proxy.quota.scripts import domain_key
@@ -65,7 +66,9 @@ def minute(counter_or_time: WindowKey | float) -> int:
 def minutes(reservation: Reservation) -> list[tuple[int, int]]:
     """Start and weight of the charges in one-minute windows."""
     return [
-        (charge.counter.start, charge.weight) for charge in reservation.charges if charge.counter.interval_seconds == 60
+        (charge.window_key.start, charge.weight)
+        for charge in reservation.charges
+        if charge.window_key.interval_seconds == 60
     ]
 
 
@@ -88,7 +91,7 @@ class Life:
 
     def missing(self, start: int) -> int:
         """What it counted alone and Redis has not got, as far as it knows."""
-        return self.ledger._unsynced.missing(WindowKey("REQUEST_WEIGHT:1m", 60, start)).used
+        return self.ledger._unsynced.unmerged(WindowKey("REQUEST_WEIGHT:1m", 60, start)).used
 
 
 @dataclass(eq=False)

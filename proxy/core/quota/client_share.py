@@ -1,11 +1,11 @@
-"""One client's share of the budget: who counts as one client, and when a call takes too much.
+"""One client's share of the budget: who counts as one client, and when a request takes too much.
 
-Owns: the rule and the bounded table of clients of one counter; the reference for the client part of
-`proxy/quota/lua/reserve.lua`. Must not know: windows, where the counters are kept, who the clients are.
+Owns: the rule, and the bounded table of clients of one window; the reference for the client part of
+`proxy/quota/lua/reserve.lua`. Must not know: windows, where usage is kept, who the clients are.
 
-The first half of a budget is anybody's. A call that reaches into the second half may bring its client to the share at
-most, so that one client can never keep the others from it. The rule is about fairness: whatever it forgets, the
-budget itself holds.
+Any client may use the first half of a budget. A request that reaches into the second half is admitted only if its
+client stays within its share, so that one client cannot keep the others out. The rule is about fairness: even where
+the table forgets a client, the budget itself holds.
 """
 
 from __future__ import annotations
@@ -15,54 +15,57 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 
-MOST_CLIENTS = 256
-"""So many clients of one counter are told apart; all that come later count as one."""
+MAX_CLIENTS = 256
+"""How many clients of one window are counted separately; all later ones count as one."""
 
 OTHER = "client:other"
-"""The name of those."""
+"""The name under which the later clients count together."""
 
 
 class Limit(Enum):
-    """What a request would pass. The value is the word in Redis' answer."""
+    """The limit that a request would pass. The value is the word in Redis' answer."""
 
     BUDGET = "budget"
-    """The budget of all."""
+    """The budget of all clients together."""
     CLIENT_SHARE = "client-share"
     """The client's share of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientShare:
-    """Who asks, and the part of each budget that this client may take once half of it is used."""
+    """A client, and the part of each budget that it may use once half of the budget is used."""
 
     field: str
-    """The client's name in a counter: short and harmless, whatever the client calls itself."""
+    """The client's name in the table: a hash, so that it is short and has no special characters."""
     ratio: float
 
     def of(self, budget: int) -> int:
-        """What this client may take of a budget, rounded down (as `budget_of` does)."""
+        """The client's part of a budget, rounded down (as `budget_of` does)."""
         return math.floor(round(budget * self.ratio, 6))
 
 
 def share_of(client: str | None, ratio: float) -> ClientShare | None:
-    """The share of a client; None for nobody's requests, such as background fills."""
+    """The share of a client; None for requests without a client, such as background fills."""
     if not client:
         return None
     digest = blake2b(client.encode("utf-8", "surrogatepass"), digest_size=8)
     return ClientShare(f"client:{digest.hexdigest()}", ratio)
 
 
-def exceeded_limit(weight: int, budget: int, *, used: int, own: int, share: ClientShare | None) -> Limit | None:
-    """What keeps a request out of a counter: `used` by all, `own` by its client."""
+def exceeded_limit(
+    weight: int, budget: int, *, used: int, client_used: int, client_share: ClientShare | None
+) -> Limit | None:
+    """The limit that a request would pass in one window: `used` by all, `client_used` by its client."""
     if used + weight > budget:
         return Limit.BUDGET
-    if share is not None and 2 * (used + weight) > budget and own + weight > share.of(budget):
+    is_in_second_half = 2 * (used + weight) > budget
+    if client_share is not None and is_in_second_half and client_used + weight > client_share.of(budget):
         return Limit.CLIENT_SHARE
     return None
 
 
 class Clients:
-    """What each client has used of one counter."""
+    """What each client has used in one window."""
 
     __slots__ = ("_used",)
 
@@ -70,24 +73,24 @@ class Clients:
         self._used: dict[str, int] = {}
 
     def used(self, field: str) -> int:
-        """What counts against this client: its own, or, where the table is full, that of all who came later."""
-        return self._used.get(self._place(field), 0)
+        """What is charged to this client; once the table is full, what is charged to all later clients together."""
+        return self._used.get(self._slot(field), 0)
 
-    def known(self, field: str) -> int:
-        """What this client certainly used alone."""
+    def confirmed(self, field: str) -> int:
+        """What is recorded under this client's name alone."""
         return self._used.get(field, 0)
 
-    def spend(self, field: str, weight: int) -> None:
+    def add(self, field: str, weight: int) -> None:
         """Count one more request."""
-        place = self._place(field)
-        self._used[place] = self._used.get(place, 0) + weight
+        slot = self._slot(field)
+        self._used[slot] = self._used.get(slot, 0) + weight
 
-    def hear(self, field: str, used: int) -> None:
-        """Take over what all replicas together know of a client, if there is room."""
-        if self._place(field) == field:
-            self._used[field] = max(used, self.known(field))
+    def adopt(self, field: str, used: int) -> None:
+        """Adopt what all replicas together counted for a client, if the table has room."""
+        if self._slot(field) == field:
+            self._used[field] = max(used, self.confirmed(field))
 
-    def _place(self, field: str) -> str:
-        if field in self._used or len(self._used) - (OTHER in self._used) < MOST_CLIENTS:
+    def _slot(self, field: str) -> str:
+        if field in self._used or len(self._used) - (OTHER in self._used) < MAX_CLIENTS:
             return field
         return OTHER

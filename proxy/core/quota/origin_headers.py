@@ -1,6 +1,6 @@
-"""What the origin says about its limits: `rateLimits`, the used-weight headers, Retry-After, Date, a ban's text.
+"""What the origin reports about its limits: `rateLimits`, used-weight headers, Retry-After, Date, the text of a ban.
 
-Owns: the reading of these. Must not know: how much is used, where it is counted. Source: Binance's API documents.
+Owns: the parsing of these. Must not know: how much is used, where it is counted. Source: Binance's API documents.
 
 All times are seconds since the epoch by the origin's clock. All header names are in lower case.
 """
@@ -15,29 +15,26 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard
 
 from proxy.core.quota.windows import (
-    _INTERVAL_UNITS,
-    _LARGEST_COUNT,
-    _LONGEST_INTERVAL_SECONDS,
-    _UNIT_SECONDS,
+    INTERVAL_UNITS,
     LONGEST_BLOCK_SECONDS,
     MINUTE_SECONDS,
+    UNIT_SECONDS,
     RateLimitKind,
     Window,
 )
 
 _USED_WEIGHT = re.compile(r"x-mbx-used-weight(?:-([0-9]{1,6})([smhd]))?")
-
-
 _COUNT = re.compile(r"[0-9]{1,15}")
-
-
 _BANNED_UNTIL = re.compile(r"IP banned until ([0-9]{13})(?![0-9])")
+_LONGEST_INTERVAL_SECONDS = 366 * 86_400
+_LARGEST_COUNT = 10**15
+"""Below 2**53, so that it is exact in Lua's numbers too."""
 
 
 def parse_rate_limits(raw: Sequence[object]) -> tuple[Window, ...]:
-    """Windows from a document's `rateLimits`. Other kinds and malformed items are left out.
+    """Windows from a document's `rateLimits`. Skips other kinds and malformed items.
 
-    Of two items for one kind and interval the smaller limit counts.
+    If two items have the same kind and interval, the smaller limit counts.
     """
     windows: dict[tuple[RateLimitKind, int], Window] = {}
     for item in raw:
@@ -56,11 +53,11 @@ def _window(item: Mapping[str, Any]) -> Window | None:
     except ValueError:
         return None
     unit, count, limit = item.get("interval"), item.get("intervalNum"), item.get("limit")
-    if not isinstance(unit, str) or unit not in _INTERVAL_UNITS:
+    if not isinstance(unit, str) or unit not in INTERVAL_UNITS:
         return None
     if not _is_count(count) or not _is_count(limit):
         return None
-    interval_seconds = count * _UNIT_SECONDS[_INTERVAL_UNITS[unit]]
+    interval_seconds = count * UNIT_SECONDS[INTERVAL_UNITS[unit]]
     if interval_seconds > _LONGEST_INTERVAL_SECONDS:
         return None
     return Window(kind, interval_seconds, limit)
@@ -71,9 +68,9 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
-    """Interval in seconds -> used weight, from `x-mbx-used-weight[-<n><s|m|h|d>]`; without suffix one minute.
+    """Interval in seconds -> used weight, from `x-mbx-used-weight[-<n><s|m|h|d>]`; without a suffix: one minute.
 
-    Of two values for one interval the larger counts; what cannot be read is left out.
+    If two headers have the same interval, the larger value counts. Skips headers that cannot be read.
     """
     used: dict[int, int] = {}
     for name, value in headers.items():
@@ -81,7 +78,7 @@ def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
         if match is None or _COUNT.fullmatch(value.strip()) is None:
             continue
         number, unit = match.groups(default="")
-        interval_seconds = int(number) * _UNIT_SECONDS[unit] if unit else MINUTE_SECONDS
+        interval_seconds = int(number) * UNIT_SECONDS[unit] if unit else MINUTE_SECONDS
         if 0 < interval_seconds <= _LONGEST_INTERVAL_SECONDS:
             used[interval_seconds] = max(used.get(interval_seconds, 0), int(value))
     return used
@@ -91,7 +88,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     """Retry-After in seconds from now, at most three days: whole seconds or a date (RFC 9110, section 10.2.3)."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+", value):
-        # So many digits that int() would refuse them still mean: very long.
+        # int() refuses very long numbers; they still mean a very long time.
         seconds = float(value) if len(value) < 16 else math.inf
     else:
         date = _http_date(value)
@@ -108,7 +105,7 @@ def banned_until(body_text: str) -> float | None:
 
 
 def origin_time(headers: Mapping[str, str]) -> float | None:
-    """The moment of an answer, to the second, from its Date header."""
+    """The time of an answer in whole seconds, from its Date header."""
     return _http_date(headers.get("date", ""))
 
 

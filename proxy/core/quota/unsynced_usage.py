@@ -1,9 +1,9 @@
-"""What one process counted on its own while Redis was away, until the shared counters have it.
+"""The usage that one process counted while Redis was away, until Redis has it too.
 
-Owns: totals by counter, and which of them Redis has. Must not know: Redis, budgets.
+Owns: totals by window, and which of them Redis has. Must not know: Redis, budgets.
 
-Totals, not differences, go to Redis, each with the number of its state: a transfer whose answer was lost can be
-repeated, and two that overtake each other do no harm (`lua/absorb.lua`).
+The process sends totals to Redis, not differences, each with the number of its state. So a transfer whose answer was
+lost can be repeated, and two transfers may arrive in either order (`merge_unsynced.lua`).
 """
 
 from __future__ import annotations
@@ -11,68 +11,68 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from proxy.core.quota.budget import Charge, WindowKey, WindowUsage
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """All that this process charged on its own in one counter."""
+    """All that this process charged in one window while Redis was away."""
 
     used: int = 0
     pending: int = 0
     header: int = -1
-    """The most the origin told meanwhile; -1 for nothing."""
+    """The largest used weight that the origin reported meanwhile; -1 for none."""
 
 
 class UnsyncedUsage:
     """The totals of one process."""
 
-    __slots__ = ("_absorbed", "_totals", "state")
+    __slots__ = ("_merged", "_totals", "state")
 
     def __init__(self) -> None:
         self._totals: dict[WindowKey, Total] = {}
-        self._absorbed: dict[WindowKey, Total] = {}
+        self._merged: dict[WindowKey, Total] = {}
         self.state = 0
         """Grows with each change of the totals."""
 
-    def spend(self, charges: Iterable[Charge]) -> None:
-        """A request was reserved locally."""
+    def charge(self, charges: Iterable[Charge]) -> None:
+        """Add a request that was reserved locally."""
         for charge in charges:
-            known = self._totals.get(charge.counter, Total())
-            changed = replace(known, used=known.used + charge.weight, pending=known.pending + charge.weight)
-            self._change(charge.counter, changed)
+            total = self._totals.get(charge.window_key, Total())
+            changed = replace(total, used=total.used + charge.weight, pending=total.pending + charge.weight)
+            self._change(charge.window_key, changed)
 
-    def settle(self, charges: Iterable[Charge]) -> None:
-        """A request that was reserved locally was answered, or never sent."""
+    def clear_pending(self, charges: Iterable[Charge]) -> None:
+        """Record that a locally reserved request was answered, or never sent."""
         for charge in charges:
-            known = self._totals.get(charge.counter)
-            if known is not None:
-                self._change(charge.counter, replace(known, pending=known.pending - charge.weight))
+            total = self._totals.get(charge.window_key)
+            if total is not None:
+                self._change(charge.window_key, replace(total, pending=total.pending - charge.weight))
 
-    def hear(self, told: Mapping[WindowKey, int]) -> None:
-        """An answer of the origin could be reconciled only locally."""
-        for counter, header in told.items():
-            known = self._totals.get(counter, Total())
-            self._change(counter, replace(known, header=max(known.header, header)))
+    def record_headers(self, reported: Mapping[WindowKey, int]) -> None:
+        """Record the used weight of an answer that could be reconciled only locally."""
+        for window_key, header in reported.items():
+            total = self._totals.get(window_key, Total())
+            self._change(window_key, replace(total, header=max(total.header, header)))
 
     def unsynced(self, now: float) -> dict[WindowKey, Total]:
-        """All totals, if Redis lacks any of them; else nothing."""
-        for counter in [counter for counter in self._totals if counter.expires <= now]:
-            del self._totals[counter]
-            self._absorbed.pop(counter, None)
-        return {} if self._totals == self._absorbed else dict(self._totals)
+        """All totals if Redis lacks any of them, else an empty mapping."""
+        for window_key in [window_key for window_key in self._totals if window_key.expires <= now]:
+            del self._totals[window_key]
+            self._merged.pop(window_key, None)
+        return {} if self._totals == self._merged else dict(self._totals)
 
-    def merged(self, totals: Mapping[WindowKey, Total]) -> None:
-        """Redis has these totals."""
-        self._absorbed.update({counter: total for counter, total in totals.items() if counter in self._totals})
+    def mark_merged(self, totals: Mapping[WindowKey, Total]) -> None:
+        """Record that Redis has these totals."""
+        self._merged.update({window_key: total for window_key, total in totals.items() if window_key in self._totals})
 
-    def missing(self, counter: WindowKey) -> WindowUsage:
-        """What the shared counter lacks."""
-        total = self._totals.get(counter, Total())
-        merged = self._absorbed.get(counter, Total())
+    def unmerged(self, window_key: WindowKey) -> WindowUsage:
+        """The part of a window's usage that Redis lacks."""
+        total = self._totals.get(window_key, Total())
+        merged = self._merged.get(window_key, Total())
         return WindowUsage(total.used - merged.used, total.pending - merged.pending)
 
-    def _change(self, counter: WindowKey, total: Total) -> None:
-        if self._totals.get(counter) != total:
-            self._totals[counter] = total
+    def _change(self, window_key: WindowKey, total: Total) -> None:
+        if self._totals.get(window_key) != total:
+            self._totals[window_key] = total
             self.state += 1

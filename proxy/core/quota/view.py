@@ -1,7 +1,7 @@
-"""The weight consumed in every rate-limit window, kept for one quota domain.
+"""What both ledgers have in common.
 
-Owns: what all ledgers have in common: the shares of the limits, the view, the errors that a refusal becomes, the
-reading of an answer's headers. Must not know: where the counters are kept, who sends.
+Owns: the ratios, the view of a ledger, the error for each refusal, and the reading of an answer's headers. Must not
+know: where usage is kept, who sends requests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, UsageReport, budget_of
+from proxy.core.quota.budget import Blocked, Budget, Refused, UsageReport
+from proxy.core.quota.charges import budget_of
 from proxy.core.quota.client_share import Limit
 from proxy.core.quota.origin_headers import origin_time, parse_used_weight
 from proxy.core.quota.windows import MINUTE_SECONDS, WEIGHT_NAME, RateLimitKind, Window, interval_words
@@ -20,7 +21,7 @@ from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Pau
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Shares of each limit that `used` may reach."""
+    """The part of each limit that `used` may reach."""
 
     budget: float = 0.9
     refresh: float = 0.5
@@ -28,10 +29,10 @@ class Ratios:
     local: float = 0.25
     """While Redis is away."""
     client: float = 0.25
-    """Of the budget: for one client once half of it is used."""
+    """One client's part of the budget, once half of the budget is used."""
 
     def of(self, *, background: bool, local: bool) -> float:
-        """The share for one request. While Redis is away background fills keep their part of the smaller share."""
+        """The ratio for one request. While Redis is away, background fills get the same part of the smaller ratio."""
         if not local:
             return self.refresh if background else self.budget
         return self.local * self.refresh / self.budget if background else self.local
@@ -39,7 +40,7 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """One rate-limit window as last known."""
+    """The last known usage of one rate-limit window."""
 
     name: str
     used: int
@@ -52,43 +53,43 @@ class WindowView:
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
-    """A ledger as last known."""
+    """The last known state of a ledger."""
 
     windows: tuple[WindowView, ...]
     block: Block | None
     local: bool
-    """Whether this process counts on its own because Redis is away."""
+    """Whether this process counts alone because Redis is away."""
 
 
 def view_of(budget: Budget, windows: tuple[Window, ...], now: float, *, ratio: float, local: bool) -> LedgerView:
     """The view of a budget's current windows."""
     views = []
     for window in windows:
-        counter = budget.counter_at(window.name, window.start(now))
-        share = budget_of(window.limit, ratio)
-        views.append(WindowView(window.name, counter.used, counter.pending, share, window.limit, window.reset(now)))
+        usage = budget.usage_at(window.name, window.start(now))
+        allowed = budget_of(window.limit, ratio)
+        views.append(WindowView(window.name, usage.used, usage.pending, allowed, window.limit, window.reset(now)))
     return LedgerView(tuple(views), budget.block_at(now), local)
 
 
 def used_in_minute(budget: Budget, now: float) -> int:
     """The used weight of the current one-minute window."""
-    return budget.counter_at(WEIGHT_NAME, int(now) // MINUTE_SECONDS * MINUTE_SECONDS).used
+    return budget.usage_at(WEIGHT_NAME, int(now) // MINUTE_SECONDS * MINUTE_SECONDS).used
 
 
-def with_learned(known: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
-    """New limits take the place of all known ones of their kind; a kind that is not told of keeps its own."""
-    told = {window.kind for window in learned}
-    return learned + tuple(window for window in known if window.kind not in told)
+def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Replace all current limits of each kind that was learned; keep the limits of other kinds."""
+    learned_kinds = {window.kind for window in learned}
+    return learned + tuple(window for window in current if window.kind not in learned_kinds)
 
 
-def read_answer(headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
-    """What an answer's headers (lower-case names) prove; without Date it is of `now`."""
+def read_usage_report(headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
+    """The usage that an answer's headers (lower-case names) report. If it has no Date, its time is `now`."""
     at = origin_time(headers)
     return UsageReport(now if at is None else at, parse_used_weight(headers), ok)
 
 
 def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:
-    """The error of a request that would pass the budget, or its client's share of it."""
+    """The error for a request that would pass the budget, or its client's share of it."""
     window = refused.window
     unit = "request weight" if window.kind is RateLimitKind.REQUEST_WEIGHT else "raw requests"
     budget = f"{budget_of(window.limit, ratio)} {unit} per {interval_words(window.interval_seconds)}"
@@ -105,7 +106,7 @@ def refused_error(refused: Refused, now: float, *, ratio: float, client: str | N
 
 
 def blocked_error(blocked: Blocked | Block, now: float) -> SendingRefused:
-    """The error while a block holds. Clients look for the origin's own words for a ban."""
+    """The error while a block holds. A ban has the origin's text, because clients parse it."""
     seconds = blocked.until - now
     match blocked.reason:
         case BlockReason.BACK_OFF:

@@ -1,9 +1,7 @@
-"""Rate-limit windows: where they start and end, and what the origin says about them.
+"""Rate-limit windows: where they start and end, and the words for their intervals.
 
-Owns: `Window` and its alignment; the reading of `rateLimits`, of the X-MBX-USED-WEIGHT headers, Retry-After, Date and
-of the ban's text. Must not know: how much is used, where it is counted. Source: Binance's API documents.
-
-All times are seconds since the epoch by the origin's clock. All header names are in lower case.
+Owns: `Window` and its alignment. Must not know: how much is used, where it is counted. Source: Binance's API documents.
+All times are seconds since the epoch by the origin's clock.
 """
 
 from __future__ import annotations
@@ -13,18 +11,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 GUARD_SECONDS = 1.0
-"""How far the origin may count a request from the moment we think we send it: clock error and time on the way."""
+"""How far the moment at which the origin counts a request may be from the moment we send it: clock error, latency."""
 
 LONGEST_BLOCK_SECONDS = 3 * 86_400
 """The longest ban the origin gives."""
 
 MINUTE_SECONDS = 60
 
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_INTERVAL_UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}
-_LONGEST_INTERVAL_SECONDS = 366 * 86_400
-_LARGEST_COUNT = 10**15
-"""Below 2**53: exact in Lua's numbers too."""
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+"""Seconds in each unit of the used-weight headers, ascending."""
+
+INTERVAL_UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}
+"""The unit for each `interval` of the origin's `rateLimits`."""
 
 
 class RateLimitKind(Enum):
@@ -33,12 +31,12 @@ class RateLimitKind(Enum):
     REQUEST_WEIGHT = "REQUEST_WEIGHT"
     """The weight of each request."""
     RAW_REQUESTS = "RAW_REQUESTS"
-    """Each request as one; no header tells how many."""
+    """Each request counts as one; no header reports the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One limit of the origin: so much of a kind in each interval, aligned to the epoch."""
+    """One limit of the origin: at most `limit` of a kind in each interval. Intervals are aligned to the epoch."""
 
     kind: RateLimitKind
     interval_seconds: int
@@ -46,28 +44,28 @@ class Window:
 
     @property
     def name(self) -> str:
-        """Kind and interval in the largest whole unit, such as `REQUEST_WEIGHT:1m`. Free of the limit."""
+        """Kind and interval in the largest whole unit, such as `REQUEST_WEIGHT:1m`. Does not depend on the limit."""
         return f"{self.kind.value}:{interval_name(self.interval_seconds)}"
 
     def start(self, now: float) -> int:
-        """The start of the window that holds `now`."""
+        """The start of the window that contains `now`."""
         return math.floor(now / self.interval_seconds) * self.interval_seconds
 
     def reset(self, now: float) -> int:
-        """The end of the window that holds `now`."""
+        """The end of the window that contains `now`."""
         return self.start(now) + self.interval_seconds
 
-    def effect_end(self, start: int, guard_seconds: float) -> float:
-        """The first moment at which a request is no more counted in the window that began at `start`."""
+    def counted_until(self, start: int, guard_seconds: float) -> float:
+        """From this moment on the origin counts no request in the window that began at `start`."""
         return start + self.interval_seconds + guard_seconds
 
-    def spans(self, now: float, guard_seconds: float = GUARD_SECONDS) -> tuple[int, ...]:
+    def possible_starts(self, now: float, guard_seconds: float = GUARD_SECONDS) -> tuple[int, ...]:
         """Starts, ascending, of the windows in which the origin may count a request sent at `now`.
 
-        One as a rule; near an end also the next, near a start also the previous.
+        Usually one; near the end of a window also the next, near the start also the previous.
         """
         first = last = self.start(now)
-        while now < self.effect_end(first - self.interval_seconds, guard_seconds):
+        while now < self.counted_until(first - self.interval_seconds, guard_seconds):
             first -= self.interval_seconds
         while now >= last + self.interval_seconds - guard_seconds:
             last += self.interval_seconds
@@ -75,13 +73,13 @@ class Window:
 
 
 WEIGHT_NAME = "REQUEST_WEIGHT:1m"
-"""The window whose used weight clients are told."""
+"""The window whose used weight clients get in a header."""
 
 DEFAULT_WINDOWS = (
     Window(RateLimitKind.REQUEST_WEIGHT, 60, 6000),
     Window(RateLimitKind.RAW_REQUESTS, 300, 61_000),
 )
-"""Until the origin's own `rateLimits` are known: of RAW_REQUESTS the smaller of the two figures ever seen."""
+"""Used until the origin's `rateLimits` arrive. The limit of RAW_REQUESTS is the smaller of the two published values."""
 
 
 def interval_name(seconds: int) -> str:
@@ -93,8 +91,8 @@ def interval_name(seconds: int) -> str:
 def interval_words(seconds: int) -> str:
     """An interval in the origin's words: 300 is `5 MINUTE`."""
     count, unit = _count_and_unit(seconds)
-    return f"{count} {next(word for word, short in _INTERVAL_UNITS.items() if short == unit)}"
+    return f"{count} {next(word for word, short in INTERVAL_UNITS.items() if short == unit)}"
 
 
 def _count_and_unit(seconds: int) -> tuple[int, str]:
-    return next((seconds // n, unit) for unit, n in reversed(_UNIT_SECONDS.items()) if seconds % n == 0)
+    return next((seconds // n, unit) for unit, n in reversed(UNIT_SECONDS.items()) if seconds % n == 0)

@@ -9,19 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.block import REMEMBER_SECONDS, Block, BlockReason, next_block
-from proxy.core.quota.budget import (
-    KEEP_SECONDS,
-    Blocked,
-    Budget,
-    Refused,
-    Reservation,
-    UsageReport,
-    WindowKey,
-    WindowUsage,
-    budget_of,
-    cost_of,
-)
+from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, Block, BlockReason, next_block
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport
+from proxy.core.quota.charges import KEEP_SECONDS, WindowKey, WindowUsage, budget_of, cost_of
 from proxy.core.quota.windows import DEFAULT_WINDOWS, LONGEST_BLOCK_SECONDS, RateLimitKind, Window
 
 T = 1_785_024_000
@@ -64,15 +54,15 @@ def test_a_reservation_is_charged_in_every_kind_of_window() -> None:
     budget = Budget()
     reserved(budget)
 
-    assert budget.counter(MINUTE) == WindowUsage(20, 20)
-    assert budget.counter(RAW) == WindowUsage(1, 1)
+    assert budget.usage(MINUTE) == WindowUsage(20, 20)
+    assert budget.usage(RAW) == WindowUsage(1, 1)
 
 
 def test_the_budget_may_be_reached_and_not_passed() -> None:
     budget = Budget()
 
     assert sum(isinstance(reserve(budget), Reservation) for _ in range(400)) == 270
-    assert budget.counter(MINUTE).used == 5400
+    assert budget.usage(MINUTE).used == 5400
     assert isinstance(reserve(budget, weight=1), Refused)
 
 
@@ -108,21 +98,21 @@ def test_a_lost_answer_stays_charged_and_pending() -> None:
     reserved(budget)
     answer(budget, reserved(budget), 40)
 
-    assert budget.counter(MINUTE) == WindowUsage(60, 20)
+    assert budget.usage(MINUTE) == WindowUsage(60, 20)
 
 
 def test_a_request_that_was_never_sent_is_no_more_pending_and_stays_used() -> None:
     budget = Budget()
     budget.release(reserved(budget), now=T + 31)
 
-    assert budget.counter(MINUTE) == WindowUsage(20, 0)
+    assert budget.usage(MINUTE) == WindowUsage(20, 0)
 
 
 def test_a_header_that_is_explained_raises_nothing() -> None:
     budget = Budget()
 
     assert answer(budget, reserved(budget), 20) == 0
-    assert budget.counter(MINUTE) == WindowUsage(20, 0)
+    assert budget.usage(MINUTE) == WindowUsage(20, 0)
 
 
 def test_a_lower_header_takes_nothing_away() -> None:
@@ -130,7 +120,7 @@ def test_a_lower_header_takes_nothing_away() -> None:
     reserved(budget, weight=100)
     answer(budget, reserved(budget), 1)
 
-    assert budget.counter(MINUTE).used == 120
+    assert budget.usage(MINUTE).used == 120
 
 
 def test_other_programs_on_the_same_ip_are_followed() -> None:
@@ -138,7 +128,7 @@ def test_other_programs_on_the_same_ip_are_followed() -> None:
     first, second = reserved(budget), reserved(budget)
 
     assert answer(budget, first, 3020) == 3000
-    assert budget.counter(MINUTE) == WindowUsage(3040, 20)
+    assert budget.usage(MINUTE) == WindowUsage(3040, 20)
     assert answer(budget, second, 3040) == 0
 
 
@@ -146,8 +136,8 @@ def test_a_header_counts_in_the_window_of_its_answer() -> None:
     budget = Budget()
     answer(budget, reserved(budget, T + 58), 1000, at=T + 60)
 
-    assert budget.counter(MINUTE) == WindowUsage(20, 0)
-    assert budget.counter(WindowKey("REQUEST_WEIGHT:1m", 60, T + 60)).used == 1000
+    assert budget.usage(MINUTE) == WindowUsage(20, 0)
+    assert budget.usage(WindowKey("REQUEST_WEIGHT:1m", 60, T + 60)).used == 1000
 
 
 def test_a_header_dated_far_from_our_clock_counts_in_the_current_window() -> None:
@@ -155,14 +145,14 @@ def test_a_header_dated_far_from_our_clock_counts_in_the_current_window() -> Non
     reservation = reserved(budget)
     budget.reconcile(reservation, UsageReport(T - 86_400.0, {60: 1000}, ok=True), now=T + 31)
 
-    assert budget.counter(MINUTE).used == 1000
+    assert budget.usage(MINUTE).used == 1000
 
 
 def test_an_answer_without_headers_only_ends_the_waiting() -> None:
     budget = Budget()
 
     assert answer(budget, reserved(budget), None) == 0
-    assert budget.counter(MINUTE) == WindowUsage(20, 0)
+    assert budget.usage(MINUTE) == WindowUsage(20, 0)
 
 
 def test_pending_never_falls_below_zero() -> None:
@@ -171,7 +161,7 @@ def test_pending_never_falls_below_zero() -> None:
     budget.release(reservation, now=T + 31)
     budget.release(reservation, now=T + 31)
 
-    assert budget.counter(MINUTE) == WindowUsage(20, 0)
+    assert budget.usage(MINUTE) == WindowUsage(20, 0)
 
 
 def test_an_expired_counter_stays_forgotten() -> None:
@@ -181,14 +171,14 @@ def test_an_expired_counter_stays_forgotten() -> None:
     reserved(budget, late)
     budget.release(reservation, now=late)
 
-    assert budget.counter(MINUTE) == WindowUsage(0, 0)
+    assert budget.usage(MINUTE) == WindowUsage(0, 0)
 
 
 def test_what_is_reconciled_is_told_for_every_counter_it_touches() -> None:
     budget = Budget()
     reconciled = budget.reconcile(reserved(budget), UsageReport(T + 31, {60: 50}, ok=True), now=T + 31)
 
-    assert reconciled.counters == {MINUTE: WindowUsage(50, 0), RAW: WindowUsage(1, 0)}
+    assert reconciled.usages == {MINUTE: WindowUsage(50, 0), RAW: WindowUsage(1, 0)}
 
 
 def test_a_reservation_covers_the_moments_that_it_was_charged_for() -> None:
@@ -230,7 +220,7 @@ def test_no_window_of_the_origin_passes_the_budget_even_at_its_edges(
             for window in windows:
                 counted[WindowKey(window.name, 0, window.start(now + late * edge))] += cost_of(weight)[window.kind]
     for window in windows:
-        own = [weight for counter, weight in counted.items() if counter.name == window.name]
+        own = [weight for window_key, weight in counted.items() if window_key.name == window.name]
         assert all(weight <= budget_of(window.limit, ratio) for weight in own)
 
 
@@ -249,22 +239,22 @@ def test_used_never_falls_and_a_refusal_changes_nothing(plan: list[tuple[float, 
     seen: dict[WindowKey, WindowUsage] = {}
     for pause, weight, end, header in plan:
         now += pause
-        before = {counter: budget.counter(counter) for counter in seen if now < counter.expires}
+        before = {window_key: budget.usage(window_key) for window_key in seen if now < window_key.expires}
         outcome = reserve(budget, now, weight, windows=windows)
         if isinstance(outcome, Refused):
-            assert {counter: budget.counter(counter) for counter in before} == before
+            assert {window_key: budget.usage(window_key) for window_key in before} == before
             assert outcome.until > now
             continue
         assert isinstance(outcome, Reservation)
         for charge in outcome.charges:
-            assert budget.counter(charge.counter).used <= budget_of(charge.window.limit, 0.9)
-            seen[charge.counter] = budget.counter(charge.counter)
+            assert budget.usage(charge.window_key).used <= budget_of(charge.window.limit, 0.9)
+            seen[charge.window_key] = budget.usage(charge.window_key)
         if end == "answered":
             answer(budget, outcome, header, at=now)
         elif end == "never sent":
             budget.release(outcome, now=now)
-        assert all(budget.counter(counter).used >= known.used for counter, known in before.items())
-        assert all(0 <= budget.counter(counter).pending <= budget.counter(counter).used for counter in seen)
+        assert all(budget.usage(window_key).used >= known.used for window_key, known in before.items())
+        assert all(0 <= budget.usage(window_key).pending <= budget.usage(window_key).used for window_key in seen)
 
 
 # Blocks.
@@ -325,8 +315,8 @@ def test_a_storm_of_refusals_is_one_strike() -> None:
 def test_strikes_are_forgotten_after_a_day() -> None:
     earlier = Block(BAN, float(T), 3)
 
-    assert next_block(earlier, BAN, T + REMEMBER_SECONDS - 1, until=None, guard_seconds=1.0).strikes == 4
-    assert next_block(earlier, BAN, T + REMEMBER_SECONDS, until=None, guard_seconds=1.0).strikes == 0
+    assert next_block(earlier, BAN, T + STRIKE_MEMORY_SECONDS - 1, until=None, guard_seconds=1.0).strikes == 4
+    assert next_block(earlier, BAN, T + STRIKE_MEMORY_SECONDS, until=None, guard_seconds=1.0).strikes == 0
 
 
 def test_while_a_block_holds_nothing_is_reserved() -> None:
@@ -334,7 +324,7 @@ def test_while_a_block_holds_nothing_is_reserved() -> None:
     budget.block(BAN, T, until=T + 100.0)
 
     assert reserve(budget, T + 99.9, weight=1) == Blocked(BAN, T + 100.0)
-    assert budget.counter(RAW) == WindowUsage()
+    assert budget.usage(RAW) == WindowUsage()
     assert isinstance(reserve(budget, T + 100), Reservation)
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.budget import Budget, Refused, Reservation, cost_of
-from proxy.core.quota.client_share import MOST_CLIENTS, OTHER, Clients, ClientShare, Limit, exceeded_limit, share_of
+from proxy.core.quota.budget import Budget, Refused, Reservation
+from proxy.core.quota.charges import cost_of
+from proxy.core.quota.client_share import MAX_CLIENTS, OTHER, Clients, ClientShare, Limit, exceeded_limit, share_of
 from proxy.core.quota.windows import RateLimitKind, Window
 
 T = 1_785_024_000
@@ -15,13 +16,13 @@ WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100),)
 
 
 def ask(budget: Budget, client: str | None, weight: int = 10, now: float = T + 30) -> Reservation | Refused:
-    outcome = budget.reserve(now, cost_of(weight), WINDOWS, ratio=1.0, share=share_of(client, 0.2))
+    outcome = budget.reserve(now, cost_of(weight), WINDOWS, ratio=1.0, client_share=share_of(client, 0.2))
     assert isinstance(outcome, Reservation | Refused)
     return outcome
 
 
 @pytest.mark.parametrize(
-    ("used", "own", "weight", "way"),
+    ("used", "client_used", "weight", "way"),
     [
         (0, 0, 50, None),
         (0, 0, 51, Limit.CLIENT_SHARE),
@@ -36,20 +37,23 @@ def ask(budget: Budget, client: str | None, weight: int = 10, now: float = T + 3
         (91, 50, 10, Limit.BUDGET),
     ],
 )
-def test_the_second_half_is_shared(used: int, own: int, weight: int, way: Limit | None) -> None:
-    assert exceeded_limit(weight, 100, used=used, own=own, share=ClientShare("client:x", 0.2)) is way
+def test_the_second_half_is_shared(used: int, client_used: int, weight: int, way: Limit | None) -> None:
+    assert (
+        exceeded_limit(weight, 100, used=used, client_used=client_used, client_share=ClientShare("client:x", 0.2))
+        is way
+    )
 
 
 def test_nobodys_requests_have_no_share_to_pass() -> None:
     assert share_of(None, 0.2) is None
     assert share_of("", 0.2) is None
-    assert exceeded_limit(10, 100, used=90, own=90, share=None) is None
+    assert exceeded_limit(10, 100, used=90, client_used=90, client_share=None) is None
 
 
 def test_a_client_is_a_short_harmless_word_whatever_it_calls_itself() -> None:
     names = ["bot", "a" * 64, "\udcff\udc00", "x y\"'\\{}", "10.0.0.1", "other", "client:other", "used"]
     shares = [share_of(name, 0.2) for name in names]
-    fields = {share.field for share in shares if share is not None}
+    fields = {client_share.field for client_share in shares if client_share is not None}
 
     assert len(fields) == len(names)
     assert all(field.startswith("client:") and field[7:].isalnum() and len(field) == 23 for field in fields)
@@ -86,10 +90,10 @@ def test_a_refusal_is_not_counted_for_the_client() -> None:
     budget = Budget()
     ask(budget, "greedy", 50)
     ask(budget, "greedy", 40)
-    share = share_of("greedy", 0.2)
+    client_share = share_of("greedy", 0.2)
     (charge,) = reserved.charges if isinstance(reserved := ask(budget, "modest"), Reservation) else ()
 
-    assert budget.client_used(charge.counter, share) == 50
+    assert budget.client_used(charge.window_key, client_share) == 50
 
 
 def test_the_clients_of_an_expired_counter_are_forgotten() -> None:
@@ -98,33 +102,33 @@ def test_the_clients_of_an_expired_counter_are_forgotten() -> None:
     assert isinstance(reserved, Reservation)
     ask(budget, "bot", now=T + 1000)
 
-    assert budget.client_used(reserved.charges[0].counter, share_of("bot", 0.2)) == 0
+    assert budget.client_used(reserved.charges[0].window_key, share_of("bot", 0.2)) == 0
     assert len(budget._clients) == 1
 
 
 def test_clients_beyond_the_most_count_as_one() -> None:
     clients = Clients()
-    for number in range(MOST_CLIENTS):
-        clients.spend(f"client:{number}", 1)
-    clients.spend("client:late", 5)
-    clients.spend("client:later", 7)
-    clients.spend("client:0", 1)
+    for number in range(MAX_CLIENTS):
+        clients.add(f"client:{number}", 1)
+    clients.add("client:late", 5)
+    clients.add("client:later", 7)
+    clients.add("client:0", 1)
 
     assert clients.used("client:late") == clients.used("client:new") == clients.used(OTHER) == 12
     assert clients.used("client:0") == 2
-    assert clients.known("client:late") == 0
+    assert clients.confirmed("client:late") == 0
 
 
 def test_what_the_others_know_of_a_client_is_adopted_while_there_is_room() -> None:
     clients = Clients()
-    clients.spend("client:0", 5)
-    clients.hear("client:0", 3)
-    clients.hear("client:1", 7)
-    for number in range(2, MOST_CLIENTS):
-        clients.hear(f"client:{number}", 1)
-    clients.hear("client:late", 9)
+    clients.add("client:0", 5)
+    clients.adopt("client:0", 3)
+    clients.adopt("client:1", 7)
+    for number in range(2, MAX_CLIENTS):
+        clients.adopt(f"client:{number}", 1)
+    clients.adopt("client:late", 9)
 
-    assert [clients.known(f"client:{name}") for name in ("0", "1", "late")] == [5, 7, 0]
+    assert [clients.confirmed(f"client:{name}") for name in ("0", "1", "late")] == [5, 7, 0]
     assert clients.used("client:late") == 0
 
 
@@ -138,4 +142,4 @@ def test_no_client_ever_has_more_than_half_and_the_budget_holds(plan: list[tuple
             # Others still get through: somebody who has taken nothing may have a share, while there is budget.
             assert sum(spent.values()) + weight > 50
     assert sum(spent.values()) <= 100
-    assert all(own <= 50 for own in spent.values())
+    assert all(client_used <= 50 for client_used in spent.values())

@@ -36,11 +36,11 @@ EXCHANGES = st.builds(
 OFFSETS = st.floats(-7200, 7200, allow_subnormal=False)
 
 
-def after(known: ClockOffset, exchange: Exchange, offset: float) -> ClockOffset:
+def after(estimate: ClockOffset, exchange: Exchange, offset: float) -> ClockOffset:
     """What is known after an exchange with an origin whose clock is `offset` ahead of ours."""
     produced_at = exchange.sent_at + exchange.there_seconds
     told = produced_at + offset
-    return known.observe(
+    return estimate.observe(
         float(math.floor(told)) if exchange.tells_date else told,
         sent_at=exchange.sent_at,
         received_at=produced_at + exchange.back_seconds,
@@ -52,39 +52,39 @@ def after(known: ClockOffset, exchange: Exchange, offset: float) -> ClockOffset:
 def test_the_true_offset_is_always_inside_and_the_interval_only_narrows(
     offset: float, exchanges: list[Exchange]
 ) -> None:
-    known = ClockOffset()
+    estimate = ClockOffset()
     for exchange in exchanges:
-        narrower = after(known, exchange, offset)
+        narrower = after(estimate, exchange, offset)
         assert narrower.lowest - CLOSE <= offset <= narrower.highest + CLOSE
-        assert narrower.lowest >= known.lowest - CLOSE
-        assert narrower.highest <= known.highest + CLOSE
+        assert narrower.lowest >= estimate.lowest - CLOSE
+        assert narrower.highest <= estimate.highest + CLOSE
         assert abs(narrower.seconds - offset) <= narrower.uncertainty_seconds + CLOSE
-        known = narrower
+        estimate = narrower
 
 
 @given(OFFSETS, EXCHANGES)
 def test_one_answer_is_off_by_no_more_than_its_way_and_its_resolution(offset: float, exchange: Exchange) -> None:
-    known = after(ClockOffset(), exchange, offset)
+    estimate = after(ClockOffset(), exchange, offset)
     resolution = DATE_RESOLUTION_SECONDS if exchange.tells_date else 0.0
     way = exchange.there_seconds + exchange.back_seconds
-    assert math.isclose(2 * known.uncertainty_seconds, way + resolution, abs_tol=CLOSE)
+    assert math.isclose(2 * estimate.uncertainty_seconds, way + resolution, abs_tol=CLOSE)
 
 
 @given(OFFSETS, st.lists(EXCHANGES, max_size=5), EXCHANGES, st.sampled_from((-500.0, 500.0)))
 def test_an_answer_that_contradicts_all_before_it_starts_afresh(
     offset: float, before: list[Exchange], exchange: Exchange, jump: float
 ) -> None:
-    known = ClockOffset()
+    estimate = ClockOffset()
     for earlier in before:
-        known = after(known, earlier, offset)
-    assert after(known, exchange, offset + jump) == after(ClockOffset(), exchange, offset + jump)
+        estimate = after(estimate, earlier, offset)
+    assert after(estimate, exchange, offset + jump) == after(ClockOffset(), exchange, offset + jump)
 
 
 def test_nothing_is_known_before_the_first_answer() -> None:
     unknown = ClockOffset()
-    assert not unknown.known
+    assert not unknown.is_known
     assert (unknown.seconds, unknown.uncertainty_seconds) == (0.0, UNKNOWN_SECONDS)
-    assert unknown.observe(NOW, sent_at=NOW, received_at=NOW).known
+    assert unknown.observe(NOW, sent_at=NOW, received_at=NOW).is_known
 
 
 def test_intervals_are_intersected() -> None:

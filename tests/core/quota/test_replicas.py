@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.budget import Refused, budget_of, charges_of, cost_of
-from proxy.core.quota.replicas import REMEMBER_SECONDS, ReplicaCount, refuse_without_redis
+from proxy.core.quota.budget import Refused
+from proxy.core.quota.charges import budget_of, charges_of, cost_of
+from proxy.core.quota.replicas import COUNT_MEMORY_SECONDS, ReplicaCount, refuse_without_redis
 from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 
 WINDOW = Window(RateLimitKind.REQUEST_WEIGHT, 60, limit=100)
@@ -24,15 +25,15 @@ def test_it_is_the_largest_count_of_the_last_minute_that_was_heard(steps: list[t
     for pause_seconds, count in steps:
         now += pause_seconds
         heard.append((now, count))
-        replica_count.hear(count, now)
-        assert replica_count.replicas == max(count for at, count in heard if at > now - REMEMBER_SECONDS)
+        replica_count.observe(count, now)
+        assert replica_count.replicas == max(count for at, count in heard if at > now - COUNT_MEMORY_SECONDS)
 
 
 def asks(weight: int, *, before: int, own: int, replicas: int) -> Refused | None:
     return refuse_without_redis(
         charges_of(30.0, cost_of(weight), (WINDOW,), guard_seconds=GUARD_SECONDS),
         used=lambda _: before + own,
-        own=lambda _: own,
+        unsynced=lambda _: own,
         replicas=replicas,
         ratio=RATIO,
         guard_seconds=GUARD_SECONDS,

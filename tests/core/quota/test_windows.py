@@ -77,7 +77,7 @@ def test_windows_are_aligned_to_the_epoch(interval_seconds: int, now: float, sta
     ],
 )
 def test_near_an_edge_both_windows_may_count_a_request(now: float, starts: list[int]) -> None:
-    spans = MINUTE.spans(MIDNIGHT + now, guard_seconds=1.0)
+    spans = MINUTE.possible_starts(MIDNIGHT + now, guard_seconds=1.0)
 
     assert [start - MIDNIGHT for start in spans] == starts
 
@@ -85,7 +85,7 @@ def test_near_an_edge_both_windows_may_count_a_request(now: float, starts: list[
 def test_an_edge_longer_than_the_window_spans_several() -> None:
     second = Window(RateLimitKind.REQUEST_WEIGHT, 1, 10)
 
-    assert [start - MIDNIGHT for start in second.spans(MIDNIGHT + 10.5, 1.0)] == [9, 10, 11]
+    assert [start - MIDNIGHT for start in second.possible_starts(MIDNIGHT + 10.5, 1.0)] == [9, 10, 11]
 
 
 @given(
@@ -98,7 +98,7 @@ def test_the_spans_hold_every_window_that_counts_within_the_edge(
     now: float, edge: float, late: float, interval: int
 ) -> None:
     window = Window(RateLimitKind.REQUEST_WEIGHT, interval, 1)
-    spans = window.spans(now, edge)
+    spans = window.possible_starts(now, edge)
 
     assert window.start(now) in spans
     assert window.start(now + late * edge * 0.999) in spans
@@ -112,9 +112,9 @@ def test_the_spans_hold_every_window_that_counts_within_the_edge(
 def test_when_the_effect_of_a_window_ends_it_is_spanned_no_more(now: float, edge: float, interval: int) -> None:
     window = Window(RateLimitKind.REQUEST_WEIGHT, interval, 1)
 
-    for start in window.spans(now, edge):
-        assert now < window.effect_end(start, edge)
-        assert start not in window.spans(window.effect_end(start, edge), edge)
+    for start in window.possible_starts(now, edge):
+        assert now < window.counted_until(start, edge)
+        assert start not in window.possible_starts(window.counted_until(start, edge), edge)
 
 
 def limit(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""What one request is charged, and in which rate-limit windows.
+
+Owns: the key of a window, its usage, and the charges of a request. Must not know: what is admitted, where usage is
+kept, clocks. Times are seconds since the epoch by the origin's clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from proxy.core.quota.windows import RateLimitKind, Window
+
+KEEP_SECONDS = 120
+"""How long usage is kept after its window ends, so that late answers still find their pending weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowKey:
+    """One window from one start. It stays the same when the limit changes."""
+
+    name: str
+    """The window's name."""
+    interval_seconds: int
+    start: int
+
+    @property
+    def key(self) -> str:
+        """Such as `REQUEST_WEIGHT:1m:1785050100`."""
+        return f"{self.name}:{self.start}"
+
+    @property
+    def end(self) -> int:
+        """The end of the window."""
+        return self.start + self.interval_seconds
+
+    @property
+    def expires(self) -> int:
+        """When the usage of this window is forgotten."""
+        return self.end + KEEP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class WindowUsage:
+    """The weight used in one window from one start, and the part of it that is not answered yet."""
+
+    used: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one request adds to one window."""
+
+    window: Window
+    window_key: WindowKey
+    weight: int
+
+
+def budget_of(limit: int, ratio: float) -> int:
+    """Our part of a limit, rounded down. Rounding first removes floating-point error: 0.29 of 100 is 29."""
+    return math.floor(round(limit * ratio, 6))
+
+
+def cost_of(weight: int) -> dict[RateLimitKind, int]:
+    """What one request of this weight costs."""
+    return {RateLimitKind.REQUEST_WEIGHT: weight, RateLimitKind.RAW_REQUESTS: 1}
+
+
+def window_key_of(window: Window, start: int) -> WindowKey:
+    """The key of a window from `start`."""
+    return WindowKey(window.name, window.interval_seconds, start)
+
+
+def charges_of(
+    now: float, cost: Mapping[RateLimitKind, int], windows: Iterable[Window], *, guard_seconds: float
+) -> tuple[Charge, ...]:
+    """The charges of a request sent at `now`, ordered by the end of their windows."""
+    charges = [
+        Charge(window, window_key_of(window, start), cost[window.kind])
+        for window in windows
+        if window.kind in cost
+        for start in window.possible_starts(now, guard_seconds)
+    ]
+    return tuple(sorted(charges, key=lambda charge: charge.window_key.end))
