@@ -1,8 +1,8 @@
--- Prolong a fill lock, if it is still ours.
+-- Extend a fill lock, if it is still ours.
 -- KEYS[1]  the lock
 -- ARGV[1]  our token
--- ARGV[2]  milliseconds from now
--- Returns 1, or 0 when the lock is lost.
+-- ARGV[2]  its new lifetime in milliseconds
+-- Returns 1, or 0 if the lock was lost.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

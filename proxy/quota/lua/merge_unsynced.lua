@@ -1,18 +1,18 @@
--- Add what one process counted on its own while this server was away. Safe to run twice and out of order: the
--- process sends totals, not differences, and its own number of each state.
+-- Add what one process counted while this server was away. Safe to run twice and out of order, because the process
+-- sends totals, not differences, and numbers its states.
 --
--- KEYS[1..]    counters: each a hash of used, pending, and for each process that was ever on its own
---              <process>:state, <process>:used, <process>:pending: what was absorbed of it so far
+-- KEYS[1..]    windows: each a hash of used, pending, and for each process that ever counted alone
+--              <process>:state, <process>:used, <process>:pending: the part of its totals that is already merged
 -- ARGV[1]      process: a random name
 -- ARGV[2]      state: a number that grows with each change of the totals
--- then for each counter:
---   used       all the weight this process ever charged on its own in this counter
---   pending    the part of it that has not been answered
---   header     the most the origin told this process meanwhile; -1 where it told none
+-- then for each window:
+--   used       all the weight that this process charged alone in this window
+--   pending    the part of it that is not answered yet
+--   header     the largest used weight that the origin reported to this process meanwhile; -1 for none
 --   floor      as in reserve.lua
---   ttl        milliseconds to the counter's expiry
+--   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending of each counter.
+-- Returns used, pending of each window.
 
 local FIELDS = 5
 local process = ARGV[1]

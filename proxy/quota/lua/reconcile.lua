@@ -1,21 +1,21 @@
--- Take answered weight off `pending`, and follow the origin's own count upwards. Also releases a reservation that
--- was certainly not sent: then no counter has a header, and ok is 0.
+-- Subtract answered weight from `pending`, and raise `used` to the origin's count. Also releases a reservation that
+-- was certainly not sent: then no window has a header, and ok is 0.
 --
 -- KEYS[1]      block: a hash of reason, until, strikes (see block.lua)
--- KEYS[2]      clock: what the origin's clock is ahead of this server's, in seconds
--- KEYS[3..]    counters, each once: a hash of used, pending
--- ARGV[1]      when the request was reserved, in seconds since the epoch by the caller
--- ARGV[2]      1 if the answer was good: it ends a block (and its strikes) that was over when it was reserved
--- ARGV[3]      the origin's time now, in seconds since the epoch; empty: the caller is not sure of it
--- ARGV[4]      for how many seconds that is remembered
--- then for each counter:
---   weight     what to take off pending
---   header     the origin's used weight; -1 where it told none
+-- KEYS[2]      clock: the offset of the origin's clock from this server's, in seconds
+-- KEYS[3..]    windows, each once: a hash of used, pending
+-- ARGV[1]      when the request was reserved, in seconds since the epoch by the caller's clock
+-- ARGV[2]      1 if the answer was good: it ends a block, with its strikes, that was over at ARGV[1]
+-- ARGV[3]      the origin's time now, in seconds since the epoch; empty if the caller's clock is not synchronized
+-- ARGV[4]      how many seconds to keep the offset
+-- then for each window:
+--   weight     what to subtract from pending
+--   header     the used weight that the origin reported; -1 for none
 --   floor      as in reserve.lua
---   ttl        milliseconds to the counter's expiry
+--   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending, raised of each counter, where raised is what the header added to used. A counter that is not
--- there, and of which no header speaks, stays away.
+-- Returns used, pending, raised of each window, where raised is what the header added to used. A window that does not
+-- exist is created only if a header reports usage.
 
 local FIELDS = 4
 
@@ -28,8 +28,8 @@ end
 
 if ARGV[3] ~= '' then
   local time = redis.call('TIME')
-  local ahead = tonumber(ARGV[3]) - (time[1] + time[2] / 1000000)
-  redis.call('SET', KEYS[2], string.format('%.6f', ahead), 'EX', ARGV[4])
+  local offset = tonumber(ARGV[3]) - (time[1] + time[2] / 1000000)
+  redis.call('SET', KEYS[2], string.format('%.6f', offset), 'EX', ARGV[4])
 end
 
 local result = {}
