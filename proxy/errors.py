@@ -1,26 +1,26 @@
-"""Every way a request can fail, each with the answer it implies.
+"""Every way a request can fail, and the answer for each.
 
 Owns: the exception tree, the HTTP status, Binance error code, text and Retry-After of each error.
 Must not know: sockets, Redis, aiohttp, or when each error is raised.
 
     SidecarError
     ├── RequestRejected        400  the origin would refuse this request; nothing was sent
-    ├── MalformedRequest       400  -1000  no HTTP that can be read
+    ├── MalformedRequest       400  -1000  the bytes are not valid HTTP
     ├── UnknownPath            404  -1020
     ├── MethodNotAllowed       405  -1020
-    ├── SendingRefused              we decided not to send
+    ├── SendingRefused              we did not send the request
     │   ├── BudgetUsedUp       429  -1003  Retry-After: the end of the window
     │   ├── ClientShareUsedUp  429  -1003  Retry-After: the end of the window; other clients may still send
     │   ├── BackedOff          429  -1003  Retry-After: what is left of the origin's 429
     │   ├── Banned             418  -1003  Retry-After: what is left of the origin's 418
     │   └── Paused             403  -1000  Retry-After: what is left of our pause after the origin's 403
-    ├── UpstreamFailed              we tried, and got nothing that can be passed on
-    │   ├── Unreachable        502  -1001  no connection: certainly not sent
-    │   ├── ConnectionLost     502  -1001  sent, and the connection broke before the answer was whole
-    │   ├── TooSlow            504  -1007  sent, and no whole answer within the deadline
-    │   ├── BadAnswer          502  -1001  an answer that proves nothing: 5xx, HTML, invalid, too large
-    │   └── Restricted         451  the origin's own body
-    └── RedisAway                   internal: shells turn it into local behaviour, no client ever sees it
+    ├── UpstreamFailed              we tried to send, and have no answer to pass on
+    │   ├── Unreachable        502  -1001  no connection: the request was certainly not sent
+    │   ├── ConnectionLost     502  -1001  sent, but the connection broke before the answer was complete
+    │   ├── TooSlow            504  -1007  sent, but no complete answer within the deadline
+    │   ├── BadAnswer          502  -1001  an answer that cannot be used: 5xx, HTML, invalid, too large
+    │   └── Restricted         451  the origin's body
+    └── RedisAway                   internal: the shells then work without Redis; no client gets this error
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ JSON_CONTENT_TYPE = "application/json;charset=UTF-8"
 
 
 class SidecarError(Exception):
-    """An answer that is not the one asked for: status, `{"code": code, "msg": msg}`, Retry-After in seconds."""
+    """An error answer: status, the body `{"code": code, "msg": msg}`, Retry-After in seconds."""
 
     status = 500
     code = -1000
     reason = "internal"
-    """The one word for this error in Cache-Status, logs and metrics."""
+    """The word for this error in Cache-Status, logs and metrics."""
 
     def __init__(self, msg: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(msg)
@@ -53,7 +53,7 @@ class SidecarError(Exception):
 
 
 class RequestRejected(SidecarError):
-    """The origin would refuse this request with the same code and text (Binance's API documents)."""
+    """The origin would refuse this request with the same code and text. Source: Binance's API documents."""
 
     status = 400
     reason = "rejected"
@@ -64,14 +64,14 @@ class RequestRejected(SidecarError):
 
 
 class MalformedRequest(SidecarError):
-    """The bytes of the client are no HTTP request that can be read."""
+    """The client sent bytes that are not a valid HTTP request."""
 
     status = 400
     reason = "malformed"
 
 
 class UnknownPath(SidecarError):
-    """The gateway serves the general endpoints only."""
+    """The gateway does not serve this path."""
 
     status = 404
     code = -1020
@@ -79,7 +79,7 @@ class UnknownPath(SidecarError):
 
 
 class MethodNotAllowed(SidecarError):
-    """The general endpoints are read with GET and HEAD; `allow` is the Allow header."""
+    """The gateway's endpoints accept GET and HEAD only; `allow` is the Allow header."""
 
     status = 405
     code = -1020
@@ -88,7 +88,7 @@ class MethodNotAllowed(SidecarError):
 
 
 class SendingRefused(SidecarError):
-    """Nothing was sent: the quota forbids it until `retry_after_seconds` from now."""
+    """The request was not sent: the quota forbids it for the next `retry_after_seconds`."""
 
     status = 429
     code = -1003
@@ -96,35 +96,35 @@ class SendingRefused(SidecarError):
 
 
 class BudgetUsedUp(SendingRefused):
-    """Sending would pass our budget in some rate-limit window."""
+    """The request would pass our budget in a rate-limit window."""
 
 
 class ClientShareUsedUp(SendingRefused):
-    """Sending would pass the share of our budget that one client may take."""
+    """The request would pass the share of our budget that one client may use."""
 
     reason = "client-share"
 
     def __init__(self, msg: str, *, client: str | None, retry_after_seconds: float | None = None) -> None:
         super().__init__(msg, retry_after_seconds=retry_after_seconds)
         self.client = client
-        """Whose share it is: the refusal is nobody else's."""
+        """The client whose share is used up. Other clients are not refused."""
 
 
 class BackedOff(SendingRefused):
-    """The origin answered 429 not long ago."""
+    """The origin answered 429, and its back-off is not over."""
 
     reason = "back-off"
 
 
 class Banned(SendingRefused):
-    """The origin answered 418: the IP is banned."""
+    """The origin answered 418, and the ban of this IP is not over."""
 
     status = 418
     reason = "ban"
 
 
 class Paused(SendingRefused):
-    """The origin's firewall answered 403 not long ago."""
+    """The origin's firewall answered 403, and our pause after it is not over."""
 
     status = 403
     code = -1000
@@ -132,7 +132,7 @@ class Paused(SendingRefused):
 
 
 class UpstreamFailed(SidecarError):
-    """The origin was asked, or could not be, and there is nothing to pass on."""
+    """We tried to ask the origin, and there is no answer to pass on."""
 
     status = 502
     code = -1001
@@ -141,13 +141,16 @@ class UpstreamFailed(SidecarError):
     def __init__(self, msg: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(msg)
         self.headers = headers or {}
-        """The head of the answer, names in lower case, if one came: it still tells the used weight."""
+        """The headers of the answer if one came, names in lower case: they still report the used weight."""
 
 
 class Unreachable(UpstreamFailed):
-    """No connection to the host could be made: the request was certainly not sent."""
+    """No connection could be made: the request was certainly not sent."""
 
     reason = "unreachable"
+
+    def __init__(self, msg: str = "The origin cannot be reached.", *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(msg, headers=headers)
 
 
 class ConnectionLost(UpstreamFailed):
@@ -157,21 +160,29 @@ class ConnectionLost(UpstreamFailed):
 
 
 class TooSlow(UpstreamFailed):
-    """No whole answer within the deadline: the origin may have counted the request."""
+    """No complete answer within the deadline: the origin may have counted the request."""
 
     status = 504
     code = -1007
     reason = "too-slow"
 
+    def __init__(
+        self,
+        msg: str = "Timeout waiting for response from backend server.",
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(msg, headers=headers)
+
 
 class BadAnswer(UpstreamFailed):
-    """An answer came and proves nothing."""
+    """An answer came, but it cannot be used."""
 
     reason = "bad-answer"
 
 
 class Restricted(UpstreamFailed):
-    """451: the origin does not serve this location; its body is passed on as it is."""
+    """451: the origin does not serve this location. Its body is passed on unchanged."""
 
     status = 451
     code = 0

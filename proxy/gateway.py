@@ -18,7 +18,7 @@ from proxy.core.endpoints.catalogue import find
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest, Entry
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
-from proxy.core.reply import Outcome, Reply, accepts_gzip, entry_reply, error_reply, passed_reply
+from proxy.core.reply import Outcome, Rendition, Reply, accepts_gzip, error_reply, passed_reply
 from proxy.errors import (
     MethodNotAllowed,
     SendingRefused,
@@ -97,17 +97,17 @@ class Gateway:
                 assert_never(never)
 
     def _render(self, query: CanonicalQuery, request: ClientRequest, found: Found) -> Reply:
-        return entry_reply(
-            found.entry,
-            found.outcome,
+        rendition = Rendition(
+            entry=found.entry,
+            outcome=found.outcome,
             key=query.key,
             endpoint=query.endpoint.name,
             weight=query.weight,
-            now=self._clock.origin(),
             gzip=accepts_gzip(request.accept_encoding),
             if_none_match=request.if_none_match,
             detail=found.detail,
         )
+        return rendition.reply(self._clock.origin())
 
     async def _cached(self, query: CanonicalQuery, client: str) -> Found:
         """From the full document where it can prove the answer, else from the query's own entry."""

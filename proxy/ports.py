@@ -1,6 +1,7 @@
-"""What the way of a request needs of the outside, as Protocols.
+"""What a request needs from the outside, as Protocols.
 
-Owns: the shapes of the stores, the ledger, the upstream and the observer. Must not know: who fills them.
+Owns: the interfaces of the store, the ledger, the upstream, the clock and the observers. Must not know: who implements
+them.
 """
 
 from __future__ import annotations
@@ -19,47 +20,47 @@ from proxy.core.quota.windows import Window
 
 
 class Store(Protocol):
-    """L2: entries shared by all replicas, and the fill lock. Raises RedisAway."""
+    """L2: the entries that all replicas share, and the fill lock. Every method raises RedisAway."""
 
     async def get(self, key: str) -> Entry | None:
-        """The entry, or None where there is none that can be read."""
+        """The entry, or None if there is no readable entry."""
 
     async def peek(self, key: str) -> float | None:
-        """When the entry was stored, in seconds since the epoch, without its body; None where there is none."""
+        """When the entry was stored, in seconds since the epoch; None if there is none. Does not read the body."""
 
     async def put(self, key: str, entry: Entry) -> None:
-        """Keep an entry until its horizon."""
+        """Store an entry until its horizon."""
 
     async def acquire(self, key: str, *, ttl_seconds: float = ...) -> FillLock | None:
-        """The right to fill `key`, or None while another replica has it."""
+        """The lock for filling `key`, or None while another replica holds it."""
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
-        """Wait for another replica's fill."""
+        """Wait until another replica has filled `key`, or the wait ends otherwise."""
 
 
 class Ledger(Protocol):
-    """The weight consumed in every rate-limit window, for all replicas of a quota domain together."""
+    """The weight used in every rate-limit window, for all replicas of a quota domain together."""
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
-        """Charge before sending, or raise a SendingRefused and charge nothing. `client`: who asks, if anybody."""
+        """Charge before sending, or raise a SendingRefused and charge nothing. `client`: who asked; None: no client."""
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
-        """Correct by the used weight that the origin told in its headers (lower-case names)."""
+        """Correct the usage by the headers of an answer (lower-case names); `ok` for a 2xx."""
 
     async def release(self, reservation: Reservation) -> None:
-        """Take a reservation back: the request was certainly not sent."""
+        """Cancel a reservation: the request was certainly not sent."""
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
-        """Send nothing until `until` (origin's clock; None: as the budget's rules say)."""
+        """Send nothing until `until` (by the origin's clock; None: for as long as the reason's penalty says)."""
 
     def learn(self, windows: tuple[Window, ...]) -> None:
-        """Take new limits over."""
+        """Adopt new limits."""
 
     def view(self) -> LedgerView:
-        """Windows and block as last known. No I/O."""
+        """The last known windows and block. No I/O."""
 
     def used_weight(self) -> int:
-        """The used weight of the current one-minute window as last known. No I/O."""
+        """The last known used weight of the current one-minute window. No I/O."""
 
 
 class Upstream(Protocol):
@@ -69,63 +70,63 @@ class Upstream(Protocol):
         """Base URLs in the order to try them."""
 
     async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
-        """One request, one answer. Raises an UpstreamFailed where there was no whole answer."""
+        """Send one request. Raises an UpstreamFailed if there is no complete answer."""
 
 
 class Clock(Protocol):
-    """Wall time, and the origin's. Seconds since the epoch."""
+    """This machine's clock and the origin's. Seconds since the epoch."""
 
     @property
     def offset_seconds(self) -> float:
-        """The origin's clock less this machine's."""
+        """The origin's clock minus this machine's."""
 
     @property
     def wall(self) -> Callable[[], float]:
         """This machine's clock."""
 
     def origin(self) -> float:
-        """The origin's clock as we know it: what replicas share goes by it, windows and ages alike."""
+        """The estimated time of the origin's clock. Everything that replicas share uses it: windows, blocks, ages."""
 
     def to_origin(self, wall: float) -> float:
-        """A moment of this machine's clock by the origin's."""
+        """Convert a time of this machine's clock to the origin's."""
 
     def guard_seconds(self) -> float:
-        """How far from that the origin may count a request that is sent now."""
+        """How far the time at which the origin counts a request may be from `origin()` when it is sent."""
 
     def is_synchronized(self) -> bool:
-        """Whether anything is known of the origin's clock."""
+        """Whether the offset of the origin's clock is known."""
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header."""
 
     def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from a `serverTime`."""
+        """Learn from a `serverTime` in a body."""
 
     def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from what another replica knew, and the time that has passed since."""
+        """Learn from the offset that another replica left in Redis."""
 
 
 class Observer(Protocol):
-    """Who counts. Every label comes from a table."""
+    """Counts requests and fills. Every label comes from a table."""
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
-        """A request of this weight went to the origin, for this client if for any."""
+        """A request of this weight was sent to the origin, for this client; None: for no client."""
 
     def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
-        """A fill ended: `stored`, `negative`, `shared` (another replica's) or an error's reason."""
+        """A fill ended. `result`: `stored`, `negative`, `shared` (by another replica) or an error's reason."""
 
     def fill_wait(self, end: WaitEnd) -> None:
-        """Waiting for another replica's fill ended this way."""
+        """A wait for another replica's fill ended."""
 
 
 class LedgerObserver(Protocol):
-    """Who counts what the ledger sees."""
+    """Counts the events of the ledger."""
 
     def foreign_weight(self, weight: int) -> None:
-        """The origin counted so much more in this minute than our own reservations explain."""
+        """The origin counted this much more in the current minute than our reservations explain."""
 
     def refused(self, reason: str) -> None:
-        """Sending was refused; `reason` is that of the error (`proxy.errors`)."""
+        """A request was refused. `reason`: the error's reason (`proxy.errors`)."""
 
 
 class NullLedgerObserver:
@@ -139,14 +140,14 @@ class NullLedgerObserver:
 
 
 class FillLock(Protocol):
-    """The right to fill one key. Every method raises RedisAway."""
+    """The lock for filling one key. Every method raises RedisAway."""
 
     async def renew(self) -> bool:
-        """Prolong it by its full lifetime. False: it was lost, and another replica may be filling."""
+        """Extend it to its full lifetime. False: it was lost, and another replica may be filling."""
 
     async def release(self, *, filled: bool) -> None:
-        """Let go, after the entry is stored. A lost lock is left alone.
+        """Release it. Call this after the entry is stored. Does nothing to a lock that was lost.
 
-        `filled=False` tells those who wait that the fill failed (WaitEnd.FAILED); nobody gets the lock for a
-        second. One who was merely interrupted says True, so that somebody takes over (WaitEnd.RELEASED).
+        With `filled=False` the waiting replicas see that the fill failed (WaitEnd.FAILED), and no replica gets the
+        lock for a second. Pass True after an interruption too: another replica then takes over (WaitEnd.RELEASED).
         """

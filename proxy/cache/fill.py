@@ -178,7 +178,7 @@ class Filler:
             case WaitEnd.FAILED:
                 raise BadAnswer("The origin could not answer another replica a moment ago.")
             case WaitEnd.DEADLINE:
-                raise TooSlow("Timeout waiting for response from backend server.")
+                raise TooSlow
             case WaitEnd.REDIS_AWAY:
                 raise RedisAway("Redis went away while another replica was filling.")
             case never:

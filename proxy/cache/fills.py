@@ -86,7 +86,7 @@ class Fills:
             try:
                 return await self._flights.do(query.key, work, timeout_seconds=timeout_seconds)
             except TimeoutError as error:
-                raise TooSlow("Timeout waiting for response from backend server.") from error
+                raise TooSlow from error
             except ClientShareUsedUp as refused:
                 if refused.client == client:
                     raise

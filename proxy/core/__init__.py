@@ -1,5 +1,5 @@
-"""The sans-IO core: what is decided, and nothing that does it.
+"""The sans-IO core: all decisions, and no I/O.
 
-Nothing in here knows a clock, a socket, a file, randomness or a log. Time is the parameter `now`, in seconds
-since the Unix epoch.
+No module in here uses a clock, a socket, a file, randomness or a log. Time is the parameter `now`, in seconds since
+the Unix epoch.
 """

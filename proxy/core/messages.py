@@ -1,7 +1,7 @@
-"""The values that travel through the gateway, and how they look on the wire.
+"""The values that pass through the gateway.
 
-Owns: ClientRequest, OriginResponse, Entry, Outcome, Reply; the rendering of Age, Cache-Status and errors.
-Must not know: how a request arrives, where an entry is kept, when a decision is made.
+Owns: ClientRequest, OriginResponse, Lifetimes and Entry. Must not know: how a request arrives, where an entry is
+stored, what is decided.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRequest:
-    """What a client asked, as far as it matters: header values as sent, None where absent."""
+    """The parts of a client's request that matter here. Header values are as sent; None if absent."""
 
     method: str
     path: str
     raw_query: str = ""
-    """The query as it stood in the request line, still percent-encoded, without the question mark."""
+    """The query of the request line, still percent-encoded, without the question mark."""
     accept: str | None = None
     accept_encoding: str | None = None
     if_none_match: str | None = None
@@ -26,7 +26,7 @@ class ClientRequest:
     sbe_schema: str | None = None
     """X-MBX-SBE."""
     client: str = ""
-    """Who asks: the X-Sidecar-Client header, else the peer's address."""
+    """The X-Sidecar-Client header, else the peer's address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,52 +36,52 @@ class OriginResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    """Decoded: identity."""
+    """Decoded (identity coding)."""
     gzip: bytes | None = None
-    """The same body as the origin compressed it, if it did."""
+    """The same body as compressed by the origin; None if it was not."""
     sent_at: float
     """Wall time just before the request was sent, in seconds since the epoch."""
     received_at: float
-    """Wall time at which the head of the answer arrived."""
+    """Wall time at which the headers of the answer arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long an entry serves, in seconds (RFC 9111 section 4.2, RFC 5861)."""
+    """How long an entry may be used, in seconds (RFC 9111, section 4.2; RFC 5861)."""
 
     fresh_seconds: float
     stale_while_revalidate_seconds: float = 0.0
-    """After fresh."""
+    """Counted from the end of freshness."""
     stale_if_error_seconds: float = 0.0
-    """After fresh."""
+    """Counted from the end of freshness."""
 
     @property
     def horizon_seconds(self) -> float:
-        """The age past which an entry is of no use whatever happens."""
+        """The age from which an entry is never used."""
         return self.fresh_seconds + max(self.stale_while_revalidate_seconds, self.stale_if_error_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A stored answer of the origin: proven good, or one of its own 400s kept for a short while."""
+    """A stored answer of the origin: a valid 200, or an error answer (4xx) that is stored for a short time."""
 
     status: int
     content_type: str
     body: bytes
-    """Identity."""
+    """Identity coding."""
     gzip: bytes | None
-    """The compressed variant; None where compression does not pay."""
+    """The compressed variant; None if compression saves nothing."""
     etag: str
-    """Opaque, without quotes: names the identity body."""
+    """Identifies the identity body. Without quotes."""
     stored_at: float
-    """When the origin's answer arrived, in seconds since the epoch by the origin's clock, which all replicas share."""
+    """When the origin's answer arrived, in seconds since the epoch by the origin's clock."""
     lifetimes: Lifetimes
 
     def age(self, now: float) -> float:
-        """Seconds since the answer arrived; never negative, whatever another replica's clock said."""
+        """Seconds since the answer arrived. Never negative, even if another replica's clock was ahead."""
         return max(0.0, now - self.stored_at)
 
     @property
     def size_bytes(self) -> int:
-        """What the entry takes in memory, in bytes, near enough."""
+        """About how much memory the entry takes, in bytes."""
         return len(self.body) + len(self.gzip or b"") + 1024

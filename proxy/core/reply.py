@@ -1,6 +1,6 @@
-"""What a client gets: the reply, made from an entry, an answer that is passed on, or an error.
+"""What a client gets: a reply made from an entry, from an answer that is passed on, or from an error.
 
-Owns: `Outcome`, `Reply`, `Rendition`, the rendering of Age, Cache-Status, ETag and Retry-After, and the reading of
+Owns: `Outcome`, `Reply`, `Rendition`; the headers Age, Cache-Status, ETag and Retry-After; the parsing of
 Accept-Encoding and If-None-Match. Must not know: how an entry was found, the server.
 """
 
@@ -16,8 +16,6 @@ from proxy.core.messages import Entry, OriginResponse
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, Restricted, SidecarError
 
 CACHE_NAME = "binance-sidecar"
-
-
 VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
 """The request headers that select a representation (RFC 9110, section 12.5.5)."""
 
@@ -28,30 +26,28 @@ class Outcome(Enum):
     HIT = "hit"
     """A fresh entry, in this process or in Redis."""
     STALE = "stale"
-    """A stale entry, while a fill runs in the background."""
+    """A stale entry; a fill runs in the background."""
     STALE_IF_ERROR = "stale-if-error"
-    """A stale entry, because the origin may not or cannot answer."""
+    """A stale entry, because the origin must not be asked or cannot answer."""
     SNAPSHOT = "snapshot"
     """Selected from the full document."""
     MISS = "miss"
-    """Nothing was stored: filled for this request."""
+    """No entry was stored: filled for this request."""
     EXPIRED = "expired"
-    """What was stored had expired: filled for this request."""
+    """The stored entry had expired: filled for this request."""
     COLLAPSED = "collapsed"
-    """Another request's fill answered this one too."""
+    """Another request's fill also answered this one."""
     BYPASS = "bypass"
-    """Forwarded: an endpoint or a query that the cache does not keep."""
+    """Forwarded: the cache does not store this endpoint or query."""
     REJECTED = "rejected"
-    """The origin would refuse it: answered here."""
+    """The origin would refuse the request: answered here."""
     REFUSED = "refused"
-    """The quota forbids sending."""
+    """The quota forbids sending the request."""
     FAILED = "failed"
-    """The origin could not answer, and nothing is stored."""
+    """The origin could not answer, and no entry is stored."""
 
 
 _CACHED = frozenset({Outcome.HIT, Outcome.STALE, Outcome.STALE_IF_ERROR, Outcome.SNAPSHOT})
-
-
 _FORWARDED = {
     Outcome.MISS: "fwd=uri-miss; stored",
     Outcome.EXPIRED: "fwd=stale; stored",
@@ -61,7 +57,7 @@ _FORWARDED = {
 
 
 def cache_status(outcome: Outcome, *, ttl_seconds: float = 0.0, detail: str | None = None) -> str:
-    """The Cache-Status header (RFC 9211): one member, ours; ttl is negative once the entry is stale."""
+    """The Cache-Status header (RFC 9211) with our member only. ttl is negative once the entry is stale."""
     parts = [CACHE_NAME]
     if outcome in _CACHED:
         parts.append(f"hit; ttl={int(ttl_seconds // 1)}")
@@ -76,27 +72,27 @@ def cache_status(outcome: Outcome, *, ttl_seconds: float = 0.0, detail: str | No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a client gets, before the server adds Date and framing. A HEAD request gets all but the body."""
+    """An answer before the server adds Date and framing. A HEAD request gets everything but the body."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     outcome: Outcome
     endpoint: str = "other"
-    """The endpoint's name: a label of bounded range."""
+    """The endpoint's name, from a table: a metric label."""
     weight: int = 0
-    """What the origin would have charged for this answer; 0 for an error that is not the origin's own."""
+    """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
     rendition: Rendition | None = field(default=None, compare=False, repr=False)
-    """How to make this reply again at another time; None where it is not made from an entry."""
+    """How to make this reply again later; None if it is not made from an entry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendition:
-    """An entry as one kind of request gets it: all that a reply depends on but the time."""
+    """An entry as one kind of request gets it: everything that a reply depends on except the time."""
 
     entry: Entry
     key: str
-    """Of the query that it answers."""
+    """The cache key of the query."""
     outcome: Outcome
     endpoint: str
     weight: int
@@ -105,7 +101,7 @@ class Rendition:
     detail: str | None = None
 
     def reply(self, now: float) -> Reply:
-        """The asked-for variant, or 304 when the client already holds it (RFC 9110, section 13.1.2)."""
+        """The requested variant, or 304 if the client has it already (RFC 9110, section 13.1.2)."""
         entry, packed = self.entry, self.gzip and self.entry.gzip is not None
         etag = f'"{entry.etag}-gzip"' if packed else f'"{entry.etag}"'
         age = entry.age(now)
@@ -136,34 +132,8 @@ class Rendition:
         )
 
 
-def entry_reply(  # noqa: PLR0913 - one value a header
-    entry: Entry,
-    outcome: Outcome,
-    *,
-    key: str,
-    endpoint: str,
-    weight: int,
-    now: float,
-    gzip: bool,
-    if_none_match: str | None,
-    detail: str | None = None,
-) -> Reply:
-    """Answer from an entry at `now`."""
-    rendition = Rendition(
-        entry=entry,
-        key=key,
-        outcome=outcome,
-        endpoint=endpoint,
-        weight=weight,
-        gzip=gzip,
-        if_none_match=if_none_match,
-        detail=detail,
-    )
-    return rendition.reply(now)
-
-
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
-    """Pass an answer on that is not kept: its status, content type and body; the cache headers are ours."""
+    """Pass on an answer that is not stored: status, content type and body are the origin's, the other headers ours."""
     headers = (
         ("Content-Type", response.headers.get("content-type", JSON_CONTENT_TYPE)),
         ("Cache-Control", "no-store"),
@@ -205,9 +175,9 @@ def matches(if_none_match: str, etag: str) -> bool:
 
 @lru_cache(maxsize=256)
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether gzip is acceptable, and at least as welcome as identity (RFC 9110, section 12.5.3).
+    """Whether gzip is acceptable, with at least the q-value of identity (RFC 9110, section 12.5.3).
 
-    `gzip`, `x-gzip` and `*` count, with their q-values; a named coding beats `*`. Absent or empty: identity.
+    `gzip` and `x-gzip` count, and `*` if neither is named. If the header is absent or empty: False.
     """
     weights = dict(_codings(accept_encoding or ""))
     gzip = max(weights.get("gzip", -1.0), weights.get("x-gzip", -1.0))
@@ -218,7 +188,7 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
 
 
 def _codings(accept_encoding: str) -> list[tuple[str, float]]:
-    """Pairs of lower-case coding and its q-value; an unreadable q-value counts as 0."""
+    """Pairs of coding (lower case) and q-value; an invalid q-value counts as 0."""
     pairs = []
     for member in accept_encoding.lower().split(","):
         coding, _, parameter = member.partition(";")

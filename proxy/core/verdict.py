@@ -1,7 +1,7 @@
-"""What an answer of the origin means: the next act as a value.
+"""What an answer of the origin means, as a value that names the next step.
 
-Owns: the proof that an answer is good, and the reading of every refusal. Must not know: who sent the request, where
-an entry is kept, or how a block is shared. Source: Binance's API documents.
+Owns: the validation of good answers, and the meaning of every refusal. Must not know: who sent the request, where an
+entry is stored, how a block is shared. Source: Binance's API documents.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from proxy.core.document.parsed import Document, parse_document
+from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
@@ -26,24 +26,24 @@ _SBE_ERROR_TEMPLATE = 100
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """200, complete and proven: store it, pass it on."""
+    """A complete, valid 200: store it and pass it on."""
 
     rate_limits: Sequence[Mapping[str, Any]] = ()
-    """The document's `rateLimits`, where it has them."""
+    """The document's `rateLimits`; empty if it has none."""
     server_time: float | None = None
-    """The body's `serverTime` in seconds, where it has one."""
+    """The body's `serverTime` in seconds; None if it has none."""
     document: Document | None = field(default=None, compare=False, repr=False)
-    """What the proof of an exchangeInfo body brought to light: a large one is not proven twice."""
+    """The parsed exchangeInfo body, so that a large one is not parsed twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """The origin refuses this request as such: its body is the answer, for a short while."""
+    """The origin refuses this very request: its error body is the answer, and is stored for a short time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The origin wants no more requests: until `until` (origin's clock), or for as long as the ledger decides."""
+    """The origin wants no requests until `until` (by its clock); None: the ledger decides how long."""
 
     reason: BlockReason
     until: float | None
@@ -51,7 +51,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Nothing to keep and nothing to pass on but the error."""
+    """There is nothing to store, and only the error to pass on."""
 
     error: UpstreamFailed
 
@@ -73,20 +73,20 @@ class _TimeBody(_AnyObject, kw_only=True):
 
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What the decoder raises for a body that is not what it should be."""
+"""What the decoder raises for an invalid body."""
 
 
 def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdict:
-    """Read one answer. `now` is the origin's clock, in seconds since the epoch."""
+    """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
     match response.status:
         case 200:
-            return _prove(query, response)
+            return _validate(query, response)
         case 429:
             return Throttled(BlockReason.BACK_OFF, _until(response, now))
         case 418:
             text = response.body.decode(errors="replace")
-            told = [until for until in (_until(response, now), banned_until(text)) if until is not None]
-            return Throttled(BlockReason.BAN, max(told, default=None))
+            ends = [until for until in (_until(response, now), banned_until(text)) if until is not None]
+            return Throttled(BlockReason.BAN, max(ends, default=None))
         case 403:
             return Throttled(BlockReason.PAUSE, _until(response, now))
         case 451:
@@ -103,31 +103,31 @@ def _until(response: OriginResponse, now: float) -> float | None:
     return None if seconds is None else now + seconds
 
 
-def _prove(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+def _validate(query: CanonicalQuery, response: OriginResponse) -> Verdict:
     try:
         return _good(query, response)
     except BadAnswer as error:
         return Failed(BadAnswer(error.msg, headers=response.headers))
     except _UNREADABLE as error:
-        return Failed(BadAnswer(f"The origin's answer is not what was asked for: {error}", headers=response.headers))
+        return Failed(BadAnswer(f"The origin's answer is not as expected: {error}", headers=response.headers))
 
 
 def _good(query: CanonicalQuery, response: OriginResponse) -> Verdict:
     if _is_sbe(response):
-        return _prove_sbe(query, response)
+        return _validate_sbe(query, response)
     if query.endpoint.name == "exchangeInfo":
         document = parse_document(response.body)
         return Good(document.rate_limits, _seconds(document.server_time_ms), document)
     is_time = query.endpoint.name == "time"
-    # As text: the decoder alone checks only the strings that it returns.
+    # Decode to text first: the JSON decoder checks only the strings that it returns for valid UTF-8.
     body = msgspec.json.decode(response.body.decode(), type=_TimeBody if is_time else _AnyObject)
     if body.code is not msgspec.UNSET:
-        raise BadAnswer("The origin answered 200 with an error.")
+        raise BadAnswer(ERROR_IN_200)
     return Good((), _seconds(body.serverTime) if isinstance(body, _TimeBody) else None)
 
 
 def _seconds(server_time: int) -> float | None:
-    """serverTime has 13 digits (milliseconds) or 16 (microseconds), by X-MBX-TIME-UNIT; None: no such time."""
+    """serverTime in seconds. It has 13 digits (milliseconds) or 16 (microseconds); None for any larger number."""
     if server_time >= 10**17:
         return None
     return server_time / (1e6 if server_time >= 10**15 else 1e3)
@@ -137,14 +137,14 @@ def _is_sbe(response: OriginResponse) -> bool:
     return response.headers.get("content-type", "").startswith(SBE_CONTENT_TYPE)
 
 
-def _prove_sbe(query: CanonicalQuery, response: OriginResponse) -> Verdict:
-    """An SBE message begins with block length, template, schema and version, each a little-endian uint16."""
+def _validate_sbe(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+    """An SBE message starts with block length, template, schema and version, each a little-endian uint16."""
     if query.representation.sbe is None or len(response.body) < _SBE_HEAD_BYTES:
-        raise BadAnswer("The origin's answer is no SBE message that was asked for.")
+        raise BadAnswer("The origin's answer is SBE without a request for it, or too short.")
     template = int.from_bytes(response.body[2:4], "little")
     schema = int.from_bytes(response.body[4:6], "little")
     if template == _SBE_ERROR_TEMPLATE or schema != int(query.representation.sbe.partition(":")[0]):
-        raise BadAnswer("The origin's answer is an SBE error or of another schema.")
+        raise BadAnswer("The origin's answer is an SBE error, or has another schema.")
     return Good()
 
 

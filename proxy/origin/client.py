@@ -129,7 +129,7 @@ class Upstream:
         except aiohttp.ConnectionTimeoutError as error:
             raise Unreachable(f"{_host(base_url)}: no connection in time") from error
         except TimeoutError as error:
-            raise TooSlow("Timeout waiting for response from backend server.", headers=headers) from error
+            raise TooSlow(headers=headers) from error
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(f"{_host(base_url)} cannot be reached") from error
         except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:

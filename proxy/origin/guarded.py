@@ -100,11 +100,11 @@ class Origin:
         that breaks stays charged, and the next attempt is charged again.
         """
         if 0 <= self._clock.wall() - self._unreachable_at < UNREACHABLE_SECONDS:
-            raise Unreachable("The origin cannot be reached.")
+            raise Unreachable
         cost = query.weight
         deadline = self._monotonic() + self._total_seconds
         lost = 0
-        failure: UpstreamFailed = Unreachable("The origin cannot be reached.")
+        failure: UpstreamFailed = Unreachable()
         reservation: Reservation | None = None
         for base_url in self._upstream.candidates(query.endpoint):
             if self._monotonic() >= deadline or lost == LOST_ATTEMPTS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.messages import Entry, Lifetimes, OriginResponse
-from proxy.core.reply import Outcome, Reply, accepts_gzip, cache_status, entry_reply, error_reply, matches, passed_reply
+from proxy.core.reply import Outcome, Rendition, Reply, accepts_gzip, cache_status, error_reply, matches, passed_reply
 from proxy.errors import (
     BackedOff,
     BadAnswer,
@@ -48,17 +48,17 @@ def reply(
     if_none_match: str | None = None,
     detail: str | None = None,
 ) -> Reply:
-    return entry_reply(
-        stored,
-        outcome,
+    rendition = Rendition(
+        entry=stored,
+        outcome=outcome,
         key="spot:exchangeInfo:all",
         endpoint="exchangeInfo",
         weight=20,
-        now=STORED_AT + age_seconds,
         gzip=gzip,
         if_none_match=if_none_match,
         detail=detail,
     )
+    return rendition.reply(STORED_AT + age_seconds)
 
 
 # Which variant

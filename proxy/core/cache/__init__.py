@@ -1,1 +1,1 @@
-"""Decisions of the cache: freshness, waiting for a fill, when to refresh, what failed lately."""
+"""The cache's decisions: freshness, how a wait for a fill ends, when to refresh, which fills failed recently."""

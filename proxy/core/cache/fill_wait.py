@@ -1,6 +1,7 @@
-"""How waiting for another replica's fill ends.
+"""How a wait for another replica's fill ends.
 
-Owns: the ends of a wait, and what a look at the fill lock means. Must not know: how a lock is kept, how often to look.
+Owns: the ends of a wait, and what a state of the fill lock means. Must not know: where the lock is kept, how often it
+is read.
 """
 
 from __future__ import annotations
@@ -11,44 +12,44 @@ from typing import assert_never
 
 
 class WaitEnd(Enum):
-    """How waiting for another replica's fill ended, and so what to do next. The value is a metric label."""
+    """How the wait ended, and what to do next. The value is a metric label."""
 
     FILLED = "filled"
-    """A newer entry is there: get it."""
+    """A newer entry is stored: get it."""
     FAILED = "failed"
-    """The holder let go and said that its fill failed: do not try in turn. For a second nobody can."""
+    """The holder released the lock because its fill failed: do not try. For a second nobody gets the lock."""
     RELEASED = "released"
-    """The holder let go with neither: it was not allowed to ask, or is shutting down. Take over at once."""
+    """The holder released the lock without entry or failure: the quota refused it, or it stops. Take over at once."""
     EXPIRED = "expired"
-    """The lock has lived out its time without an entry: its holder died. Take over."""
+    """The lock expired without an entry: its holder died. Take over."""
     DEADLINE = "deadline"
-    """The holder is still at it, and we waited long enough."""
+    """The holder is still filling, and the time to wait is over."""
     REDIS_AWAY = "redis-away"
-    """Redis cannot be asked: go on as if alone."""
+    """Redis does not answer: continue without it."""
 
 
 class LockState(Enum):
-    """What is to be seen where a fill lock may be."""
+    """What the key of a fill lock holds."""
 
     HELD = "held"
-    """Somebody fills."""
+    """A replica is filling."""
     FAILED = "failed"
-    """The last holder's fill failed a moment ago."""
+    """The last holder's fill failed less than a second ago."""
     FREE = "free"
-    """Nobody fills."""
+    """No replica is filling."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockStatus:
-    """A look at a fill lock."""
+    """The state of a fill lock at one moment."""
 
     state: LockState
     left_seconds: float = 0.0
-    """When the lock will expire, unless it is renewed."""
+    """How long until the lock expires, unless it is renewed."""
 
 
 def end_of_wait(state: LockState, *, is_overdue: bool) -> WaitEnd | None:
-    """What a lock without an entry means; None: wait on. Overdue: at the last look it would not live until now."""
+    """What the lock's state means while there is no entry; None: keep waiting. `is_overdue`: it should have expired."""
     match state:
         case LockState.HELD:
             return None

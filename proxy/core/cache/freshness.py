@@ -1,7 +1,7 @@
-"""May this entry be used, and how: the whole freshness policy as one function of age.
+"""Whether and how an entry may be used: the freshness policy as a function of its age.
 
-Owns: the five decisions and their boundaries. Must not know: where entries are kept, or what is done next.
-Sources: RFC 9111 section 4.2 (freshness), RFC 5861 (stale-while-revalidate, stale-if-error).
+Owns: the five decisions and their boundaries. Must not know: where entries are stored, what is done next.
+Sources: RFC 9111, section 4.2 (freshness); RFC 5861 (stale-while-revalidate, stale-if-error).
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from proxy.core.messages import Entry
 
 
 class Freshness(Enum):
-    """What an entry is good for now."""
+    """How an entry may be used now."""
 
     FRESH = "fresh"
     """Answer from it."""
     STALE_WHILE_REVALIDATE = "stale-while-revalidate"
     """Answer from it, and fill in the background."""
     STALE_IF_ERROR = "stale-if-error"
-    """Fill first; answer from it only if that fails."""
+    """Fill first; answer from it only if the fill fails."""
     EXPIRED = "expired"
-    """Of no use."""
+    """Do not use it."""
     ABSENT = "absent"
-    """There is none."""
+    """There is no entry."""
 
 
 USABLE = frozenset({Freshness.FRESH, Freshness.STALE_WHILE_REVALIDATE, Freshness.STALE_IF_ERROR})
 
 
 def decide(entry: Entry | None, now: float) -> Freshness:
-    """Judge an entry at `now` (seconds since the epoch). Each lifetime ends at its last second, exclusive."""
+    """Classify an entry at `now` (seconds since the epoch). At exactly the end of a lifetime the next one applies."""
     if entry is None:
         return Freshness.ABSENT
     lifetimes = entry.lifetimes

@@ -1,9 +1,9 @@
-"""The memory of failed fills: what those who come after need not try again.
+"""The fills that failed recently, so that the next requests do not try again at once.
 
-Owns: how long a failure counts. Must not know: fills, entries, clocks. Bounded: the oldest failures are forgotten.
+Owns: how long a failure counts. Must not know: fills, entries, clocks. Bounded: the oldest failures are dropped.
 
-A failure to get an answer counts until a fill of the same key succeeds: meanwhile nobody with a stale entry waits for
-the origin, and nobody at all asks it again within HOLD_DOWN_SECONDS. A refusal of ours counts until it is over.
+A failure of the origin counts until a fill of the same key succeeds. Meanwhile requests with a stale entry do not wait
+for the origin, and no request asks it again within HOLD_DOWN_SECONDS. A refusal by our quota counts until it is over.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MAX_FAILURES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last fill of a key failed: how, and when (seconds since the epoch)."""
+    """The failure of a key's last fill: the error, and when (seconds since the epoch)."""
 
     error: SidecarError
     at: float
 
     def counts(self, now: float) -> bool:
-        """Whether it still tells what a fill would bring now."""
+        """Whether a fill is expected to fail in the same way now."""
         if not isinstance(self.error, SendingRefused):
             return True
         return now < self.at + (self.error.retry_after_seconds or 0.0)
@@ -46,23 +46,23 @@ class RecentFailures:
         return len(self._failures)
 
     def remember(self, key: str, error: SidecarError, now: float) -> None:
-        """The fill of `key` has just failed."""
+        """Record that the fill of `key` failed."""
         self._failures[key] = Failure(error, now)
         self._failures.move_to_end(key)
         if len(self._failures) > self._max_failures:
             self._failures.popitem(last=False)
 
     def forget(self, key: str) -> None:
-        """The fill of `key` succeeded."""
+        """Record that the fill of `key` succeeded."""
         self._failures.pop(key, None)
 
     def of(self, key: str, now: float) -> Failure | None:
-        """The failure of `key` that still counts."""
+        """The failure of `key` if it still counts, else None."""
         failure = self._failures.get(key)
         return failure if failure is not None and failure.counts(now) else None
 
     def raise_if_held_down(self, key: str, now: float) -> None:
-        """Raise the error of the last fill while it is too early to ask the origin again."""
+        """Raise the error of the last fill if it is too early to ask the origin again."""
         failure = self.of(key, now)
         if failure is not None and isinstance(failure.error, UpstreamFailed) and failure.is_recent(now):
             raise failure.error.with_traceback(None)

@@ -1,1 +1,1 @@
-"""The full exchangeInfo document: parsed, indexed, and answers selected from it."""
+"""The full exchangeInfo document: parsing, indexing, and the answers that it contains."""

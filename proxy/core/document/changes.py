@@ -1,4 +1,4 @@
-"""What changed between two full documents, and whether the newer one can be believed.
+"""What changed between two full documents, and whether the newer one is plausible.
 
 Owns: the difference and the suspicion. Must not know: who keeps the documents.
 """
@@ -13,7 +13,7 @@ from proxy.core.document.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The names of the symbols that differ between two snapshots, in listing order."""
+    """The names of the symbols that differ between two snapshots, in the order of the document."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -21,7 +21,7 @@ class Changes:
 
 
 def diff(old: Snapshot, new: Snapshot) -> Changes:
-    """What a newer snapshot adds, lacks, and shows in another status."""
+    """The symbols that a newer snapshot adds, removes, or has with another status."""
     before, after = old.statuses, new.statuses
     return Changes(
         added=tuple(name for name in after if name not in before),
@@ -31,16 +31,16 @@ def diff(old: Snapshot, new: Snapshot) -> Changes:
 
 
 class Suspicion(Enum):
-    """Why a newer snapshot is not to be believed without another look. The value is the word in logs."""
+    """Why a newer snapshot must be confirmed by a second one. The value is the word in logs."""
 
     HALF_MISSING = "half-missing"
-    """It has less than half of the symbols."""
+    """It has fewer than half of the symbols."""
     TRADING_MISSING = "trading-missing"
-    """A tenth or more of the symbols that were TRADING are gone at once."""
+    """A tenth or more of the symbols that were TRADING are missing."""
 
 
 def suspicion_of(old: Snapshot, new: Snapshot) -> Suspicion | None:
-    """None if a newer snapshot may take the place of an older one, else what is suspicious about it."""
+    """Why a newer snapshot must not replace an older one yet; None: it may."""
     if 2 * new.symbols_count < old.symbols_count:
         return Suspicion.HALF_MISSING
     trading = [name for name, status in old.statuses.items() if status == "TRADING"]

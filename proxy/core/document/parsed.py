@@ -1,8 +1,7 @@
-"""An exchangeInfo document as bytes: the proof that it is one, and the frame around its symbols.
+"""An exchangeInfo document as bytes: its validation, and the template around its symbols.
 
-Owns: what a good exchangeInfo body is, and everything in it before and after the elements of `symbols`.
-Must not know: what is inside a symbol, which query is answered, or where a body came from.
-Source: Binance's API documents.
+Owns: what a valid exchangeInfo body is, and everything in it before and after the elements of `symbols`. Must not
+know: what is inside a symbol, which query is answered, where a body came from. Source: Binance's API documents.
 """
 
 from __future__ import annotations
@@ -18,35 +17,36 @@ import msgspec
 from proxy.errors import BadAnswer
 
 _KNOWN_MEMBERS = frozenset({"timezone", "serverTime", "rateLimits", "exchangeFilters", "symbols"})
-"""The members that a filtered answer is known to carry whole."""
+"""The members that a filtered answer contains unchanged, besides `symbols`."""
 _SERVER_TIME = re.compile(rb'"serverTime"\s*:\s*[0-9]+')
 _MICROSECONDS_FROM = 10**15
 """serverTime has 13 digits in milliseconds and 16 in microseconds."""
 _UTF8_SLICE_BYTES = 1 << 16
+ERROR_IN_200 = "The origin answered 200 with an error."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """What the proof of a body brings to light."""
+    """A valid exchangeInfo body, parsed as far as needed."""
 
     rate_limits: tuple[Mapping[str, Any], ...]
     server_time_ms: int
-    """Epoch milliseconds, whatever unit the body has."""
+    """Epoch milliseconds, also if the body has microseconds."""
     symbols: Sequence[msgspec.Raw]
-    """One a symbol, in listing order: views into the body, which they keep alive."""
+    """The symbols in the order of the body: views into the body, which they keep alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentTemplate:
-    """The body without the elements of `symbols`: an answer is `head`, symbols joined by commas, `tail`."""
+    """The body without the elements of `symbols`. An answer is `head`, symbols joined by commas, `tail`."""
 
     head: bytes
     tail: bytes
     microseconds_head: bytes
-    """The same with serverTime in microseconds: three noughts more."""
+    """The same with serverTime in microseconds, which is the milliseconds and three zeros."""
     microseconds_tail: bytes
     depends_on_symbols: bool
-    """Whether it has a member beyond the known ones (`sors`) whose content the origin may filter as well."""
+    """Whether it has another member with content (such as `sors`), which the origin may filter too."""
 
 
 class _Members(msgspec.Struct):
@@ -57,10 +57,10 @@ class _Members(msgspec.Struct):
 
 
 def parse_document(body: bytes) -> Document:
-    """Prove that a body, filtered or not, is a good exchangeInfo answer. Raises BadAnswer.
+    """Parse an exchangeInfo answer, filtered or not. Raises BadAnswer if it is not valid.
 
-    Good is: complete JSON in UTF-8, an object with `symbols`, `rateLimits` and `serverTime`, and no `code`.
-    The symbols are checked for syntax, not for content. About 6 to 11 ms for 17.6 MB.
+    Valid means: complete JSON in UTF-8, an object with `symbols`, `rateLimits` and `serverTime`, and without `code`.
+    Checks the syntax of the symbols, not their content. Takes 6 to 11 ms for 17.6 MB.
     """
     members = _decode(body)
     if not _is_utf8(body):
@@ -69,13 +69,13 @@ def parse_document(body: bytes) -> Document:
 
 
 def template(head: bytes, tail: bytes) -> DocumentTemplate:
-    """Prove that `head` ends where the elements of `symbols` begin and `tail` begins where they end.
+    """Make the template, and check that `head` ends and `tail` starts at the elements of `symbols`.
 
-    Without them the rest must be a good document that has no symbol. Raises BadAnswer.
+    `head + tail` must be a valid document with an empty `symbols`. Raises BadAnswer.
     """
     members = _decode(head + tail)
     if members.symbols:
-        raise BadAnswer("The symbols of the origin's exchangeInfo cannot be told from the rest.")
+        raise BadAnswer("The symbols of the origin's exchangeInfo cannot be located.")
     if members.serverTime >= _MICROSECONDS_FROM:
         raise BadAnswer("The serverTime of the origin's exchangeInfo is not in milliseconds.")
     microseconds_head, microseconds_tail = _in_microseconds(head, tail, members.serverTime)
@@ -86,9 +86,9 @@ def _decode(body: bytes) -> _Members:
     try:
         members = msgspec.json.decode(body, type=_Members)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadAnswer(f"The origin's answer is no exchangeInfo: {error}") from error
+        raise BadAnswer(f"The origin's answer is not a valid exchangeInfo: {error}") from error
     if members.code is not msgspec.UNSET:
-        raise BadAnswer("The origin answered 200 with an error.")
+        raise BadAnswer(ERROR_IN_200)
     return members
 
 
@@ -97,9 +97,9 @@ def _milliseconds(server_time: int) -> int:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """Checked apart, since the decoder checks only strings that it returns; a slice at a time, to save memory.
+    """Needed because the JSON decoder checks only strings that it returns. Works in slices to save memory.
 
-    The last character of a decoded body is a brace or a space: none is left half read.
+    A valid body ends with a brace or white space, so no character is cut at the end.
     """
     if body.isascii():
         return True
@@ -114,16 +114,16 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _in_microseconds(head: bytes, tail: bytes, server_time_ms: int) -> tuple[bytes, bytes]:
-    """Append noughts to the document's own serverTime, not to a namesake further inside."""
-    candidates = [(_noughts_at(head, found.end()), tail) for found in _SERVER_TIME.finditer(head)]
-    candidates += [(head, _noughts_at(tail, found.end())) for found in _SERVER_TIME.finditer(tail)]
+    """Append zeros to the document's serverTime, not to a member of the same name deeper inside."""
+    candidates = [(_with_zeros_at(head, found.end()), tail) for found in _SERVER_TIME.finditer(head)]
+    candidates += [(head, _with_zeros_at(tail, found.end())) for found in _SERVER_TIME.finditer(tail)]
     for changed in candidates:
         if _decode(b"".join(changed)).serverTime == server_time_ms * 1000:
             return changed
     raise BadAnswer("The serverTime of the origin's exchangeInfo cannot be found.")
 
 
-def _noughts_at(text: bytes, end: int) -> bytes:
+def _with_zeros_at(text: bytes, end: int) -> bytes:
     return text[:end] + b"000" + text[end:]
 
 

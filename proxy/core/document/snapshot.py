@@ -1,16 +1,15 @@
-"""The snapshot: every filtered exchangeInfo answer that one full document proves, byte for byte.
+"""The snapshot: one full document, and the filtered exchangeInfo answers that it determines byte for byte.
 
-Owns: the choice of symbols for a query, the composition of an answer, what cannot be proven and why, and the
-comparison of two snapshots. Must not know: how a document is fetched, compressed or kept, or how old it is.
-Source: Binance's API documents.
+Owns: which symbols a query selects, how an answer is composed, and which queries cannot be answered. Must not know:
+how a document is fetched, compressed or stored, how old it is. Source: Binance's API documents.
 
-What the full document proves, and what it does not:
+What the full document determines:
 
-- It shows every symbol that has SPOT, MARGIN or LEVERAGED. So a filter by these is provable; any other
-  permission may bring up symbols that the full document hides, and a symbol it lacks may exist all the same.
-- A filtered answer carries timezone, serverTime, rateLimits and exchangeFilters as they are. Whether another
-  member with content (`sors`) is filtered with the symbols is not known.
-- One permission set is a list of alternatives. How a filter reads several sets together was never seen.
+- It lists every symbol that has SPOT, MARGIN or LEVERAGED. So a filter by these can be answered. Any other permission
+  may select symbols that the full document hides, and a symbol that it lacks may exist.
+- A filtered answer contains timezone, serverTime, rateLimits and exchangeFilters unchanged. It is not known whether
+  the origin filters other members with content (such as `sors`).
+- A permission set is a list of alternatives. It is not known how the origin filters symbols with several sets.
 """
 
 from __future__ import annotations
@@ -26,52 +25,52 @@ from proxy.core.document.symbol_index import SHOWING, SLICE_BYTES, Permissions, 
 from proxy.core.query.canonical import CanonicalQuery
 
 _FILTERED_STATUSES = frozenset({"TRADING", "HALT", "BREAK"})
-"""The statuses that the filter is documented for."""
+"""The statuses that Binance documents for the filter."""
 
 
 class Unanswerable(Enum):
-    """Why a snapshot cannot prove an answer. The value is the word in logs and metrics."""
+    """Why a snapshot cannot answer a query. The value is the word in logs and metrics."""
 
     ENDPOINT = "endpoint"
-    """Another endpoint than exchangeInfo."""
+    """The endpoint is not exchangeInfo."""
     SBE = "sbe"
-    """A binary answer, or one that the origin alone can tell the form of."""
+    """The answer is binary (SBE), or only the origin knows its format."""
     BYPASS = "bypass"
-    """A query that only the origin can read."""
+    """Only the origin can interpret the query."""
     COMBINATION = "combination"
-    """Filters that do not go together, or an empty one: the origin's answer is an error."""
+    """The filters exclude each other or one is empty: the origin answers with an error."""
     UNKNOWN_MEMBER = "unknown-member"
-    """The document has a member whose content may be filtered too."""
+    """The document has a member that the origin may filter too."""
     UNKNOWN_SYMBOL = "unknown-symbol"
-    """A symbol that the document lacks: hidden, new or invalid."""
+    """The document lacks the symbol: it is hidden, new or invalid."""
     REPEATED_SYMBOL = "repeated-symbol"
-    """The document has a symbol's name twice."""
+    """The document has a symbol twice."""
     UNKNOWN_STATUS = "unknown-status"
-    """A status that the filter is not documented for."""
+    """Binance does not document this status for the filter."""
     HIDDEN_PERMISSION = "hidden-permission"
-    """A permission that may bring up symbols hidden from the full document."""
+    """The permission may select symbols that the full document hides."""
     SEVERAL_SETS = "several-permission-sets"
-    """Some symbol has more than one permission set."""
+    """A symbol has more than one permission set."""
     NO_PERMISSIONS = "no-permissions"
-    """Some symbol has no permission information."""
+    """A symbol has no permission information."""
     NO_PERMISSION_SETS = "no-permission-sets"
-    """A selected symbol has no `permissionSets` to leave empty."""
+    """A selected symbol has no `permissionSets` that could be emptied."""
 
 
 @dataclass(frozen=True, slots=True)
 class CannotAnswer:
-    """The snapshot does not prove this answer; the origin may well give one."""
+    """The snapshot cannot answer the query; the origin may."""
 
     reason: Unanswerable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Snapshot:
-    """An index over one copy of a full document's bytes; made by `index`."""
+    """A full document's bytes and an index over them. Made by `index`."""
 
     body: bytes
     version: str
-    """Names the body."""
+    """Identifies the body."""
     server_time_ms: int
     rate_limits: tuple[Mapping[str, Any], ...]
     template: DocumentTemplate
@@ -79,18 +78,18 @@ class Snapshot:
 
     @property
     def symbols_count(self) -> int:
-        """How many symbols the document has."""
+        """The number of symbols in the document."""
         return len(self.symbol_index.statuses)
 
     @property
     def statuses(self) -> Mapping[str, str]:
-        """Status by symbol, in listing order; made anew at each call."""
+        """Status by symbol, in the order of the document. Built at each call."""
         symbol_index = self.symbol_index
         return {name: symbol_index.statuses[position] for name, position in symbol_index.positions.items()}
 
     def select(self, query: CanonicalQuery) -> bytes | CannotAnswer:
-        """The origin's answer to a query, from this document; the bare one is `body` itself."""
-        reason = self._obstacle(query)
+        """The origin's answer to a query, from this document. For a query without filters it is `body` itself."""
+        reason = self._unanswerable(query)
         if reason is not None:
             return CannotAnswer(reason)
         if _is_bare(query):
@@ -100,8 +99,8 @@ class Snapshot:
             return CannotAnswer(Unanswerable.NO_PERMISSION_SETS)
         return self._compose(positions, query)
 
-    def _obstacle(self, query: CanonicalQuery) -> Unanswerable | None:
-        """What stands in the way of this query, or None."""
+    def _unanswerable(self, query: CanonicalQuery) -> Unanswerable | None:
+        """Why this query cannot be answered; None: it can."""
         if query.endpoint.name != "exchangeInfo":
             return Unanswerable.ENDPOINT
         if query.representation.sbe is not None or query.representation.bad_sbe is not None:
@@ -113,18 +112,18 @@ class Snapshot:
         if _narrows(query) and self.template.depends_on_symbols:
             return Unanswerable.UNKNOWN_MEMBER
         return (
-            self._symbols_obstacle(query.symbols or ())
-            or self._permissions_obstacle(query.permissions or ())
+            self._unanswerable_symbols(query.symbols or ())
+            or self._unanswerable_permissions(query.permissions or ())
             or _unanswerable_status(query.symbol_status)
         )
 
-    def _symbols_obstacle(self, names: Sequence[str]) -> Unanswerable | None:
+    def _unanswerable_symbols(self, names: Sequence[str]) -> Unanswerable | None:
         if names and len(self.symbol_index.positions) < self.symbols_count:
             return Unanswerable.REPEATED_SYMBOL
-        is_known = all(name in self.symbol_index.positions for name in names)
-        return None if is_known else Unanswerable.UNKNOWN_SYMBOL
+        has_all = all(name in self.symbol_index.positions for name in names)
+        return None if has_all else Unanswerable.UNKNOWN_SYMBOL
 
-    def _permissions_obstacle(self, names: Sequence[str]) -> Unanswerable | None:
+    def _unanswerable_permissions(self, names: Sequence[str]) -> Unanswerable | None:
         if not names:
             return None
         if any(name not in SHOWING for name in names):
@@ -134,7 +133,7 @@ class Snapshot:
         return Unanswerable.NO_PERMISSIONS if Permissions.UNKNOWN in self.symbol_index.all_permissions else None
 
     def _positions(self, query: CanonicalQuery) -> Sequence[int]:
-        """Where the selected symbols stand, in listing order."""
+        """The positions of the selected symbols, ascending."""
         symbol_index = self.symbol_index
         if query.symbols is not None:
             return sorted({symbol_index.positions[name] for name in query.symbols})
@@ -147,7 +146,7 @@ class Snapshot:
         return positions
 
     def _compose(self, positions: Sequence[int], query: CanonicalQuery) -> bytes:
-        """Put the selected symbols into the frame; nothing is copied but into the answer."""
+        """Put the selected symbols into the template. Bytes are copied only once, into the answer."""
         template, in_microseconds = self.template, query.representation.microseconds
         pieces: list[bytes | memoryview] = [template.microseconds_head if in_microseconds else template.head]
         slices = self._with_sets if query.show_permission_sets else self._without_sets
@@ -174,11 +173,11 @@ class Snapshot:
 def index(
     body: bytes, *, version: str | None = None, document: Document | None = None
 ) -> Generator[None, None, Snapshot]:
-    """Index a full document in milliseconds, pausing after each slice of work; the snapshot is the return value.
+    """Index a full document with serverTime in milliseconds. Yields after each slice of work; returns the snapshot.
 
-    `version` names the body; None: a hash of it, computed on the way. `document` is what `prove` gave for this
-    very body; None: the first slice proves it anew. Raises BadAnswer if the body is no good exchangeInfo, has no
-    symbols, or cannot be cut with certainty.
+    `version` identifies the body; None: a hash of the body. `document` is what `parse_document` returned for this
+    body; None: the first slice parses it. Raises BadAnswer if the body is not valid, has no symbols, or its symbols
+    cannot be located with certainty.
     """
     if document is None:
         document = parse_document(body)

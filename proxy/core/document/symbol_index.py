@@ -1,7 +1,7 @@
-"""What is known of each symbol of a full document: where it lies, and the few fields that filters need.
+"""An index of the symbols of a full document: where each one is, and the few fields that filters need.
 
-Owns: the pass over the symbols, a slice at a time. Must not know: what is done between two slices, which query is
-answered, or what the rest of the document says. Source: Binance's API documents.
+Owns: the pass over the symbols, one slice at a time. Must not know: what is done between two slices, which query is
+answered, what the rest of the document contains. Source: Binance's API documents.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import msgspec
 from proxy.errors import BadAnswer
 
 SLICE_BYTES = 256 * 1024
-"""What is worked on at a time: well under a millisecond."""
+"""How much is processed between two pauses: well under a millisecond of work."""
 _SLICE_SYMBOLS = 128
 _KEY_OF_SETS = b'"permissionSets":'
 
 
 class Permissions(IntFlag):
-    """What a symbol's permissions say, as far as a provable answer depends on it."""
+    """A symbol's permissions, as far as filters depend on them."""
 
     OTHER = 0
-    """One set, with none of the three."""
+    """One set, without any of the three below."""
     SPOT = 1
     MARGIN = 2
     LEVERAGED = 4
     SEVERAL_SETS = 8
     UNKNOWN = 16
-    """No permission information, or in a shape never seen."""
+    """No permission information, or in an unexpected form."""
 
 
 SHOWING: Mapping[str, Permissions] = {
@@ -40,25 +40,26 @@ SHOWING: Mapping[str, Permissions] = {
     "MARGIN": Permissions.MARGIN,
     "LEVERAGED": Permissions.LEVERAGED,
 }
-"""The permissions for any of which the full document shows a symbol."""
+"""The full document lists every symbol that has at least one of these permissions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SymbolIndex:
-    """A value a symbol, by its position in listing order. Offsets are bytes from the body's start."""
+    """Columns with one value for each symbol, by position. Offsets are bytes from the start of the body."""
 
     starts: array[int]
-    """Where each begins, and one offset more: each ends one byte, a comma or the bracket, before the next."""
+    """Where symbols start, and one more offset. Each ends one byte (comma or bracket) before the next offset."""
     set_starts: array[int]
-    """Where the list in `permissionSets` begins and ends; both 0 where there is none to leave empty."""
+    """Where the list in `permissionSets` starts; 0 if there is no list that could be emptied."""
     set_ends: array[int]
+    """Where it ends; 0 likewise."""
     permissions: bytes
-    """`Permissions`."""
+    """The `Permissions` of each symbol, one byte each."""
     all_permissions: Permissions
-    """Of all symbols together."""
+    """The permissions of all symbols together."""
     statuses: tuple[str, ...]
     positions: Mapping[str, int]
-    """Position by name; shorter than the others if a name is repeated."""
+    """Position by name. Has fewer items than there are symbols if a name is repeated."""
 
 
 class _Fields(msgspec.Struct):
@@ -73,10 +74,10 @@ class _Sets(msgspec.Struct):
 
 
 def read_symbol_index(body: bytes, symbols: Sequence[msgspec.Raw]) -> Generator[None, None, SymbolIndex]:
-    """Find and read each symbol, pausing after each slice. Raises BadAnswer.
+    """Locate and read each symbol. Yields after each slice; returns the index. Raises BadAnswer.
 
-    They must stand in the body one after the other with nothing but a comma between, as the origin writes them:
-    how it would space a filtered answer could only be guessed.
+    Nothing but a comma may separate the symbols, as the origin writes them: with other white space we could not know
+    how the origin would write a filtered answer.
     """
     reader = _Reader()
     start, worked_bytes = _first(body, symbols), 0
@@ -84,24 +85,24 @@ def read_symbol_index(body: bytes, symbols: Sequence[msgspec.Raw]) -> Generator[
         symbol = bytes(raw)
         end = start + len(symbol)
         if body[start : end + 1] != symbol + (b"," if count < len(symbols) else b"]"):
-            raise BadAnswer("The origin's exchangeInfo is not compact JSON: its symbols cannot be cut out.")
+            raise BadAnswer("The origin's exchangeInfo is not compact JSON: its symbols cannot be located.")
         reader.read(symbol, start)
         start, worked_bytes = end + 1, worked_bytes + len(symbol)
         if worked_bytes >= SLICE_BYTES or count % _SLICE_SYMBOLS == 0:
             worked_bytes = 0
             yield
-    return reader.columns(end=start)
+    return reader.finish(end=start)
 
 
 def _first(body: bytes, symbols: Sequence[msgspec.Raw]) -> int:
-    """Where the first symbol seems to begin. That the guess is right shows when the frame is proven."""
+    """Where the first symbol seems to start. `template` checks this guess."""
     if not symbols:
         raise BadAnswer("The origin's exchangeInfo has no symbols.")
     return body.find(b"[" + bytes(symbols[0])) + 1
 
 
 class _Reader:
-    """The columns as they grow."""
+    """The columns while they are built."""
 
     def __init__(self) -> None:
         self._starts = array("Q")
@@ -110,8 +111,8 @@ class _Reader:
         self._permissions = bytearray()
         self._names: list[str] = []
         self._statuses: list[str] = []
-        # Hundreds of symbols share one list of permissions: each list is decoded once.
-        self._known: dict[bytes, Permissions] = {}
+        # Hundreds of symbols have the same list of permissions, so each list is decoded once.
+        self._decoded: dict[bytes, Permissions] = {}
 
     def read(self, symbol: bytes, start: int) -> None:
         try:
@@ -128,29 +129,29 @@ class _Reader:
 
     def _permissions_of(self, fields: _Fields) -> Permissions:
         text = _text_of_sets(fields)
-        known = self._known.get(text)
-        if known is None:
-            known = self._known[text] = _permissions(text)
-        return known
+        permissions = self._decoded.get(text)
+        if permissions is None:
+            permissions = self._decoded[text] = _permissions(text)
+        return permissions
 
-    def columns(self, *, end: int) -> SymbolIndex:
+    def finish(self, *, end: int) -> SymbolIndex:
         self._starts.append(end)
-        together = Permissions.OTHER
-        for known in self._known.values():
-            together |= known
+        all_permissions = Permissions.OTHER
+        for permissions in self._decoded.values():
+            all_permissions |= permissions
         return SymbolIndex(
             starts=self._starts,
             set_starts=self._set_starts,
             set_ends=self._set_ends,
             permissions=bytes(self._permissions),
-            all_permissions=together,
+            all_permissions=all_permissions,
             statuses=tuple(self._statuses),
             positions={name: position for position, name in enumerate(self._names)},
         )
 
 
 def _text_of_sets(fields: _Fields) -> bytes:
-    """The permission sets as JSON; before 2024 the one set stood in `permissions`."""
+    """The permission sets as JSON. Before 2024 the only set was in `permissions`."""
     if fields.permissionSets is not msgspec.UNSET:
         return bytes(fields.permissionSets)
     return b"" if fields.permissions is msgspec.UNSET else b"[" + bytes(fields.permissions) + b"]"
@@ -172,7 +173,7 @@ def _permissions(text: bytes) -> Permissions:
 
 
 def _span_of_sets(symbol: bytes, fields: _Fields) -> tuple[int, int]:
-    """Where the list in `permissionSets` begins and ends in a symbol; 0 and 0 if there is none to leave empty."""
+    """Where the list in a symbol's `permissionSets` starts and ends; 0 and 0 if no list could be emptied."""
     if fields.permissionSets is msgspec.UNSET:
         return 0, 0
     value = bytes(fields.permissionSets)
@@ -180,11 +181,11 @@ def _span_of_sets(symbol: bytes, fields: _Fields) -> tuple[int, int]:
     start = key + len(_KEY_OF_SETS)
     end = start + len(value)
     is_list = value.startswith(b"[") and key >= 0
-    return (start, end) if is_list and _is_cut(symbol[:start] + b"[]" + symbol[end:]) else (0, 0)
+    return (start, end) if is_list and _has_empty_sets(symbol[:start] + b"[]" + symbol[end:]) else (0, 0)
 
 
-def _is_cut(symbol: bytes) -> bool:
-    """Whether this symbol's own sets are empty now, and not those of a namesake further inside."""
+def _has_empty_sets(symbol: bytes) -> bool:
+    """Whether `permissionSets` of the symbol is empty, and not that of a member deeper inside."""
     try:
         return bytes(msgspec.json.decode(symbol, type=_Sets).permissionSets) == b"[]"
     except msgspec.MsgspecError:

@@ -1,1 +1,1 @@
-"""What a client asked: a raw query and headers become a canonical query, a refusal or a bypass."""
+"""The client's query: raw query and headers become a canonical query, a refusal or a bypass."""

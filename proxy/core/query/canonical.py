@@ -1,7 +1,7 @@
-"""From what a client wrote to what it asks: one canonical query for all spellings of one question.
+"""One canonical query for all ways to write the same request.
 
-Owns: the canonical query, its cache key, what is sent upstream for it, and the headers that select a
-representation. Must not know: how an answer is found, or what the origin checks (parameters.py).
+Owns: the canonical query, its cache key, the query and headers sent upstream for it, and the headers that select a
+representation. Must not know: how an answer is found, what the origin checks (parameters.py).
 Source: Binance's API documents.
 """
 
@@ -23,7 +23,7 @@ from proxy.core.query.parameters import (
     Pairs,
     Refusal,
     Sent,
-    object_to,
+    first_objection,
     read_names,
     read_pairs,
     read_permissions,
@@ -31,34 +31,34 @@ from proxy.core.query.parameters import (
 from proxy.errors import RequestRejected
 
 MAX_NORMAL_FORM = 200
-"""Characters; a longer normal form is cut in the key, and ends in a hash."""
+"""Characters. In the key a longer normal form is cut and ends with a hash."""
 MAX_REMEMBERED = 1024
-"""Characters of query and headers; with the 4096 entries of the memo this bounds it to some 30 MB."""
+"""Characters of query and headers. With 4096 entries this limits the memo to about 30 MB."""
 _CUT = 120
 _SCHEMA = re.compile(r"[0-9]{1,5}:[0-9]{1,5}")
 _FORWARDABLE = re.compile(r"[ -~]{0,64}")
 _NOT_ACCEPTABLE = re.compile(r"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)")
 _QUERY_CHARACTERS = "!$&'()*+,-./:;=?@_~%"
-"""What a query may hold unescaped besides letters and digits (RFC 3986, section 3.4), and `%` itself."""
+"""What a query may contain unescaped besides letters and digits (RFC 3986, section 3.4), and `%`."""
 _MICROSECOND = frozenset({"MICROSECOND", "microsecond"})
 _MILLISECOND = frozenset({"MILLISECOND", "millisecond"})
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """How the answer is to be written; the fields default to JSON in milliseconds."""
+    """The format of the answer. The default is JSON in milliseconds."""
 
     microseconds: bool = False
     sbe: str | None = None
     """`<schema id>:<version>`; None: JSON."""
     sbe_or_json: bool = False
-    """Whether JSON is acceptable as well as `sbe`."""
+    """Whether the client accepts JSON as well as `sbe`."""
     bad_sbe: str | None = None
-    """Nothing but SBE is acceptable, and this X-MBX-SBE is malformed ("": missing). `sbe` is None."""
+    """The client accepts only SBE, and sent this malformed X-MBX-SBE ("": none). Then `sbe` is None."""
 
     @property
     def suffix(self) -> str:
-        """The end of a cache key: empty for the default."""
+        """The end of the cache key. Empty for the default."""
         sbe = "malformed" if self.bad_sbe is not None else self.sbe
         return (
             (";time-unit=microsecond" if self.microseconds else "")
@@ -68,7 +68,7 @@ class Representation:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The request headers that ask the origin for it."""
+        """The request headers that ask the origin for this format."""
         schema = self.sbe or self.bad_sbe
         is_sbe = self.sbe is not None or self.bad_sbe is not None
         headers = {"Accept": "application/sbe" if is_sbe else "application/json"}
@@ -86,7 +86,7 @@ JSON = Representation()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanonicalQuery:
-    """One question to the origin. Equal questions are equal, and have the same key."""
+    """One request to the origin. Requests with the same meaning are equal and have the same key."""
 
     endpoint: Endpoint
     symbols: tuple[str, ...] | None = None
@@ -97,11 +97,11 @@ class CanonicalQuery:
     show_permission_sets: bool = True
     representation: Representation = JSON
     bypass_hash: str | None = None
-    """Names a query that only the origin can read; then no filter above is set."""
+    """Identifies a query that only the origin can interpret. Then no filter above is set."""
     verbatim: str = field(default="", compare=False)
-    """What the client wrote, fit for a request line, where `bypass_hash` is set."""
+    """The client's query, escaped for a request line, if `bypass_hash` is set."""
     key: str = field(init=False, compare=False)
-    """The cache key, without the prefix and the venue."""
+    """The cache key without prefix and venue."""
 
     def __post_init__(self) -> None:
         normal = self._normal_form
@@ -111,7 +111,7 @@ class CanonicalQuery:
 
     @property
     def weight(self) -> int:
-        """What the origin charges for it, at most."""
+        """The most that the origin charges for it."""
         return self.endpoint.weight.of(Parameters(None if self.symbols is None else len(self.symbols)))
 
     @property
@@ -132,7 +132,7 @@ class CanonicalQuery:
 
     @property
     def upstream_query(self) -> str:
-        """The query to send, percent-encoded, without the question mark; empty where there is none."""
+        """The query to send, percent-encoded, without the question mark. May be empty."""
         if self.bypass_hash is not None:
             return self.verbatim
         parts = []
@@ -151,21 +151,21 @@ class CanonicalQuery:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The origin would refuse this with exactly this error: nothing is sent."""
+    """The origin would refuse the request with exactly this error, so it is not sent."""
 
     error: RequestRejected
 
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """Only the origin can answer this, from the client's own words."""
+    """Only the origin can interpret the query, so it is forwarded as the client wrote it."""
 
     reason: BypassReason
     query: CanonicalQuery
 
 
 def canonicalize(endpoint: Endpoint, request: ClientRequest) -> CanonicalQuery | Rejected | Bypass:
-    """Read a request for this endpoint. Raises nothing; remembers the requests that come again and again."""
+    """Interpret a request for this endpoint. Never raises. Memoized, because most requests repeat."""
     spelling = (request.raw_query, request.accept, request.time_unit, request.sbe_schema)
     is_short = sum(len(text) for text in spelling if text is not None) <= MAX_REMEMBERED
     result = (_remembered if is_short else _canonicalize)(endpoint, *spelling)
@@ -181,7 +181,7 @@ def _canonicalize(
     pairs = read_pairs(raw_query)
     if pairs is None:
         return _bypass(BypassReason.UNREADABLE, endpoint, raw_query, None, representation)
-    objection = object_to(endpoint, pairs)
+    objection = first_objection(endpoint, pairs)
     if representation.bad_sbe is not None:
         objection = BypassReason.SBE_HEADER
     elif representation.sbe is not None and isinstance(objection, Refusal):
@@ -203,7 +203,7 @@ _remembered = lru_cache(maxsize=4096)(_canonicalize)
 def _representation(
     endpoint: Endpoint, accept: str, time_unit: str | None, sbe_schema: str
 ) -> Representation | Refusal:
-    """An X-MBX-SBE that cannot be sent on is refused in JSON: it is no header that SBE clients write."""
+    """An X-MBX-SBE that cannot be forwarded is refused in JSON, because no SBE client writes such a header."""
     if time_unit is not None and time_unit not in _MICROSECOND | _MILLISECOND:
         return Refusal(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
     microseconds = endpoint.has_times and time_unit in _MICROSECOND
@@ -241,12 +241,12 @@ def _bypass(
 
 
 def _unordered(pairs: Pairs) -> Pairs:
-    """Sorted, unless a name comes twice: then its place decides what the origin says."""
+    """Sorted, unless a name occurs twice: then the origin's answer depends on the order."""
     return sorted(pairs) if len(dict(pairs)) == len(pairs) else pairs
 
 
 def _hash(text: str) -> str:
-    """128 bits: nobody finds two texts with the same."""
+    """128 bits, so that collisions cannot be found."""
     return sha256(text.encode()).hexdigest()[:32]
 
 

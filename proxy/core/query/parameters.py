@@ -1,8 +1,8 @@
-"""What the origin makes of the parameters of a request: its own checks, in its own order.
+"""How the origin checks the parameters of a request: the same checks in the same order.
 
-Owns: the decoding of a raw query, the refusals that are certain to be the origin's own, and the reasons why
-only the origin can tell. Must not know: what is cached, or whether a symbol exists.
-Source: Binance's API documents. What is graded open there is a BypassReason.
+Owns: the decoding of a raw query, the refusals that certainly equal the origin's, and the reasons why only the origin
+can answer. Must not know: what is cached, whether a symbol exists. Source: Binance's API documents. Where these are
+not clear, the request is bypassed with a BypassReason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.core.endpoints.endpoint import Endpoint
 _SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
 _LIST_RANGE = r'^\[("[\w\-._&&[^a-z]]{1,50}"(,"[\w\-._&&[^a-z]]{1,50}"){0,}){0,1}\]$'
 _SYMBOL = re.compile(r"[A-Z0-9_.\-\u0080-\U0010FFFF]{1,50}")
-"""The origin's class, too wide beyond ASCII: `_is_unsure` has the last word there."""
+"""The origin's character class, but too wide beyond ASCII, where `_is_uncertain` decides."""
 _PERMISSION = re.compile(r"[A-Z][A-Z0-9_]{0,49}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _STATUSES = frozenset({"TRADING", "HALT", "BREAK"})
@@ -28,33 +28,33 @@ _UNDOCUMENTED_STATUSES = frozenset({"END_OF_DAY", "CANCEL_ONLY", "PRE_TRADING", 
 
 
 class BypassReason(Enum):
-    """Why only the origin can tell what a request means."""
+    """Why only the origin can interpret a request."""
 
     UNREADABLE = "unreadable"
     """A bad percent escape, bytes that are not UTF-8, or a parameter without a name."""
     EMPTY_VALUE = "empty-value"
     """A parameter other than `symbol` is empty."""
     UNSURE_CHARACTER = "unsure-character"
-    """A symbol has a non-ASCII character that may or may not be a word character to the origin."""
+    """A symbol has a non-ASCII character that may or may not be a word character for the origin."""
     EMPTY_LIST = "empty-list"
     """`symbols=[]`."""
     COMBINATION = "combination"
-    """Parameters that do not go together, in a way whose refusal is not known word for word."""
+    """The parameters exclude each other, and the exact text of the origin's refusal is not known."""
     PERMISSIONS = "permissions"
     """`permissions` is not one name or a list of different names."""
     SHOW_PERMISSION_SETS = "show-permission-sets"
     """`showPermissionSets` is neither `true` nor `false`."""
     SYMBOL_STATUS = "symbol-status"
-    """`symbolStatus` is one that is seen in answers but not documented for requests."""
+    """`symbolStatus` has a value that occurs in answers but is not documented for requests."""
     SBE_HEADER = "sbe-header"
-    """Only SBE is acceptable, and X-MBX-SBE is missing or malformed: the refusal is in SBE."""
+    """The client accepts only SBE, and X-MBX-SBE is missing or malformed: the origin refuses in SBE."""
     SBE_REFUSAL = "sbe-refusal"
-    """The origin would refuse, and in SBE."""
+    """The origin would refuse the request, in SBE."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The origin's own code and text. No exception, because it is remembered, and raising would change it."""
+    """The origin's code and text. Not an exception, because it is memoized, and raising would change it."""
 
     code: int
     msg: str
@@ -64,13 +64,13 @@ Objection = Refusal | BypassReason | None
 Pairs = Sequence[tuple[str, str]]
 """Decoded names and values, in order of appearance."""
 Sent = Mapping[str, str]
-"""The same where no name comes twice."""
+"""The same, if no name occurs twice."""
 
 
 def read_pairs(raw_query: str) -> Pairs | None:
-    """Split and decode once; None where that cannot be done.
+    """Split the query and decode it once; None if it cannot be decoded.
 
-    Bytes of the request line that are no UTF-8 are lone surrogates in `raw_query` (PEP 383).
+    Bytes of the request line that are not UTF-8 are lone surrogates in `raw_query` (PEP 383).
     """
     if _BAD_ESCAPE.search(raw_query):
         return None
@@ -87,8 +87,8 @@ def _decode(text: str) -> str:
     return unquote_to_bytes(raw).decode("utf-8")
 
 
-def object_to(endpoint: Endpoint, pairs: Pairs) -> Objection:
-    """The first thing wrong, in the origin's order of checks."""
+def first_objection(endpoint: Endpoint, pairs: Pairs) -> Objection:
+    """The first failed check, in the origin's order; None if all pass."""
     sent = dict(pairs)
     return (
         _duplicates(pairs)
@@ -123,11 +123,11 @@ def _empty(sent: Sent) -> Objection:
 
 
 def _characters(sent: Sent) -> Objection:
-    """Doubts go before refusals: where one value is open, nobody can tell whose fault the origin names."""
+    """If any value is uncertain, bypass: we cannot know which error the origin reports first."""
     checked = [check(sent[name]) for name, check in _CHARACTER_CHECKS.items() if name in sent]
     found = [objection for objection in checked if objection is not None]
-    doubts = (objection for objection in found if isinstance(objection, BypassReason))
-    return next(doubts, found[0] if found else None)
+    bypasses = (objection for objection in found if isinstance(objection, BypassReason))
+    return next(bypasses, found[0] if found else None)
 
 
 def _check_symbol(text: str) -> Objection:
@@ -160,11 +160,11 @@ def _illegal(parameter: str, names: Sequence[str] | None, legal_range: str) -> O
     if names is None or not all(map(_SYMBOL.fullmatch, names)):
         msg = f"Illegal characters found in parameter '{parameter}'; legal range is '{legal_range}'."
         return Refusal(-1100, msg)
-    return BypassReason.UNSURE_CHARACTER if any(map(_is_unsure, names)) else None
+    return BypassReason.UNSURE_CHARACTER if any(map(_is_uncertain, names)) else None
 
 
-def _is_unsure(name: str) -> bool:
-    r"""Java's Unicode `\w` has all letters and decimal digits; marks, numbers and joiners are disputed."""
+def _is_uncertain(name: str) -> bool:
+    r"""Java's Unicode `\w` matches all letters and decimal digits. For marks, numbers and joiners it is not certain."""
     return not all(char.isascii() or (char <= "\uffff" and (char.isalpha() or char.isdecimal())) for char in name)
 
 
@@ -194,9 +194,9 @@ def _values(sent: Sent) -> Objection:
 
 
 def read_names(text: str) -> list[str] | None:
-    """The members of a compact JSON list of strings without escapes; None where the text is no such list.
+    """The members of a compact JSON list of strings without escapes; None if the text is not such a list.
 
-    No legal name is empty or has a quote, so that an odd text such as `["]` is found out by its members.
+    A text such as `["]` gives members that are empty or contain a quote; the check of the names then refuses them.
     """
     if text == "[]":
         return []
@@ -206,7 +206,7 @@ def read_names(text: str) -> list[str] | None:
 
 
 def read_permissions(text: str) -> list[str] | None:
-    """One name, or a list of different names; None for anything else."""
+    """One name, or a list of different names; None for any other text."""
     names = read_names(text) if text.startswith("[") else [text]
     if not names or _repeats(names) or not all(map(_PERMISSION.fullmatch, names)):
         return None
