@@ -6,7 +6,8 @@ import re
 import tomllib
 from collections import Counter, defaultdict
 
-from proxy.core.quota.budget import Budget, Refused, Reservation, UsageReport, counter_of
+from proxy.core.quota.budget import Budget, Refused, Reservation, UsageReport
+from proxy.core.quota.charges import window_key_of
 from proxy.core.quota.windows import MINUTE_SECONDS, RateLimitKind, Window
 from proxy.redis_client.connection import RedisOperation
 from tests.gateway.harness import INFO, NOON, stage
@@ -60,5 +61,5 @@ def test_the_minute_adds_up() -> None:
         elif event == "answer":
             report = UsageReport(now, {MINUTE_SECONDS: int(header)}, ok=True)
             budget.reconcile(under_way[cost].pop(), report, now=now)
-        counter = budget.counter(counter_of(WINDOW, WINDOW.start(now)))
-        assert (counter.used, counter.pending) == (int(used), int(pending)), second
+        usage = budget.usage(window_key_of(WINDOW, WINDOW.start(now)))
+        assert (usage.used, usage.pending) == (int(used), int(pending)), second

@@ -46,8 +46,10 @@ def test_what_a_newcomer_looks_for_is_there(what: str, path: str, symbol: str) -
 
 
 def _symbols(file: Path) -> Iterator[str]:
-    """Every function and class of a module, and every method as `Class.method`."""
+    """Every constant, function and class of a module, and every method as `Class.method`."""
     for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
         if isinstance(node, ast.ClassDef):

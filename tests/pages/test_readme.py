@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from proxy.core.endpoints.spot import ENDPOINTS
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.reply import CACHE_NAME, Outcome, cache_status
 from proxy.errors import RedisAway, SendingRefused, SidecarError, UpstreamFailed
 from tests.pages.markdown import ROOT, blocks, rows, section, words
@@ -106,7 +106,7 @@ def test_the_table_of_endpoints_is_that_of_the_code() -> None:
     served = {words(path)[0].removeprefix("GET "): weight for path, _, weight in table if weight}
     assert set(served) == set(ENDPOINTS)
     for path, endpoint in ENDPOINTS.items():
-        assert str(endpoint.max_weight) in re.findall(r"\d+", served[path]), path
+        assert str(endpoint.weight.dearest) in re.findall(r"\d+", served[path]), path
 
 
 def test_the_client_lines_are_those_of_the_page_about_clients() -> None:
