@@ -1,6 +1,6 @@
 """The command: `serve` (the default) and `check`, the health probe for containers.
 
-Owns: arguments, exit statuses, signals, the choice of the event loop. Must not know: what the gateway does.
+Owns: arguments, exit statuses, signals, the choice of the event loop. Must not know: how a request is answered.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default
 BAD_SETTINGS = 2
 CHECK_SECONDS = 3.0
 LAME_DUCK_SHARE = 1 / 3
-"""Of SIDECAR_SHUTDOWN_SECONDS: how long new connections are served after SIGTERM."""
+"""The part of SIDECAR_SHUTDOWN_SECONDS in which new connections are still served after SIGTERM."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command. Returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["--version"]:
-        print(f"binance-sidecar {__version__}")  # noqa: T201 - what was asked for
+        print(f"binance-sidecar {__version__}")  # noqa: T201 - the output of the command
         return 0
     command = words.pop(0) if words and not words[0].startswith("-") else "serve"
     action = {"serve": _serve, "check": _check}.get(command)
@@ -70,8 +70,8 @@ def _serve(chosen: settings.Settings) -> int:
 async def _run(chosen: settings.Settings) -> None:
     """Serve until SIGINT or SIGTERM; a second signal ends the process at once.
 
-    After SIGTERM new connections are still served for a while, though the readiness probe says no: balancers need
-    that long to look elsewhere. SIGINT comes from a person, who does not want to wait for balancers.
+    After SIGTERM the readiness probe fails, but new connections are served for a while longer: load balancers need
+    that time to notice. SIGINT comes from a person at a terminal, so it skips that wait.
     """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
@@ -89,9 +89,9 @@ async def _run(chosen: settings.Settings) -> None:
 
 
 def freeze_startup_objects() -> None:
-    """Keep the garbage collector off everything that was made for the start and lives as long as the process.
+    """Exempt from garbage collection everything that exists now: it lives as long as the process.
 
-    A full collection stalls the event loop: with the modules in it for some 50 ms, without them for a few.
+    A full collection stalls the event loop, for about 50 ms with the imported modules and for a few without them.
     """
     gc.freeze()
 
@@ -103,7 +103,7 @@ def _on_signal(stopped: asyncio.Future[signal.Signals], number: signal.Signals) 
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed: everywhere but on Windows."""
+    """The factory of uvloop where it is installed: everywhere but on Windows."""
     try:
         import uvloop  # noqa: PLC0415 - optional by platform
     except ImportError:
@@ -116,10 +116,10 @@ def _check(chosen: settings.Settings) -> int:
     port = chosen.ops_port if chosen.ops_port is not None else chosen.port
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     url = f"http://{reachable}:{port}/livez"
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever HTTP_PROXY says
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignores HTTP_PROXY
     try:
-        with direct.open(url, timeout=CHECK_SECONDS) as answer:
-            answer.read()
+        with opener.open(url, timeout=CHECK_SECONDS) as response:
+            response.read()
     except (OSError, http.client.HTTPException) as error:
         sys.stderr.write(f"binance-sidecar: {url}: {str(error).strip()}\n")
         return 1

@@ -8,10 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
-from aiohttp import web
 
 from proxy.background import background
 from proxy.cache.fill import Filler, Policy
@@ -40,6 +39,7 @@ from proxy.server.api import Headers, Traffic
 from proxy.server.connection import Server
 from proxy.server.fast_path import FastPathServer, missing_private_names
 from proxy.server.fast_path_table import FastPathTable
+from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
 from proxy.settings import Settings
 from proxy.telemetry.metrics import Metrics, measure_lag
@@ -48,37 +48,37 @@ from proxy.telemetry.status import StatusReport
 log = structlog.get_logger(__name__)
 
 REQUESTS_SHARE = 1 / 2
-"""Of SIDECAR_SHUTDOWN_SECONDS: how long requests under way may still take."""
+"""The part of SIDECAR_SHUTDOWN_SECONDS that requests under way may still take."""
 FILLS_SHARE = 1 / 6
-"""Of SIDECAR_SHUTDOWN_SECONDS: how long fills that nobody waits for may still take."""
+"""The part of SIDECAR_SHUTDOWN_SECONDS that fills without a waiting client may still take."""
 FAST_PATH_SHARE = 1 / 2
-"""Of SIDECAR_MEMORY_BYTES: for the fast path."""
+"""The part of SIDECAR_MEMORY_BYTES that the fast path may hold."""
 _GRACE_SECONDS = 3.0
-"""Beyond the deadline of the origin: what a fill may take before those who wait for it give up."""
+"""A fill may take this much longer than the origin's deadlines before its waiters give up."""
 
 
 @dataclass(slots=True)
 class Application:
-    """A running gateway: where it listens, and what a test or the command wants of it."""
+    """A running gateway: its addresses, and the parts that the command and the tests use."""
 
     local: LocalCache
     fills: Fills
     refresher: Refresher
     metrics: Metrics
     clock: OriginClock
-    addresses: list[tuple[str, int]]
-    ops_addresses: list[tuple[str, int]]
+    addresses: list[tuple[str, int]] = field(default_factory=list)
+    ops_addresses: list[tuple[str, int]] = field(default_factory=list)
     draining: bool = False
 
     @property
     def url(self) -> str:
         """The base URL of the traffic listener."""
-        return _url(self.addresses[0])
+        return base_url(self.addresses[0])
 
     @property
     def ops_url(self) -> str:
-        """The base URL under which probes, metrics and status are."""
-        return _url((self.ops_addresses or self.addresses)[0])
+        """The base URL of probes, metrics and status."""
+        return base_url((self.ops_addresses or self.addresses)[0])
 
 
 @asynccontextmanager
@@ -91,42 +91,28 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         replica_count = ReplicaCount()
-        connection = await _redis(settings, metrics, clock, replica_count, stack)
+        connection = await _connect_redis(settings, metrics, clock, replica_count, stack)
         ledger = _ledger(settings, connection, clock, replica_count, metrics)
-        upstream = await stack.enter_async_context(
-            Upstream(
-                settings.upstreams,
-                connect_seconds=settings.upstream_connect_seconds,
-                total_seconds=settings.upstream_seconds,
-                max_body_bytes=settings.max_body_bytes,
-                observer=metrics,
-                wall=clock.wall,
-            )
-        )
+        upstream = await stack.enter_async_context(_upstream(settings, metrics, clock))
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
-        local = LocalCache(
-            MemoryStore(round(settings.memory_bytes * (1 - _fast_path_share(settings)))),
-            document=_document_query(),
-            use_snapshot=settings.snapshot,
-            observer=metrics,
-        )
-        patience = settings.upstream_connect_seconds + settings.upstream_seconds + _GRACE_SECONDS
+        local = _local_cache(settings, metrics)
+        timeout_seconds = settings.upstream_connect_seconds + settings.upstream_seconds + _GRACE_SECONDS
         filler = Filler(
             origin,
             local,
             RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NullStore(),
+            ledger=ledger,
             venue=settings.venue_name,
             policy=_policy(settings),
             clock=clock,
             observer=metrics,
-            wait_seconds=patience,
+            wait_seconds=timeout_seconds,
         )
-        fills = Fills(filler, local, clock, timeout_seconds=patience)
-        gateway = Gateway(origin, fills, local, clock)
+        fills = Fills(filler, local, clock, timeout_seconds=timeout_seconds)
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
-        app = Application(local, fills, refresher, metrics, clock, [], [])
+        app = Application(local, fills, refresher, metrics, clock)
         report = StatusReport(
             settings=settings,
             ledger=ledger,
@@ -136,35 +122,40 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             connection=connection,
             replica_count=replica_count,
         )
-        metrics.read_at_scrape(report.samples)
-        headers = Headers(ledger.used_weight, clock.wall)
-        fast_path = _fast_path(settings, app, local, ledger, headers)
-        traffic = Traffic(
-            gateway.handle,
-            headers=headers,
-            observer=metrics,
-            closing=lambda: app.draining,
-            fast_path=fast_path,
-        )
-        ops = Ops(
-            warmed=refresher.started.is_set,
-            draining=lambda: app.draining,
-            exposition=metrics.exposition,
-            status=report.status,
-        )
-        stack.push_async_callback(fills.drain, settings.shutdown_seconds * FILLS_SHARE)
-        await _listen(settings, app, traffic, ops, fast_path=fast_path, stack=stack)
-        background(refresher.run(), stack)
-        background(measure_lag(metrics), stack)
-        background(watch_clock(clock), stack)
-        stack.push_async_callback(_drain, app)
+        await _start(settings, app, Gateway(origin, fills, local, clock), ledger, report, stack)
         yield app
 
 
-async def _redis(
+async def _start(
+    settings: Settings,
+    app: Application,
+    gateway: Gateway,
+    ledger: MemoryLedger | RedisLedger,
+    report: StatusReport,
+    stack: AsyncExitStack,
+) -> None:
+    """Listen, then start the work in the background. Stopping takes these steps in reverse order."""
+    app.metrics.read_at_scrape(report.samples)
+    stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
+    await _listen(settings, app, gateway, ledger, report, stack)
+    background(app.refresher.run(), stack)
+    background(measure_lag(app.metrics), stack)
+    background(watch_clock(app.clock), stack)
+    stack.push_async_callback(_drain, app)
+
+
+async def _drain(app: Application) -> None:
+    """From now on every answer closes its connection, and the readiness probe says no."""
+    app.draining = True
+
+
+async def _connect_redis(
     settings: Settings, metrics: Metrics, clock: OriginClock, replica_count: ReplicaCount, stack: AsyncExitStack
 ) -> RedisConnection | None:
-    """The connection that the URL asks for, tried once; None for `memory:`. A Redis that is away is no fault."""
+    """Connect to the Redis of the URL, and keep its heartbeat running; None for `memory:`.
+
+    A Redis that does not answer is no error: the gateway starts without it.
+    """
     url = settings.redis_url.get_secret_value()
     if url.startswith("memory:"):
         return None
@@ -175,7 +166,7 @@ async def _redis(
     connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)
     heartbeat = Heartbeat(connection, clock, replica_count, domain_key=_domain(settings))
-    await heartbeat.beat()
+    await heartbeat.ping()
     background(heartbeat.run(), stack)
     return connection
 
@@ -209,6 +200,26 @@ def _domain(settings: Settings) -> str:
     return domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
 
 
+def _upstream(settings: Settings, metrics: Metrics, clock: OriginClock) -> Upstream:
+    return Upstream(
+        settings.upstreams,
+        connect_seconds=settings.upstream_connect_seconds,
+        total_seconds=settings.upstream_seconds,
+        max_body_bytes=settings.max_body_bytes,
+        observer=metrics,
+        wall=clock.wall,
+    )
+
+
+def _local_cache(settings: Settings, metrics: Metrics) -> LocalCache:
+    return LocalCache(
+        MemoryStore(round(settings.memory_bytes * (1 - _fast_path_share(settings)))),
+        document=_document_query(),
+        use_snapshot=settings.snapshot,
+        observer=metrics,
+    )
+
+
 def _policy(settings: Settings) -> Policy:
     return Policy(
         positive=Lifetimes(
@@ -221,7 +232,7 @@ def _policy(settings: Settings) -> Policy:
 
 
 def _document_query() -> CanonicalQuery:
-    """The bare exchangeInfo query: its answer is the full document."""
+    """The exchangeInfo query without parameters: its answer is the full document."""
     path = "/api/v3/exchangeInfo"
     endpoint = find(path)
     assert endpoint is not None
@@ -231,14 +242,14 @@ def _document_query() -> CanonicalQuery:
 
 
 def _fast_path_share(settings: Settings) -> float:
-    """Of the memory: for answers as they are sent. What they share with the entries is counted in both places."""
+    """The part of the memory for rendered answers. Bytes that they share with the entries count in both parts."""
     return FAST_PATH_SHARE if settings.fast_lane else 0.0
 
 
 def _fast_path(
-    settings: Settings, app: Application, local: LocalCache, ledger: MemoryLedger | RedisLedger, headers: Headers
+    settings: Settings, app: Application, ledger: MemoryLedger | RedisLedger, headers: Headers
 ) -> FastPathTable | None:
-    """The fast path, unless it is switched off or this aiohttp is not the one it was made for."""
+    """The fast path; None where it is switched off, or where aiohttp lacks the private names that it needs."""
     if not settings.fast_lane:
         return None
     missing = missing_private_names()
@@ -246,10 +257,10 @@ def _fast_path(
         log.warning("fast_path_off", reason="aiohttp has changed", missing=missing)
         return None
     return FastPathTable(
-        local,
+        app.local,
         clock=app.clock,
-        counters=ledger.local_view,
-        life=app,
+        usage=ledger.local_view,
+        life_cycle=app,
         headers=headers,
         tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
         max_bytes=round(settings.memory_bytes * _fast_path_share(settings)),
@@ -259,48 +270,27 @@ def _fast_path(
 async def _listen(
     settings: Settings,
     app: Application,
-    traffic: Traffic,
-    ops: Ops,
-    *,
-    fast_path: FastPathTable | None,
+    gateway: Gateway,
+    ledger: MemoryLedger | RedisLedger,
+    report: StatusReport,
     stack: AsyncExitStack,
 ) -> None:
-    """Open the traffic listener, and the ops listener where it is one of its own."""
-    handler: Traffic | _Both = traffic if settings.ops_port is not None else _Both(traffic, ops)
+    """Open the traffic listener, and a second one for operations if the settings ask for it."""
+    headers = Headers(ledger.used_weight, app.clock.wall)
+    fast_path = _fast_path(settings, app, ledger, headers)
+    traffic = Traffic(
+        gateway.handle, headers=headers, observer=app.metrics, closing=lambda: app.draining, fast_path=fast_path
+    )
+    ops = Ops(
+        warmed=app.refresher.started.is_set,
+        draining=lambda: app.draining,
+        exposition=app.metrics.exposition,
+        status=report.status,
+    )
+    handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
     server = Server(handler) if fast_path is None else FastPathServer(handler, fast_path=fast_path)
+    shutdown_seconds = settings.shutdown_seconds * REQUESTS_SHARE
     if settings.ops_port is not None:
-        ops_host = settings.ops_host or settings.host
-        app.ops_addresses = await _serve(Server(ops), ops_host, settings.ops_port, settings, stack)
-    app.addresses = await _serve(server, settings.host, settings.port, settings, stack)
-
-
-@dataclass(frozen=True, slots=True)
-class _Both:
-    """Traffic and ops on one listener."""
-
-    traffic: Traffic
-    ops: Ops
-
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        handler = self.ops.paths.get(request.path)
-        return await (handler or self.traffic)(request)
-
-
-async def _serve(
-    server: web.Server, host: str, port: int, settings: Settings, stack: AsyncExitStack
-) -> list[tuple[str, int]]:
-    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_seconds * REQUESTS_SHARE)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, host, port, backlog=1024).start()
-    return [(str(address[0]), int(address[1])) for address in runner.addresses]
-
-
-async def _drain(app: Application) -> None:
-    """From now on every answer closes its connection, and the readiness probe says no."""
-    app.draining = True
-
-
-def _url(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        ops_address = (settings.ops_host or settings.host, settings.ops_port)
+        app.ops_addresses = await listen(Server(ops), ops_address, stack, shutdown_seconds=shutdown_seconds)
+    app.addresses = await listen(server, (settings.host, settings.port), stack, shutdown_seconds=shutdown_seconds)

@@ -1,7 +1,6 @@
-"""Work that goes on for as long as the gateway runs.
+"""Tasks that run for as long as the gateway does.
 
-Owns: its start and end, the measuring of the event loop's lag, and the watch over the wall clock. Must not know: what
-else runs, in which order all of it stops.
+Owns: the start and the end of each. Must not know: what else runs, in which order everything stops.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import Any
 
 
 def background(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
-    """Run this until the stack is left."""
+    """Run a coroutine until the stack is left."""
     task = asyncio.create_task(work)
     stack.push_async_callback(_cancel, task)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """End a task; that we are cancelled meanwhile is not mistaken for its end."""
+    """End a task and raise its error, if it failed."""
     task.cancel()
-    await asyncio.wait([task])
+    await asyncio.wait([task])  # unlike awaiting the task, this tells its cancellation from our own
     if not task.cancelled():
         task.result()

@@ -1,4 +1,4 @@
-"""The way of a request, and nothing else: from what a client asked to what it gets.
+"""The steps of a request, from what a client asks to what it gets.
 
 Owns: the order of the steps (canonical query, L1, L2, snapshot, fill, error) and the choice between a stale
 answer and an error. Must not know: HTTP servers and clients, Redis, how an entry is filled or a quota is kept.
@@ -43,6 +43,7 @@ class Found:
     entry: Entry
     outcome: Outcome
     detail: str | None = None
+    """The reason of the error for which a stale entry is used."""
 
 
 class Gateway:
@@ -55,7 +56,7 @@ class Gateway:
         self._clock = clock
 
     async def handle(self, request: ClientRequest) -> Reply:
-        """One request, one reply; every SidecarError is rendered, nothing else is caught."""
+        """One request, one reply. Renders every SidecarError; catches no other error."""
         endpoint = find(request.path)
         if endpoint is None:
             error = UnknownPath("This gateway serves /api/v3/ping, time, exchangeInfo and executionRules only.")
@@ -81,11 +82,7 @@ class Gateway:
     async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, short_lived: bool) -> Reply:
         match query.endpoint.policy:
             case CachePolicy.CACHED:
-                client = request.client
-                found = await (
-                    self._find(query, client, short_lived=True) if short_lived else self._cached(query, client)
-                )
-                return self._render(query, request, found)
+                return self._render(query, request, await self._cached(query, request, short_lived=short_lived))
             case CachePolicy.COLLAPSED:
                 answer, collapsed = await self._fills.join(
                     query, lambda: self._origin.ask(query, client=request.client), client=request.client
@@ -99,8 +96,8 @@ class Gateway:
     def _render(self, query: CanonicalQuery, request: ClientRequest, found: Found) -> Reply:
         rendition = Rendition(
             entry=found.entry,
-            outcome=found.outcome,
             key=query.key,
+            outcome=found.outcome,
             endpoint=query.endpoint.name,
             weight=query.weight,
             gzip=accepts_gzip(request.accept_encoding),
@@ -109,17 +106,18 @@ class Gateway:
         )
         return rendition.reply(self._clock.origin())
 
-    async def _cached(self, query: CanonicalQuery, client: str) -> Found:
-        """From the full document where it can prove the answer, else from the query's own entry."""
-        if not self._local.selects(query):
-            return await self._find(query, client)
+    async def _cached(self, query: CanonicalQuery, request: ClientRequest, *, short_lived: bool) -> Found:
+        """From the full document where it proves the answer, else from the query's own entry."""
+        client = request.client
+        if short_lived or not self._local.selects(query):
+            return await self._find(query, client, short_lived=short_lived)
         self._local.asked_at = self._clock.origin()
         if query == self._local.document_query:
             return await self._find(query, client)
         try:
             document = await self._find(self._local.document_query, client)
         except SidecarError as error:
-            return await self._kept(query, error)
+            return await self._find_without_document(query, error)
         selected = await self._local.select(query)
         if selected is None:
             return await self._find(query, client)
@@ -128,14 +126,14 @@ class Gateway:
         return Found(selected, document.outcome, document.detail)
 
     def _is_newer(self, selected: Entry, document: Found) -> bool:
-        """Whether a stale document was replaced by a fresh one while the answer was selected."""
+        """Whether a fresh document replaced the stale one while the answer was selected."""
         is_replaced = selected.stored_at > document.entry.stored_at
         return is_replaced and decide(selected, self._clock.origin()) is Freshness.FRESH
 
-    async def _kept(self, query: CanonicalQuery, error: SidecarError) -> Found:
-        """There is no full document, and none is to be had: what was kept of this very query, else the error.
+    async def _find_without_document(self, query: CanonicalQuery, error: SidecarError) -> Found:
+        """There is no full document and it cannot be filled: the query's own entry, else the error.
 
-        The origin is not asked: it, or the quota, has just refused the very same price.
+        This does not ask the origin: the request for the document has just failed, and this one weighs as much.
         """
         entry = await self._fills.load(query)
         match decide(entry, self._clock.origin()):
@@ -147,7 +145,7 @@ class Gateway:
                 raise error
 
     async def _find(self, query: CanonicalQuery, client: str, *, short_lived: bool = False) -> Found:
-        """An entry of this very query that may be used. `brief`: what is filled is kept only briefly."""
+        """The query's own entry, filled if need be. `short_lived`: it then lives no longer than a negative one."""
         entry = self._local.get(query)
         freshness = decide(entry, self._clock.origin())
         if freshness is Freshness.STALE_IF_ERROR and entry is not None and self._fills.failure(query) is not None:
@@ -166,7 +164,7 @@ class Gateway:
         return await self._stale_if_error(query, client, entry, short_lived=short_lived)
 
     async def _stale_if_error(self, query: CanonicalQuery, client: str, entry: Entry, *, short_lived: bool) -> Found:
-        """Fill, else the stale entry. Once a fill has failed nobody waits for the next one."""
+        """Fill, else use the stale entry. After a failed fill no client waits for the next one."""
         failure = self._fills.failure(query)
         if failure is not None:
             self._fills.fill_in_background(query, short_lived=short_lived)
@@ -177,7 +175,7 @@ class Gateway:
             return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
 
     async def _fill(self, query: CanonicalQuery, client: str, outcome: Outcome, *, short_lived: bool) -> Found:
-        """Fill for this client. `outcome`: what to call it when the origin was asked for this client."""
+        """Fill for this client. `outcome` is the outcome if that takes a request to the origin."""
         filled = await self._fills.fill(query, client, short_lived=short_lived)
         if filled.outcome is not Outcome.MISS:
             return Found(filled.entry, filled.outcome)

@@ -1,8 +1,8 @@
 """Every setting: its environment variable, flag, unit, default and bounds.
 
 Owns: `Settings` and the sentence for each fault in them. Must not know: who uses a setting. Nothing is read at
-import; nothing here opens a file or a socket. Each field is set by `SIDECAR_<NAME>` or by the flag `--<name>`,
-the flag winning.
+import; nothing here opens a file or a socket. Each field is set by `SIDECAR_<NAME>` or by the flag `--<name>`;
+the flag wins.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class KeepWarm(Enum):
     """When the full document is refreshed in the background."""
 
     DEMAND = "demand"
-    """While somebody asked in the last ten minutes."""
+    """While a client asked for it in the last ten minutes."""
     ALWAYS = "always"
     NEVER = "never"
 
@@ -51,7 +51,7 @@ class LogLevel(Enum):
 
 
 class LogFormat(Enum):
-    """How a log line looks."""
+    """The format of a log line."""
 
     JSON = "json"
     CONSOLE = "console"
@@ -66,9 +66,9 @@ def _split(value: Any) -> Any:
 def _upstreams(urls: tuple[str, ...]) -> tuple[str, ...]:
     if not urls:
         raise ValueError("at least one base URL is needed")
-    bad = [f"{_masked(url)} {fault}" for url in urls if (fault := _base_url_fault(url)) is not None]
-    if bad:
-        raise ValueError("; ".join(bad))
+    faulty = [f"{_masked(url)} {fault}" for url in urls if (fault := _base_url_fault(url)) is not None]
+    if faulty:
+        raise ValueError("; ".join(faulty))
     return tuple(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls))
 
 
@@ -88,7 +88,7 @@ def _base_url_fault(url: str) -> str | None:
 
 
 def _masked(text: str) -> str:
-    """The same without what stands before an `@`: it may be a password."""
+    """The text with everything before an `@` replaced: that may be a password."""
     return re.sub(r".*@", "***@", text, flags=re.DOTALL)
 
 
@@ -156,30 +156,34 @@ class Settings(BaseSettings):
     venue: Annotated[
         Word | None,
         BeforeValidator(_unset),
-        Field(description="the exchange, part of every key; unset: from the first upstream"),
+        Field(description="name of the exchange, part of every key; unset: from the first upstream"),
     ] = None
     quota_domain: Annotated[Domain, Field(description="one name for all replicas behind one public IP")] = "default"
     fresh_seconds: Annotated[Lifetime, Field(description="freshness lifetime of an entry")] = 60.0
-    stale_while_revalidate_seconds: Annotated[Lifetime, Field(description="after fresh")] = 60.0
-    stale_if_error_seconds: Annotated[Lifetime, Field(description="after fresh")] = 86400.0
-    negative_seconds: Annotated[Lifetime, Field(description="how long an origin's 400 is kept")] = 10.0
+    stale_while_revalidate_seconds: Annotated[
+        Lifetime, Field(description="after fresh: how long a stale entry is served while a fill runs")
+    ] = 60.0
+    stale_if_error_seconds: Annotated[
+        Lifetime, Field(description="after fresh: how long a stale entry is served when the origin cannot answer")
+    ] = 86400.0
+    negative_seconds: Annotated[Lifetime, Field(description="how long a 400 of the origin is kept")] = 10.0
     snapshot: Annotated[bool, Field(description="answer filters from the full document")] = True
     keep_warm: Annotated[KeepWarm, BeforeValidator(_lower), Field(description="when to refresh the full document")] = (
         KeepWarm.DEMAND
     )
     budget_ratio: Annotated[Ratio, Field(description="share of each limit the IP may reach")] = 0.9
-    refresh_budget_ratio: Annotated[Ratio, Field(description="the same for background fills")] = 0.5
-    local_budget_ratio: Annotated[Ratio, Field(description="the same while Redis is away")] = 0.25
+    refresh_budget_ratio: Annotated[Ratio, Field(description="share of each limit for background fills")] = 0.5
+    local_budget_ratio: Annotated[Ratio, Field(description="share of each limit while Redis is away")] = 0.25
     client_ratio: Annotated[
         Ratio, Field(description="share of the budget for one client's uncached calls once half is used")
     ] = 0.25
-    upstream_connect_seconds: Annotated[Seconds, Field(description="deadline of one connection")] = 3.0
+    upstream_connect_seconds: Annotated[Seconds, Field(description="deadline to connect to the origin")] = 3.0
     upstream_seconds: Annotated[Seconds, Field(description="deadline of one answer of the origin")] = 10.0
     redis_seconds: Annotated[Seconds, Field(description="deadline of one Redis operation")] = 0.25
-    max_body_bytes: Annotated[Bytes, Field(description="largest origin body, decoded")] = 64 << 20
-    memory_bytes: Annotated[Bytes, Field(description="bound of the entries in this process")] = 128 << 20
+    max_body_bytes: Annotated[Bytes, Field(description="largest body of the origin, decompressed")] = 64 << 20
+    memory_bytes: Annotated[Bytes, Field(description="memory for the entries in this process")] = 128 << 20
     fast_lane: Annotated[bool, Field(description="answer repeated requests before HTTP parsing")] = True
-    shutdown_seconds: Annotated[Lifetime, Field(description="how long to drain at the end")] = 15.0
+    shutdown_seconds: Annotated[Lifetime, Field(description="how long stopping may take")] = 15.0
     log_level: Annotated[LogLevel, BeforeValidator(_lower), Field(description="debug, info, warning or error")] = (
         LogLevel.INFO
     )
@@ -194,12 +198,12 @@ class Settings(BaseSettings):
 
     @property
     def venue_name(self) -> str:
-        """The exchange: SIDECAR_VENUE, else by the first upstream's host, else its host and port."""
+        """SIDECAR_VENUE, else the exchange of the first upstream's host, else that host and its port."""
         if self.venue is not None:
             return self.venue
         parts = urlsplit(self.upstreams[0])
-        place = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
-        return VENUES.get(str(parts.hostname), place)
+        host_and_port = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
+        return VENUES.get(str(parts.hostname), host_and_port)
 
 
 def load(flags: Sequence[str] = ()) -> Settings:
@@ -208,13 +212,13 @@ def load(flags: Sequence[str] = ()) -> Settings:
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like settings and are none: probably misspelt."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+    """Variables with our prefix that are no settings: probably misspelt."""
+    existing = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in existing)
 
 
 def faults(error: ValidationError) -> list[str]:
-    """One sentence for each bad setting, by the name of its variable. Secrets are not repeated."""
+    """One sentence for each bad setting, which begins with the name of its variable. Shows no secrets."""
     return [_fault(dict(detail)) for detail in error.errors(include_url=False)]
 
 

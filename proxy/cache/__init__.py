@@ -1,1 +1,1 @@
-"""Entries: kept in this process and in Redis, filled once at a time, refreshed in the background."""
+"""Entries: stored in this process and in Redis, filled by one replica at a time, refreshed in the background."""

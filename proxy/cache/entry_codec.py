@@ -1,8 +1,8 @@
-"""An entry as the fields of a Redis hash, fit to be read by a person with `redis-cli HGETALL`.
+"""An entry as the fields of a Redis hash, which a person can read with `redis-cli HGETALL`.
 
-Owns: the names and forms of the fields, and what makes a hash readable. Must not know: keys, expiry, Redis.
+Owns: the names and formats of the fields, and which hashes are valid. Must not know: keys, expiry, Redis.
 
-    v             "1", the version of this form
+    v             "1", the version of this format
     status        "200"
     content_type  as the origin sent it
     etag          without quotes
@@ -10,7 +10,7 @@ Owns: the names and forms of the fields, and what makes a hash readable. Must no
     fresh, swr, sie   the lifetimes, in seconds, decimal
     size          length of the decoded body, in bytes
     encoding      "gzip" or "identity": of the body
-    body          the gzip variant where there is one, else the body as it is
+    body          the gzip variant if there is one, else the identity body
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ FIELDS = (
     "encoding",
     "body",
 )
-"""The order in which `decode` takes the values."""
+"""The order of the values that `decode` takes."""
 PEEK_FIELDS = ("v", "stored_at")
-"""The order in which `decode_stored_at` takes the values."""
+"""The order of the values that `decode_stored_at` takes."""
 
 
 def encode(entry: Entry) -> Mapping[Any, bytes]:
@@ -60,7 +60,7 @@ def encode(entry: Entry) -> Mapping[Any, bytes]:
 
 
 async def decode(values: Sequence[bytes | None], *, max_body_bytes: int) -> Entry | None:
-    """The entry of these values of FIELDS. None where they are incomplete, foreign, corrupt, too large."""
+    """The entry with these values of FIELDS; None if they are incomplete, corrupt, too large or of another version."""
     if values[0] != VERSION or len(values) != len(FIELDS):
         return None
     try:
@@ -70,7 +70,7 @@ async def decode(values: Sequence[bytes | None], *, max_body_bytes: int) -> Entr
 
 
 def decode_stored_at(values: Sequence[bytes | None]) -> float | None:
-    """When the entry of these values of PEEK_FIELDS was stored, in seconds since the epoch, if readable."""
+    """When the entry was stored, in seconds since the epoch, from values of PEEK_FIELDS; None if they are invalid."""
     version, stored_at = values
     if version != VERSION or stored_at is None:
         return None
@@ -87,7 +87,7 @@ async def _decode(values: Sequence[bytes], max_body_bytes: int) -> Entry:
         raise ValueError("too large")
     body, gzip = await _bodies(encoding, raw, size_bytes)
     if len(body) != size_bytes:
-        raise ValueError("not the body that was stored")
+        raise ValueError("size and body differ")
     return Entry(
         status=_status(status),
         content_type=_text(content_type),
@@ -127,20 +127,20 @@ def _decimal(seconds: float) -> bytes:
 def _seconds(value: bytes) -> float:
     seconds = float(value)
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError("no number of seconds")
+        raise ValueError("not a number of seconds")
     return seconds
 
 
 def _status(value: bytes) -> int:
     status = int(value)
     if not 100 <= status <= 599:
-        raise ValueError("no status")
+        raise ValueError("not a status")
     return status
 
 
 def _text(value: bytes) -> str:
-    """A header's value: anything else could break the answer that it is put into (RFC 9110, section 5.5)."""
+    """A valid field value (RFC 9110, section 5.5): any other text could break the head of an answer."""
     text = value.decode("ascii")
     if not text.isprintable() or '"' in text:
-        raise ValueError("no header value")
+        raise ValueError("not a header value")
     return text

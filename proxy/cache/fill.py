@@ -1,7 +1,7 @@
-"""Fill: get an entry from Redis or from the origin, and keep it in both stores.
+"""Fill: get an entry from Redis or from the origin, and store it in this process and in Redis.
 
-Owns: loading, the fill lock and its renewal, the making of entries. Must not know: clients, replies, which stale
-entry may be used meanwhile.
+Owns: loading, the fill lock and its renewal, making entries from the origin's answers. Must not know: clients,
+replies, which stale entry may be used meanwhile.
 """
 
 from __future__ import annotations
@@ -16,44 +16,49 @@ from typing import assert_never
 import structlog
 
 from proxy.bodies import compress, entity_tag
+from proxy.cache.fill_lock import LOCK_SECONDS
 from proxy.cache.local import EntrySource, LocalCache
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
 from proxy.core.document.parsed import Document, parse_document
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.reply import Outcome
 from proxy.core.verdict import Good
 from proxy.errors import JSON_CONTENT_TYPE, BadAnswer, RedisAway, SidecarError, TooSlow, UpstreamFailed
 from proxy.origin.guarded import AcceptedResponse, Origin
-from proxy.ports import Clock, FillLock, Observer, Store
+from proxy.ports import Clock, FillLock, Ledger, Observer, Store
 
 log = structlog.get_logger(__name__)
 
-LOCK_SECONDS = 5.0
-"""How long a fill lock outlives its holder; it is renewed three times in that."""
+RENEWALS = 3
+"""How often a fill lock is renewed in its lifetime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How long answers are kept, by what they are."""
+    """The lifetimes of entries."""
 
     positive: Lifetimes
     negative: Lifetimes
-    """The origin's 400s, and any answer to a query of which we do not know what it means."""
+    """Of the origin's 400s, and of answers to queries that we do not understand."""
 
 
 @dataclass(frozen=True, slots=True)
 class FillRequest:
-    """What a fill is to be, and for whom."""
+    """How to fill."""
 
     short_lived: bool
+    """The entry lives no longer than a negative one."""
     background: bool
+    """The budget of background fills applies."""
     client: str | None
+    """Who pays for it, if anybody."""
 
 
 class Filler:
-    """Fills one entry at a time; the caller sees to it that one key is filled once at a time in this process."""
+    """Fills entries. The caller ensures that this process fills a key only once at a time."""
 
     def __init__(  # noqa: PLR0913 - the parts that it joins
         self,
@@ -61,6 +66,7 @@ class Filler:
         local: LocalCache,
         store: Store,
         *,
+        ledger: Ledger,
         venue: str,
         policy: Policy,
         clock: Clock,
@@ -70,6 +76,7 @@ class Filler:
         self._origin = origin
         self._local = local
         self._store = store
+        self._ledger = ledger
         self._venue = venue
         self._policy = policy
         self._clock = clock
@@ -77,36 +84,29 @@ class Filler:
         self._wait_seconds = wait_seconds
 
     async def load(self, query: CanonicalQuery) -> Entry | None:
-        """The newest entry of this process and Redis, which is then in this process. None: nothing usable.
+        """The newest usable entry of this process and Redis, stored in this process; None if there is none.
 
-        What this process holds already is not transferred again.
+        Transfers nothing if the entry of this process is as new as that of Redis.
         """
         started = time.monotonic()
-        known = self._local.get(query)
+        existing = self._local.get(query)
         try:
-            if known is not None and (await self._store.peek(self._key(query)) or 0.0) <= known.stored_at:
-                return known
+            if existing is not None and (await self._store.peek(self._key(query)) or 0.0) <= existing.stored_at:
+                return existing
             entry = await self._store.get(self._key(query))
         except RedisAway:
-            return known
+            return existing
         if entry is None or decide(entry, self._clock.origin()) not in USABLE:
             return None
         try:
-            document = self._learn(query, entry)
+            document = _parsed(query, entry)
         except BadAnswer as error:
             log.warning("entry_unreadable", key=query.key, error=error.msg)
             return None
+        if document is not None:
+            self._ledger.learn(parse_rate_limits(document.rate_limits))
         await self._local.put(query, entry, document=document, source=EntrySource.REDIS, started=started)
-        return self._local.get(query) or entry  # perhaps a newer one came while this one was read
-
-    def _learn(self, query: CanonicalQuery, entry: Entry) -> Document | None:
-        """Learn the limits that a document from Redis tells. Raises BadAnswer where it should be one, and is none."""
-        is_json = entry.content_type.startswith("application/json")
-        if not (query.endpoint.has_document and is_json and entry.status == 200):
-            return None
-        document = parse_document(entry.body)
-        self._origin.learn_limits(document.rate_limits)
-        return document
+        return self._local.get(query) or entry  # a newer one may have come while this one was read
 
     async def fill(
         self,
@@ -116,10 +116,9 @@ class Filler:
         background: bool = False,
         client: str | None = None,
     ) -> tuple[Entry, Outcome]:
-        """A fresh entry, and whether it was found (HIT), shared by another replica (COLLAPSED) or asked for (MISS).
+        """A fresh entry, and where it came from: found in a store (HIT), another replica (COLLAPSED), origin (MISS).
 
-        `keep_briefly`: its answer is kept no longer than a negative one; `client` pays for it, if anybody. Raises a
-        SidecarError when there is none.
+        The parameters are those of FillRequest. Raises a SidecarError when there is no entry.
         """
         started = time.monotonic()
         result = "cancelled"
@@ -134,11 +133,11 @@ class Filler:
             seconds = time.monotonic() - started
             self._observer.filled(query.endpoint.name, result=result, seconds=seconds)
 
-    async def _fill(self, query: CanonicalQuery, asked: FillRequest) -> tuple[Entry, Outcome]:
-        """Under the fill lock; without it where Redis cannot tell who fills."""
+    async def _fill(self, query: CanonicalQuery, request: FillRequest) -> tuple[Entry, Outcome]:
+        """Fill under the fill lock; without it while Redis is away."""
         key = self._key(query)
-        known = self._local.get(query)
-        newer_than = known.stored_at if known is not None else float("-inf")
+        existing = self._local.get(query)
+        newer_than = existing.stored_at if existing is not None else float("-inf")
         try:
             lock = await self._store.acquire(key, ttl_seconds=LOCK_SECONDS)
             while lock is None:
@@ -147,20 +146,20 @@ class Filler:
                     return shared, Outcome.COLLAPSED
                 lock = await self._store.acquire(key, ttl_seconds=LOCK_SECONDS)
         except RedisAway:
-            return await self._ask(query, asked), Outcome.MISS
+            return await self._ask(query, request), Outcome.MISS
         async with _held(lock):
-            found = await self.load(query)
+            found = await self.load(query)  # another replica may have filled it before we got the lock
             if found is not None and found.stored_at > newer_than and self._is_fresh(found):
                 return found, Outcome.HIT
-            return await self._ask(query, asked), Outcome.MISS
+            return await self._ask(query, request), Outcome.MISS
 
     def _is_fresh(self, entry: Entry) -> bool:
         return decide(entry, self._clock.origin()) is Freshness.FRESH
 
     async def _wait(self, query: CanonicalQuery, *, newer_than: float) -> Entry | None:
-        """Wait for the replica that holds the lock. None: it died or let go, and the lock is to be had.
+        """Wait for the replica that holds the lock. None: it died or released the lock, so try to acquire it.
 
-        Raises RedisAway when Redis cannot be asked any more, an UpstreamFailed when the other's fill failed or
+        Raises RedisAway when Redis does not answer any more, an UpstreamFailed when the other's fill failed or
         takes too long.
         """
         end = await self._store.wait_for_fill(
@@ -184,15 +183,16 @@ class Filler:
             case never:
                 assert_never(never)
 
-    async def _ask(self, query: CanonicalQuery, asked: FillRequest) -> Entry:
-        """Ask the origin, and keep its answer here and in Redis: but there only what was believed here."""
+    async def _ask(self, query: CanonicalQuery, request: FillRequest) -> Entry:
+        """Ask the origin, and store its answer here and in Redis."""
         started = time.monotonic()
-        answer = await self._origin.ask(query, background=asked.background, client=asked.client)
-        verdict = answer.verdict
-        kept_long = isinstance(verdict, Good) and not asked.short_lived
-        lifetimes = self._policy.positive if kept_long else self._policy.negative
-        entry = await _entry(answer, lifetimes, stored_at=self._clock.to_origin(answer.response.received_at))
+        accepted = await self._origin.ask(query, background=request.background, client=request.client)
+        verdict = accepted.verdict
+        is_positive = isinstance(verdict, Good) and not request.short_lived
+        lifetimes = self._policy.positive if is_positive else self._policy.negative
+        entry = await _entry(accepted, lifetimes, stored_at=self._clock.to_origin(accepted.response.received_at))
         document = verdict.document if isinstance(verdict, Good) else None
+        # Here first: it raises for a suspicious document, which must not reach the other replicas.
         await self._local.put(query, entry, document=document, started=started)
         try:
             await self._store.put(self._key(query), entry)
@@ -204,8 +204,16 @@ class Filler:
         return f"{self._venue}:{query.key}"
 
 
-async def _entry(answer: AcceptedResponse, lifetimes: Lifetimes, *, stored_at: float) -> Entry:
-    response = answer.response
+def _parsed(query: CanonicalQuery, entry: Entry) -> Document | None:
+    """The document in an entry; None for other entries. Raises BadAnswer for a document that cannot be parsed."""
+    is_json = entry.content_type.startswith("application/json")
+    if query.endpoint.has_document and is_json and entry.status == 200:
+        return parse_document(entry.body)
+    return None
+
+
+async def _entry(accepted: AcceptedResponse, lifetimes: Lifetimes, *, stored_at: float) -> Entry:
+    response = accepted.response
     return Entry(
         status=response.status,
         content_type=response.headers.get("content-type", JSON_CONTENT_TYPE),
@@ -225,9 +233,9 @@ def _result(entry: Entry, outcome: Outcome) -> str:
 
 @asynccontextmanager
 async def _held(lock: FillLock) -> AsyncIterator[None]:
-    """Keep the fill lock alive for as long as the block runs, then let go of it.
+    """Renew the fill lock while the block runs, then release it.
 
-    Only a failure of the origin is told to the other replicas: after anything else one of them may try.
+    The lock says `failed` to the other replicas only when the origin failed: after other errors one of them may try.
     """
     renewal = asyncio.create_task(_renew(lock))
     filled = True
@@ -248,6 +256,6 @@ async def _held(lock: FillLock) -> AsyncIterator[None]:
 async def _renew(lock: FillLock) -> None:
     is_held = True
     while is_held:
-        await asyncio.sleep(LOCK_SECONDS / 3)
+        await asyncio.sleep(LOCK_SECONDS / RENEWALS)
         with suppress(RedisAway):
             is_held = await lock.renew()

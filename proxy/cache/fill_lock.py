@@ -1,6 +1,6 @@
-"""The fill lock across replicas, as seen by who holds it and by who waits for it.
+"""Waiting for another replica's fill.
 
-Owns: the ways in which waiting ends, how often to look. Must not know: how a lock is kept, or what is filled.
+Owns: how long a fill lock lives, how often a waiter looks. Must not know: how a lock is stored, or what is filled.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ from typing import Protocol
 from proxy.core.cache.fill_wait import LockStatus, WaitEnd, end_of_wait
 from proxy.errors import RedisAway
 
+LOCK_SECONDS = 5.0
+"""A fill lock that its holder does not renew expires after this long."""
+
 
 class Watched(Protocol):
-    """What a waiter looks at. Every method raises RedisAway."""
+    """A store that a waiter looks at. Every method raises RedisAway."""
 
     async def lock_status(self, key: str) -> LockStatus:
         """The fill lock of `key`."""
 
     async def peek(self, key: str) -> float | None:
-        """`stored_at` of the entry under `key`, if there is one."""
+        """`stored_at` of the entry under `key`; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSchedule:
-    """How often a waiter looks: the pauses grow by half each, and are cut by chance to keep waiters apart."""
+    """How often a waiter looks. Each pause is 1.5 times the last, and jitter keeps the waiters apart."""
 
     first_seconds: float = 0.02
     longest_seconds: float = 0.2
@@ -42,10 +45,10 @@ class PollSchedule:
 async def wait_for_fill(
     watched: Watched, key: str, *, newer_than: float, timeout_seconds: float, schedule: PollSchedule
 ) -> WaitEnd:
-    """Wait until another replica's fill of `key` brings an entry stored after `newer_than`, or cannot."""
+    """Wait until another replica's fill of `key` stores an entry newer than `newer_than`, or ends without one."""
     give_up_at = schedule.monotonic() + timeout_seconds
     pause_seconds = schedule.first_seconds
-    expires_at = math.inf  # who was refused the lock and sees none a moment later: it was let go
+    expires_at = math.inf  # a lock that is gone at the first look was released, not expired
     while True:
         looked_at = schedule.monotonic()
         try:
@@ -65,8 +68,8 @@ async def wait_for_fill(
 
 async def _look(watched: Watched, key: str, newer_than: float) -> tuple[LockStatus, bool]:
     """The lock, and whether a newer entry is there."""
-    # The lock first: the holder stores before it lets go, so an entry that is not there after the lock was
-    # seen free will not come. The other way round, a holder that ends between the looks would seem dead.
+    # The lock first: the holder stores the entry before it releases the lock. So if the lock is free and the entry
+    # is missing afterwards, it will not come. In the other order, a holder that ends in between would seem dead.
     status = await watched.lock_status(key)
     stored_at = await watched.peek(key)
     return status, stored_at is not None and stored_at > newer_than

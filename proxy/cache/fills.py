@@ -1,7 +1,7 @@
-"""Fills as the way of a request needs them: one at a time for a key, with a memory of those that failed.
+"""Fills for requests: one at a time for each key, with a memory of recent failures.
 
 Owns: single flight in this process, background fills, the refresh of the full document, the hold-down after failures.
-Must not know: how one fill is done (`proxy.cache.fill`), replies, which stale entry may be used meanwhile.
+Must not know: how one fill works (`proxy.cache.fill`), replies, which stale entry may be used meanwhile.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a fill brought to one client."""
+    """The result of a fill for one client."""
 
     entry: Entry
     outcome: Outcome
-    """MISS: the origin was asked for it. HIT: it was there already. COLLAPSED: somebody else's fill brought it."""
+    """MISS: this fill asked the origin. HIT: the entry was in Redis. COLLAPSED: another fill brought it."""
 
 
 class Fills:
@@ -49,14 +49,14 @@ class Fills:
         self._failures = RecentFailures()
 
     async def load(self, query: CanonicalQuery) -> Entry | None:
-        """The newest entry of this very query in this process or in Redis."""
+        """The query's newest entry, of this process or of Redis."""
         loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
         return self._local.get(query) or loaded
 
     async def fill(self, query: CanonicalQuery, client: str, *, short_lived: bool) -> Filled:
-        """Fill for a client that waits; it joins a fill under way, and then the client that started it pays.
+        """Fill for a client that waits. It joins a fill under way, for which the client that started it pays.
 
-        `brief`: the entry is kept no longer than a negative one. Raises a SidecarError when there is none.
+        `short_lived`: the entry lives no longer than a negative one. Raises a SidecarError when there is no entry.
         """
 
         async def work() -> tuple[Entry, Outcome]:
@@ -66,7 +66,7 @@ class Fills:
         timeout_seconds = self._timeout_seconds
         try:
             (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
-        except BudgetUsedUp:  # perhaps of a background fill, which has the lower budget: ask under our own
+        except BudgetUsedUp:  # it may be that of a background fill, whose budget is lower: try with the client's
             (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
         return Filled(entry, Outcome.COLLAPSED if collapsed else outcome)
 
@@ -78,9 +78,9 @@ class Fills:
         client: str,
         timeout_seconds: float | None = None,
     ) -> tuple[T, bool]:
-        """Do the work, or join the same work under way; and whether it was joined.
+        """The result of the work, and whether this call joined the same work of another client.
 
-        That another client's share is used up is no answer to this client: then it does the work itself.
+        If the joined work failed because the other client's share is used up, this call does the work itself.
         """
         while True:
             try:
@@ -92,17 +92,17 @@ class Fills:
                     raise
 
     def fill_in_background(self, query: CanonicalQuery, *, short_lived: bool) -> None:
-        """Fill while nobody waits, unless a fill failed a moment ago."""
+        """Fill without a waiting client, unless a fill failed a moment ago."""
         failure = self.failure(query)
         if failure is None or not failure.is_recent(self._clock.wall()):
             self._flights.spawn(query.key, lambda: self._run(query, short_lived=short_lived, background=True))
 
     def failure(self, query: CanonicalQuery) -> Failure | None:
-        """The failure of the last fill of this query, while it still counts."""
+        """How the last fill of this query failed; None if it succeeded, or failed long ago."""
         return self._failures.of(query.key, self._clock.wall())
 
     async def warm(self) -> bool:
-        """Take the full document from Redis if it is there, whatever its age. Returns whether it is fresh."""
+        """Load the full document from Redis, if it is there, whatever its age. Returns whether it is fresh."""
         entry = await self._filler.load(self._local.document_query)
         return decide(entry, self._clock.origin()) is Freshness.FRESH
 
@@ -112,20 +112,20 @@ class Fills:
         await self._flights.do(document.key, lambda: self._run(document, short_lived=False, background=True))
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Let fills under way end, for so long."""
+        """Wait this long for fills under way, then cancel them."""
         await self._flights.drain(timeout_seconds)
 
     async def _run(
         self, query: CanonicalQuery, *, short_lived: bool, background: bool = False, client: str | None = None
     ) -> tuple[Entry, Outcome]:
-        """One fill, whoever waits for it. Remembers how it went, unless it concerns one client alone."""
+        """One fill. Remembers whether it failed, unless it failed for one client alone."""
         try:
             filled = await self._filler.fill(query, short_lived=short_lived, background=background, client=client)
         except ClientShareUsedUp:
             raise
         except SidecarError as error:
-            tell = log.debug if isinstance(error, SendingRefused) else log.warning
-            tell("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
+            write = log.debug if isinstance(error, SendingRefused) else log.warning
+            write("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
             self._failures.remember(query.key, error, self._clock.wall())
             raise
         self._failures.forget(query.key)

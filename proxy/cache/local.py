@@ -1,7 +1,7 @@
-"""What this process holds: entries by query, the full document with its snapshot, and what was selected from it.
+"""L1: the entries in this process, the full document with its index, and the answers selected from it.
 
-Owns: L1 as the way of a request sees it, and the adoption of a new full document: index first, swap then, so that
-no hit waits and no two answers mix two documents. Must not know: Redis, the origin, clients.
+Owns: the entry that answers a query, and the adoption of a new full document. The new document is indexed before it
+replaces the old one, so no hit waits and no answer mixes two documents. Must not know: Redis, the origin, clients.
 """
 
 from __future__ import annotations
@@ -28,62 +28,62 @@ from proxy.errors import BadAnswer
 log = structlog.get_logger(__name__)
 
 FEW_SYMBOLS = 8
-"""An answer with no more symbols is made at once: it is too small to be worth a task and a thread."""
+"""A selection of at most this many symbols is made at once: it is too small for a task and a thread."""
 SELECTION = "selection:"
-"""How the keys of selections begin in memory; no endpoint's name does."""
-_PLACE_BYTES = 1024
-"""What an entry takes that is held elsewhere."""
+"""The prefix of the keys of selections in memory. No endpoint's name begins with it."""
+_REFERENCE_BYTES = 1024
+"""The size of an entry whose bytes are counted elsewhere."""
 NOT_INDEXED = "not-indexed"
-"""Why a document was quarantined: it cannot be cut into symbols, where the one before could."""
+"""Why a document was quarantined: it cannot be indexed, though the document before could."""
 
 
 class EntrySource(Enum):
-    """Who vouches for an entry. The value is the word in logs."""
+    """Where an entry came from. The value is the word in logs."""
 
     ORIGIN = "origin"
-    """It was just asked for: a document that lost much is suspicious."""
+    """This process asked the origin: a document that lost many symbols is suspicious."""
     REDIS = "redis"
-    """Another process asked for it and believed it, for nothing else is stored: it is believed here too."""
+    """Another process has examined it: only accepted documents are stored in Redis."""
 
 
 class LocalCacheObserver(Protocol):
-    """Who counts documents."""
+    """Counts documents."""
 
     def adopted(self, changes: Changes | None) -> None:
-        """A new full document is in use; None: nothing to compare it with."""
+        """A new full document is in use. None: there was no document before it."""
 
     def quarantined(self, reason: str) -> None:
-        """A full document was suspicious."""
+        """A full document is suspicious."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedDocument:
-    """The full document and its index: always of one and the same answer of the origin."""
+    """The full document and its index, both from the same answer of the origin."""
 
     entry: Entry
     snapshot: Snapshot | None
-    """None for a document that cannot be cut into symbols: then it answers only the bare query."""
+    """None for a document that cannot be indexed: it answers only the query without parameters."""
     changes: Changes | None = None
-    """Against the document before; None: there was nothing to compare it with."""
+    """Since the document before. None: there was no index to compare with."""
 
 
 class LocalCache:
-    """L1. The full document is held apart from the other entries, which never evict it."""
+    """L1. The full document is outside of the bounded memory, so other entries never evict it."""
 
     def __init__(
         self, memory: MemoryStore, *, document: CanonicalQuery, use_snapshot: bool, observer: LocalCacheObserver
     ) -> None:
         self.memory = memory
-        """Entries of the origin's own answers, and what was selected from the document that is held now."""
+        """The origin's own answers, and the answers selected from the present document."""
         self.document_query = document
         """The query for the full document."""
         self.asked_at = float("-inf")
         """When a client last wanted the full document or a part of it, by the origin's clock."""
         self.loaded: LoadedDocument | None = None
         self.version = 0
-        """Counts up with every entry: who remembers answers by other means must look again whether it `holds` them."""
+        """Grows with every new entry. Whoever remembers an answer must then ask `holds` again."""
         self.documents = 0
-        """Counts up with every full document: then whatever was made from the one before is over."""
+        """Grows with every full document. Answers made from the document before are then outdated."""
         self._use_snapshot = use_snapshot
         self._observer = observer
         self._quarantined: LoadedDocument | None = None
@@ -91,7 +91,7 @@ class LocalCache:
         self._making = SingleFlight()
 
     def holds(self, key: str, entry: Entry) -> bool:
-        """Whether this entry is what a query of this key is answered from now; it is then used, and kept longer."""
+        """Whether a query with this key is answered from this entry now. Marks the entry as recently used."""
         if self.loaded is not None and self.loaded.entry is entry:
             return True
         return self.memory.get(SELECTION + key) is entry or self.memory.get(key) is entry
@@ -107,7 +107,7 @@ class LocalCache:
         return self.get(self.document_query)
 
     def get(self, query: CanonicalQuery) -> Entry | None:
-        """The origin's own answer to this very query."""
+        """The origin's own answer to this query."""
         if self._use_snapshot and query == self.document_query:
             return self.loaded.entry if self.loaded is not None else None
         return self.memory.get(query.key)
@@ -121,10 +121,10 @@ class LocalCache:
         source: EntrySource = EntrySource.ORIGIN,
         started: float | None = None,
     ) -> None:
-        """Keep an answer. Raises BadAnswer for a full document that is quarantined as suspicious.
+        """Store an answer. Raises BadAnswer for a suspicious full document, which goes into quarantine.
 
-        `document` is what `prove` gave for its body, where that was asked already. `started` is when the work
-        for it began, by `time.monotonic`, for the log.
+        `document` is its parsed body, if the caller has it. `started`, from `time.monotonic`, is when the work for
+        it began; the log shows how long that took.
         """
         if self._use_snapshot and query == self.document_query and entry.status == 200:
             async with self._adopting:
@@ -136,25 +136,25 @@ class LocalCache:
         self.version += 1
 
     async def select(self, query: CanonicalQuery) -> Entry | None:
-        """Select the answer from the document that is held now; made once for each document, and as old as it.
+        """The answer selected from the present document, with the document's age. Made once for each document.
 
         None: the document does not prove the answer.
         """
         while True:
-            known = self.memory.get(SELECTION + query.key)
-            if known is not None:
-                return known
+            existing = self.memory.get(SELECTION + query.key)
+            if existing is not None:
+                return existing
             loaded = self.loaded
             if loaded is None or loaded.snapshot is None:
                 return None
             entry = await self._make(loaded, loaded.snapshot, query)
             if self.loaded is loaded:
                 if entry is not None:
-                    # A selection of everything is the document itself, which is held anyway.
-                    size_bytes = _PLACE_BYTES if entry is loaded.entry else None
+                    # A selection of all symbols is the document itself, whose bytes are not in this memory.
+                    size_bytes = _REFERENCE_BYTES if entry is loaded.entry else None
                     self.memory.put(SELECTION + query.key, entry, size_bytes=size_bytes)
                 return entry
-            # A new document came while this answer was compressed. Others see it already: so shall this one.
+            # A newer document arrived meanwhile; select again from it.
 
     async def _make(self, loaded: LoadedDocument, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
         if query.symbols is not None and len(query.symbols) <= FEW_SYMBOLS:
@@ -164,12 +164,12 @@ class LocalCache:
         return entry
 
     async def _adopt(self, entry: Entry, document: Document | None, source: EntrySource) -> bool:
-        """Take a document into use; whether it differs from the one before."""
+        """Take a document into use. Returns whether it differs from the one before."""
         old = self.loaded
         if old is not None and source is EntrySource.REDIS and old.entry.stored_at >= entry.stored_at:
-            return False  # ours was replaced while this one was on its way
+            return False  # a newer document arrived while this one was read
         if old is not None and old.entry.etag == entry.etag:
-            self._load(LoadedDocument(entry, old.snapshot, Changes((), (), ())))
+            self._replace(LoadedDocument(entry, old.snapshot, Changes((), (), ())))
             return False
         new = LoadedDocument(entry, await _indexed(entry, document))
         if old is not None and old.snapshot is not None:
@@ -177,18 +177,18 @@ class LocalCache:
                 self._examine(old, new)
             if new.snapshot is not None:
                 new = LoadedDocument(entry, new.snapshot, diff(old.snapshot, new.snapshot))
-        self._load(new)
+        self._replace(new)
         self._observer.adopted(new.changes)
         return True
 
-    def _load(self, loaded: LoadedDocument) -> None:
+    def _replace(self, loaded: LoadedDocument) -> None:
         self._quarantined = None
         self.loaded = loaded
         self.documents += 1
         self.memory.drop(SELECTION)
 
     def _examine(self, old: LoadedDocument, new: LoadedDocument) -> None:
-        """A document that lost much is believed when a second one agrees with it."""
+        """Raise BadAnswer for a suspicious document, unless it confirms the one in quarantine."""
         reason = _suspicion(old, new)
         if reason is None:
             return
@@ -203,7 +203,7 @@ class LocalCache:
 
 
 def _suspicion(old: LoadedDocument, new: LoadedDocument) -> str | None:
-    """What is suspicious about a newer document; nothing where there is no older index to compare it with."""
+    """Why a newer document is suspicious; None if it is not, or if the older one has no index to compare with."""
     if old.snapshot is None:
         return None
     if new.snapshot is None:
@@ -218,7 +218,7 @@ def _agree(quarantined: LoadedDocument, new: LoadedDocument) -> bool:
 
 
 def _log_adopted(loaded: LoadedDocument, source: EntrySource, started: float | None) -> None:
-    """The one line about each new document."""
+    """Log the one line about each new document."""
     changes = loaded.changes
     log.info(
         "document_adopted",
@@ -233,12 +233,12 @@ def _log_adopted(loaded: LoadedDocument, source: EntrySource, started: float | N
 
 
 async def _selected(whole: Entry, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
-    """The answer as an entry. Bodies too large for the event loop are compressed and named in a thread."""
+    """The answer as an entry; None if the snapshot cannot answer. Large bodies are compressed in a thread."""
     body = snapshot.select(query)
     if isinstance(body, CannotAnswer):
         return None
     if len(body) == len(whole.body) and body == whole.body:
-        return whole  # `permissions=SPOT`, as a rule: no second copy, nothing to compress
+        return whole  # usually `permissions=SPOT`: needs no second copy and no compression
     return Entry(
         status=whole.status,
         content_type=whole.content_type,
@@ -251,7 +251,7 @@ async def _selected(whole: Entry, snapshot: Snapshot, query: CanonicalQuery) -> 
 
 
 async def _indexed(entry: Entry, document: Document | None) -> Snapshot | None:
-    """Index a document a slice at a time, letting other work run in between. None: it can only be served whole."""
+    """Index a document in slices, so that other tasks run in between. None: it can only be served whole."""
     indexing = index(entry.body, version=entry.etag, document=document)
     while True:
         try:

@@ -1,6 +1,6 @@
-"""The store of a gateway without Redis: it keeps nothing, and everybody may fill.
+"""The store of a gateway without Redis: it stores nothing, and every fill gets the lock.
 
-Owns: `NoStore`. Must not know: anything.
+Owns: `NullStore`. Must not know: any other store.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from proxy.core.messages import Entry
 
 @dataclass(frozen=True, slots=True)
 class NullStore:
-    """Has the methods of RedisStore, and never raises."""
+    """Has the methods of RedisStore. Never raises."""
 
     async def get(self, key: str) -> Entry | None:
         """None."""
@@ -26,7 +26,7 @@ class NullStore:
         """Do nothing: L1 has it."""
 
     async def acquire(self, key: str, *, ttl_seconds: float = 0.0) -> NoLock:
-        """Always granted: within one process, the single flight keeps fills apart."""
+        """A lock, always: within one process, single flight keeps fills apart."""
         return NoLock()
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:

@@ -1,7 +1,7 @@
 """Keeps the full document fresh in the background, so that no client waits for the origin.
 
-Owns: the first warm-up and the refresh loop. Must not know: how a fill is done, HTTP. When to refresh is decided in
-`core/warming`.
+Owns: the first warm-up and the refresh loop. Must not know: how a fill works, HTTP, when a refresh is due
+(`proxy.core.cache.refresh_schedule` decides that).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proxy.settings import KeepWarm
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
-"""How often the decision is made anew, at the most: it is a comparison of a few numbers."""
+"""The longest pause between two decisions. A decision compares a few numbers."""
 _TICKS_A_LIFETIME = 20
 _SHORTEST_TICK_SECONDS = 0.05
 
@@ -31,14 +31,14 @@ class Source(Protocol):
     """Where a newer document comes from: `proxy.cache.fills.Fills`."""
 
     async def warm(self) -> bool:
-        """Take over what Redis has. Whether it is fresh."""
+        """Load the document from Redis. Returns whether it is fresh."""
 
     async def refresh(self) -> None:
         """Replace the document by a newer one. Raises a SidecarError."""
 
 
-class Kept(Protocol):
-    """What this process holds: `proxy.cache.local.LocalCache`."""
+class Local(Protocol):
+    """The entries in this process: `proxy.cache.local.LocalCache`."""
 
     @property
     def asked_at(self) -> float:
@@ -49,12 +49,12 @@ class Kept(Protocol):
 
 
 class Refresher:
-    """One task a process; the fill lock sees to it that one replica refreshes for all."""
+    """One task in each process. The fill lock lets one replica refresh for all."""
 
     def __init__(  # noqa: PLR0913 - the last three for tests
         self,
         source: Source,
-        kept: Kept,
+        local: Local,
         *,
         keep_warm: KeepWarm,
         fresh_seconds: float,
@@ -63,19 +63,19 @@ class Refresher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._source = source
-        self._kept = kept
+        self._local = local
         self._keep_warm = keep_warm
         self._fresh_seconds = fresh_seconds
         self._wall = wall
         self._jitter = jitter
         self._sleep = sleep
         self._tick_seconds = min(TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, fresh_seconds / _TICKS_A_LIFETIME))
-        self._share = jitter()
+        self._drawn = jitter()
         self._failures = 0
         self._failed_at = float("-inf")
         self._hold_until = float("-inf")
         self.started = asyncio.Event()
-        """Set once the first warm-up attempt has ended, well or badly."""
+        """Set when the first warm-up has ended, even if it failed."""
 
     async def run(self) -> None:
         """Warm up, then refresh for as long as the process lives."""
@@ -88,7 +88,7 @@ class Refresher:
             await self.tick()
 
     async def _warm_up(self) -> None:
-        """A warm Redis means no request to the origin."""
+        """Load the document from Redis; ask the origin only if that one is not fresh."""
         if await self._source.warm():
             log.info("warm_from_redis")
         elif self._keep_warm is not KeepWarm.NEVER:
@@ -96,24 +96,25 @@ class Refresher:
 
     async def tick(self) -> RefreshDecision:
         """Decide once, and refresh if it is due."""
-        entry = self._kept.document()
+        entry = self._local.document()
         state = RefreshState(
             stored_at=entry.stored_at if entry is not None else None,
             fresh_seconds=self._fresh_seconds,
-            wanted_at=self._kept.asked_at,
+            wanted_at=self._local.asked_at,
             always=self._keep_warm is KeepWarm.ALWAYS,
             failures=self._failures,
             failed_at=self._failed_at,
             hold_until=self._hold_until,
         )
-        decision = decide_refresh(state, self._wall(), jitter=self._share)
+        decision = decide_refresh(state, self._wall(), jitter=self._drawn)
         if decision is RefreshDecision.NOW:
             await self._attempt(self._source.refresh)
         return decision
 
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it, and remember how it went. Even a fault of ours must not end the loop."""
-        self._share = self._jitter()
+        """Do the work, and remember whether it failed. Not even a bug of ours may end the loop."""
+        self._drawn = self._jitter()
+
         try:
             await work()
         except SidecarError as error:

@@ -1,11 +1,11 @@
-"""L2: entries that all replicas share, and the fill lock.
+"""L2: the entries in Redis, which all replicas share, and the fill lock.
 
-Owns: the keys, the physical expiry, the commands. Must not know: when an entry may be used, who fills it.
+Owns: the keys, their expiry, the commands. Must not know: when an entry may be used, who fills it.
 
-    <prefix>:<key>         hash, see envelope.py; expires at the entry's horizon
-    <prefix>:lock:<key>    the fill lock: the holder's token, or `failed` for a second after it failed
+    <prefix>:<key>         hash, see entry_codec.py; expires at the entry's horizon
+    <prefix>:lock:<key>    the fill lock: the holder's token, or `failed` for a second after a failed fill
 
-Every operation touches one key, so it runs on Redis Cluster without a hash tag.
+Every operation uses one key, so it runs on Redis Cluster without a hash tag.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from typing import Any
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
-from proxy.cache import entry_codec as envelope
-from proxy.cache.fill_lock import PollSchedule, wait_for_fill
+from proxy.cache import entry_codec
+from proxy.cache.fill_lock import LOCK_SECONDS, PollSchedule, wait_for_fill
 from proxy.core.cache.fill_wait import LockState, LockStatus, WaitEnd
 from proxy.core.messages import Entry
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 
-LOCK_SECONDS = 5.0
 _FAILED = b"failed"
 _FAILED_SECONDS = 1.0
 
@@ -33,37 +32,37 @@ _FAILED_SECONDS = 1.0
 class RedisStore:
     """The store on one Redis. Every method raises RedisAway."""
 
-    __slots__ = ("_connection", "_max_body_bytes", "_pace", "_release", "_renew")
+    __slots__ = ("_connection", "_max_body_bytes", "_release", "_renew", "_schedule")
 
     def __init__(
         self, connection: RedisConnection, *, max_body_bytes: int = 64 << 20, schedule: PollSchedule | None = None
     ) -> None:
         self._connection = connection
         self._max_body_bytes = max_body_bytes
-        self._pace = schedule or PollSchedule()
+        self._schedule = schedule or PollSchedule()
         self._renew = connection.client.register_script(_lua("renew_lock"))
         self._release = connection.client.register_script(_lua("release_lock"))
 
     async def get(self, key: str) -> Entry | None:
-        """The entry, or None where there is none that can be read. Large ones unpack in a thread."""
-        values = await self._fields(key, envelope.FIELDS)
-        return await envelope.decode(values, max_body_bytes=self._max_body_bytes)
+        """The entry, or None if there is no valid one. Decompresses large bodies in a thread."""
+        values = await self._fields(key, entry_codec.FIELDS)
+        return await entry_codec.decode(values, max_body_bytes=self._max_body_bytes)
 
     async def peek(self, key: str) -> float | None:
-        """`stored_at` of the entry, without its body."""
-        return envelope.decode_stored_at(await self._fields(key, envelope.PEEK_FIELDS))
+        """`stored_at` of the entry, without its body; None if there is no valid one."""
+        return entry_codec.decode_stored_at(await self._fields(key, entry_codec.PEEK_FIELDS))
 
     async def put(self, key: str, entry: Entry) -> None:
-        """Replace what is under `key`, until the entry's horizon.
+        """Replace the entry of `key`, until its horizon.
 
-        Redis is told the expiry as a length of time, so that a difference between the clocks does not matter.
+        The expiry is a duration, so that a difference between Redis' clock and ours does not matter.
         """
         expiry_ms = math.ceil(entry.lifetimes.horizon_seconds * 1000)
         if expiry_ms > 0:
             await self._connection.run(RedisOperation.PUT, lambda: self._put(self._name(key), entry, expiry_ms))
 
     async def acquire(self, key: str, *, ttl_seconds: float = LOCK_SECONDS) -> RedisFillLock | None:
-        """The right to fill `key`, or None while another replica has it or has just failed."""
+        """The right to fill `key`, or None while another replica has it or its fill has just failed."""
         lock = RedisFillLock(
             connection=self._connection,
             name=self._lock_name(key),
@@ -79,29 +78,27 @@ class RedisStore:
         return lock if taken else None
 
     async def lock_status(self, key: str) -> LockStatus:
-        """Whether somebody fills `key`, and how long the lock will live unless it is renewed."""
-        value, left_ms = await self._connection.run(
-            RedisOperation.GET, lambda: self._look_at_lock(self._lock_name(key))
-        )
+        """Whether a replica fills `key`, and how long its lock will live unless it is renewed."""
+        value, left_ms = await self._connection.run(RedisOperation.GET, lambda: self._read_lock(self._lock_name(key)))
         if value is None:
             return LockStatus(LockState.FREE)
         left_seconds = max(0, left_ms) / 1000
         return LockStatus(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
-        """Wait for another replica's fill. Never raises RedisAway: that is one of the ends."""
+        """Wait for another replica's fill. Never raises RedisAway: WaitEnd.REDIS_AWAY says it."""
         return await wait_for_fill(
-            self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, schedule=self._pace
+            self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, schedule=self._schedule
         )
 
     async def _put(self, name: str, entry: Entry, expiry_ms: int) -> None:
         async with self._connection.client.pipeline(transaction=True) as transaction:
             transaction.delete(name)  # so that no field of another version survives
-            transaction.hset(name, mapping=envelope.encode(entry))
+            transaction.hset(name, mapping=entry_codec.encode(entry))
             transaction.pexpire(name, expiry_ms)
             await transaction.execute()
 
-    async def _look_at_lock(self, name: str) -> tuple[bytes | None, int]:
+    async def _read_lock(self, name: str) -> tuple[bytes | None, int]:
         async with self._connection.client.pipeline(transaction=False) as pipeline:
             pipeline.get(name)
             pipeline.pttl(name)
@@ -115,7 +112,7 @@ class RedisStore:
             try:
                 return await client.hmget(self._name(key), list(fields))
             except ResponseError as error:
-                if str(error).startswith("WRONGTYPE"):  # not ours: the next put replaces it
+                if str(error).startswith("WRONGTYPE"):  # not our key: the next put replaces it
                     return [None] * len(fields)
                 raise
 
@@ -149,7 +146,7 @@ class RedisFillLock:
         )
 
     async def release(self, *, filled: bool) -> None:
-        """Let go; `filled=False` leaves word that the fill failed. See FillLock."""
+        """Release it; with `filled=False` the key says `failed` for a second. See FillLock."""
         arguments: list[str | bytes | int] = [
             self.token,
             b"" if filled else _FAILED,

@@ -1,6 +1,6 @@
-"""One piece of work at a time for each key, whoever asks for it.
+"""One task at a time for each key, which all callers share.
 
-Owns: `SingleFlight`, the tasks and their end. Must not know: what the work is.
+Owns: `SingleFlight`, the tasks and their end. Must not know: what a task does.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class SingleFlight:
     async def do(
         self, key: Hashable, work: Callable[[], Awaitable[T]], *, timeout_seconds: float | None = None
     ) -> tuple[T, bool]:
-        """The result of `work`, and whether it is the work of an earlier caller (collapsed).
+        """The result of `work`, and whether an earlier caller started it (collapsed).
 
         Raises what the work raises; TimeoutError once this caller waited `timeout_seconds`; UpstreamFailed
-        when `drain` cancelled the work. A caller that leaves or times out leaves the work running.
+        when `drain` cancelled the work. The work goes on when a caller is cancelled or times out.
         """
         task = self._under_way(key)
         collapsed = task is not None
         if task is None:
             task = self._start(key, work)
-        await _woken(task, timeout_seconds)
+        await _wait(task, timeout_seconds)
         if not task.done():
             raise TimeoutError
         if task.cancelled():
@@ -44,18 +44,18 @@ class SingleFlight:
         return task.result(), collapsed
 
     def spawn(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> bool:
-        """Start `work` in the background; False if this key's work is under way. Nobody sees its errors."""
+        """Start `work` in the background; False if this key's work is under way. Its errors are dropped."""
         if self._under_way(key) is not None:
             return False
         self._start(key, work)
         return True
 
     def running(self) -> int:
-        """How many keys have work under way."""
+        """The number of keys with work under way."""
         return len(self._tasks)
 
     async def drain(self, timeout_seconds: float) -> int:
-        """Wait for all work, then cancel what is left; how much that was. The caller starts no more work."""
+        """Wait for all work, then cancel the rest; returns how much that was. The caller must start no more work."""
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=timeout_seconds)
         left = list(self._tasks.values())
@@ -72,7 +72,7 @@ class SingleFlight:
     def _start(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         task = asyncio.create_task(_run(work))
         self._tasks[key] = task
-        # The first callback of the task: the key is forgotten before any waiter goes on.
+        # The task's first callback: it removes the key before any waiter continues.
         task.add_done_callback(lambda ended: self._ended(key, ended))
         return task
 
@@ -80,14 +80,14 @@ class SingleFlight:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():
-            task.exception()  # counts as retrieved, even when nobody waits any more
+            task.exception()  # marks it as retrieved, or asyncio logs it when nobody waits any more
 
 
-async def _woken(task: asyncio.Task[Any], timeout_seconds: float | None) -> None:
+async def _wait(task: asyncio.Task[Any], timeout_seconds: float | None) -> None:
     """Return when the task has ended or the time is over.
 
-    Unlike awaiting the task, leaving does not cancel it, and there is no doubt whose cancellation it was, as there
-    would be with a shield; `asyncio.wait` does the same at several times the price.
+    Cancelling this wait does not cancel the task. With `asyncio.shield` the caller could not tell its own
+    cancellation from the task's; `asyncio.wait` works too, but costs several times as much.
     """
     loop = asyncio.get_running_loop()
     waker = loop.create_future()

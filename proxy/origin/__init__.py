@@ -1,1 +1,1 @@
-"""The way to the origin: the HTTP client, and the guard that lets nothing past the quota."""
+"""Requests to the origin: the HTTP client, and the quota that guards it."""

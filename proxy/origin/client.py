@@ -1,7 +1,7 @@
 """The client of the origin: one request to one host, with deadlines and bounds.
 
-Owns: connections, the order of hosts, the header allow-list, decoding, and the mapping of every client error into
-`errors`. Must not know: quota, caching, or what an answer means; a status is only a number here.
+Owns: connections, the order of hosts, the header allow-list, decompression, and the mapping of every client error
+into `proxy.errors`. Must not know: quota, caching, what an answer means. A status is only a number here.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from proxy.core.query.canonical import CanonicalQuery
 from proxy.errors import BadAnswer, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 
 COOL_DOWN_SECONDS = 30.0
-"""How long a host that failed is tried only after the others."""
+"""For this long after a failure a host is tried only after the others."""
 _CHUNK_BYTES = 1 << 18
 
 
 class UpstreamObserver(Protocol):
-    """Who wants to know of each request to the origin."""
+    """Counts the requests to the origin."""
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
-        """One attempt ended: the status code, or the error's reason where there was none."""
+        """One attempt ended. `status`: the status code, or the reason of the error if there was none."""
 
 
 class Upstream:
@@ -67,8 +67,8 @@ class Upstream:
             headers={"User-Agent": f"binance-sidecar/{__version__}", "Accept-Encoding": "gzip"},
             connector=aiohttp.TCPConnector(limit=64, ttl_dns_cache=60, keepalive_timeout=30),
         )
-        # aiohttp repeats a GET by itself when a kept connection breaks: a request that the ledger
-        # would not know of.
+        # Otherwise aiohttp repeats a GET when a kept-alive connection breaks, and the ledger would not know of the
+        # second request.
         self._session._retry_connection = False
         return self
 
@@ -80,37 +80,37 @@ class Upstream:
             await self._session.close()
 
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The base URLs to try for this endpoint, in order: those that failed lately come last."""
+        """The base URLs to try for this endpoint, in order: those that failed recently come last."""
         now = self._monotonic()
         serving = [url for url in self.base_urls if endpoint.on_public_data or _host(url) != PUBLIC_DATA_HOST]
-        return tuple(sorted(serving or self.base_urls, key=lambda url: self._cooling(url, now)))
+        return tuple(sorted(serving or self.base_urls, key=lambda url: self._is_cooling_down(url, now)))
 
     def health(self) -> dict[str, bool]:
-        """Host by host: whether its last request went well, or its failure is long enough ago."""
+        """For each host, whether its last request succeeded or its failure is at least COOL_DOWN_SECONDS old."""
         now = self._monotonic()
-        return {_host(url): not self._cooling(url, now) for url in self.base_urls}
+        return {_host(url): not self._is_cooling_down(url, now) for url in self.base_urls}
 
-    def _cooling(self, base_url: str, now: float) -> bool:
+    def _is_cooling_down(self, base_url: str, now: float) -> bool:
         return now - self._failed_at.get(base_url, float("-inf")) < COOL_DOWN_SECONDS
 
     async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
-        """One request, one answer of any status. Raises an UpstreamFailed where there was no whole answer."""
+        """One request, one answer of any status. Raises an UpstreamFailed if there was no complete answer."""
         started = self._monotonic()
         status = "cancelled"
         try:
             response = await self._exchange(base_url, query)
             status = str(response.status)
-            self._note(base_url, ok=response.status < 500)
+            self._record(base_url, ok=response.status < 500)
             return response
         except UpstreamFailed as error:
             status = error.reason
-            self._note(base_url, ok=False)
+            self._record(base_url, ok=False)
             raise
         finally:
             seconds = self._monotonic() - started
             self._observer.upstream_answered(_host(base_url), status=status, seconds=seconds)
 
-    def _note(self, base_url: str, *, ok: bool) -> None:
+    def _record(self, base_url: str, *, ok: bool) -> None:
         if ok:
             self._failed_at.pop(base_url, None)
         else:
@@ -122,10 +122,10 @@ class Upstream:
         headers: dict[str, str] = {}
         sent_at = self._wall()
         try:
-            async with self._session.get(target, headers=query.upstream_headers, allow_redirects=False) as answer:
+            async with self._session.get(target, headers=query.upstream_headers, allow_redirects=False) as response:
                 received_at = self._wall()
-                headers.update(_lower(answer.headers))
-                raw = await self._read(answer)
+                headers.update(_lower(response.headers))
+                raw = await self._read(response)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unreachable(f"{_host(base_url)}: no connection in time") from error
         except TimeoutError as error:
@@ -138,7 +138,7 @@ class Upstream:
             raise BadAnswer("The origin's answer is not HTTP.", headers=headers) from error
         body = await self._decode(raw, headers)
         return OriginResponse(
-            status=answer.status,
+            status=response.status,
             headers=headers,
             body=body,
             gzip=raw if body is not raw else None,
@@ -146,22 +146,23 @@ class Upstream:
             received_at=received_at,
         )
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         parts, size = [], 0
-        async for part in answer.content.iter_chunked(_CHUNK_BYTES):
+        async for part in response.content.iter_chunked(_CHUNK_BYTES):
             size += len(part)
             if size > self._max_body_bytes:
-                answer.close()
-                raise BadAnswer("The origin's answer is too large.", headers=_lower(answer.headers))
+                response.close()
+                raise BadAnswer("The origin's answer is too large.", headers=_lower(response.headers))
             parts.append(part)
         return b"".join(parts)
 
     async def _decode(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
-        coding = headers.get("content-encoding", "identity").lower()
-        if coding == "identity" or not raw:
+        encoding = headers.get("content-encoding", "identity").lower()
+        if encoding == "identity" or not raw:
             return raw
-        if coding not in ("gzip", "x-gzip"):
-            raise BadAnswer(f"The origin's answer has an unknown coding: {coding[:20]}.", headers=headers)
+        if encoding not in ("gzip", "x-gzip"):
+            raise BadAnswer(f"The origin's answer has an unknown coding: {encoding[:20]}.", headers=headers)
+
         try:
             return await decompress(raw, max_bytes=self._max_body_bytes)
         except ValueError as error:

@@ -1,24 +1,25 @@
-"""Asking the origin under the quota: reserve, send, reconcile, and obey what it says.
+"""The origin behind the quota: reserve, send, reconcile, and block when the origin says so.
 
-Owns: the rule that nothing is sent without a reservation and no answer goes unread. Must not know: caching, clients.
-The quota errs on the side of not sending: a request that may have reached the origin stays charged.
+Owns: the rules that nothing is sent without a reservation, and that every answer is reconciled. Must not know:
+caching, clients. In doubt the quota counts too much: a request that may have reached the origin stays charged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 import structlog
 
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Reservation
+from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.origin_headers import origin_time, parse_rate_limits
+from proxy.core.quota.view import blocked_error
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
 from proxy.errors import BackedOff, Banned, ConnectionLost, Paused, SendingRefused, Unreachable, UpstreamFailed
 from proxy.ports import Clock, Ledger, Observer, Upstream
@@ -26,28 +27,22 @@ from proxy.ports import Clock, Ledger, Observer, Upstream
 log = structlog.get_logger(__name__)
 
 LOST_ATTEMPTS = 2
-"""How often one question may be sent when connections break under it; each time is charged."""
+"""How often a request may be sent if its connections break. Each attempt is charged."""
 
 UNREACHABLE_SECONDS = 0.5
-"""After no host could be reached none is tried for this long: each attempt stays charged, though nothing was sent."""
-
-_BLOCKED = {
-    BlockReason.BACK_OFF: (BackedOff, "Too many requests; the origin asked to back off."),
-    BlockReason.BAN: (Banned, "Way too many requests; the origin has banned this IP."),
-    BlockReason.PAUSE: (Paused, "The origin's firewall refused this IP."),
-}
+"""When no host could be reached, none is tried for this long: each attempt stays charged, though nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedResponse:
-    """An answer that can be passed on: proven good, or the origin's own refusal of this request."""
+    """An answer that can be passed on: a good one, or the origin's own 400."""
 
     response: OriginResponse
     verdict: Good | Negative
 
 
 class Origin:
-    """The origin as the gateway sees it: one question at a time, within the quota."""
+    """Sends requests to the origin, within the quota."""
 
     def __init__(
         self,
@@ -66,8 +61,8 @@ class Origin:
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._unreachable_at = float("-inf")
-        self._refused = False
-        """Whether the last that was heard of the origin is that it, or another replica for it, refuses."""
+        self._is_blocked = False
+        """Whether the last request ended with a block of the origin, seen by this replica or by another one."""
         self._probing = asyncio.Lock()
 
     async def ask(
@@ -75,50 +70,51 @@ class Origin:
     ) -> AcceptedResponse:
         """One answer of the origin, for this client. Raises a SendingRefused or an UpstreamFailed.
 
-        Once the origin has refused, questions go one at a time until it answers one: when a back-off ends with
-        many waiting, one of them finds out whether it really has ended.
+        After a block requests go one at a time until the origin answers one. So when a block ends while many
+        requests wait, a single one finds out whether the origin really answers again.
         """
-        if self._refused:
+        if self._is_blocked:
             async with self._probing:
-                if self._refused:
-                    return await self._ask_watching(query, background=background, client=client)
-        return await self._ask_watching(query, background=background, client=client)
+                if self._is_blocked:
+                    return await self._ask_noting_blocks(query, background=background, client=client)
+        return await self._ask_noting_blocks(query, background=background, client=client)
 
-    async def _ask_watching(self, query: CanonicalQuery, *, background: bool, client: str | None) -> AcceptedResponse:
+    async def _ask_noting_blocks(
+        self, query: CanonicalQuery, *, background: bool, client: str | None
+    ) -> AcceptedResponse:
         try:
-            answer = await self._ask(query, background=background, client=client)
+            accepted = await self._ask(query, background=background, client=client)
         except (BackedOff, Banned, Paused):
-            self._refused = True
+            self._is_blocked = True
             raise
-        self._refused = False
-        return answer
+        self._is_blocked = False
+        return accepted
 
     async def _ask(self, query: CanonicalQuery, *, background: bool, client: str | None) -> AcceptedResponse:
-        """Ask host after host until one answers.
+        """Ask one host after another until one answers.
 
-        A host that cannot be reached costs nothing and the next is tried on the same reservation; a connection
-        that breaks stays charged, and the next attempt is charged again.
+        A host that cannot be reached costs nothing: the next one is tried with the same reservation. A request whose
+        connection broke stays charged, and the next attempt is charged again.
         """
         if 0 <= self._clock.wall() - self._unreachable_at < UNREACHABLE_SECONDS:
             raise Unreachable
-        cost = query.weight
         deadline = self._monotonic() + self._total_seconds
-        lost = 0
+        lost_attempts = 0
         failure: UpstreamFailed = Unreachable()
         reservation: Reservation | None = None
         for base_url in self._upstream.candidates(query.endpoint):
-            if self._monotonic() >= deadline or lost == LOST_ATTEMPTS:
+            if self._monotonic() >= deadline or lost_attempts == LOST_ATTEMPTS:
                 break
             if reservation is not None and not self._covers(reservation):
-                await self._ledger.release(reservation)  # a slow connect has brought us into another window
+                await self._ledger.release(reservation)  # connecting took so long that another window has begun
                 reservation = None
-            reservation = reservation or await self._ledger.reserve(cost, background=background, client=client)
+            reservation = reservation or await self._ledger.reserve(query.weight, background=background, client=client)
             try:
                 return await self._send(base_url, query, reservation, client)
             except Unreachable as error:
                 failure = error
             except ConnectionLost as error:
-                failure, reservation, lost = error, None, lost + 1
+                failure, reservation, lost_attempts = error, None, lost_attempts + 1
         if reservation is not None:
             await self._ledger.release(reservation)
         if isinstance(failure, Unreachable):
@@ -127,12 +123,6 @@ class Origin:
 
     def _covers(self, reservation: Reservation) -> bool:
         return reservation.covers(self._clock.origin(), self._clock.guard_seconds())
-
-    def learn_limits(self, rate_limits: Sequence[Mapping[str, Any]]) -> None:
-        """Take over the limits that a document tells; none tells nothing."""
-        windows = parse_rate_limits(rate_limits)
-        if windows:
-            self._ledger.learn(windows)
 
     async def _send(
         self, base_url: str, query: CanonicalQuery, reservation: Reservation, client: str | None
@@ -155,7 +145,7 @@ class Origin:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
         if isinstance(verdict, Throttled):
-            await self._ledger.block(verdict.reason, self._certainly(verdict.until))
+            await self._ledger.block(verdict.reason, self._with_guard(verdict.until))
         await self._ledger.reconcile(reservation, response.headers, ok=isinstance(verdict, Good))
         match verdict:
             case Good():
@@ -170,25 +160,24 @@ class Origin:
             case _:
                 assert_never(verdict)
 
-    def _certainly(self, until: float | None) -> float | None:
-        """When the block is over by the clock of every replica, whatever they learn of the origin's meanwhile."""
+    def _with_guard(self, until: float | None) -> float | None:
+        """The end of a block by the clock of every replica, whatever they learn of the origin's clock meanwhile."""
         return None if until is None else until + self._clock.guard_seconds()
 
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
-        """The error that everybody gets from now on, until the ledger lifts the block."""
-        block = self._ledger.view().block
-        remaining = block.until - self._clock.origin() if block is not None else 1.0
-        error, msg = _BLOCKED[reason]
-        log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(remaining, 1))
-        return error(msg, retry_after_seconds=remaining)
+        """The error of every request from now on, until the block ends."""
+        block, now = self._ledger.view().block, self._clock.origin()
+        until = block.until if block is not None else now + 1.0
+        log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(until - now, 1))
+        return blocked_error(Blocked(reason, until), now)
 
     def _learn_date(self, response: OriginResponse) -> None:
-        told = origin_time(response.headers)
-        if told is not None:
-            self._clock.observe_date(told, sent_at=response.sent_at, received_at=response.received_at)
+        date = origin_time(response.headers)
+        if date is not None:
+            self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
 
     def _learn(self, good: Good, response: OriginResponse) -> None:
-        self.learn_limits(good.rate_limits)
+        self._ledger.learn(parse_rate_limits(good.rate_limits))
         if good.server_time is not None:
             self._clock.observe_server_time(
                 good.server_time, sent_at=response.sent_at, received_at=response.received_at

@@ -1,6 +1,6 @@
-"""The one place that reads the wall clock, and the origin's clock as we know it.
+"""The wall clock of this machine, and the origin's clock as estimated from it.
 
-Owns: `OriginClock`. Must not know: windows, freshness, or who asks for the time.
+Owns: `OriginClock`, the watch for a wall clock that was set. Must not know: windows, freshness, who asks for the time.
 """
 
 from __future__ import annotations
@@ -13,91 +13,92 @@ from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, ClockOffset
 from proxy.core.quota.windows import GUARD_SECONDS
 
 STEP_SECONDS = 0.5
-"""A wall clock that moves this much against the monotonic one between two looks was set."""
+"""A wall clock that moved this much against the monotonic clock between two checks was set."""
 
-SHARED_DOUBT_SECONDS = 1.0
-"""How far another replica's word may be off: its own doubt, and the time that its word took."""
+SHARED_ERROR_SECONDS = 1.0
+"""The error of another replica's time: that of its own estimate, and the time of the transfer."""
 
 
 class OriginClock:
-    """Our wall clock, and the origin's: ours plus the offset learned from its answers."""
+    """This machine's clock, and the origin's: ours plus the offset learned from its answers."""
 
     def __init__(self, wall: Callable[[], float] = time.time, *, monotonic: Callable[[], float] | None = None) -> None:
         self.wall = wall
-        """Seconds since the epoch by this machine."""
+        """Seconds since the epoch by this machine's clock."""
         self.offset = ClockOffset()
         self.offset_seconds = 0.0
-        """The origin's clock less ours: the offset's seconds, where every answer finds them."""
+        """The origin's clock less ours. A copy of `offset.seconds`, because every request reads it."""
         self._monotonic = monotonic
-        """To notice that the wall clock was set; without it that is learned from the next answer."""
-        self._apart_seconds = self._apart()
+        """Shows when the wall clock was set; without it only the origin's next answer shows that."""
+        self._gap_seconds = self._gap()
 
     def origin(self) -> float:
-        """Seconds since the epoch by the origin's clock: what replicas share goes by it, windows and ages alike."""
+        """Seconds since the epoch by the origin's clock. Everything that replicas share uses it: windows and ages."""
         return self.wall() + self.offset_seconds
 
     def to_origin(self, wall: float) -> float:
-        """A moment of this machine's clock by the origin's."""
+        """Convert a time of this machine's clock to the origin's."""
         return wall + self.offset_seconds
 
     def guard_seconds(self) -> float:
-        """How far from `origin` the origin may count a request that is sent now."""
+        """The largest difference between `origin()` and the time at which the origin counts a request sent now."""
         self._forget_when_set()
         return GUARD_SECONDS + self.offset.uncertainty_seconds
 
     def is_synchronized(self) -> bool:
-        """Whether anything is known of the origin's clock."""
+        """Whether the origin's clock was learned since the wall clock was last set."""
         self._forget_when_set()
         return self.offset.is_known
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header (whole seconds)."""
         seconds = DATE_RESOLUTION_SECONDS
-        self._learned(
+        self._adopt(
             self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=seconds)
         )
 
     def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from a `serverTime` in a body, given here in seconds."""
-        self._learned(self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at))
+        """Learn from a `serverTime` in a body, converted to seconds."""
+        self._adopt(self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at))
 
     def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from what another replica knew, and the time that has passed since on Redis' server.
+        """Learn from the origin's time that another replica stored in Redis, advanced by Redis' clock.
 
-        A wall clock that no monotonic one goes with does not pass as time does there: then there is nothing to learn.
+        Ignored without a monotonic clock: then the wall clock is a test's, which does not advance as Redis' does.
         """
         if self._monotonic is None:
             return
-        self._learned(
+        self._adopt(
             self.offset.observe(
-                origin_time - SHARED_DOUBT_SECONDS,
+                origin_time - SHARED_ERROR_SECONDS,
                 sent_at=sent_at,
                 received_at=received_at,
-                resolution_seconds=2 * SHARED_DOUBT_SECONDS,
+                resolution_seconds=2 * SHARED_ERROR_SECONDS,
             )
         )
 
-    def _learned(self, offset: ClockOffset) -> None:
+    def _adopt(self, offset: ClockOffset) -> None:
         self.offset = offset
         self.offset_seconds = offset.seconds
 
     def _forget_when_set(self) -> None:
-        """Once the wall clock was set nothing is known any more."""
-        apart_seconds = self._apart()
-        if abs(apart_seconds - self._apart_seconds) > STEP_SECONDS:
-            self._learned(ClockOffset())
-        self._apart_seconds = apart_seconds
+        """Drop the offset if the wall clock was set: it was measured against the old setting."""
+        gap_seconds = self._gap()
+        if abs(gap_seconds - self._gap_seconds) > STEP_SECONDS:
+            self._adopt(ClockOffset())
+        self._gap_seconds = gap_seconds
 
-    def _apart(self) -> float:
+    def _gap(self) -> float:
+        """The wall clock less the monotonic one."""
         return 0.0 if self._monotonic is None else self.wall() - self._monotonic()
 
 
 WATCH_SECONDS = 1.0
-"""How often the wall clock is held against the monotonic one."""
+"""How often the wall clock is compared with the monotonic one."""
 
 
 async def watch_clock(clock: OriginClock) -> None:
-    """Notice soon when the wall clock was set: until then all ages are wrong."""
+    """Notice within a second that the wall clock was set: until then all ages are wrong."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        clock.is_synchronized()
+        clock.is_synchronized()  # compares the clocks

@@ -1,11 +1,12 @@
-"""Asks Redis once a second: that it goes and comes is known though no client's request touched it.
+"""Pings Redis once a second, so that we notice when it goes away or comes back even without any request.
 
-Owns: the beat, and when it is worth a line in the log. Must not know: what Redis is used for.
+Owns: the interval of the pings, and the log lines for a Redis that goes or comes. Must not know: what Redis is used
+for.
 
-It asks for what a process that just started lacks: the origin's time, as far as another replica knows it. Entries,
-windows and blocks all go by that, and our own clock may be wrong. And it counts the replicas, which must share the
-budget without Redis when that goes away. The keys have the hash tag of the ledger's keys, so that the beat feels the
-pulse of that node of a cluster which the ledger needs.
+The ping also asks for two things. The first is the origin's time, if another replica knows it: entries, windows and
+blocks depend on it, and the clock of a process that has just started may be wrong. The second is the number of
+replicas: while Redis is away they divide the budget. The keys have the hash tag of the ledger's keys, so on a cluster
+the ping goes to the node that holds the ledger.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from proxy.redis_client.connection import RedisConnection, RedisOperation
 
 log = structlog.get_logger(__name__)
 
-BEAT_SECONDS = 1.0
+PING_SECONDS = 1.0
 RETRY_SECONDS = 0.25
-"""After a beat without an answer. While the breaker is open such a beat costs nothing, and then it is the probe."""
+"""The interval after a ping without an answer. While the breaker is open a ping does no I/O; later it is the probe."""
 SILENCE_SECONDS = 30.0
-"""A replica that was not heard of for so long is gone."""
+"""A replica that sent no ping for this long is gone."""
 
 
 class Heartbeat:
-    """One a process. Under `<domain_key>:clock` the ledger keeps what the origin's clock is ahead of Redis' own."""
+    """One in each process. Reads `<domain_key>:clock`, where the ledger stores the origin's clock less Redis' own."""
 
     def __init__(  # noqa: PLR0913 - the last three for tests
         self,
@@ -62,13 +63,13 @@ class Heartbeat:
         self._is_away = False
 
     async def run(self) -> None:
-        """Beat for as long as the process lives."""
+        """Ping for as long as the process lives."""
         while True:
-            pause_seconds = BEAT_SECONDS if await self.beat() else RETRY_SECONDS
+            pause_seconds = PING_SECONDS if await self.ping() else RETRY_SECONDS
             await self._sleep(pause_seconds * (0.75 + self._chance() / 2))
 
-    async def beat(self) -> bool:
-        """Ask once. Whether Redis answered; never raises RedisAway."""
+    async def ping(self) -> bool:
+        """Ping once. Returns whether Redis answered; never raises RedisAway."""
         sent_at = self._clock.wall()
         try:
             replicas, origin_time = await self._connection.run(RedisOperation.PING, self._ask)
@@ -86,6 +87,6 @@ class Heartbeat:
         return True
 
     async def _ask(self) -> tuple[int, float | None]:
-        """The replicas that live, and the origin's time, if Redis knows it, in seconds since the epoch."""
-        answer: Any = await self._script(keys=self._keys, args=self._arguments)
-        return int(answer[0]), float(answer[1]) if answer[1] else None
+        """The number of live replicas, and the origin's time in seconds since the epoch; None if Redis lacks it."""
+        row: Any = await self._script(keys=self._keys, args=self._arguments)
+        return int(row[0]), float(row[1]) if row[1] else None

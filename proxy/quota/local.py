@@ -1,7 +1,7 @@
 """A ledger in this process alone.
 
-Owns: the shell around the model of `proxy.core.quota.budget`. Must not know: Redis. One process counts here with
-the whole budget: replicas that share an IP need the ledger in Redis.
+Owns: the shell around the model of `proxy.core.quota.budget`. Must not know: Redis. It may use the whole budget, so
+replicas that share an IP need the ledger in Redis.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
 
 
 class MemoryLedger:
-    """Counts in this process. `clock` follows the origin's, in seconds since the epoch."""
+    """Counts in this process."""
 
     __slots__ = ("_clock", "_observer", "_ratios", "_windows", "local_view")
 
@@ -41,7 +41,7 @@ class MemoryLedger:
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
     ) -> None:
         self.local_view = Budget()
-        """The counters and the block."""
+        """The usage of the windows, and the block."""
         self._clock = clock
         self._ratios = ratios
         self._observer = observer or NullLedgerObserver()
@@ -69,14 +69,14 @@ class MemoryLedger:
                 raise self._count_refusal(blocked_error(outcome, now))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
-        """Correct by what an answer's headers (lower-case names) tell; `ok` for a 2xx."""
+        """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx."""
         now = self._clock.origin()
         reconciled = self.local_view.reconcile(reservation, read_usage_report(headers, now, ok=ok), now=now)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
-        """The request was certainly not sent."""
+        """Take a reservation back: the request was certainly not sent."""
         self.local_view.release(reservation, now=self._clock.origin())
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
@@ -84,7 +84,7 @@ class MemoryLedger:
         self.local_view.block(reason, self._clock.origin(), until=until, guard_seconds=self._clock.guard_seconds())
 
     def learn(self, windows: tuple[Window, ...]) -> None:
-        """Take the origin's own limits over."""
+        """Adopt the origin's limits."""
         self._windows = with_learned(self._windows, windows)
 
     def view(self) -> LedgerView:

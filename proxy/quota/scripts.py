@@ -1,11 +1,11 @@
 """The Lua scripts as typed calls: one round trip each.
 
-Owns: the keys of a quota domain, the order of arguments and results. Must not know: when a script is called, what is
-done while Redis is away. Every call raises RedisAway.
+Owns: the keys of a quota domain, the order of arguments and results. Must not know: when a script is called, what
+happens while Redis is away. Every call raises RedisAway.
 
-Keys, all with the domain's hash tag so that one script may use them on a cluster: `<domain>:block` and
-`<domain>:<window>:<start>`, hashes that redis-cli shows as text, and `<domain>:clock`, a number. Keys
-live by the server's clock, but for so many milliseconds; whatever is decided is decided by the caller's `now`.
+Keys: `<domain>:block` and `<domain>:<window>:<start>` are hashes that redis-cli shows as text, `<domain>:clock` is a
+number. All have the domain's hash tag, so that one script may use them together on a cluster. Their expiry is a
+duration in milliseconds, so Redis' own time does not matter; every decision uses the caller's `now`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ from proxy.redis_client.url import Client
 
 T = TypeVar("T")
 Floors = Mapping[WindowKey, int]
-"""What Redis once told of `used`: if it tells less now, it has forgotten."""
-
+"""The highest `used` that Redis reported for each window. If it reports less now, it has lost data."""
 
 CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + STRIKE_MEMORY_SECONDS
-"""How long the origin's time is remembered: as long as any block, so that it ends on time for everybody."""
+"""How long Redis keeps the origin's time: as long as any block, so that a block ends on time for every replica."""
 
 
 class ScriptRunner(Protocol):
-    """What is used of `proxy.redis_client.connection.RedisConnection`."""
+    """Runs scripts: `proxy.redis_client.connection.RedisConnection`."""
 
     @property
     def client(self) -> Client:
@@ -46,25 +45,27 @@ class ScriptRunner(Protocol):
 
 
 def domain_key(prefix: str, venue: str, quota_domain: str) -> str:
-    """The first part of all keys of a quota domain, such as `binance-sidecar:{spot:default}`."""
+    """The prefix of all keys of a quota domain, such as `binance-sidecar:{spot:default}`."""
     return f"{prefix}:{{{venue}:{quota_domain}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be reserved: all charges within this share of each limit and this client's share of that, or none."""
+    """A reservation to make: all charges, or none if one of them exceeds a limit."""
 
     charges: tuple[Charge, ...]
     ratio: float
+    """The share of each limit that may be used."""
     client_share: ClientShare | None
+    """The client's share of that."""
     at: float
     is_synchronized: bool
-    """Whether the caller knows the origin's time; who does not is told it first."""
+    """Whether the caller knows the origin's time. If it does not, it gets that time instead of a reservation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What came of a request: a block, a charge that is in the way, or, with neither, leave to send."""
+    """The result of a request: a block, a charge that exceeds a limit, or, with neither, permission to send."""
 
     charges: tuple[Charge, ...]
     at: float
@@ -72,15 +73,16 @@ class Reserved:
     exceeded: tuple[Charge, Limit] | None = None
     usages: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
     client_used: Mapping[WindowKey, int] = field(default_factory=dict)
-    """What counts against the client in each."""
+    """The usage that counts against the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What came of an answer: the counters it touches, and what its headers added to each."""
+    """The result of a reconciliation: the usage of the windows concerned."""
 
     usages: Mapping[WindowKey, WindowUsage]
     raised: Mapping[WindowKey, int]
+    """The weight that the answer's headers added to each."""
 
     @property
     def foreign_weight(self) -> int:
@@ -102,7 +104,7 @@ class Scripts:
         self._merge_unsynced = self._load("merge_unsynced")
 
     async def reserve(self, request: Request, *, floors: Floors, client_floors: Floors) -> Reserved | float:
-        """Add all charges, or none; or only tell the origin's time to who is not sure of it."""
+        """Add all charges, or none. Returns only the origin's time to a caller that does not know it."""
         charges, client_share, now = request.charges, request.client_share, request.at
         args: list[str | int] = [
             repr(now),
@@ -118,8 +120,8 @@ class Scripts:
                 client_floors.get(charge.window_key, 0),
                 _ttl_ms(charge.window_key, now),
             ]
-        window_keys = [charge.window_key for charge in charges]
-        row = await self._run(RedisOperation.RESERVE, self._reserve, self._keys("block", "clock", *window_keys), args)
+        keys = [charge.window_key for charge in charges]
+        row = await self._run(RedisOperation.RESERVE, self._reserve, self._redis_keys("block", "clock", *keys), args)
         match _text(row[0]):
             case "clock":
                 return float(row[1])
@@ -127,9 +129,9 @@ class Scripts:
                 return Reserved(charges, now, _read_block(row[1:]))
             case outcome:
                 exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-                client_used = {window_key: int(value) for window_key, value in zip(window_keys, row[4::3], strict=True)}
-                usages = _read_usages(window_keys, _but_each_third(row[2:]))
-                return Reserved(charges, now, None, exceeded, usages, client_used)
+                client_used = {key: int(value) for key, value in zip(keys, row[4::3], strict=True)}
+                usage = _read_usage(keys, _without_each_third(row[2:]))
+                return Reserved(charges, now, None, exceeded, usage, client_used)
 
     async def reconcile(
         self,
@@ -141,16 +143,19 @@ class Scripts:
         now: float,
         is_synchronized: bool,
     ) -> Settled:
-        """Take the pending weight off and follow what the origin told; who is sure of its time tells that too."""
-        heads: tuple[str | int, ...] = (int(ok), repr(now) if is_synchronized else "")
-        return await self._settle(RedisOperation.RECONCILE, reservation, reported, heads, floors=floors, now=now)
+        """Subtract the pending weight, and adopt the used weight that the origin reported.
+
+        A synchronized caller also stores the origin's time.
+        """
+        first: tuple[str | int, ...] = (int(ok), repr(now) if is_synchronized else "")
+        return await self._settle(RedisOperation.RECONCILE, reservation, reported, first, floors=floors, now=now)
 
     async def release(self, reservation: Reservation, *, floors: Floors, now: float) -> Settled:
-        """Take the pending weight off: the request was not sent."""
+        """Subtract the pending weight: the request was not sent."""
         return await self._settle(RedisOperation.RELEASE, reservation, {}, (0, ""), floors=floors, now=now)
 
     async def block(self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float) -> Block:
-        """Send nothing until `until`, or for as long as the reason's penalty says; the block that holds now."""
+        """Block sending until `until`; None: for the reason's penalty. Returns the block that holds now."""
         penalty = PENALTIES[reason]
         args: list[str | int] = [
             repr(now),
@@ -163,24 +168,24 @@ class Scripts:
             LONGEST_BLOCK_SECONDS,
             STRIKE_MEMORY_SECONDS,
         ]
-        return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._keys("block"), args))
+        return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._redis_keys("block"), args))
 
     async def merge_unsynced(
         self, process: str, state: int, totals: Mapping[WindowKey, Total], *, floors: Floors, now: float
     ) -> Mapping[WindowKey, WindowUsage]:
-        """Add what a process counted on its own."""
+        """Add the usage that a process counted while Redis was away. Returns the usage of its windows."""
         args: list[str | int] = [process, state]
-        for window_key, total in totals.items():
-            args += [total.used, total.pending, total.header, floors.get(window_key, 0), _ttl_ms(window_key, now)]
-        row = await self._run(RedisOperation.RECONCILE, self._merge_unsynced, self._keys(*totals), args)
-        return _read_usages(list(totals), row)
+        for key, total in totals.items():
+            args += [total.used, total.pending, total.header, floors.get(key, 0), _ttl_ms(key, now)]
+        row = await self._run(RedisOperation.RECONCILE, self._merge_unsynced, self._redis_keys(*totals), args)
+        return _read_usage(list(totals), row)
 
     async def _settle(
         self,
         operation: RedisOperation,
         reservation: Reservation,
         reported: Mapping[WindowKey, int],
-        heads: tuple[str | int, ...],
+        first: tuple[str | int, ...],
         *,
         floors: Floors,
         now: float,
@@ -188,20 +193,15 @@ class Scripts:
         weights = {
             charge.window_key: charge.weight for charge in reservation.charges if now < charge.window_key.expires
         }
-        window_keys = list({**weights, **reported})
-        args: list[str | int] = [repr(reservation.at), *heads, CLOCK_SECONDS]
-        for window_key in window_keys:
-            args += [
-                weights.get(window_key, 0),
-                reported.get(window_key, -1),
-                floors.get(window_key, 0),
-                _ttl_ms(window_key, now),
-            ]
-        row = await self._run(operation, self._reconcile, self._keys("block", "clock", *window_keys), args)
-        raised = {window_key: int(value) for window_key, value in zip(window_keys, row[2::3], strict=True)}
-        return Settled(_read_usages(window_keys, _but_each_third(row)), raised)
+        keys = list({**weights, **reported})
+        args: list[str | int] = [repr(reservation.at), *first, CLOCK_SECONDS]
+        for key in keys:
+            args += [weights.get(key, 0), reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
+        row = await self._run(operation, self._reconcile, self._redis_keys("block", "clock", *keys), args)
+        raised = {key: int(value) for key, value in zip(keys, row[2::3], strict=True)}
+        return Settled(_read_usage(keys, _without_each_third(row)), raised)
 
-    def _keys(self, *names: str | WindowKey) -> list[str]:
+    def _redis_keys(self, *names: str | WindowKey) -> list[str]:
         return [f"{self._domain_key}:{name if isinstance(name, str) else name.key}" for name in names]
 
     def _load(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -220,19 +220,17 @@ class Scripts:
         return result
 
 
-def _ttl_ms(window_key: WindowKey, now: float) -> int:
-    return max(1, math.ceil((window_key.expires - now) * 1000))
+def _ttl_ms(key: WindowKey, now: float) -> int:
+    return max(1, math.ceil((key.expires - now) * 1000))
 
 
-def _read_usages(window_keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
+def _read_usage(keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
     pairs = zip(row[::2], row[1::2], strict=True)
-    return {
-        window_key: WindowUsage(int(used), int(pending))
-        for window_key, (used, pending) in zip(window_keys, pairs, strict=True)
-    }
+    return {key: WindowUsage(int(used), int(pending)) for key, (used, pending) in zip(keys, pairs, strict=True)}
 
 
-def _but_each_third(row: Sequence[Any]) -> list[Any]:
+def _without_each_third(row: Sequence[Any]) -> list[Any]:
+
     return [value for i, value in enumerate(row) if i % 3 != 2]
 
 

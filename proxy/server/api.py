@@ -1,7 +1,7 @@
 """Traffic: from an aiohttp request to a ClientRequest, and from a Reply to bytes.
 
 Owns: which request headers matter, the headers on every answer, and writing large bodies without copying them.
-Must not know: how a reply comes about.
+Must not know: how a reply is made.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
-from proxy.errors import SidecarError
-from proxy.server.connection import SERVER
+from proxy.server.connection import SERVER, internal_error
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 
 log = structlog.get_logger(__name__)
 
 LARGE_BYTES = 64 << 10
-"""Bodies above this are written in slices of the one stored copy."""
+"""Larger bodies are written in slices of the stored body, without a copy."""
 _SLICE_BYTES = 256 << 10
 _CLIENT_LENGTH = 64
 
 
 class TrafficObserver(Protocol):
-    """Who counts answers."""
+    """Counts answers."""
 
     def answered(self, reply: Reply, seconds: float) -> None:
         """A client got its reply."""
@@ -41,13 +40,13 @@ class TrafficObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The headers of an answer, as both lanes send them."""
+    """The headers of an answer, both on the fast path and on the slow path."""
 
     used_weight: Callable[[], int]
     wall: Callable[[], float]
 
     def __call__(self, reply: Reply) -> list[tuple[str, str]]:
-        """All in order, but for Content-Length."""
+        """All headers but Content-Length, in order."""
         used = str(self.used_weight())
         return [
             *reply.headers,
@@ -83,13 +82,13 @@ class Traffic:
         self._fast_path = fast_path
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; a fault of ours is a 500 in Binance's shape, and is logged with its traceback."""
+        """Answer one request. A bug of ours becomes a 500 in Binance's format, and a traceback in the log."""
         started = time.perf_counter()
         try:
             reply = await self._handle(client_request(request))
         except Exception:
             log.exception("unexpected_error", path=request.path[:200])
-            reply = error_reply(SidecarError("An unknown error occurred while processing the request."), Outcome.FAILED)
+            reply = error_reply(internal_error(), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
         if self._fast_path is not None:
             remember(self._fast_path, request, reply)
@@ -107,7 +106,7 @@ class Traffic:
     async def _write_large(
         self, request: web.BaseRequest, reply: Reply, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        """Hand the transport views of the stored body, and wait for slow readers in between."""
+        """Write views of the stored body, and wait between them for a slow reader."""
         response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_length = len(reply.body)
         if self._closing():
@@ -117,13 +116,13 @@ class Traffic:
             await response.prepare(request)
             for start in range(0, len(view), _SLICE_BYTES):
                 await response.write(view[start : start + _SLICE_BYTES])
-        except ConnectionError:  # the client left in the middle, which is its right
+        except ConnectionError:  # the client disconnected, which is no error of ours
             log.debug("client_left", path=request.path[:200])
         return response
 
 
 def client_request(request: web.BaseRequest) -> ClientRequest:
-    """Pick out what matters. The raw query is taken from the request line, still encoded."""
+    """The parts of a request that matter. The raw query comes from the request line, still percent-encoded."""
     headers = request.headers
     target = request.raw_path.partition("#")[0]
     return ClientRequest(

@@ -1,9 +1,10 @@
-"""One connection of a client, and the server that makes it: aiohttp's, but for malformed requests and stalled readers.
+"""A client's connection and the server that creates it: those of aiohttp, but for malformed requests and slow readers.
 
-Owns: the answer to bytes that are no HTTP request, and the end of a connection whose client takes nothing any more.
-Must not know: what is answered to requests. aiohttp's own answer to malformed ones is plain text that repeats the
-request line, and a traceback in the log: a client could fill it. And aiohttp waits for a reader without end, who would
-keep a replaced document in memory for as long.
+Owns: the answer to bytes that are not HTTP, and closing a connection whose client stopped reading. Must not know: how
+requests are answered.
+
+aiohttp answers a malformed request with plain text that repeats the request line, and logs a traceback, so a client
+could fill the log. And it waits for a slow reader without limit, which keeps a replaced document in memory.
 """
 
 from __future__ import annotations
@@ -24,52 +25,52 @@ log = structlog.get_logger(__name__)
 SERVER = "binance-sidecar"
 
 STALL_SECONDS = 60.0
-"""A client that takes no byte of its answer for so long is cut off."""
+"""A client that reads no byte of its answer for this long is disconnected."""
 
 
 class ClientConnection(RequestHandler):
-    """aiohttp's connection."""
+    """aiohttp's connection, which disconnects a client that stopped reading."""
 
-    __slots__ = ("_next_look", "_untaken_bytes")
+    __slots__ = ("_next_check", "_unread_bytes")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
-        self._next_look: asyncio.TimerHandle | None = None
-        self._untaken_bytes = 0
+        self._next_check: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
 
     def pause_writing(self) -> None:
-        """The client is behind: from now on it is watched."""
+        """The write buffer is full: check from now on whether the client reads."""
         super().pause_writing()
-        self._untaken_bytes = 0
-        self._look()
+        self._unread_bytes = 0
+        self._check_progress()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
-        self._look_no_more()
+        """The write buffer has room again."""
+        self._cancel_check()
         super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone."""
-        self._look_no_more()
+        """The connection is closed."""
+        self._cancel_check()
         super().connection_lost(exc)
 
-    def _look(self) -> None:
-        """Cut the client off if it has taken nothing since the last look."""
+    def _check_progress(self) -> None:
+        """Disconnect the client if it has read nothing since the last check."""
         transport = self.transport
         if transport is None:
             return
-        untaken_bytes = transport.get_write_buffer_size()
-        if untaken_bytes == self._untaken_bytes:
-            log.debug("client_stalled", untaken_bytes=untaken_bytes)
+        unread_bytes = transport.get_write_buffer_size()
+        if unread_bytes == self._unread_bytes:
+            log.debug("client_stalled", unread_bytes=unread_bytes)
             transport.abort()
             return
-        self._untaken_bytes = untaken_bytes
-        self._next_look = asyncio.get_running_loop().call_later(STALL_SECONDS, self._look)
+        self._unread_bytes = unread_bytes
+        self._next_check = asyncio.get_running_loop().call_later(STALL_SECONDS, self._check_progress)
 
-    def _look_no_more(self) -> None:
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
+    def _cancel_check(self) -> None:
+        if self._next_check is not None:
+            self._next_check.cancel()
+            self._next_check = None
 
     def handle_error(
         self,
@@ -78,13 +79,13 @@ class ClientConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer in Binance's shape, and close. Raises ConnectionError when an answer was begun already."""
+        """Answer in Binance's format, and close. Raises ConnectionError if a part of an answer was sent already."""
         if request.writer.output_size > 0:
-            raise ConnectionError("An answer was begun already.")
+            raise ConnectionError("A part of an answer was sent already.")
         error: SidecarError = MalformedRequest("The request is not HTTP that can be read.")
         if status >= 500:
             log.error("unexpected_error", exc_info=exc)
-            error = SidecarError("An unknown error occurred while processing the request.")
+            error = internal_error()
         else:
             log.debug("malformed_request", peer=request.remote)
         reply = error_reply(error, Outcome.REJECTED)
@@ -93,8 +94,13 @@ class ClientConnection(RequestHandler):
         return response
 
 
+def internal_error() -> SidecarError:
+    """The error for a bug of ours, in the origin's words."""
+    return SidecarError("An unknown error occurred while processing the request.")
+
+
 class Server(web.Server):
-    """aiohttp's server, with these connections."""
+    """aiohttp's server with connections of this kind."""
 
     def __init__(self, handler: Any, *, connection: type[ClientConnection] = ClientConnection, **kwargs: Any) -> None:
         super().__init__(handler)

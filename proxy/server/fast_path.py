@@ -1,15 +1,16 @@
-"""The fast path: a request whose very bytes were answered before is answered without being parsed.
+"""The fast path: a request with the same bytes as an earlier one is answered without parsing.
 
-Owns: which connections and requests may use it, and everything that this package touches of aiohttp's private parts.
-Must not know: endpoints, queries, stores. It is invisible: a chunk that is not exactly one remembered request, on a
-connection with nothing else under way, goes aiohttp's way; what is answered here is byte for byte what that way
-answers, and counted in the same metrics.
+Owns: which connections and requests may use it, and every use of aiohttp's private names in this package. Must not
+know: endpoints, queries, stores.
 
-What aiohttp keeps, and why the fast path may step around it. A connection is *exact* as long as each chunk that it
-received was one complete request without a body: then the parser holds nothing back. It is *idle* while its task waits
-for the next message and none is queued: then nothing is being answered and no body is being drained. The fast path
-writes only on a connection that is exact and idle and whose transport takes more data. A connection that is not exact
-never becomes exact again.
+No client can see a difference. The fast path answers a chunk only if it is exactly one remembered request and nothing
+else is under way on the connection. Every other chunk takes the slow path, which is aiohttp's. Both write the same
+bytes and count in the same metrics.
+
+Why it may bypass aiohttp's state. A connection is *exact* as long as each chunk that it received was one complete
+request without a body: then the parser holds no unparsed bytes. A connection is *idle* while its task waits for the
+next message and none is queued: then no answer and no body is under way. The fast path writes only on a connection
+that is exact and idle, and whose transport accepts more data. A connection that is not exact never becomes exact again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from proxy.server.fast_path_table import FastPathTable, RememberedResponse
 
 MAX_REQUEST_BYTES = 4096
 """Longer requests are not remembered."""
-_NEVER = (
+_EXCLUDED_HEADERS = (
     hdrs.AUTHORIZATION,
     hdrs.COOKIE,
     hdrs.EXPECT,
@@ -38,7 +39,7 @@ _NEVER = (
     hdrs.CONTENT_LENGTH,
     hdrs.TRANSFER_ENCODING,
 )
-"""A request with one of these, or with a `Connection` other than `keep-alive`, always goes the slow path."""
+"""A request with one of these, or with a `Connection` other than `keep-alive`, always takes the slow path."""
 PRIVATE_FIELDS = (
     "_buffer_paused",
     "_close",
@@ -54,7 +55,7 @@ PRIVATE_FIELDS = (
     "_upgraded",
     "_waiter",
 )
-"""What the fast path reads and writes of aiohttp's connection."""
+"""The fields of aiohttp's connection that the fast path reads or writes."""
 PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 
 
@@ -68,43 +69,43 @@ class FastPathProtocol(ClientConnection):
         self._fast_path = fast_path
         self._exact = True
         self.chunk: bytes | None = None
-        """The bytes of the request that is being answered, if it may be remembered."""
+        """The bytes of the request under way, if it may be remembered."""
 
     def data_received(self, data: bytes) -> None:
-        """Write at once what is remembered, else go aiohttp's way."""
+        """Write the remembered response at once, if there is one; else take the slow path."""
         if not self._exact:
             super().data_received(data)
             return
         waiter = self._waiter
         idle = waiter is not None and not waiter.done() and not self._messages
         if idle and not (self._paused or self._close or self._force_close):
-            fast_path = self._fast_path.find(data)
-            if fast_path is not None:
-                self._write(fast_path)
+            remembered = self._fast_path.find(data)
+            if remembered is not None:
+                self._write(remembered)
                 return
-        self._take_ordinary_way(data, idle=idle)
+        self._take_slow_path(data, idle=idle)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
-        """Let a slow reader have what the fast path wrote, as aiohttp does for an answer under way."""
+        """Wait until a slow reader has read what the fast path wrote, as aiohttp does for an answer under way."""
         if self._paused:
             with suppress(TimeoutError, ConnectionError):
                 await asyncio.wait_for(self._drain_helper(), timeout)
         await super().shutdown(timeout)
 
-    def _write(self, fast_path: RememberedResponse) -> None:
-        """What is remembered, and what aiohttp does after an answer."""
+    def _write(self, remembered: RememberedResponse) -> None:
+        """Write a response, then do what aiohttp does after an answer."""
         transport = self.transport
-        assert transport is not None  # it reads
-        transport.write(fast_path.wire)
-        if fast_path.body:
-            transport.write(fast_path.body)
+        assert transport is not None  # it has just received data
+        transport.write(remembered.wire)
+        if remembered.body:
+            transport.write(remembered.body)
         self._request_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
-    def _take_ordinary_way(self, data: bytes, *, idle: bool) -> None:
-        """Feed the parser, and watch whether it took the chunk as exactly one request without a body."""
+    def _take_slow_path(self, data: bytes, *, idle: bool) -> None:
+        """Feed the parser, and check whether the chunk was exactly one request without a body."""
         before = self._request_count
         self.chunk = data if idle and len(data) <= MAX_REQUEST_BYTES else None
         super().data_received(data)
@@ -115,14 +116,14 @@ class FastPathProtocol(ClientConnection):
 
 
 class FastPathServer(Server):
-    """aiohttp's server, with connections that have a fast path."""
+    """aiohttp's server, with connections that have the fast path."""
 
     def __init__(self, handler: Any, *, fast_path: FastPathTable, **kwargs: Any) -> None:
         super().__init__(handler, connection=FastPathProtocol, fast_path=fast_path, **kwargs)
 
 
 def remember(fast_path: FastPathTable, request: web.BaseRequest, reply: Reply) -> None:
-    """Let the fast path learn from an ordinary answer, if the request is one that may be remembered."""
+    """Add an answer of the slow path to the table, if its request may be remembered."""
     protocol = request.protocol
     if not isinstance(protocol, FastPathProtocol):
         return
@@ -134,12 +135,13 @@ def remember(fast_path: FastPathTable, request: web.BaseRequest, reply: Reply) -
 
 
 def _may_be_remembered(headers: CIMultiDictProxy[str]) -> bool:
-    wishes = headers.getall(hdrs.CONNECTION, [])
-    return all(wish.lower() == "keep-alive" for wish in wishes) and not any(name in headers for name in _NEVER)
+    options = headers.getall(hdrs.CONNECTION, [])
+    is_kept_alive = all(option.lower() == "keep-alive" for option in options)
+    return is_kept_alive and not any(name in headers for name in _EXCLUDED_HEADERS)
 
 
 def missing_private_names() -> list[str]:
-    """What the fast path needs of aiohttp and does not find: empty as long as aiohttp is as it was tested."""
+    """The private names that the fast path needs and aiohttp lacks: empty for the aiohttp that we test with."""
     fields = {name for kind in RequestHandler.__mro__ for name in getattr(kind, "__slots__", ())}
     missing = [name for name in PRIVATE_FIELDS if name not in fields]
     return missing + [name for name in PRIVATE_METHODS if not callable(getattr(RequestHandler, name, None))]

@@ -1,9 +1,11 @@
-"""The table of the fast path: from the very bytes of a request to what it is answered.
+"""The table of the fast path: from the bytes of a request to the bytes of its response.
 
-Owns: what is remembered and for how long, and the bytes of an answer. Must not know: connections, aiohttp, how an
-answer came about. What may have changed since an answer was made is looked at on every hit: the document, the
-versions of the entries and of the counters, time, whether the gateway drains. And after a minute a request goes the
-slow path once, which keeps the document in demand.
+Owns: which responses are remembered and for how long, and the bytes of a response. Must not know: connections,
+aiohttp, how an answer was made.
+
+Every hit checks whatever may have changed since the response was made: the document, the versions of the entries and
+of the used weight, the time, whether the gateway drains. After a minute a request takes the slow path once, so that
+the document stays in demand.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from proxy.ports import Clock
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
-"""After this long a request goes the slow path once."""
+"""After this long a request takes the slow path once."""
 JOIN_BYTES = 64 << 10
-"""Bodies above this are written by themselves, without being copied behind the head."""
+"""Larger bodies are written separately, so that they are not copied behind the head."""
 _REMEMBERED = frozenset({Outcome.HIT, Outcome.SNAPSHOT})
 
 
-class Holding(Protocol):
+class Loaded(Protocol):
     """The full document and its index."""
 
     @property
@@ -37,7 +39,7 @@ class Holding(Protocol):
 
 
 class Entries(Protocol):
-    """What answers are made from."""
+    """The entries that answers are made from."""
 
     version: int
     """Changes with every entry."""
@@ -45,21 +47,21 @@ class Entries(Protocol):
     """Changes with every full document."""
 
     @property
-    def loaded(self) -> Holding | None:
-        """The full document, where one is held."""
+    def loaded(self) -> Loaded | None:
+        """The full document; None before the first."""
 
     def holds(self, key: str, entry: Entry) -> bool:
-        """Whether a query of this key is answered from this very entry now."""
+        """Whether a query with this key is answered from this entry now."""
 
 
-class Counters(Protocol):
-    """What was used of the quota."""
+class Usage(Protocol):
+    """The used weight of the quota."""
 
     version: int
-    """Changes whenever a counter does."""
+    """Changes whenever the used weight does."""
 
 
-class Life(Protocol):
+class LifeCycle(Protocol):
     """The gateway's life cycle."""
 
     draining: bool
@@ -67,40 +69,40 @@ class Life(Protocol):
 
 
 class Tally(Protocol):
-    """Counts answers of one kind."""
+    """Counts the answers with the same labels."""
 
     count: int
 
 
 @dataclass(slots=True)
 class RememberedResponse:
-    """One remembered request: what it gets, and its bytes as rendered for the present second."""
+    """The response to one remembered request, and its bytes for the present second."""
 
     rendition: Rendition
     head_only: bool
     tally: Tally
     size_bytes: int
-    """Its own bytes, without the entry, which other lanes share."""
+    """Its own bytes, without the entry, which other responses share."""
     learned_at: float
-    """By the wall clock, as all times here."""
+    """By the wall clock, like all times here."""
     wire: bytes = b""
-    """Head, and the body behind it where it is small."""
+    """The head, followed by the body if that is small."""
     body: bytes = b""
-    """The body, where it is written by itself."""
+    """The body, if it is written separately."""
     good_from: float = 0.0
     good_until: float = -1.0
     offset_seconds: float = 0.0
-    version: int = -1
-    """Of the entries, when its own was last seen among them."""
-    counters: int = -1
-    """The version of the counters that the bytes tell of."""
+    entries_version: int = -1
+    """The version of the entries when its own entry was last found among them."""
+    usage_version: int = -1
+    """The version of the used weight in the bytes."""
 
 
 class FastPathTable:
-    """The table. Bounded in requests and bytes; the least recently used, to the second, are forgotten first.
+    """The table, bounded in requests and bytes. It forgets the least recently used first, with a precision of seconds.
 
-    All lanes are of one full document: when that is replaced all are forgotten, so that the table never keeps it in
-    memory. Another entry that is replaced takes only its own lanes with it.
+    All responses belong to one full document. When that is replaced the table forgets all of them, so that it never
+    keeps an old document in memory. When another entry is replaced the table forgets only the responses made from it.
     """
 
     def __init__(  # noqa: PLR0913 - what a head is made of
@@ -108,8 +110,8 @@ class FastPathTable:
         entries: Entries,
         *,
         clock: Clock,
-        counters: Counters,
-        life: Life,
+        usage: Usage,
+        life_cycle: LifeCycle,
         headers: Callable[[Reply], list[tuple[str, str]]],
         tally: Callable[[Reply], Tally],
         max_bytes: int,
@@ -118,51 +120,51 @@ class FastPathTable:
         self._entries = entries
         self._clock = clock
         self._wall = clock.wall
-        self._counters = counters
-        self._life = life
+        self._usage = usage
+        self._life_cycle = life_cycle
         self._headers = headers
         self._tally = tally
         self._max_bytes = max_bytes
         self._max_requests = max_requests
-        self._lanes: OrderedDict[bytes, RememberedResponse] = OrderedDict()
+        self._responses: OrderedDict[bytes, RememberedResponse] = OrderedDict()
         self._sharing: Counter[int] = Counter()
-        """Lanes by the identity of the entry that they share."""
+        """The number of responses for the identity of each entry."""
         self._bytes = 0
         self._documents = entries.documents
 
     def __len__(self) -> int:
-        return len(self._lanes)
+        return len(self._responses)
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered: requests, ready answers, and each entry once."""
+        """The size of the requests, of their responses, and of each entry once."""
         return self._bytes
 
     def find(self, chunk: bytes) -> RememberedResponse | None:
-        """What to write for these bytes now; None: the slow path."""
-        fast_path = self._lanes.get(chunk)
-        if fast_path is None:
+        """The response to these bytes now. None: take the slow path."""
+        remembered = self._responses.get(chunk)
+        if remembered is None:
             return None
-        if self._documents != self._entries.documents or self._life.draining:
+        if self._documents != self._entries.documents or self._life_cycle.draining:
             self._clear()
             return None
         now = self._wall()
         is_good = (
-            fast_path.good_from <= now < fast_path.good_until
-            and fast_path.version == self._entries.version
-            and fast_path.counters == self._counters.version
-            and fast_path.offset_seconds == self._clock.offset_seconds
+            remembered.good_from <= now < remembered.good_until
+            and remembered.entries_version == self._entries.version
+            and remembered.usage_version == self._usage.version
+            and remembered.offset_seconds == self._clock.offset_seconds
         )
         if not is_good:
-            if not self._render(fast_path, now):
+            if not self._render(remembered, now):
                 self._forget(chunk)
                 return None
-            self._lanes.move_to_end(chunk)
-        fast_path.tally.count += 1
-        return fast_path
+            self._responses.move_to_end(chunk)
+        remembered.tally.count += 1
+        return remembered
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool) -> None:
-        """Remember a fresh answer that was made from an entry, unless that was replaced meanwhile."""
+        """Remember a fresh answer made from an entry, unless that entry was replaced meanwhile."""
         rendition = reply.rendition
         if rendition is None or reply.outcome not in _REMEMBERED:
             return
@@ -171,68 +173,68 @@ class FastPathTable:
         self._forget(chunk)
         if not self._entries.holds(rendition.key, rendition.entry):
             return
-        copied = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
-        size_bytes = 2 * len(chunk) + 1024 + copied
+        copied_bytes = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
+        size_bytes = 2 * len(chunk) + 1024 + copied_bytes
         if size_bytes + rendition.entry.size_bytes <= self._max_bytes:
-            self._keep(chunk, RememberedResponse(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
+            self._put(chunk, RememberedResponse(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
 
-    def _keep(self, chunk: bytes, fast_path: RememberedResponse) -> None:
-        entry = fast_path.rendition.entry
-        self._bytes += fast_path.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
+    def _put(self, chunk: bytes, remembered: RememberedResponse) -> None:
+        entry = remembered.rendition.entry
+        self._bytes += remembered.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
         self._sharing[id(entry)] += 1
-        self._lanes[chunk] = fast_path
-        while self._bytes > self._max_bytes or len(self._lanes) > self._max_requests:
-            self._forget(next(iter(self._lanes)))
+        self._responses[chunk] = remembered
+        while self._bytes > self._max_bytes or len(self._responses) > self._max_requests:
+            self._forget(next(iter(self._responses)))
 
     def _forget(self, chunk: bytes) -> None:
-        fast_path = self._lanes.pop(chunk, None)
-        if fast_path is None:
+        remembered = self._responses.pop(chunk, None)
+        if remembered is None:
             return
-        entry = fast_path.rendition.entry
-        self._bytes -= fast_path.size_bytes
+        entry = remembered.rendition.entry
+        self._bytes -= remembered.size_bytes
         self._sharing[id(entry)] -= 1
         if not self._sharing[id(entry)]:
             del self._sharing[id(entry)]
             self._bytes -= entry.size_bytes
 
     def _clear(self) -> None:
-        self._lanes.clear()
+        self._responses.clear()
         self._sharing.clear()
         self._bytes = 0
         self._documents = self._entries.documents
 
-    def _render(self, fast_path: RememberedResponse, wall: float) -> bool:
-        """Make the bytes for the present second; False when the slow path must look again."""
-        entry, offset_seconds = fast_path.rendition.entry, self._clock.offset_seconds
+    def _render(self, remembered: RememberedResponse, wall: float) -> bool:
+        """Render the bytes for the present second. False: take the slow path."""
+        entry, offset_seconds = remembered.rendition.entry, self._clock.offset_seconds
         now = wall + offset_seconds
-        fresh_for = entry.lifetimes.fresh_seconds - entry.age(now)
+        fresh_seconds = entry.lifetimes.fresh_seconds - entry.age(now)
         loaded = self._entries.loaded
         if loaded is not None and loaded.entry is not entry:
-            # While the document is stale the slow path refreshes it, whatever entry it answers from.
-            fresh_for = min(fresh_for, loaded.entry.lifetimes.fresh_seconds - loaded.entry.age(now))
-        if fresh_for <= 0 or not 0 <= wall - fast_path.learned_at < MAX_SECONDS:
+            # A stale document needs the slow path, which refreshes it, whatever entry answers the request.
+            fresh_seconds = min(fresh_seconds, loaded.entry.lifetimes.fresh_seconds - loaded.entry.age(now))
+        if fresh_seconds <= 0 or not 0 <= wall - remembered.learned_at < MAX_SECONDS:
             return False
-        if not self._entries.holds(fast_path.rendition.key, entry):
+        if not self._entries.holds(remembered.rendition.key, entry):
             return False
-        fast_path.version = self._entries.version
-        fast_path.counters, fast_path.offset_seconds = self._counters.version, offset_seconds
-        reply = fast_path.rendition.reply(now)
-        head = render_head(reply, self._headers(reply), head_only=fast_path.head_only)
-        body = b"" if fast_path.head_only else reply.body
-        fast_path.wire, fast_path.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
-        fast_path.good_from = wall
-        fast_path.good_until = min(
+        remembered.entries_version, remembered.usage_version = self._entries.version, self._usage.version
+        remembered.offset_seconds = offset_seconds
+        reply = remembered.rendition.reply(now)
+        head = render_head(reply, self._headers(reply), head_only=remembered.head_only)
+        body = b"" if remembered.head_only else reply.body
+        remembered.wire, remembered.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
+        remembered.good_from = wall
+        remembered.good_until = min(
             math.floor(wall) + 1.0,  # Date
-            wall + _unchanged_for(entry, now),  # Age, ttl
+            wall + _unchanged_seconds(entry, now),  # Age, ttl
             wall + MINUTE_SECONDS - now % MINUTE_SECONDS,  # used weight: a new window begins
-            wall + fresh_for,
-            fast_path.learned_at + MAX_SECONDS,
+            wall + fresh_seconds,
+            remembered.learned_at + MAX_SECONDS,
         )
         return True
 
 
-def _unchanged_for(entry: Entry, now: float) -> float:
-    """How long Age and ttl stay: Age counts up after each whole second, ttl down at the end of the running one."""
+def _unchanged_seconds(entry: Entry, now: float) -> float:
+    """How long Age and ttl stay the same: Age grows and ttl falls once a second, at different moments."""
     if now < entry.stored_at:
         return 0.0
     age = entry.age(now)

@@ -1,7 +1,7 @@
 """Operations: probes, metrics and status.
 
 Owns: what an operator sees over HTTP. Must not know: traffic. No probe depends on the origin or on Redis: a gateway
-without them still answers from what it holds, and restarting it would only lose that.
+without them still answers from its entries, and a restart would lose these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Ops:
-    """The handlers of the ops paths: `paths` maps each to its own."""
+    """The handlers of the ops paths. `paths` maps each path to its handler."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Ops:
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The handler of an ops listener of its own."""
+        """The handler of a listener for operations alone."""
         handler = self.paths.get(request.path)
         if handler is None:
             return web.Response(status=404, text="Not found: /livez, /readyz, /metrics and /status are here.\n")

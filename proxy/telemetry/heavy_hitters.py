@@ -1,16 +1,16 @@
-"""The ten heaviest of a stream of names nobody bounded, as counters that Prometheus can read.
+"""The ten names with the most weight, out of an unbounded number, as counters that Prometheus can read.
 
 Owns: which names are shown. Must not know: what a name is, who reads.
 
-Weights of at most `_WATCHED` names are kept: a newcomer takes the place of the lightest one that is not shown, and what
-that one had is its doubt, not its merit (Metwally, Agrawal, El Abbadi: Efficient computation of frequent and top-k
-elements in data streams, ICDT 2005). So floods of names cost no memory and do not push the heavy ones out.
+The weights of at most `_WATCHED` names are counted. A new name replaces the lightest one that is not shown, and
+inherits the evicted count as its error bound (Space-Saving: Metwally, Agrawal, El Abbadi, Efficient computation of
+frequent and top-k elements in data streams, ICDT 2005). So a flood of names costs no memory and evicts no heavy name.
 
-A name is shown from the first while there is room. Later it takes the place of the lightest one shown once it has
-certainly spent more than twice as much. Each such change doubles one of ten places: names shown in a process's whole
-life are at most ten for each doubling of its weight, and two of the same weight do not chase each other. A counter
-begins at 0 when its name is shown, and is dropped with it; what a name spends while it is not shown goes to `OTHER`. So
-every counter only grows while it is there, and what all of them grow by is all that is spent.
+A name is shown at once while there is room. Later it replaces the lightest shown name when it has certainly spent more
+than twice as much. So each replacement at least doubles the weight in one of ten places: the number of names ever
+shown grows with the logarithm of the weight, and two names of equal weight do not replace each other in turn. A counter
+begins at 0 when its name is shown, and is dropped with it; what a name spends while it is not shown counts as `OTHER`.
+So every counter only grows while it exists, and the sum of all increases is the weight that was spent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 OTHER = "other"
-"""All that are not shown. A client of this name is one of them."""
+"""All names that are not shown. A client with this very name counts here."""
 
 SHOWN = 10
 _WATCHED = 256
@@ -30,7 +30,7 @@ _LEAD = 2
 class _Weight:
     total: int
     error: int
-    """The part of it that may be others'."""
+    """The part of the total that may belong to evicted names."""
 
 
 class HeavyHitters:
@@ -44,7 +44,7 @@ class HeavyHitters:
         self._other = 0
 
     def spend(self, name: str, weight: int) -> None:
-        """Count this much more for a name."""
+        """Add weight to a name."""
         if name == OTHER:
             self._other += weight
             return
@@ -61,12 +61,12 @@ class HeavyHitters:
         return {**self._shown, OTHER: self._other}
 
     def _watch(self, name: str, weight: int) -> int:
-        """What this name has certainly spent by now."""
-        known = self._weights.get(name)
-        if known is None:
-            known = self._weights[name] = self._newcomer()
-        known.total += weight
-        return known.total - known.error
+        """Count the weight. Returns what this name has certainly spent so far."""
+        counted = self._weights.get(name)
+        if counted is None:
+            counted = self._weights[name] = self._newcomer()
+        counted.total += weight
+        return counted.total - counted.error
 
     def _newcomer(self) -> _Weight:
         if len(self._weights) < _WATCHED:
@@ -76,7 +76,7 @@ class HeavyHitters:
         return _Weight(lightest.total, lightest.total)
 
     def _enters(self, certain: int) -> bool:
-        """Whether a name of this weight is to be shown; makes room for it."""
+        """Whether a name with this weight is now shown. Makes room for it."""
         if len(self._shown) < SHOWN:
             return True
         lightest = min(self._shown, key=lambda shown: self._weights[shown].total)

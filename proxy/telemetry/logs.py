@@ -1,7 +1,7 @@
 """Structured logs on standard error.
 
-Owns: how a log line looks. Must not know: what is logged. Events are fixed words with fields; secrets are never
-fields.
+Owns: the format of a log line. Must not know: what is logged. Events are fixed words with fields; no field is a
+secret.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.settings import LogFormat, LogLevel
 
 
 def configure(level: LogLevel, log_format: LogFormat) -> None:
-    """Set structlog up, and send what libraries log the same way (from WARNING on)."""
+    """Configure structlog, and format what libraries log in the same way (from WARNING on)."""
     common: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -48,5 +48,5 @@ def configure(level: LogLevel, log_format: LogFormat) -> None:
 
 
 def _tracebacks() -> structlog.tracebacks.ExceptionDictTransformer:
-    """Without the values of local variables: one of them may be a password."""
+    """Tracebacks without the values of local variables: one of them may be a password."""
     return structlog.tracebacks.ExceptionDictTransformer(show_locals=False)

@@ -1,7 +1,7 @@
-"""Every series, named once.
+"""The metrics, each named once.
 
-Owns: one CollectorRegistry and what is counted in it. Must not know: where events come from. Labels come from
-tables (endpoints, outcomes, hosts of the settings); only clients name themselves, and of them ten are shown.
+Owns: one CollectorRegistry, its series, the measuring of the event loop's lag. Must not know: where events come from.
+Labels come from tables (endpoints, outcomes, hosts of the settings). Only clients name themselves; ten are shown.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a gauge that is read when Prometheus asks."""
+    """One value of a gauge that is read at scrape time."""
 
     name: str
     help: str
@@ -50,10 +50,10 @@ class Sample:
 
 
 class Metrics:
-    """All counters of one process. Each method is one event."""
+    """All series of one process. Each method is one event."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # the times at which series began: noise here
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the creation times of the series say nothing here
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -87,19 +87,19 @@ class Metrics:
             "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
         )
         self._redis_up: Gauge | None = None
-        """No series until Redis was asked: a gateway without Redis has none that could be down."""
+        """No series before the first operation: a gateway without Redis must not report one that is down."""
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
 
     def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
-        """Add gauges whose values are read when Prometheus asks."""
+        """Add gauges whose values are read at scrape time."""
         self.registry.register(_Reader(read))
 
     def answered(self, reply: Reply, seconds: float) -> None:
-        """A client got its reply after so long."""
+        """A client got its reply on the slow path, after this time."""
         self.requests.answered(reply, seconds)
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
-        """A request of this weight went to the origin, for this client if for any."""
+        """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
         self._spent.labels(endpoint).inc(weight)
         if client:
             self._clients.spend(client, weight)
@@ -111,7 +111,7 @@ class Metrics:
         self._upstream_durations.labels(host).observe(seconds)
 
     def foreign_weight(self, weight: int) -> None:
-        """The origin counted this much that we did not spend."""
+        """The origin counted this weight, which no replica spent."""
         self._foreign.inc(weight)
 
     def refused(self, reason: str) -> None:
@@ -148,7 +148,7 @@ class Metrics:
             self._redis_errors.labels(operation.value).inc()
 
     def up(self, is_up: bool) -> None:
-        """Redis came or went."""
+        """Redis answers, or does not."""
         if self._redis_up is None:
             self._redis_up = Gauge(
                 f"{PREFIX}_redis_up", "Whether Redis answers (1) or not (0).", registry=self.registry
@@ -156,7 +156,7 @@ class Metrics:
         self._redis_up.set(is_up)
 
     def lagged(self, seconds: float) -> None:
-        """The event loop woke this late."""
+        """The event loop woke this much too late."""
         self._lag.observe(seconds)
 
     def exposition(self) -> bytes:
@@ -188,7 +188,7 @@ class _Reader(Collector):
 
 
 class _Clients(Collector):
-    """The weight of the heaviest clients. A name is any bytes: what is no UTF-8 in it is shown escaped."""
+    """The weight of the heaviest clients. A name may have bytes that are not UTF-8: these are shown escaped."""
 
     def __init__(self, clients: HeavyHitters) -> None:
         self._clients = clients
@@ -206,7 +206,7 @@ LAG_SECONDS = 0.25
 
 
 async def measure_lag(metrics: Metrics) -> None:
-    """Tell how late the event loop wakes."""
+    """Measure how late the event loop wakes."""
     while True:
         before = time.perf_counter()
         await asyncio.sleep(LAG_SECONDS)

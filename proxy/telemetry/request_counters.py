@@ -1,7 +1,7 @@
-"""What was answered to clients, counted in plain integers and turned into series when Prometheus asks.
+"""The answers to clients, counted in plain integers and turned into series at scrape time.
 
 Owns: the tallies of answers, their durations, and the weight they saved. Must not know: the other series, HTTP.
-Counting an answer of the slow path costs a dictionary look-up; one of the fast path a single addition.
+Counting costs a dictionary look-up on the slow path and a single addition on the fast path.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from prometheus_client.registry import Collector
 from proxy.core.reply import Outcome, Reply
 
 BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds. Every answer of the fast path is far below the first."""
+"""Upper bounds. Every answer on the fast path is far below the first."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Answers of one kind and weight."""
+    """The number of answers with the same labels and weight."""
 
     endpoint: str
     status: str
@@ -40,44 +40,46 @@ class RequestCounters(Collector):
         self._tallies: dict[tuple[str, int, Outcome, int, bool], Tally] = {}
         self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS_SECONDS) + 1))
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._owed: Counter[str] = Counter()
+        self._unpaid: Counter[str] = Counter()
+        """The weight spent that no answer has paid back yet."""
         self._settled: Counter[str] = Counter()
+        """The weight of the answers that `_settle` has counted."""
         self._saved: Counter[str] = Counter()
 
     def tally(self, reply: Reply, *, fast: bool = False) -> Tally:
         """The tally that counts answers like this one."""
         key = (reply.endpoint, reply.status, reply.outcome, reply.weight, fast)
-        known = self._tallies.get(key)
-        if known is None:
-            known = Tally(reply.endpoint, str(reply.status), reply.outcome, reply.weight, fast)
-            self._tallies[key] = known
-        return known
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = Tally(reply.endpoint, str(reply.status), reply.outcome, reply.weight, fast)
+            self._tallies[key] = tally
+        return tally
 
     def answered(self, reply: Reply, seconds: float) -> None:
-        """A client got its reply the slow path after so long."""
+        """A client got its reply on the slow path, after this time."""
         self.tally(reply).count += 1
         self._buckets[reply.endpoint][bisect_left(BUCKETS_SECONDS, seconds)] += 1
         self._seconds[reply.endpoint] += seconds
 
     def spent(self, endpoint: str, weight: int) -> None:
-        """So much went to the origin: the next answers pay it back before they count as saved."""
+        """This weight was sent to the origin. The next answers pay it back before they count as saved."""
         self._settle()
-        self._owed[endpoint] += weight
+        self._unpaid[endpoint] += weight
 
     def collect(self) -> Iterable[Metric]:
-        """The series, as they are now."""
+        """The present values of the series."""
         self._settle()
         yield from (self._requests(), self._collapsed(), self._weight_saved(), self._durations())
 
     def _settle(self) -> None:
-        """Count the weight of the answers since the last time as saved, less what is owed."""
+        """Count the weight of the answers since the last call as saved, less the weight that is unpaid."""
         answered: Counter[str] = Counter()
         for tally in self._tallies.values():
             answered[tally.endpoint] += tally.count * tally.weight
         for endpoint, weight in answered.items():
             new = weight - self._settled[endpoint]
-            paid = min(new, self._owed[endpoint])
-            self._owed[endpoint] -= paid
+            paid = min(new, self._unpaid[endpoint])
+            self._unpaid[endpoint] -= paid
             self._saved[endpoint] += new - paid
             self._settled[endpoint] = weight
 

@@ -1,6 +1,6 @@
-"""What an operator may know of a running gateway: the status page and the gauges, read from its parts.
+"""The state of a running gateway for operators: the status page and the gauges, read from its parts.
 
-Owns: how the state looks from outside. Must not know: how it came about. Nothing here does I/O or shows a secret.
+Owns: the format of the state. Must not know: how the state changes. Nothing here does I/O or shows a secret.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _SHOWN_ENTRIES = 100
 
 
 class StatusReport:
-    """Reads the parts when asked."""
+    """Reads the parts at each call."""
 
-    def __init__(  # noqa: PLR0913 - all that there is to report
+    def __init__(  # noqa: PLR0913 - every part that it reports
         self,
         *,
         settings: Settings,
@@ -84,7 +84,7 @@ class StatusReport:
         }
 
     def _entries(self) -> list[dict[str, Any]]:
-        """The entries used last come last; no more than a page of them."""
+        """The entries used most recently, at most 100, the latest last."""
         now = self._clock.origin()
         items = [item for item in self._local.memory.items() if not item[0].startswith(SELECTION)]
         return [
@@ -107,7 +107,7 @@ class StatusReport:
         yield from self._window_samples()
         yield from self._entry_samples()
         if self._connection is not None:
-            text = "Gateways on this Redis and quota domain, as last heard."
+            text = "Gateways on this Redis and quota domain, as last counted."
             yield Sample("replicas", text, self._replica_count.replicas)
         yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
 
@@ -117,7 +117,7 @@ class StatusReport:
             label = ("window", window.name)
             yield Sample("window_used", "Used in the window: weight or requests.", window.used, label)
             yield Sample("window_pending", "Sent in the window and not yet answered.", window.pending, label)
-            yield Sample("window_budget", "What may be used before sending is refused.", window.budget, label)
+            yield Sample("window_budget", "How much may be used before sending is refused.", window.budget, label)
             yield Sample("window_limit", "The origin's limit.", window.limit, label)
             yield Sample("window_reset_timestamp_seconds", "When the window ends.", window.reset, label)
         for reason in ("back-off", "ban", "pause"):

@@ -1,8 +1,8 @@
 """A gateway of a simulated fleet: what it asks, keeps and waits for.
 
-Owns: the order of a replica's acts, as in `proxy/cache/refresher.py`, `cache/fill.py` and `quota/shared.py`. The
-decisions are the real ones: refresh schedule, freshness, budget, client share and unsynced usage. Must not know:
-sockets, asyncio, the wall clock, how many replicas there are.
+Owns: the order of a replica's operations, as in `proxy/cache/refresher.py`, `cache/fill.py` and `quota/shared.py`; a
+test compares both. The decisions are the real ones: refresh schedule, freshness, budget and the replica's view of it.
+Must not know: sockets, asyncio, the wall clock, how many replicas there are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from proxy.cache.fill_lock import PollSchedule
 from proxy.cache.refresher import TICK_SECONDS
@@ -19,10 +19,10 @@ from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
-from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
-from proxy.core.quota.replicas import refuse_without_redis
-from proxy.core.quota.unsynced_usage import Total, UnsyncedUsage
+from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport
+from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
+from proxy.core.quota.replica_view import ReplicaView, Wanted
+from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.view import Ratios
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS
 from proxy.errors import RedisAway
@@ -53,10 +53,9 @@ class Replica:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._world, self._redis = fleet, fleet.world, fleet.redis
-        self._known = Budget()
-        self._unsynced = UnsyncedUsage()
+        self._seen = ReplicaView()
         self._document: Entry | None = None
-        self._pace = PollSchedule(chance=fleet.world.chance.random)
+        self._schedule = PollSchedule(chance=fleet.world.chance.random)
 
     def live(self) -> Process[None]:
         """Decide twice a second whether to refresh, as the refresher does."""
@@ -108,21 +107,24 @@ class Replica:
 
     def _wait(self, newer_than: float) -> Process[bool]:
         """Poll until another replica's entry is there (True) or its lock is gone."""
-        started, pause_seconds = self._world.now, self._pace.first_seconds
+        started, pause_seconds = self._world.now, self._schedule.first_seconds
         while True:
-            locked = yield from self._redis.call("poll", lambda: self._redis.lock_until > self._world.now)
-            stored = yield from self._redis.call("poll", lambda: self._redis.document)
+            locked = yield from self._redis.call("get", lambda: self._redis.lock_until > self._world.now)
+            stored = yield from self._redis.call("get", lambda: self._redis.document)
             filled = stored is not None and stored.stored_at > newer_than
             if filled or not locked:
                 self._fleet.waits_seconds.append(self._world.now - started)
                 return filled
-            yield pause_seconds * (0.5 + self._pace.chance() / 2)
-            pause_seconds = min(1.5 * pause_seconds, self._pace.longest_seconds)
+            yield pause_seconds * (0.5 + self._schedule.chance() / 2)
+            pause_seconds = min(1.5 * pause_seconds, self._schedule.longest_seconds)
 
     def _load(self) -> Process[None]:
         stored = yield from self._redis.call("get", lambda: self._redis.document)
-        if stored is not None and (self._document is None or stored.stored_at > self._document.stored_at):
-            self._document = yield from self._redis.call("get", lambda: stored)
+        if self._document is not None:  # the first look was for its age alone
+            if stored is None or stored.stored_at <= self._document.stored_at:
+                return
+            stored = yield from self._redis.call("get", lambda: self._redis.document)
+        self._document = stored or self._document
 
     def _fetch(self) -> Process[Refused | Blocked | None]:
         outcome = yield from self._ask("refresh", 20, background=True)
@@ -141,104 +143,81 @@ class Replica:
             self._fleet.refusals[kind] += 1
             return outcome
         told = yield from self._fleet.origin.ask(kind, weight, self._world.chance.uniform(0.02, 0.3))
+        refused = None if told.ok else (yield from self._back_off())
         yield from self._reconcile(outcome, UsageReport(told.answered_at, {MINUTE_SECONDS: told.used_weight}, told.ok))
-        return outcome if told.ok else (yield from self._back_off())
+        return refused or outcome
 
     def _reserve(self, weight: int, *, background: bool) -> Process[Reservation | Refused | Blocked]:
-        ratio = RATIOS.of(background=background, local=False)
+        wanted = self._wanted(weight, background=background)
+        refused = self._seen.refuse(wanted)
         try:
             yield from self._merge_unsynced()
-            if self._is_hopeless(weight, ratio):
-                return self._reserve_in(self._known, weight, ratio)
-            outcome = yield from self._redis.call(
-                "reserve", lambda: self._reserve_in(self._redis.budget, weight, ratio)
-            )
+            if refused is not None:
+                return refused
+            wanted = self._wanted(weight, background=background)
+            outcome = yield from self._redis.call("reserve", lambda: self._reserve_shared(wanted))
         except RedisAway:
-            outcome = self._reserve_alone(weight, background=background)
-            if isinstance(outcome, Reservation):
-                self._unsynced.charge(outcome.charges)
-                outcome = replace(outcome, local=True)
-            return outcome
-        self._learn([charge.window_key for charge in self._charges(weight)])
+            wanted = self._wanted(weight, background=background)
+            return refused or self._seen.reserve_alone(wanted, replicas=self._fleet.replicas)
+        self._learn([charge.window_key for charge in wanted.charges()])
         return outcome
 
-    def _reserve_alone(self, weight: int, *, background: bool) -> Reservation | Refused | Blocked:
-        refused = refuse_without_redis(
-            self._charges(weight),
-            used=lambda window_key: self._known.usage(window_key).used,
-            unsynced=lambda window_key: self._unsynced.unmerged(window_key).used,
-            replicas=self._fleet.replicas,
-            ratio=RATIOS.of(background=background, local=False),
+    def _wanted(self, weight: int, *, background: bool) -> Wanted:
+        self._seen.forget(self._world.now)
+        return Wanted(
+            now=self._world.now,
+            weight=weight,
+            windows=DEFAULT_WINDOWS,
+            ratios=RATIOS,
+            background=background,
             guard_seconds=GUARD_SECONDS,
         )
-        return refused or self._reserve_in(self._known, weight, RATIOS.of(background=background, local=True))
 
-    def _is_hopeless(self, weight: int, ratio: float) -> bool:
-        """Whether the usage last read from Redis refuses this already."""
-        if self._known.block_at(self._world.now) is not None:
-            return True
-        refused = first_refusal(
-            self._charges(weight),
-            ratio=ratio,
-            used=lambda window_key: self._known.usage(window_key).used,
-            client_used=lambda _window_key, _client_share: 0,
-            client_share=None,
-            guard_seconds=GUARD_SECONDS,
-        )
-        return refused is not None
+    def _reserve_shared(self, wanted: Wanted) -> Reservation | Refused | Blocked:
+        """As `lua/reserve.lua` does."""
+        return self._redis.budget.reserve(wanted.now, cost_of(wanted.weight), wanted.windows, ratio=wanted.ratio)
 
-    def _reserve_in(self, budget: Budget, weight: int, ratio: float) -> Reservation | Refused | Blocked:
-        return budget.reserve(self._world.now, cost_of(weight), DEFAULT_WINDOWS, ratio=ratio)
-
-    def _charges(self, weight: int) -> tuple[Charge, ...]:
-        return charges_of(self._world.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=GUARD_SECONDS)
-
-    def _reconcile(self, reservation: Reservation, answer: UsageReport) -> Process[None]:
-        if reservation.local:
-            self._unsynced.clear_pending(reservation.charges)
-            self._known.release(reservation, now=self._world.now)
-            reservation = replace(reservation, charges=())
+    def _reconcile(self, reservation: Reservation, report: UsageReport) -> Process[None]:
+        now = self._world.now
+        rest = self._seen.settle_alone(reservation, now)
         try:
             yield from self._merge_unsynced()
             shared = self._redis.budget
-            settled = yield from self._redis.call(
-                "reconcile", lambda: shared.reconcile(reservation, answer, now=self._world.now)
-            )
+            settled = yield from self._redis.call("reconcile", lambda: shared.reconcile(rest, report, now=now))
             self._learn(settled.usages)
         except RedisAway:
-            self._unsynced.record_headers(reported_usage(answer, self._world.now))
-            self._known.reconcile(reservation, answer, now=self._world.now)
+            self._seen.reconcile_alone(rest, report, now)
 
     def _merge_unsynced(self) -> Process[None]:
-        """Give Redis what was counted alone."""
-        totals = self._unsynced.unsynced(self._world.now)
+        """Send Redis the usage that it missed."""
+        totals = self._seen.unsynced.unsynced(self._world.now)
         if totals:
-            yield from self._redis.call("merge_unsynced", lambda: self._add(totals))
-            self._unsynced.mark_merged(totals)
+            yield from self._redis.call("reconcile", lambda: self._add(totals))
+            self._seen.unsynced.mark_merged(totals)
 
     def _add(self, totals: Mapping[WindowKey, Total]) -> None:
         """As `lua/merge_unsynced.lua` does; here no answer is ever lost."""
-        for window_key, total in totals.items():
-            missing, known = self._unsynced.unmerged(window_key), self._redis.budget.usage(window_key)
-            pending = max(0, known.pending + missing.pending)
-            used = max(known.used + missing.used, total.header + pending)
-            self._redis.budget.adopt(window_key, WindowUsage(used, pending))
+        for key, total in totals.items():
+            missing, shared = self._seen.unsynced.unmerged(key), self._redis.budget.usage(key)
+            pending = max(0, shared.pending + missing.pending)
+            used = max(shared.used + missing.used, total.header + pending)
+            self._redis.budget.adopt(key, WindowUsage(used, pending))
 
     def _back_off(self) -> Process[Blocked]:
         """The origin answered 429 without a Retry-After."""
-        block = self._known.block(BlockReason.BACK_OFF, self._world.now, until=None)
+        now = self._world.now
+        block = self._seen.budget.block(BlockReason.BACK_OFF, now, until=None)
         with suppress(RedisAway):
-            shared, now = self._redis.budget, self._world.now
+            yield from self._merge_unsynced()
+            shared = self._redis.budget
             yield from self._redis.call("block", lambda: shared.block(BlockReason.BACK_OFF, now, until=block.until))
         return Blocked(block.reason, block.until)
 
-    def _learn(self, window_keys: Iterable[WindowKey]) -> None:
-        for window_key in window_keys:
-            self._known.adopt(window_key, self._redis.budget.usage(window_key))
+    def _learn(self, keys: Iterable[WindowKey]) -> None:
+        self._seen.adopt({key: self._redis.budget.usage(key) for key in keys})
         block = self._redis.budget.block_at(self._world.now)
         if block is not None:
-            self._known.adopt_block(block)
-        self._known.forget(self._world.now)
+            self._seen.adopt_block(block, self._world.now)
 
 
 def _entry(now: float) -> Entry:

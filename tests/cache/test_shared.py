@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from redis import exceptions as redis_errors
 
-from proxy.cache.fill_lock import PollSchedule
-from proxy.cache.shared import LOCK_SECONDS, RedisStore
+from proxy.cache.fill_lock import LOCK_SECONDS, PollSchedule
+from proxy.cache.shared import RedisStore
 from proxy.core.cache.fill_wait import LockState, WaitEnd
 from proxy.core.messages import Entry, Lifetimes
 from proxy.errors import RedisAway

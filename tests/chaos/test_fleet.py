@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from proxy.cache.fill import LOCK_SECONDS
+from proxy.cache.fill_lock import LOCK_SECONDS
 from tests.chaos.fleet import Replica, fleet, replica
 from tests.gateway.harness import INFO, Answer, Client, client
 from tests.simulator import Fault, Simulator

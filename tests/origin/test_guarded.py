@@ -395,9 +395,3 @@ async def test_a_date_is_learned_from_errors_too() -> None:
     origin = world.origin()
     await failure(world, origin=origin)
     assert origin._clock.origin() - NOW == pytest.approx(40.0, abs=0.6)
-
-
-def test_no_limits_tell_nothing() -> None:
-    world = World()
-    world.origin().learn_limits([{"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 9}])
-    assert world.learned == []

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.core.quota.clock_offset import UNKNOWN_SECONDS
 from proxy.core.quota.windows import GUARD_SECONDS
-from proxy.quota.clock import SHARED_DOUBT_SECONDS, STEP_SECONDS, OriginClock
+from proxy.quota.clock import SHARED_ERROR_SECONDS, STEP_SECONDS, OriginClock
 
 NOW = 1_800_000_000.0
 
@@ -85,7 +85,7 @@ def test_time_that_passes_on_both_clocks_and_a_clock_that_is_slewed_change_nothi
 def test_another_replicas_word_is_believed_within_a_doubt_and_narrowed_by_an_answer() -> None:
     clock = OriginClock(lambda: NOW, monotonic=lambda: 50.0)
     clock.observe_shared(NOW + 30, sent_at=NOW, received_at=NOW + 0.5)
-    assert (clock.offset.lowest, clock.offset.highest) == (30 - SHARED_DOUBT_SECONDS - 0.5, 30 + SHARED_DOUBT_SECONDS)
+    assert (clock.offset.lowest, clock.offset.highest) == (30 - SHARED_ERROR_SECONDS - 0.5, 30 + SHARED_ERROR_SECONDS)
     clock.observe_server_time(NOW + 30, sent_at=NOW, received_at=NOW)
     assert clock.origin() == NOW + 30
 

@@ -187,6 +187,7 @@ async def test_new_limits_hold_at_once_and_windows_not_told_of_stay(ledger: Ledg
     ledger.learn((Window(RateLimitKind.REQUEST_WEIGHT, 60, 12_000),))
     await admitted(ledger, 20)
     ledger.learn((Window(RateLimitKind.REQUEST_WEIGHT, 60, 1200),))
+    ledger.learn(())  # an answer without limits changes nothing
 
     assert await ask(ledger, 1) == ("quota", 31.0)
     assert [window.name for window in ledger.view().windows] == ["REQUEST_WEIGHT:1m", "RAW_REQUESTS:5m"]

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.quota.heartbeat import BEAT_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
+from proxy.quota.heartbeat import PING_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
 from proxy.redis_client.connection import RedisConnection
 from tests.quota.doubles import ManualClock
 from tests.redis_client.fixtures import Opener, StartValkey
@@ -42,12 +42,12 @@ def beating(
 async def test_the_origins_time_is_learned_from_redis_and_only_once(connection: RedisConnection) -> None:
     clock = Clock()
     heartbeat = beating(connection, clock)
-    assert await heartbeat.beat()
+    assert await heartbeat.ping()
     assert clock.learned == [], "nobody knows it yet"
 
     await connection.client.set(KEY, "-3600.25")
-    assert await heartbeat.beat()
-    assert await heartbeat.beat()
+    assert await heartbeat.ping()
+    assert await heartbeat.ping()
 
     assert clock.learned == [pytest.approx(time.time() - 3600.25, abs=5.0)]
 
@@ -55,7 +55,7 @@ async def test_the_origins_time_is_learned_from_redis_and_only_once(connection: 
 async def test_a_number_that_is_none_is_not_learned(connection: RedisConnection) -> None:
     clock = Clock()
     await connection.client.set(KEY, "soon")
-    assert await beating(connection, clock).beat()
+    assert await beating(connection, clock).ping()
     assert clock.learned == []
 
 
@@ -63,10 +63,10 @@ async def test_each_replica_counts_all_that_live(start_valkey: StartValkey, open
     server, counts = start_valkey(), [ReplicaCount() for _ in range(3)]
     hearts = [beating(opened(server.url), replica_count=replica_count) for replica_count in counts]
     for heart in [*hearts, *hearts]:
-        assert await heart.beat()
+        assert await heart.ping()
     assert [replica_count.replicas for replica_count in counts] == [3, 3, 3]
     server.kill()
-    assert not await hearts[0].beat()
+    assert not await hearts[0].ping()
     assert counts[0].replicas == 3, "still, and for as long as Redis is away"
 
 
@@ -76,7 +76,7 @@ async def test_a_replica_that_is_silent_for_long_is_gone(connection: RedisConnec
     seconds, _ = await connection.client.time()
     ago = (int(seconds) - SILENCE_SECONDS) * 1000
     await connection.client.zadd(f"{DOMAIN}:replicas", {"gone": ago - 2000, "quiet": ago + 10_000})
-    assert await heart.beat()
+    assert await heart.ping()
     assert replica_count.replicas == 2
     assert 0 < await connection.client.pttl(f"{DOMAIN}:replicas") <= SILENCE_SECONDS * 1000
 
@@ -85,11 +85,11 @@ async def test_redis_going_and_coming_is_one_line_each(start_valkey: StartValkey
     server = start_valkey()
     heartbeat = beating(opened(server.url))
     with capture_logs() as logs:
-        assert await heartbeat.beat()
+        assert await heartbeat.ping()
         server.kill()
-        assert [await heartbeat.beat() for _ in range(2)] == [False, False]
+        assert [await heartbeat.ping() for _ in range(2)] == [False, False]
         server.start()
-        assert await heartbeat.beat()
+        assert await heartbeat.ping()
     assert [line["event"] for line in logs] == ["redis_away", "redis_back"]
 
 
@@ -99,13 +99,13 @@ async def test_the_heartbeat_is_the_probe_that_closes_the_breaker(start_valkey: 
     heartbeat = beating(connection)
     server.kill()
     for _ in range(3):
-        assert not await heartbeat.beat()
+        assert not await heartbeat.ping()
     assert not connection.up
     server.start()
-    assert not await heartbeat.beat(), "the breaker is open: nothing is tried"
+    assert not await heartbeat.ping(), "the breaker is open: nothing is tried"
 
     now = 1.0
-    assert await heartbeat.beat()
+    assert await heartbeat.ping()
 
     assert connection.up
 
@@ -129,7 +129,7 @@ async def test_it_beats_once_a_second_and_faster_while_redis_is_away(
     with pytest.raises(asyncio.CancelledError):
         await heartbeat.run()
 
-    assert pauses == [factor * BEAT_SECONDS, factor * RETRY_SECONDS]
+    assert pauses == [factor * PING_SECONDS, factor * RETRY_SECONDS]
 
 
 async def test_a_server_that_refuses_writes_still_has_a_pulse(start_valkey: StartValkey, opened: Opener) -> None:
@@ -137,7 +137,7 @@ async def test_a_server_that_refuses_writes_still_has_a_pulse(start_valkey: Star
     heartbeat = beating(opened(server.url))
     server.admin("SET", KEY, "1")
     server.admin("CONFIG", "SET", "maxmemory", "1mb")
-    assert await heartbeat.beat()
+    assert await heartbeat.ping()
     server.admin("CONFIG", "SET", "maxmemory", "0")
     server.admin("REPLICAOF", "127.0.0.1", "1")
-    assert await heartbeat.beat()
+    assert await heartbeat.ping()

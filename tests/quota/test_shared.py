@@ -318,7 +318,7 @@ async def test_counters_that_have_expired_are_not_kept_in_this_process(domain: D
     await admitted(ledger, 20)
 
     assert ledger.local_view.usage_at("REQUEST_WEIGHT:1m", HOUR) == WindowUsage()
-    assert all(window_key.start > HOUR for window_key in ledger._floors)
+    assert all(key.start > HOUR for key in ledger._seen.floors)
 
 
 # While Redis is away.

@@ -43,7 +43,7 @@ class Entries:
 
 
 @dataclass(slots=True)
-class Counters:
+class Usage:
     version: int = 0
     used: int = 20
 
@@ -53,7 +53,7 @@ class Counters:
 
 
 @dataclass(slots=True)
-class Life:
+class LifeCycle:
     draining: bool = False
 
 
@@ -70,8 +70,8 @@ class Table:
     max_requests: int = 16
     entries: Entries = field(default_factory=Entries)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
-    counters: Counters = field(default_factory=Counters)
-    life: Life = field(default_factory=Life)
+    usage: Usage = field(default_factory=Usage)
+    life_cycle: LifeCycle = field(default_factory=LifeCycle)
     tally: Tally = field(default_factory=Tally)
     fast_path: FastPathTable = field(init=False)
 
@@ -79,9 +79,9 @@ class Table:
         self.fast_path = FastPathTable(
             self.entries,
             clock=self.clock,
-            counters=self.counters,
-            life=self.life,
-            headers=Headers(lambda: self.counters.used, self.clock.wall),
+            usage=self.usage,
+            life_cycle=self.life_cycle,
+            headers=Headers(lambda: self.usage.used, self.clock.wall),
             tally=lambda _: self.tally,
             max_bytes=self.max_bytes,
             max_requests=self.max_requests,
@@ -212,7 +212,7 @@ def test_only_fresh_entries_are_remembered(outcome: Outcome) -> None:
 def test_nothing_is_found_while_the_gateway_drains() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
-    table.life.draining = True
+    table.life_cycle.draining = True
     assert table.fast_path.find(b"a") is None
 
 
@@ -220,7 +220,7 @@ def test_used_weight_is_told_as_it_is_now() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
     assert b"X-MBX-USED-WEIGHT: 20\r\n" in table.found(b"a").wire
-    table.counters.spend(401)
+    table.usage.spend(401)
     assert b"X-MBX-USED-WEIGHT: 421\r\n" in table.found(b"a").wire
 
 
@@ -228,10 +228,10 @@ def test_a_new_minute_begins_with_a_new_used_weight() -> None:
     table = Table(clock=ManualClock(NOON + 59.9, -0.5))
     table.learn(b"a", reply(entry(stored_at=NOON + 59.45)))
     table.found(b"a")
-    table.counters.used = 0  # what is known of the new window, without a change of any counter
+    table.usage.used = 0  # what is known of the new window, without a change of the usage
     table.clock.now = NOON + 60.49
     assert b"X-MBX-USED-WEIGHT: 20\r\n" not in table.found(b"a").wire
-    table.counters.used = 7
+    table.usage.used = 7
     table.clock.now = NOON + 60.5
     assert b"X-MBX-USED-WEIGHT: 7\r\n" in table.found(b"a").wire
 

@@ -1,0 +1,124 @@
+"""What one replica has last seen of the shared ledger, and what it decides from that alone.
+
+Owns: the usage seen in Redis, the usage that Redis lacks, refusals without a round trip, reservations while Redis is
+away. Must not know: Redis, when it is asked, how usage is merged into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from proxy.core.quota.block import Block, longer_block
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
+from proxy.core.quota.client_share import ClientShare
+from proxy.core.quota.replicas import refuse_without_redis
+from proxy.core.quota.unsynced_usage import UnsyncedUsage
+from proxy.core.quota.view import Ratios
+from proxy.core.quota.windows import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A reservation that is asked for at `now`, the origin's time."""
+
+    now: float
+    weight: int
+    windows: tuple[Window, ...]
+    ratios: Ratios
+    background: bool
+    guard_seconds: float
+    client_share: ClientShare | None = None
+
+    @property
+    def ratio(self) -> float:
+        """The share of each limit that may be used while Redis answers."""
+        return self.ratios.of(background=self.background, local=False)
+
+    def charges(self) -> tuple[Charge, ...]:
+        """What the reservation costs, in each window that it may count in."""
+        return charges_of(self.now, cost_of(self.weight), self.windows, guard_seconds=self.guard_seconds)
+
+
+class ReplicaView:
+    """The ledger as one replica sees it. No I/O."""
+
+    __slots__ = ("budget", "floors", "unsynced")
+
+    def __init__(self) -> None:
+        self.budget = Budget()
+        """The usage that Redis reported plus the unsynced usage, and the block."""
+        self.floors: dict[WindowKey, int] = {}
+        """The highest `used` that Redis reported for each window. If it reports less later, it has lost data."""
+        self.unsynced = UnsyncedUsage()
+
+    def refuse(self, wanted: Wanted) -> Refused | Blocked | None:
+        """The refusal that needs no round trip, if any. For a client only its own confirmed usage counts."""
+        block = self.budget.block_at(wanted.now)
+        if block is not None:
+            return Blocked(block.reason, block.until)
+        return first_refusal(
+            wanted.charges(),
+            ratio=wanted.ratio,
+            used=lambda key: self.floors.get(key, 0),
+            client_used=self.budget.client_used,
+            client_share=wanted.client_share,
+            guard_seconds=wanted.guard_seconds,
+        )
+
+    def reserve_alone(self, wanted: Wanted, *, replicas: int) -> Reservation | Refused | Blocked:
+        """Reserve while Redis is away: within the budget of all replicas, as last seen, and within the local ratio."""
+        refused = refuse_without_redis(
+            wanted.charges(),
+            used=lambda key: self.budget.usage(key).used,
+            unsynced=lambda key: self.unsynced.unmerged(key).used,
+            replicas=replicas,
+            ratio=wanted.ratio,
+            guard_seconds=wanted.guard_seconds,
+        )
+        outcome = refused or self.budget.reserve(
+            wanted.now,
+            cost_of(wanted.weight),
+            wanted.windows,
+            ratio=wanted.ratios.of(background=wanted.background, local=True),
+            client_share=wanted.client_share,
+            guard_seconds=wanted.guard_seconds,
+        )
+        if isinstance(outcome, Reservation):
+            self.unsynced.charge(outcome.charges)
+            return replace(outcome, local=True)
+        return outcome
+
+    def settle_alone(self, reservation: Reservation, now: float) -> Reservation:
+        """Settle a local reservation. Returns the part that Redis must settle: no charge of a local one."""
+        if not reservation.local:
+            return reservation
+        self.unsynced.clear_pending(reservation.charges)
+        self.budget.release(reservation, now=now)
+        return replace(reservation, charges=())
+
+    def reconcile_alone(self, reservation: Reservation, report: UsageReport, now: float) -> int:
+        """Reconcile while Redis is away. Returns the foreign weight."""
+        self.unsynced.record_headers(reported_usage(report, now))
+        return self.budget.reconcile(reservation, report, now=now).foreign_weight
+
+    def adopt(self, usage: Mapping[WindowKey, WindowUsage]) -> None:
+        """Adopt the usage that Redis reported, plus what it does not know yet."""
+        for key, reported in usage.items():
+            self.floors[key] = max(reported.used, self.floors.get(key, 0))
+            missing = self.unsynced.unmerged(key)
+            total = WindowUsage(reported.used + missing.used, max(0, reported.pending + missing.pending))
+            self.budget.adopt(key, total)
+
+    def adopt_block(self, reported: Block, now: float) -> Block:
+        """Adopt the block that Redis reported, unless the present one is longer. Returns the block that holds."""
+        block = longer_block(self.budget.block_at(now), reported)
+        self.budget.adopt_block(block)
+        return block
+
+    def forget(self, now: float) -> None:
+        """Drop the windows that have expired."""
+        self.budget.forget(now)
+        for key in [key for key in self.floors if key.expires <= now]:
+            del self.floors[key]
