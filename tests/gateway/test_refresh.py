@@ -47,7 +47,7 @@ def shown(answer: Answer) -> dict[str, str]:
 def no_rounds_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateways look whether a refresh is due when a test tells them, and not also when real time has passed."""
     for name in ("TICK_SECONDS", "_SHORTEST_TICK_SECONDS"):
-        monkeypatch.setattr(f"proxy.warmer.{name}", 3600.0)
+        monkeypatch.setattr(f"proxy.cache.refresher.{name}", 3600.0)
 
 
 async def test_a_changed_status_is_seen_within_the_freshness_lifetime_on_every_replica(redis_url: str) -> None:
