@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from tests.simulator.document import Document, recorded
+from tests.simulator.endpoints import ApiName
 from tests.simulator.faults import Fault
 from tests.simulator.generation import generate_document
+from tests.simulator.pools import Sizes
 from tests.simulator.server import Simulator
 
 
@@ -32,6 +34,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--symbols", type=int, default=3698, help="size of the generated document")
     parser.add_argument("--document", metavar="FILE", help="serve a recorded exchangeInfo answer")
     parser.add_argument("--weight-limit", type=int, default=6000, metavar="N", help="REQUEST_WEIGHT a minute")
+    parser.add_argument(
+        "--futures-weight-limit", type=int, default=2400, metavar="N", help="of USD-M and COIN-M together"
+    )
+    parser.add_argument("--options-weight-limit", type=int, default=400, metavar="N")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     return parser
 
@@ -41,7 +47,8 @@ async def _serve(flags: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    simulator = Simulator(document=_document(flags), weight_limit=flags.weight_limit)
+    sizes = Sizes(futures=flags.futures_weight_limit, options=flags.options_weight_limit)
+    simulator = Simulator(document=_document(flags), weight_limit=flags.weight_limit, sizes=sizes)
     await simulator.start(flags.host, flags.port)
     try:
         if not flags.quiet:
@@ -61,6 +68,7 @@ def _welcome(simulator: Simulator) -> str:
     return "\n".join(
         (
             f"simulator: {len(simulator.document.symbols)} symbols at {url}",
+            *(f"  {api.value} alone: {simulator.url_of(api)}" for api in ApiName),
             f"  what it saw:    curl {url}/_simulator/state",
             f"  a fault:        curl {url}/_simulator/fault -d {fault}",
             f"""  no fault:       curl {url}/_simulator/fault -d '{{"fault":null}}'""",

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from tests.simulator import rules, sbe
 from tests.simulator.document import Document, Rendered, Symbol, render
+from tests.simulator.endpoints import ApiName
 from tests.simulator.faults import error_body
 from tests.simulator.rules import Refused, Selection
 from tests.simulator.sbe import Schema, Template
@@ -21,13 +22,20 @@ _KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: when it came (seconds since the epoch), its target as sent, its headers in lower case."""
+    """A request: when it came (seconds since the epoch), its target as sent, its headers in lower case.
+
+    `host` is the API whose own address was asked; None is the address that serves all of them.
+    """
 
     at: float
     method: str
     path: str
     raw_query: str
     headers: Mapping[str, str]
+    target: bytes = b""
+    body: bytes = b""
+    raw_headers: tuple[tuple[bytes, bytes], ...] = ()
+    host: ApiName | None = None
 
 
 class Api:
@@ -49,7 +57,7 @@ class Api:
     def answer(self, asked: Asked, pairs: rules.Pairs) -> Answer:
         """The answer without its limits' headers."""
         if asked.path not in (rules.PING, rules.TIME, rules.INFO, rules.EXECUTION_RULES):
-            return _missing(asked)
+            return missing(asked)
         if asked.method not in ("GET", "HEAD"):
             return Answer(405)
         schema = sbe.negotiate(asked.headers.get("accept"), asked.headers.get("x-mbx-sbe"))
@@ -117,7 +125,8 @@ def _refuse(refused: Refused, schema: Schema | None) -> Answer:
     return Answer(refused.status, Body(error_body(refused.code, refused.text)))
 
 
-def _missing(asked: Asked) -> Answer:
+def missing(asked: Asked) -> Answer:
+    """404 of a path that the API does not have."""
     if "text/html" in asked.headers.get("accept", ""):
         page = b"<html><body><h2>404 Not found</h2></body></html>"
         return Answer(404, Body(page), content_type="text/html")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
+from tests.simulator.endpoints import SPOT_POOL
 from tests.simulator.faults import Fault, active_fault
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def state(simulator: Simulator) -> dict[str, Any]:
         "used_weight": simulator.used_weight,
         "answers_429": simulator.answers_429,
         "answers_418": simulator.answers_418,
+        "account_refusals": simulator.record.account_refusals,
+        "spent_by_pool": dict(simulator.spent),
+        "used_by_pool": dict(simulator.pools.used()),
         "fault": None if fault is None else fault.value,
         "symbols": len(simulator.document.symbols),
     }
@@ -53,20 +57,20 @@ def _perform(simulator: Simulator, switch: str, given: Any) -> bool:
         case "POST fault":
             _switch_fault(simulator, given)
         case "POST spend":
-            simulator.spend(int(given["weight"]))
+            simulator.spend(int(given["weight"]), str(given.get("pool", SPOT_POOL)))
         case "POST status":
             simulator.set_status(str(given["symbol"]), str(given["status"]))
         case "POST reset":
             simulator.clear_fault()
             simulator.reset_counters()
-            simulator.limits.reset()
+            simulator.pools.reset()
         case _:
             return False
     return True
 
 
 def _switch_fault(simulator: Simulator, given: Any) -> None:
-    """`fault` is a name or null; `times`, `paths`, `delay_seconds`, `retry_after` may follow.
+    """`fault` is a name or null; `times`, `paths`, `pools`, `delay_seconds`, `retry_after` may follow.
 
     DOWN takes `seconds` alone, and needs it.
     """

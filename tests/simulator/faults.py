@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.simulator.limits import Banned, too_much_weight
+from tests.simulator.limits import Limits
 
 
 class Fault(Enum):
@@ -45,7 +45,7 @@ class Fault(Enum):
 class ActiveFault:
     """A fault that is switched on.
 
-    `times`: for how many requests more (None: until cleared). `paths`: only there (None: everywhere).
+    `times`: for how many requests more (None: until cleared). `paths`, `pools`: only there (None: everywhere).
     """
 
     fault: Fault
@@ -53,9 +53,11 @@ class ActiveFault:
     paths: frozenset[str] | None = None
     delay_seconds: float = 1.0
     retry_after: int | None = None
+    pools: frozenset[str] | None = None
 
-    def strikes(self, path: str) -> bool:
-        return self.paths is None or path in self.paths
+    def strikes(self, path: str, pool: str | None) -> bool:
+        """`pool` is None for a request that no API has."""
+        return (self.paths is None or path in self.paths) and (self.pools is None or pool in self.pools)
 
 
 def active_fault(
@@ -65,13 +67,15 @@ def active_fault(
     paths: Collection[str] | None = None,
     delay_seconds: float = 1.0,
     retry_after: int | None = None,
+    pools: Collection[str] | None = None,
 ) -> ActiveFault:
-    """Check the combination. ValueError for `times` under 1, and for DOWN with `times` or `paths`."""
-    if fault is Fault.DOWN and (times is not None or paths is not None):
-        raise ValueError("DOWN refuses every connection: it takes neither times nor paths")
+    """Check the combination. ValueError for `times` under 1, and for DOWN with `times`, `paths` or `pools`."""
+    if fault is Fault.DOWN and (times, paths, pools) != (None, None, None):
+        raise ValueError("DOWN refuses every connection: it takes neither times nor paths nor pools")
     if times is not None and times < 1:
         raise ValueError("times must be at least 1")
-    return ActiveFault(fault, times, None if paths is None else frozenset(paths), delay_seconds, retry_after)
+    where, what = (None if names is None else frozenset(names) for names in (paths, pools))
+    return ActiveFault(fault, times, where, delay_seconds, retry_after, what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,17 @@ class Forged:
     content_type: str = "application/json;charset=UTF-8"
 
 
-def forge(active: ActiveFault, *, now: float, weight_limit: int, ban_seconds: int) -> Forged | None:
-    """The answer of this fault, or None when the right answer is sent (in a wrong way) or none at all."""
+def forge(active: ActiveFault, *, now: float, limits: Limits) -> Forged | None:
+    """The answer of this fault, or None when the right answer is sent (in a wrong way) or none at all.
+
+    `limits`: those of the request's pool, whose texts a refusal has.
+    """
     match active.fault:
         case Fault.TOO_MANY_429:
-            return _error(429, -1003, too_much_weight(weight_limit))
+            return _error(429, -1003, limits.refusal_text())
         case Fault.TEAPOT_418:
-            seconds = ban_seconds if active.retry_after is None else active.retry_after
-            return _error(418, -1003, Banned(int((now + seconds) * 1000), seconds).text)
+            seconds = limits.ban_seconds if active.retry_after is None else active.retry_after
+            return _error(418, -1003, limits.banned_for(seconds, now=now).text)
         case Fault.INVALID_JSON:
             begun = b'{"timezone":"UTC","serverTime":%d,"rateLimits":[],"symbols":[{"sym'
             return Forged(200, begun % (now * 1000))

@@ -1,4 +1,4 @@
-"""What one public IP may spend: REQUEST_WEIGHT a minute and RAW_REQUESTS in five, then 429, then a ban (418).
+"""What one public IP may spend in one pool: weight, and on spot RAW_REQUESTS; then 429, then a ban (418).
 
 Owns the two windows, fixed to the clock it is given. Must not know HTTP, queries or which program asked.
 """
@@ -8,7 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
+
+
+class Wording(Enum):
+    """Whose texts a refusal has."""
+
+    SPOT = "spot"
+    FUTURES = "futures"  # the options' too
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +34,17 @@ class TooMany:
 
 @dataclass(frozen=True, slots=True)
 class Banned:
-    """418: the IP went on after 429s."""
+    """418: the IP went on after 429s. The derivatives' text names the caller's IP; spot's does not."""
 
     until_ms: int
     retry_after_seconds: int
+    caller_ip: str | None = None
 
     @property
     def text(self) -> str:
+        if self.caller_ip is not None:
+            until = f"IP({self.caller_ip}) banned until {self.until_ms}."
+            return f"Way too many requests; {until} Please use the websocket for live updates to avoid bans."
         return (
             f"Way too much request weight used; IP banned until {self.until_ms}. "
             "Please use WebSocket Streams for live updates to avoid bans."
@@ -72,10 +84,11 @@ class Window:
 
 
 class Limits:
-    """The counters of one IP. Requests that are refused with 429 are charged too; banned ones are not.
+    """The counters of one IP in one pool. Requests that are refused with 429 are charged too; banned ones are not.
 
     The first request past a limit is answered with 429, and so are the next ones; the `ban_after`-th that
-    follows the first one starts a ban of `ban_seconds`.
+    follows the first one starts a ban of `ban_seconds`. `raw` of None: no limit of RAW_REQUESTS. `ban_after` of
+    None: never a ban. `caller_ip` is for the wording FUTURES.
     """
 
     def __init__(
@@ -83,13 +96,18 @@ class Limits:
         *,
         clock: Callable[[], float],
         weight: int = 6000,
-        raw: int = 300_000,
-        ban_after: int = 5,
+        window_seconds: int = 60,
+        raw: int | None = 300_000,
+        ban_after: int | None = 5,
         ban_seconds: int = 120,
+        wording: Wording = Wording.SPOT,
+        caller_ip: str = "203.0.113.7",
     ) -> None:
         self._clock = clock
-        self.weight = Window(60, weight)
-        self.raw = Window(300, raw)
+        self._wording = wording
+        self._caller_ip = caller_ip if wording is Wording.FUTURES else None
+        self.weight = Window(window_seconds, weight)
+        self.raw = Window(300, 2**62 if raw is None else raw)
         self.ban_after = ban_after
         self.ban_seconds = ban_seconds
         self._refused = 0
@@ -104,6 +122,10 @@ class Limits:
         """Another program on the same IP spends this weight."""
         self.weight.add(weight, self._clock())
 
+    def refund(self, weight: int) -> None:
+        """Take back what was charged at this very moment: an order that succeeds costs nothing."""
+        self.weight.add(-weight, self._clock())
+
     def charge(self, weight: int) -> Verdict:
         """Count one request of this weight and say whether it may be answered."""
         now = self._clock()
@@ -116,9 +138,17 @@ class Limits:
             self._refused = 0
             return Admitted()
         self._refused += 1
-        if self._refused > self.ban_after:
+        if self.ban_after is not None and self._refused > self.ban_after:
             return self._ban(now)
         return TooMany(over.seconds_left(now), self._text(over))
+
+    def refusal_text(self) -> str:
+        """The text of a 429 for weight, whether the limit is passed or not."""
+        return self._text(self.weight)
+
+    def banned_for(self, seconds: int, *, now: float) -> Banned:
+        """What a ban of so many seconds would answer; none begins."""
+        return Banned(int((now + seconds) * 1000), seconds, self._caller_ip)
 
     def reset(self) -> None:
         """Forget everything spent, and lift a ban."""
@@ -132,9 +162,12 @@ class Limits:
         return self._banned(now)
 
     def _banned(self, now: float) -> Banned:
-        return Banned(int(self._banned_until * 1000), max(1, math.ceil(self._banned_until - now)))
+        left = max(1, math.ceil(self._banned_until - now))
+        return Banned(int(self._banned_until * 1000), left, self._caller_ip)
 
     def _text(self, over: Window) -> str:
+        if self._wording is Wording.FUTURES:
+            return too_many_requests(over.limit, over.length_seconds)
         if over is self.weight:
             return too_much_weight(over.limit)
         return f"Too many requests; current limit is {over.limit} requests per 5 MINUTE. {_ADVICE}"
@@ -143,3 +176,10 @@ class Limits:
 def too_much_weight(limit: int) -> str:
     """The text of a 429 for weight."""
     return f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. {_ADVICE}"
+
+
+def too_many_requests(limit: int, window_seconds: int = 60) -> str:
+    """The text of a 429 of the derivatives."""
+    unit = "minute" if window_seconds == 60 else f"{window_seconds // 60} minutes"
+    advice = "Please use the websocket for live updates to avoid polling the API."
+    return f"Too many requests; current limit is {limit} requests per {unit}. {advice}"

@@ -1,4 +1,4 @@
-"""How the origin reads a query: what it selects, what it costs, or which of its errors it answers.
+"""How the origin reads a query of the general endpoints: what it selects, or which of its errors it answers.
 
 Owns the error table and the order of its checks (duplicates, unread keys, empty values, characters,
 combinations, a symbol named twice, existence). Must not know HTTP headers, bodies or the limits.
@@ -71,19 +71,6 @@ def parse_query(raw: str) -> Pairs:
     return parse_qsl(raw, keep_blank_values=True, errors="replace")
 
 
-def weight(path: str, pairs: Pairs) -> int:
-    """What a request costs, whether it is answered or refused for its parameters. Unknown paths cost 1."""
-    if path == INFO:
-        return 20
-    return _execution_weight(dict(pairs)) if path == EXECUTION_RULES else 1
-
-
-def _execution_weight(values: Values) -> int:
-    if "symbols" in values:
-        return min(40, 2 * (values["symbols"].count(",") + 1))
-    return 2 if "symbol" in values else 40
-
-
 def read_bare(pairs: Pairs) -> Refused | None:
     """Ping and time take no parameter."""
     repeated = _duplicates(pairs)
@@ -125,7 +112,7 @@ def _read(
         _duplicates(pairs)
         or _unread(pairs, keys)
         or _empty(values)
-        or _illegal(values, keys)
+        or illegal(values, keys)
         or _unknown_words(values, document)
         or _combined(values, exclusions)
         or _unfit_names(values, document)
@@ -169,7 +156,9 @@ def _empty(values: Values) -> Refused | None:
     return None if empty is None else Refused(-1105, f"Parameter '{empty}' was empty.")
 
 
-def _illegal(values: Values, keys: tuple[str, ...]) -> Refused | None:
+def illegal(values: Values, keys: tuple[str, ...]) -> Refused | None:
+    """The refusal for the first of these parameters that has an illegal character."""
+    """The first of these parameters whose characters are not legal."""
     for key in keys:
         if key in values and key in _LEGAL and not _LEGAL[key][0].fullmatch(values[key]):
             return _outside(key)

@@ -24,6 +24,7 @@ class Template(Enum):
     TIME = 102
     EXCHANGE_INFO = 103
     EXECUTION_RULES = 104
+    OTHER = 200  # of no fixed layout: the JSON behind the header
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,49 +1,43 @@
-"""The stand-in itself: its socket, its counters, its faults, the way of a request through them.
+"""The stand-in itself: its counters, its faults, the way of a request through them.
 
 Owns what happens between a request and its answer. Must not know how a query is read or a body made.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import assert_never
 
 from aiohttp import web
 
-from tests.simulator import control, rules, wire
-from tests.simulator.api import Api, Asked
+from tests.simulator import control, delivery, rules
+from tests.simulator.account import Account, OrderSizes
+from tests.simulator.api import Asked
+from tests.simulator.derivatives import World
 from tests.simulator.document import Document
+from tests.simulator.endpoints import FUTURES_POOL, SAPI, SPOT_POOL, ApiName, Endpoint, api_of
 from tests.simulator.faults import ActiveFault, Fault, active_fault, error_body, forge
 from tests.simulator.generation import generate_document, invent_symbol
+from tests.simulator.hosts import Hosts
 from tests.simulator.limits import Admitted, Banned, Limits, TooMany, Verdict
-from tests.simulator.listener import Listener
+from tests.simulator.origin import Origin
+from tests.simulator.pools import Pools, Sizes
+from tests.simulator.record import Record, Seen
+from tests.simulator.tables import all_endpoints
 from tests.simulator.wire import Answer, Body
 
-_REMEMBERED_REQUESTS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request that reached the socket as HTTP. `status` is 0 when a fault leaves it without an answer."""
-
-    at: float
-    method: str
-    path: str
-    raw_query: str
-    headers: Mapping[str, str]
-    status: int
-    weight: int
+_WRONG_BY = 1000  # what an inaccurate header tells too much
 
 
 class Simulator:
-    """Binance's general endpoints on a loopback socket, for one public IP.
+    """Binance's API on loopback sockets, for one public IP and one account.
 
     `clock` gives seconds since the epoch and rules every date, window and ban; only delays are real.
-    Without a `document` one of `symbols` symbols is generated.
+    Without a `document` one of `symbols` symbols is generated. `sizes` are the pools' limits; those of spot come from
+    `weight_limit` and `raw_limit`. `futures_retry_after`: whether the derivatives' 429 and 418 have a Retry-After.
     """
 
     def __init__(
@@ -56,33 +50,36 @@ class Simulator:
         raw_limit: int = 300_000,
         ban_after: int = 5,
         ban_seconds: int = 120,
+        sizes: Sizes | None = None,
+        order_sizes: OrderSizes | None = None,
+        contracts: tuple[int, int] = (40, 20),
+        seed: int = 0,
+        futures_retry_after: bool = False,
     ) -> None:
-        self.limits = Limits(
-            clock=clock, weight=weight_limit, raw=raw_limit, ban_after=ban_after, ban_seconds=ban_seconds
-        )
+        sizes = replace(sizes or Sizes(), spot=weight_limit, raw=raw_limit)
+        orders = order_sizes or OrderSizes()
+        self.pools = Pools(clock=clock, sizes=sizes, ban_after=ban_after, ban_seconds=ban_seconds)
+        self.account = Account(clock=clock, sizes=orders)
+        self.endpoints = all_endpoints()
         self.answer_delay_seconds = 0.0
+        self.record = Record()
         self._clock = clock
-        self._api = Api(self._limited(document or generate_document(symbols)))
+        self._futures_retry_after = futures_retry_after
+        world = World(*contracts, int(clock() * 1000), seed, sizes, orders)
+        served = self._limited(document or generate_document(symbols))
+        self._origin = Origin(document=served, endpoints=self.endpoints, account=self.account, world=world)
         self._fault: ActiveFault | None = None
-        self._arrived = asyncio.Event()
-        self._listener: Listener | None = None
-        self._server: web.Server | None = None
-        self.reset_counters()
+        self._hosts: Hosts | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen (port 0: a free one). OSError if the port is taken."""
-        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        self._listener = Listener(self._server, host=host, port=port)
-        self._listener.listen()
+        self._hosts = Hosts(self._handle, host, port)
 
     async def stop(self) -> None:
-        """Close the socket and cut every connection."""
-        listener, self._listener = self._listener, None
-        server, self._server = self._server, None
-        if listener is not None and server is not None:
-            listener.close()
-            _cut(server)
-            await server.shutdown(1.0)
+        """Close the sockets and cut every connection."""
+        hosts, self._hosts = self._hosts, None
+        if hosts is not None:
+            await hosts.close()
 
     async def __aenter__(self) -> Simulator:
         await self.start()
@@ -93,16 +90,21 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        if self._listener is None:
-            raise RuntimeError("the simulator is not started")
-        return self._listener.port
+        return self._started().port()
 
     @property
     def url(self) -> str:
-        """`http://host:port`, without a slash at the end."""
-        port = self.port
-        host = self._listener.host if self._listener else ""
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        """Serves every API: `http://host:port`, without a slash at the end."""
+        return self._started().url()
+
+    def url_of(self, api: ApiName) -> str:
+        """Serves this API alone, as its own host does."""
+        return self._started().url(api)
+
+    def _started(self) -> Hosts:
+        if self._hosts is None:
+            raise RuntimeError("the simulator is not started")
+        return self._hosts
 
     @property
     def fault(self) -> Fault | None:
@@ -116,181 +118,177 @@ class Simulator:
         paths: Collection[str] | None = None,
         delay_seconds: float = 1.0,
         retry_after: int | None = None,
+        pools: Collection[str] | None = None,
     ) -> None:
-        """Misbehave from now on, in place of any other fault. ValueError for DOWN with `times` or `paths`.
+        """Misbehave from now on, in place of any other fault. ValueError for DOWN with `times`, `paths` or `pools`.
 
-        `times`: for so many requests (None: until cleared). `paths`: only there. `delay_seconds` is for SLOW,
+        `times`: for so many requests (None: until cleared). `paths`, `pools`: only there. `delay_seconds` is for SLOW,
         `retry_after` (seconds; None: no header) for TOO_MANY_429 and TEAPOT_418.
         """
-        active = active_fault(fault, times=times, paths=paths, delay_seconds=delay_seconds, retry_after=retry_after)
+        active = active_fault(
+            fault, times=times, paths=paths, delay_seconds=delay_seconds, retry_after=retry_after, pools=pools
+        )
         self.clear_fault()
         self._fault = active
-        if fault is Fault.DOWN and self._listener is not None and self._server is not None:
-            self._listener.refuse()
-            _cut(self._server)
+        if fault is Fault.DOWN and self._hosts is not None:
+            self._hosts.refuse()
 
     def clear_fault(self) -> None:
         """Behave from now on. Requests that hang go on hanging."""
         self._fault = None
-        if self._listener is not None:
-            self._listener.listen()
+        if self._hosts is not None:
+            self._hosts.listen()
 
     @property
     def document(self) -> Document:
-        return self._api.document
+        return self._origin.general.document
 
     def replace_document(self, document: Document) -> None:
         """Serve another document from now on, with this simulator's limits in it."""
-        self._api.document = self._limited(document)
+        self._origin.general.document = self._limited(document)
 
     def set_status(self, symbol: str, status: str) -> None:
         """KeyError if there is no such symbol."""
-        self._api.document = self._api.document.with_status(symbol, status)
+        self._origin.general.document = self.document.with_status(symbol, status)
 
     def add_symbol(self, name: str) -> None:
         """List a new SPOT symbol, last."""
-        self._api.document = self._api.document.with_symbol(invent_symbol(name))
+        self._origin.general.document = self.document.with_symbol(invent_symbol(name))
 
     def remove_symbol(self, name: str) -> None:
         """KeyError if there is no such symbol."""
-        self._api.document = self._api.document.without_symbol(name)
+        self._origin.general.document = self.document.without_symbol(name)
 
-    def spend(self, weight: int) -> None:
+    def spend(self, weight: int, pool: str = SPOT_POOL) -> None:
         """Another program on the same IP spends this weight."""
-        self.limits.spend(weight)
+        self.pools[pool].spend(weight)
+
+    @property
+    def limits(self) -> Limits:
+        """Those of spot."""
+        return self.pools[SPOT_POOL]
 
     @property
     def used_weight(self) -> int:
-        """The IP's weight in this minute, other programs' included."""
+        """The IP's weight on spot in this minute, other programs' included."""
         return self.limits.used_weight
+
+    @property
+    def weight_spent(self) -> int:
+        """By the requests seen, on spot."""
+        return self.record.weight_spent
+
+    @property
+    def spent(self) -> Counter[str]:
+        """Weight (or requests, where a pool counts these) by pool, of the requests seen."""
+        return self.record.spent
+
+    @property
+    def requests(self) -> deque[Seen]:
+        """The newest ones."""
+        return self.record.requests
+
+    @property
+    def answers_429(self) -> int:
+        """In all pools. An account's own 429 (-1015) is not one."""
+        return self.record.answers_429
+
+    @property
+    def answers_418(self) -> int:
+        return self.record.answers_418
 
     def count(self, path: str | None = None) -> int:
         """How many requests reached the socket as HTTP, those that a fault struck included."""
-        return self._counted.total() if path is None else self._counted[path]
+        return self.record.count(path)
 
     def counts(self) -> dict[str, int]:
         """Requests by path."""
-        return dict(self._counted)
+        return dict(self.record.by_path)
 
     async def wait_for(self, count: int, path: str | None = None) -> None:
         """Wait until so many requests have reached the socket since the counters were reset."""
-        while self.count(path) < count:
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self.record.wait_for(count, path)
 
     def reset_counters(self) -> None:
-        """Forget the requests seen. The windows and a ban stay: `limits.reset()` is for those."""
-        self.requests: deque[Seen] = deque(maxlen=_REMEMBERED_REQUESTS)
-        self.weight_spent = 0
-        self.answers_429 = 0
-        self.answers_418 = 0
-        self._counted: Counter[str] = Counter()
+        """Forget the requests seen. The windows and bans stay: `pools.reset()` is for those."""
+        self.record.reset()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, raw_query = request.raw_path.partition("?")
+    async def _handle(self, host: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, _ = request.raw_path.partition("?")
         if path.startswith(control.PREFIX):
             return await control.respond(self, request, path)
-        headers: dict[str, str] = {}
-        for name, value in request.headers.items():
-            key = name.lower()
-            headers[key] = f"{headers[key]}, {value}" if key in headers else value
-        asked = Asked(self._clock(), request.method, path, raw_query, headers)
-        active = self._struck_by(path)
-        answer = self._decide(asked, active)
-        if self.answer_delay_seconds:
-            await asyncio.sleep(self.answer_delay_seconds)
-        return await _send(request, asked, answer, active)
+        asked = await delivery.read(request, host, self._clock)
+        api = api_of(path, host)
+        endpoint = None if api is None else self.endpoints.find(api, asked.method, path)
+        active = self._struck_by(path, endpoint)
+        answer = self._decide(asked, endpoint, active)
+        return await delivery.send(request, asked, answer, active, delay_seconds=self.answer_delay_seconds)
 
-    def _struck_by(self, path: str) -> ActiveFault | None:
+    def _struck_by(self, path: str, endpoint: Endpoint | None) -> ActiveFault | None:
         active = self._fault
-        if active is None or not active.strikes(path):
+        if active is None or not active.strikes(path, None if endpoint is None else endpoint.pool):
             return None
         if active.times is not None:
             self._fault = replace(active, times=active.times - 1) if active.times > 1 else None
         return active
 
-    def _decide(self, asked: Asked, active: ActiveFault | None) -> Answer:
+    def _decide(self, asked: Asked, endpoint: Endpoint | None, active: ActiveFault | None) -> Answer:
         """Charge, choose the answer and count, all at the moment the request comes."""
-        pairs = rules.parse_query(asked.raw_query)
-        at_edge = (active is not None and active.fault.is_at_edge) or not asked.path.startswith("/api/")
+        if endpoint is None or (active is not None and active.fault.is_at_edge):
+            return self._at_edge(asked, active)
+        limits = self.pools[endpoint.pool]
+        pairs = delivery.parameters(asked)
         is_banned = active is not None and active.fault is Fault.TEAPOT_418
-        weight = 0 if at_edge or is_banned else rules.weight(asked.path, pairs)
-        verdict = self.limits.charge(weight) if weight else Admitted()
+        weight = 0 if is_banned else endpoint.weigh(dict(pairs))
+        verdict: Verdict = Admitted() if is_banned else limits.charge(weight)
         if isinstance(verdict, Banned):
             weight = 0
-        answer = self._forged(asked, active) or self._judged(asked, pairs, verdict)
-        answer = replace(answer, used_weight=None if at_edge else self.used_weight)
-        self._remember(asked, _status_seen(answer, active), weight)
-        return answer
+        answer = self._forged(asked, active, limits) or self._judged(asked, endpoint, pairs, verdict)
+        if endpoint.is_refunded and answer.status == 200 and weight:
+            limits.refund(weight)
+            weight = 0
+        is_accounts = answer.status == 429 and active is None and isinstance(verdict, Admitted)
+        status = delivery.status_seen(answer, active)
+        self.record.add(asked, status=status, weight=weight, pool=endpoint.pool, is_accounts=is_accounts)
+        return self._told(answer, endpoint)
 
-    def _forged(self, asked: Asked, active: ActiveFault | None) -> Answer | None:
-        if active is None:
-            return None
-        limits = self.limits
-        forged = forge(active, now=asked.at, weight_limit=limits.weight.limit, ban_seconds=limits.ban_seconds)
-        if forged is None:
+    def _at_edge(self, asked: Asked, active: ActiveFault | None) -> Answer:
+        """No API is reached: nothing is charged, and the used weight is not told."""
+        host = asked.host or ApiName.SPOT
+        answer = self._forged(asked, active, self.limits) or self._origin.missing(asked, host)
+        self.record.add(asked, status=delivery.status_seen(answer, active), weight=0, pool=None, is_accounts=False)
+        return replace(answer, is_spot=host.is_spot)
+
+    def _told(self, answer: Answer, endpoint: Endpoint) -> Answer:
+        """With the header of the used weight: of the path itself on `sapi`, else of the API's minute."""
+        if endpoint.path.startswith(SAPI):
+            used = str(self.pools[endpoint.pool].used_weight)
+            return replace(answer, extra=(*answer.extra, ("x-sapi-used-ip-weight-1m", used)))
+        pool = FUTURES_POOL if endpoint.api is ApiName.USD_FUTURES else endpoint.pool
+        told = self.pools[pool].used_weight + (0 if endpoint.tells_true_weight else _WRONG_BY)
+        return replace(answer, used_weight=told if endpoint.tells_weight else None, is_spot=endpoint.api.is_spot)
+
+    def _forged(self, asked: Asked, active: ActiveFault | None, limits: Limits) -> Answer | None:
+        forged = None if active is None else forge(active, now=asked.at, limits=limits)
+        if active is None or forged is None:
             return None
         refusing = active.fault in (Fault.TOO_MANY_429, Fault.TEAPOT_418)
-        return Answer(
-            forged.status,
-            Body(forged.body),
-            content_type=forged.content_type,
-            retry_after=active.retry_after if refusing else None,
-        )
+        retry_after = active.retry_after if refusing else None
+        return Answer(forged.status, Body(forged.body), content_type=forged.content_type, retry_after=retry_after)
 
-    def _judged(self, asked: Asked, pairs: rules.Pairs, verdict: Verdict) -> Answer:
+    def _judged(self, asked: Asked, endpoint: Endpoint, pairs: rules.Pairs, verdict: Verdict) -> Answer:
+        tells_when = endpoint.api.is_spot or self._futures_retry_after
         match verdict:
             case Admitted():
-                return self._api.answer(asked, pairs)
+                return self._origin.answer(asked, endpoint, pairs)
             case TooMany(retry_after_seconds=seconds, text=text):
-                return Answer(429, Body(error_body(-1003, text)), retry_after=seconds)
+                body = Body(error_body(-1003, text))
+                return Answer(429, body, retry_after=seconds if tells_when else None)
             case Banned(retry_after_seconds=seconds, text=text):
-                return Answer(418, Body(error_body(-1003, text)), retry_after=seconds)
+                body = Body(error_body(-1003, text))
+                return Answer(418, body, retry_after=seconds if tells_when else None)
             case _:
                 assert_never(verdict)
 
-    def _remember(self, asked: Asked, status: int, weight: int) -> None:
-        self._counted[asked.path] += 1
-        self.weight_spent += weight
-        self.answers_429 += status == 429
-        self.answers_418 += status == 418
-        seen = Seen(asked.at, asked.method, asked.path, asked.raw_query, asked.headers, status, weight)
-        self.requests.append(seen)
-        self._arrived.set()
-
     def _limited(self, document: Document) -> Document:
         return document.with_limits(weight=self.limits.weight.limit, raw=self.limits.raw.limit)
-
-
-def _status_seen(answer: Answer, active: ActiveFault | None) -> int:
-    silent = (Fault.DOWN, Fault.HANG, Fault.RESET, Fault.GARBAGE)
-    return 0 if active is not None and active.fault in silent else answer.status
-
-
-async def _send(
-    request: web.BaseRequest, asked: Asked, answer: Answer, active: ActiveFault | None
-) -> web.StreamResponse:
-    transport = request.transport
-    fault = None if active is None else active.fault
-    if transport is None:
-        return web.Response()  # the client left; nobody reads this
-    match fault:
-        case Fault.HANG:
-            await asyncio.Event().wait()  # ends when the client leaves
-        case Fault.SLOW if active is not None:
-            await asyncio.sleep(active.delay_seconds)
-        case Fault.RESET | Fault.DOWN:
-            wire.reset(transport)
-        case Fault.TRUNCATED:
-            wire.cut_short(transport, answer, now=asked.at)
-        case Fault.GARBAGE:
-            wire.send_garbage(transport)
-        case _:
-            pass  # an answer that arrives whole
-    return wire.response(answer, asked=asked.headers, now=asked.at)
-
-
-def _cut(server: web.Server) -> None:
-    for connection in server.connections:
-        if connection.transport is not None:
-            connection.transport.abort()

@@ -71,21 +71,33 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent. `used_weight` is None for answers of the edge, which do not tell it."""
+    """What is sent. `used_weight` is None where it is not told: by the edge, and by some endpoints.
+
+    `is_spot`: the derivatives have another server, tell the weight in one header, and name no charset.
+    `extra`: headers that few answers have.
+    """
 
     status: int
     body: Body = field(default_factory=Body)
     content_type: str = JSON
     used_weight: int | None = None
     retry_after: int | None = None
+    is_spot: bool = True
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 def headers(answer: Answer, *, now: float) -> dict[str, str]:
     """Every header but those of the encoding; `now` in seconds since the epoch."""
     sent = {"Content-Type": answer.content_type, "Date": formatdate(int(now), usegmt=True), **_ORIGIN_HEADERS}
+    if not answer.is_spot:
+        sent["Server"] = "Tengine"
+        sent["Content-Type"] = answer.content_type.partition(";")[0]
     if answer.used_weight is not None:
-        sent["x-mbx-uuid"] = str(uuid.uuid4())
-        sent["x-mbx-used-weight"] = sent["x-mbx-used-weight-1m"] = str(answer.used_weight)
+        sent["x-mbx-used-weight-1m"] = str(answer.used_weight)
+        if answer.is_spot:
+            sent["x-mbx-uuid"] = str(uuid.uuid4())
+            sent["x-mbx-used-weight"] = str(answer.used_weight)
+    sent.update(answer.extra)
     if answer.retry_after is not None:
         sent["Retry-After"] = str(answer.retry_after)
     return sent
