@@ -69,6 +69,8 @@ def instrument(name: str, base: str, quote: str, *, seed: int = 0, price: tuple[
     dice = zlib.crc32(f"{seed}:{name}".encode())
     places, lot_places = price
     anchor = (10_000 + dice % 90_000) * 10.0**-places
+    if quote not in ("BTC", "ETH", "BNB"):
+        anchor = max(anchor, round(1 + dice % 9_000 / 100, places))
     turnover = 2_000 + dice % 50_021  # of the quote asset, a minute
     return Instrument(name, base, quote, places, lot_places, anchor, turnover / anchor, dice % 6283 / 1000)
 

@@ -120,7 +120,7 @@ class Origin:
         return Body(b"", kept[1])
 
     def _with_order_counts(self, answer: Answer, endpoint: Endpoint) -> Answer:
-        if not any(endpoint.orders):
+        if answer.status != 200 or not any(endpoint.orders):
             return answer
         counts = self.account.order_counts(endpoint.api)
         return replace(

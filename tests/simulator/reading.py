@@ -13,7 +13,7 @@ from tests.simulator.endpoints import Endpoint, Values
 from tests.simulator.rules import Refused
 from tests.simulator.weights import number
 
-_NUMBERS = ("limit", "fromId", "startTime", "endTime", "orderId", "recvWindow", "timestamp")
+_NUMBERS = ("limit", "fromId", "startTime", "endTime", "orderId")
 _LIST = re.compile(r'"([^"]*)"')
 
 
@@ -47,7 +47,7 @@ def check_spot(endpoint: Endpoint, pairs: rules.Pairs) -> None:
 
 def check_numbers(values: Values) -> None:
     """The parameters that are numbers everywhere."""
-    for key in _NUMBERS[:5]:
+    for key in _NUMBERS:
         if values.get(key) and number(values[key]) is None:
             raise RefusedError(
                 -1100, f"Illegal characters found in parameter '{key}'; legal range is '^[0-9]{{1,20}}$'."

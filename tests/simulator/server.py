@@ -243,11 +243,12 @@ class Simulator:
         verdict: Verdict = Admitted() if is_banned else limits.charge(weight)
         if isinstance(verdict, Banned):
             weight = 0
-        answer = self._forged(asked, active, limits) or self._judged(asked, endpoint, pairs, verdict)
+        forged = self._forged(asked, active, limits)
+        answer = forged or self._judged(asked, endpoint, pairs, verdict)
         if endpoint.is_refunded and answer.status == 200 and weight:
             limits.refund(weight)
             weight = 0
-        is_accounts = answer.status == 429 and active is None and isinstance(verdict, Admitted)
+        is_accounts = answer.status == 429 and forged is None and isinstance(verdict, Admitted)
         status = delivery.status_seen(answer, active)
         self.record.add(asked, status=status, weight=weight, pool=endpoint.pool, is_accounts=is_accounts)
         return self._told(answer, endpoint)

@@ -13,9 +13,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -23,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.simulator import Fault, Limits, Simulator, generate_document, recorded
+from tests.simulator.asking import FakeClock, Received, exchange, get, parse
 from tests.simulator.document import render
 from tests.simulator.limits import Admitted, Banned, TooMany
 from tests.simulator.listener import Listener
@@ -33,59 +32,6 @@ RULES = "/api/v3/executionRules"
 SYMBOL_RANGE = r"'^[\w\-._&&[^a-z]]{1,50}$'."
 SYMBOLS_RANGE = r"""'^\[("[\w\-._&&[^a-z]]{1,50}"(,"[\w\-._&&[^a-z]]{1,50}"){0,}){0,1}\]$'."""
 NO_COMBINATION = "Combination of optional parameters invalid. Recommendation: '{}' and '{}' cannot both be sent."
-
-
-class FakeClock:
-    """Seconds since the epoch, moved by the test; it starts ten seconds into both windows."""
-
-    def __init__(self) -> None:
-        self.now = 1_790_000_100.0 + 10.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An answer as a raw client sees it."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def names(self) -> list[str]:
-        return [row["symbol"] for row in self.json["symbols"]]
-
-
-async def exchange(simulator: Simulator, request: bytes) -> bytes:
-    """Send bytes, read to the end of the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
-    try:
-        writer.write(request)
-        return await reader.read()
-    finally:
-        writer.transport.abort()
-
-
-async def get(
-    simulator: Simulator, target: str, headers: dict[str, str] | None = None, *, method: str = "GET"
-) -> Received:
-    lines = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    raw = await exchange(simulator, "\r\n".join([*lines, "", ""]).encode())
-    return parse(raw)
-
-
-def parse(raw: bytes) -> Received:
-    head, _, body = raw.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return Received(int(first.split()[1]), headers, body)
 
 
 @pytest.fixture
