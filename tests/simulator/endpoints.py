@@ -5,7 +5,7 @@ Owns the words for APIs, securities and pools. Must not know the figures (`table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -100,7 +100,7 @@ class Endpoints:
         for row in rows:
             self._by_path.setdefault((row.api, row.path), {})[row.method] = row
 
-    def __iter__(self) -> Iterable[Endpoint]:
+    def __iter__(self) -> Iterator[Endpoint]:
         return (row for rows in self._by_path.values() for row in rows.values())
 
     def find(self, api: ApiName, method: str, path: str) -> Endpoint:
