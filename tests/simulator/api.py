@@ -32,7 +32,7 @@ class Asked:
     path: str
     raw_query: str
     headers: Mapping[str, str]
-    target: bytes = b""
+    target: str = ""
     body: bytes = b""
     raw_headers: tuple[tuple[bytes, bytes], ...] = ()
     host: ApiName | None = None

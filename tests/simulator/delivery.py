@@ -32,7 +32,7 @@ async def read(request: web.BaseRequest, host: ApiName | None, clock: Callable[[
         path,
         raw_query,
         headers,
-        target.encode("utf-8", "surrogateescape"),
+        target,
         body,
         request.raw_headers,
         host,

@@ -65,13 +65,13 @@ class Endpoint:
     tells_true_weight: bool = True
 
 
-_PREFIXES = (
-    ("/api/", ApiName.SPOT),
-    (SAPI, ApiName.SPOT),
-    ("/fapi/", ApiName.USD_FUTURES),
-    ("/dapi/", ApiName.COIN_FUTURES),
-    ("/eapi/", ApiName.OPTIONS),
-)
+_PREFIXES = {
+    "/api/": ApiName.SPOT,
+    SAPI: ApiName.SPOT,
+    "/fapi/": ApiName.USD_FUTURES,
+    "/dapi/": ApiName.COIN_FUTURES,
+    "/eapi/": ApiName.OPTIONS,
+}
 _POOLS = {
     ApiName.SPOT: SPOT_POOL,
     ApiName.USD_FUTURES: FUTURES_POOL,
@@ -88,8 +88,8 @@ def api_of(path: str, host: ApiName | None) -> ApiName | None:
     if path.startswith(FUTURES_DATA):
         owner = host or ApiName.USD_FUTURES
         return owner if owner in (ApiName.USD_FUTURES, ApiName.COIN_FUTURES) else None
-    owned = next((api for prefix, api in _PREFIXES if path.startswith(prefix)), None)
-    return owned if host in (None, owned) else None
+    owned = _PREFIXES.get(path[: path.find("/", 1) + 1])
+    return owned if host is None or host is owned else None
 
 
 class Endpoints:

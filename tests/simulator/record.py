@@ -32,11 +32,16 @@ class Seen:
     headers: Mapping[str, str]
     status: int
     weight: int
-    target: bytes = b""
+    raw_target: str = ""
     body: bytes = b""
     raw_headers: tuple[tuple[bytes, bytes], ...] = ()
     host: ApiName | None = None
     pool: str | None = None
+
+    @property
+    def target(self) -> bytes:
+        """The request's target, byte for byte."""
+        return self.raw_target.encode("utf-8", "surrogateescape")
 
 
 class Record:
