@@ -158,3 +158,22 @@ async def test_a_fault_can_strike_one_pool(simulator: Simulator) -> None:
     assert (await get(simulator, "/api/v3/ping")).status == 200
     simulator.set_fault(Fault.TOO_MANY_429, pools=["options"])
     assert "current limit is 10 requests per minute" in (await get(simulator, "/eapi/v1/ping")).json["msg"]
+
+
+@pytest.mark.parametrize(
+    ("path", "pool"),
+    [
+        ("/api/v3/nothing", "spot"),
+        ("/fapi/v9/nothing", "futures"),
+        ("/dapi/v1/nothing", "futures"),
+        ("/eapi/v1/nothing", "options"),
+    ],
+)
+async def test_a_path_that_no_document_names_costs_one(simulator: Simulator, path: str, pool: str) -> None:
+    assert (await get(simulator, path)).status == 404
+    assert simulator.spent == {pool: 1}
+
+
+async def test_a_method_that_a_path_does_not_have_is_refused(simulator: Simulator) -> None:
+    assert (await get(simulator, "/fapi/v1/depth", method="DELETE")).status == 405
+    assert simulator.spent == {"futures": 1}

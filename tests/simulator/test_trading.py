@@ -5,13 +5,17 @@ Must not know the gateway.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
-from tests.simulator import OrderSizes, Simulator
+from tests.simulator import Key, KeyKind, OrderSizes, Simulator
 from tests.simulator.account import HMAC_KEY, HMAC_SECRET
 from tests.simulator.asking import FakeClock, Received, exchange, get
 
@@ -182,3 +186,30 @@ async def test_every_byte_of_a_request_is_remembered(simulator: Simulator) -> No
     assert (seen.method, seen.target, seen.body) == ("DELETE", target, b"c=\xff")
     assert seen.raw_headers[:2] == ((b"hOST", b"x"), (b"X-Mbx-ApiKey", b"k"))
     assert (seen.pool, seen.status, seen.weight) == ("spot", 401, 1)
+
+
+async def test_a_packed_body_is_remembered_as_sent(simulator: Simulator) -> None:
+    packed = b"\x1f\x8b\x08\x00 not really"
+    await get(simulator, "/api/v3/order", {"Content-Encoding": "gzip"}, method="POST", body=packed)
+    assert simulator.requests[0].body == packed
+
+
+def pem(public: rsa.RSAPublicKey | ed25519.Ed25519PublicKey) -> str:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return public.public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+@pytest.mark.parametrize("kind", [KeyKind.RSA, KeyKind.ED25519])
+async def test_keys_of_every_kind_open_the_account(simulator: Simulator, kind: KeyKind) -> None:
+    query = FOREVER.lstrip("&")
+    if kind is KeyKind.RSA:
+        rsa_key = rsa.generate_private_key(65537, 2048)
+        public, signature = pem(rsa_key.public_key()), rsa_key.sign(query.encode(), padding.PKCS1v15(), hashes.SHA256())
+    else:
+        ed25519_key = ed25519.Ed25519PrivateKey.generate()
+        public, signature = pem(ed25519_key.public_key()), ed25519_key.sign(query.encode())
+    simulator.account.add_key(Key("another", kind, public))
+    signed = f"/api/v3/account?{query}&signature={quote(base64.b64encode(signature), safe='')}"
+    assert (await get(simulator, signed, {"X-MBX-APIKEY": "another"})).json["canTrade"] is True
+    other = signed.replace("account?", "account?omitZeroBalances=true&")
+    assert (await get(simulator, other, {"X-MBX-APIKEY": "another"})).json["code"] == -1022
