@@ -24,10 +24,10 @@ from proxy.core.endpoints.catalogue import find
 from proxy.core.messages import ClientRequest, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import Ratios
 from proxy.gateway import Gateway
 from proxy.origin.client import Upstream
 from proxy.origin.guarded import Origin
+from proxy.quota.build import build_ledger
 from proxy.quota.clock import OriginClock, watch_clock
 from proxy.quota.heartbeat import Heartbeat
 from proxy.quota.local import MemoryLedger
@@ -92,7 +92,16 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         metrics = Metrics()
         replica_count = ReplicaCount()
         connection = await _connect_redis(settings, metrics, clock, replica_count, stack)
-        ledger = _ledger(settings, connection, clock, replica_count, metrics)
+        ledger = build_ledger(
+            settings,
+            connection,
+            clock=clock,
+            replica_count=replica_count,
+            observer=metrics,
+            fetch_weight=_document_query().weight,
+        )
+        if isinstance(ledger, RedisLedger):
+            background(ledger.watch_block(), stack)
         upstream = await stack.enter_async_context(_upstream(settings, metrics, clock))
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
         local = _local_cache(settings, metrics)
@@ -169,31 +178,6 @@ async def _connect_redis(
     await heartbeat.ping()
     background(heartbeat.run(), stack)
     return connection
-
-
-def _ledger(
-    settings: Settings,
-    connection: RedisConnection | None,
-    clock: OriginClock,
-    replica_count: ReplicaCount,
-    metrics: Metrics,
-) -> MemoryLedger | RedisLedger:
-    ratios = Ratios(
-        budget=settings.budget_ratio,
-        refresh=settings.refresh_budget_ratio,
-        local=settings.local_budget_ratio,
-        client=settings.client_ratio,
-    )
-    if connection is None:
-        return MemoryLedger(clock=clock, ratios=ratios, observer=metrics)
-    return RedisLedger(
-        connection,
-        domain_key=_domain(settings),
-        clock=clock,
-        ratios=ratios,
-        replica_count=replica_count,
-        observer=metrics,
-    )
 
 
 def _domain(settings: Settings) -> str:

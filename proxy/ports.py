@@ -13,8 +13,9 @@ from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
-from proxy.core.quota.block import BlockReason
+from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import Window
 
@@ -96,6 +97,12 @@ class Clock(Protocol):
     def is_synchronized(self) -> bool:
         """Whether the offset of the origin's clock is known."""
 
+    def may_teach(self) -> bool:
+        """Whether other replicas may learn the origin's time from this process."""
+
+    def shift_seconds(self) -> float:
+        """A number that changes by as much as `origin()` moves against the time that passes."""
+
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header."""
 
@@ -128,6 +135,9 @@ class LedgerObserver(Protocol):
     def refused(self, reason: str) -> None:
         """A request was refused. `reason`: the error's reason (`proxy.errors`)."""
 
+    def limits_disbelieved(self, why: Absurdity) -> None:
+        """A document has limits that are not believed."""
+
 
 class NullLedgerObserver:
     """Counts nothing."""
@@ -136,6 +146,30 @@ class NullLedgerObserver:
         """Do nothing."""
 
     def refused(self, reason: str) -> None:
+        """Do nothing."""
+
+    def limits_disbelieved(self, why: Absurdity) -> None:
+        """Do nothing."""
+
+
+class BlockKeeper(Protocol):
+    """Keeps the block beyond the life of this process."""
+
+    def load(self) -> Block | None:
+        """The block that an earlier process kept; None if none counts any more."""
+
+    async def keep(self, block: Block | None) -> None:
+        """Keep a block; None: there is none any more. Never raises. Returns when a crash does not forget it."""
+
+
+class NullBlockKeeper:
+    """Keeps nothing."""
+
+    def load(self) -> Block | None:
+        """No block."""
+        return None
+
+    async def keep(self, block: Block | None) -> None:
         """Do nothing."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -159,6 +160,11 @@ class Settings(BaseSettings):
         Field(description="name of the exchange, part of every key; unset: from the first upstream"),
     ] = None
     quota_domain: Annotated[Domain, Field(description="one name for all replicas behind one public IP")] = "default"
+    state_dir: Annotated[
+        Path | None,
+        BeforeValidator(_unset),
+        Field(description="folder for the block in a small file, so that a crash does not forget a ban; unset: none"),
+    ] = None
     fresh_seconds: Annotated[Lifetime, Field(description="freshness lifetime of an entry")] = 60.0
     stale_while_revalidate_seconds: Annotated[
         Lifetime, Field(description="after fresh: how long a stale entry is served while a fill runs")

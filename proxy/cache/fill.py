@@ -21,7 +21,7 @@ from proxy.cache.local import EntrySource, LocalCache
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
 from proxy.core.document.parsed import Document, parse_document
-from proxy.core.messages import Entry, Lifetimes
+from proxy.core.messages import Entry, Lifetimes, is_from_future
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.reply import Outcome
@@ -91,8 +91,9 @@ class Filler:
         started = time.monotonic()
         existing = self._local.get(query)
         try:
-            if existing is not None and (await self._store.peek(self._key(query)) or 0.0) <= existing.stored_at:
-                return existing
+            if existing is not None and not is_from_future(existing.stored_at, self._clock.origin()):
+                if (await self._store.peek(self._key(query)) or 0.0) <= existing.stored_at:
+                    return existing
             entry = await self._store.get(self._key(query))
         except RedisAway:
             return existing

@@ -45,6 +45,15 @@ class OriginResponse:
     """Wall time at which the headers of the answer arrived."""
 
 
+FUTURE_SECONDS = 2.0
+"""How far the clocks of two replicas may be apart."""
+
+
+def is_from_future(stored_at: float, now: float) -> bool:
+    """Whether a clock must have been ahead when an entry was stored. Both in seconds since the epoch."""
+    return stored_at > now + FUTURE_SECONDS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
     """How long an entry may be used, in seconds (RFC 9111, section 4.2; RFC 5861)."""
@@ -59,6 +68,12 @@ class Lifetimes:
     def horizon_seconds(self) -> float:
         """The age from which an entry is never used."""
         return self.fresh_seconds + max(self.stale_while_revalidate_seconds, self.stale_if_error_seconds)
+
+    @property
+    def unknown_age_seconds(self) -> float:
+        """The age that is assumed where nobody knows it: stale, so that a fill comes first where the times allow it."""
+        is_kept_for_errors = self.stale_if_error_seconds > self.stale_while_revalidate_seconds
+        return self.fresh_seconds + (self.stale_while_revalidate_seconds if is_kept_for_errors else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +93,12 @@ class Entry:
     lifetimes: Lifetimes
 
     def age(self, now: float) -> float:
-        """Seconds since the answer arrived. Never negative, even if another replica's clock was ahead."""
+        """Seconds since the answer arrived. Never negative, even if another replica's clock was a little ahead.
+
+        An entry from the future was stored while a clock was wrong: nobody knows its age, and it is stale.
+        """
+        if is_from_future(self.stored_at, now):
+            return self.lifetimes.unknown_age_seconds
         return max(0.0, now - self.stored_at)
 
     @property

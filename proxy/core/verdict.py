@@ -16,7 +16,7 @@ from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.origin_headers import banned_until, retry_after_seconds
+from proxy.core.quota.origin_headers import ban_end, retry_after_seconds
 from proxy.errors import BadAnswer, Restricted, UpstreamFailed
 
 SBE_CONTENT_TYPE = "application/sbe"
@@ -85,8 +85,7 @@ def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdic
             return Throttled(BlockReason.BACK_OFF, _until(response, now))
         case 418:
             text = response.body.decode(errors="replace")
-            ends = [until for until in (_until(response, now), banned_until(text)) if until is not None]
-            return Throttled(BlockReason.BAN, max(ends, default=None))
+            return Throttled(BlockReason.BAN, ban_end(response.headers, text, now))
         case 403:
             return Throttled(BlockReason.PAUSE, _until(response, now))
         case 451:

@@ -18,7 +18,7 @@ from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Blocked, Reservation
-from proxy.core.quota.origin_headers import origin_time, parse_rate_limits
+from proxy.core.quota.origin_headers import is_api_answer, origin_time, parse_rate_limits
 from proxy.core.quota.view import blocked_error
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
 from proxy.errors import BackedOff, Banned, ConnectionLost, Paused, SendingRefused, Unreachable, UpstreamFailed
@@ -173,7 +173,7 @@ class Origin:
 
     def _learn_date(self, response: OriginResponse) -> None:
         date = origin_time(response.headers)
-        if date is not None:
+        if date is not None and is_api_answer(response.headers):
             self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
 
     def _learn(self, good: Good, response: OriginResponse) -> None:

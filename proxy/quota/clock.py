@@ -1,6 +1,7 @@
 """The wall clock of this machine, and the origin's clock as estimated from it.
 
-Owns: `OriginClock`, the watch for a wall clock that was set. Must not know: windows, freshness, who asks for the time.
+Owns: `OriginClock`, the watch for a wall clock that was set, blocks across a change of the clock. Must not know:
+windows, freshness, who asks for the time.
 """
 
 from __future__ import annotations
@@ -9,8 +10,14 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, ClockOffset
+import structlog
+
+from proxy.core.quota.budget import Budget
+from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, JUMP_SECONDS, ClockEstimate, ClockOffset
 from proxy.core.quota.windows import GUARD_SECONDS
+from proxy.ports import Clock
+
+log = structlog.get_logger(__name__)
 
 STEP_SECONDS = 0.5
 """A wall clock that moved this much against the monotonic clock between two checks was set."""
@@ -20,17 +27,22 @@ SHARED_ERROR_SECONDS = 1.0
 
 
 class OriginClock:
-    """This machine's clock, and the origin's: ours plus the offset learned from its answers."""
+    """This machine's clock, and the origin's: ours plus the offset learned from the answers of its API."""
 
     def __init__(self, wall: Callable[[], float] = time.time, *, monotonic: Callable[[], float] | None = None) -> None:
         self.wall = wall
         """Seconds since the epoch by this machine's clock."""
-        self.offset = ClockOffset()
+        self._estimate = ClockEstimate()
         self.offset_seconds = 0.0
         """The origin's clock less ours. A copy of `offset.seconds`, because every request reads it."""
         self._monotonic = monotonic
         """Shows when the wall clock was set; without it only the origin's next answer shows that."""
         self._gap_seconds = self._gap()
+
+    @property
+    def offset(self) -> ClockOffset:
+        """The origin's clock less ours, with its bounds."""
+        return self._estimate.offset
 
     def origin(self) -> float:
         """Seconds since the epoch by the origin's clock. Everything that replicas share uses it: windows and ages."""
@@ -50,16 +62,21 @@ class OriginClock:
         self._forget_when_set()
         return self.offset.is_known
 
+    def may_teach(self) -> bool:
+        """Whether other replicas may learn the origin's time from this process: its own last answer agrees."""
+        return self.is_synchronized() and self._estimate.is_confirmed
+
+    def shift_seconds(self) -> float:
+        """A number that changes by as much as `origin()` moves against the time that passes."""
+        return self._gap() + self.offset_seconds
+
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
-        """Learn from a Date header (whole seconds)."""
-        seconds = DATE_RESOLUTION_SECONDS
-        self._adopt(
-            self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=seconds)
-        )
+        """Learn from a Date header (whole seconds) of an answer of the API."""
+        self._observe(origin_time, sent_at, received_at, DATE_RESOLUTION_SECONDS)
 
     def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a `serverTime` in a body, converted to seconds."""
-        self._adopt(self.offset.observe(origin_time, sent_at=sent_at, received_at=received_at))
+        self._observe(origin_time, sent_at, received_at, 0.0)
 
     def observe_shared(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from the origin's time that another replica stored in Redis, advanced by Redis' clock.
@@ -68,29 +85,59 @@ class OriginClock:
         """
         if self._monotonic is None:
             return
-        self._adopt(
-            self.offset.observe(
-                origin_time - SHARED_ERROR_SECONDS,
-                sent_at=sent_at,
-                received_at=received_at,
-                resolution_seconds=2 * SHARED_ERROR_SECONDS,
-            )
+        shared = ClockOffset().observe(
+            origin_time - SHARED_ERROR_SECONDS,
+            sent_at=sent_at,
+            received_at=received_at,
+            resolution_seconds=2 * SHARED_ERROR_SECONDS,
         )
+        self._adopt(self._estimate.adopt(shared))
 
-    def _adopt(self, offset: ClockOffset) -> None:
-        self.offset = offset
-        self.offset_seconds = offset.seconds
+    def _observe(self, origin_time: float, sent_at: float, received_at: float, resolution_seconds: float) -> None:
+        before = self._estimate
+        self._adopt(
+            before.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds)
+        )
+        doubt = self._estimate.doubt
+        if doubt is not None and before.doubt is None:
+            log.warning("origin_time_doubted", seconds=round(doubt.offset.seconds - before.offset.seconds, 3))
+        if before.offset.is_known and before.offset.distance(self.offset) > JUMP_SECONDS:
+            log.warning("origin_time_moved", seconds=round(self.offset.seconds - before.offset.seconds, 3))
+
+    def _adopt(self, estimate: ClockEstimate) -> None:
+        self._estimate = estimate
+        self.offset_seconds = estimate.offset.seconds
 
     def _forget_when_set(self) -> None:
         """Drop the offset if the wall clock was set: it was measured against the old setting."""
         gap_seconds = self._gap()
         if abs(gap_seconds - self._gap_seconds) > STEP_SECONDS:
-            self._adopt(ClockOffset())
+            self._adopt(ClockEstimate())
         self._gap_seconds = gap_seconds
 
     def _gap(self) -> float:
         """The wall clock less the monotonic one."""
         return 0.0 if self._monotonic is None else self.wall() - self._monotonic()
+
+
+class BlockAnchor:
+    """Keeps the seconds that are left of a block when the clock is moved: a block is a duration, not a time."""
+
+    __slots__ = ("_budget", "_clock", "_shift_seconds")
+
+    def __init__(self, budget: Budget, clock: Clock) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._shift_seconds = clock.shift_seconds()
+
+    def now(self) -> float:
+        """The origin's time. Moves the block first, if the clock was moved."""
+        now, shift_seconds = self._clock.origin(), self._clock.shift_seconds()
+        moved_seconds = shift_seconds - self._shift_seconds
+        if abs(moved_seconds) > JUMP_SECONDS:
+            self._budget.move_block(moved_seconds)
+            self._shift_seconds = shift_seconds
+        return now
 
 
 WATCH_SECONDS = 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.core.quota.block import BlockReason
+from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
@@ -20,17 +20,18 @@ from proxy.core.quota.view import (
     refused_error,
     used_in_minute,
     view_of,
-    with_learned,
 )
-from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
+from proxy.core.quota.windows import Window
 from proxy.errors import SendingRefused
-from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
+from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
+from proxy.quota.clock import BlockAnchor
+from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 
 
 class MemoryLedger:
     """Counts in this process."""
 
-    __slots__ = ("_clock", "_observer", "_ratios", "_windows", "local_view")
+    __slots__ = ("_anchor", "_clock", "_keeper", "_limits", "_observer", "_ratios", "local_view")
 
     def __init__(
         self,
@@ -38,24 +39,27 @@ class MemoryLedger:
         clock: Clock,
         ratios: Ratios,
         observer: LedgerObserver | None = None,
-        windows: tuple[Window, ...] = DEFAULT_WINDOWS,
+        limits: KnownLimits | None = None,
+        keeper: BlockKeeper | None = None,
     ) -> None:
         self.local_view = Budget()
         """The usage of the windows, and the block."""
         self._clock = clock
         self._ratios = ratios
         self._observer = observer or NullLedgerObserver()
-        self._windows = windows
+        self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
+        self._anchor = BlockAnchor(self.local_view, clock)
+        self._keeper = keeper or NullBlockKeeper()
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
         """Charge before sending. Raises a SendingRefused, and then charges nothing."""
-        now = self._clock.origin()
+        now = self._anchor.now()
         ratio = self._ratios.of(background=background, local=False)
         client_share = share_of(client, self._ratios.client)
         outcome = self.local_view.reserve(
             now,
             cost_of(weight),
-            self._windows,
+            self._limits.windows,
             ratio=ratio,
             client_share=client_share,
             guard_seconds=self._clock.guard_seconds(),
@@ -70,31 +74,42 @@ class MemoryLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx."""
-        now = self._clock.origin()
-        reconciled = self.local_view.reconcile(reservation, read_usage_report(headers, now, ok=ok), now=now)
+        now = self._anchor.now()
+        report, guard_seconds = read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
+        had_block = self.local_view.last_block is not None
+        reconciled = self.local_view.reconcile(reservation, report, now=now, guard_seconds=guard_seconds)
+        if had_block and self.local_view.last_block is None:
+            await self._keeper.keep(None)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
         """Take a reservation back: the request was certainly not sent."""
-        self.local_view.release(reservation, now=self._clock.origin())
+        self.local_view.release(reservation, now=self._anchor.now())
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
-        """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self.local_view.block(reason, self._clock.origin(), until=until, guard_seconds=self._clock.guard_seconds())
+        """Send nothing until `until`; None: for as long as the reason's penalty says. Returns when it is kept."""
+        guard_seconds = self._clock.guard_seconds()
+        await self._keeper.keep(
+            self.local_view.block(reason, self._anchor.now(), until=until, guard_seconds=guard_seconds)
+        )
+
+    def restore(self, block: Block) -> None:
+        """Adopt the block that an earlier process kept."""
+        self.local_view.adopt_block(block)
 
     def learn(self, windows: tuple[Window, ...]) -> None:
-        """Adopt the origin's limits."""
-        self._windows = with_learned(self._windows, windows)
+        """Adopt the origin's limits, but for absurd ones."""
+        self._limits.learn(windows)
 
     def view(self) -> LedgerView:
         """The current windows and the block."""
         ratio = self._ratios.of(background=False, local=False)
-        return view_of(self.local_view, self._windows, self._clock.origin(), ratio=ratio, local=False)
+        return view_of(self.local_view, self._limits.windows, self._anchor.now(), ratio=ratio, local=False)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self.local_view, self._clock.origin())
+        return used_in_minute(self.local_view, self._anchor.now())
 
     def _count_refusal(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)

@@ -6,6 +6,10 @@ happens while Redis is away. Every call raises RedisAway.
 Keys: `<domain>:block` and `<domain>:<window>:<start>` are hashes that redis-cli shows as text, `<domain>:clock` is a
 number. All have the domain's hash tag, so that one script may use them together on a cluster. Their expiry is a
 duration in milliseconds, so Redis' own time does not matter; every decision uses the caller's `now`.
+
+A block is handed on as seconds left. `until` is by the clock of the replica that wrote it, which may be wrong; the
+expiry of the hash is the seconds left plus `STRIKE_MEMORY_SECONDS`, counted down by Redis. Where both differ by more
+than two seconds the expiry holds. Every version writes both alike, so versions may run side by side.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECON
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of
 from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, Limit
+from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS, MINUTE_SECONDS
 from proxy.redis_client.connection import RedisOperation
@@ -93,7 +98,7 @@ class Settled:
 class Scripts:
     """The scripts of one quota domain; `domain_key` holds the hash tag."""
 
-    __slots__ = ("_block", "_connection", "_domain_key", "_merge_unsynced", "_reconcile", "_reserve")
+    __slots__ = ("_block", "_connection", "_domain_key", "_merge_unsynced", "_read_block", "_reconcile", "_reserve")
 
     def __init__(self, connection: ScriptRunner, domain_key: str) -> None:
         self._connection = connection
@@ -101,6 +106,7 @@ class Scripts:
         self._reserve = self._load("reserve")
         self._reconcile = self._load("reconcile")
         self._block = self._load("block")
+        self._read_block = self._load("read_block")
         self._merge_unsynced = self._load("merge_unsynced")
 
     async def reserve(self, request: Request, *, floors: Floors, client_floors: Floors) -> Reserved | float:
@@ -111,6 +117,8 @@ class Scripts:
             "" if client_share is None else client_share.field,
             MAX_CLIENTS,
             int(not request.is_synchronized),
+            STRIKE_MEMORY_SECONDS,
+            repr(JUMP_SECONDS),
         ]
         for charge in charges:
             budget = budget_of(charge.window.limit, request.ratio)
@@ -141,13 +149,13 @@ class Scripts:
         ok: bool,
         floors: Floors,
         now: float,
-        is_synchronized: bool,
+        may_teach: bool,
     ) -> Settled:
         """Subtract the pending weight, and adopt the used weight that the origin reported.
 
-        A synchronized caller also stores the origin's time.
+        A caller whose clock is confirmed also stores the origin's time.
         """
-        first: tuple[str | int, ...] = (int(ok), repr(now) if is_synchronized else "")
+        first: tuple[str | int, ...] = (int(ok), repr(now) if may_teach else "")
         return await self._settle(RedisOperation.RECONCILE, reservation, reported, first, floors=floors, now=now)
 
     async def release(self, reservation: Reservation, *, floors: Floors, now: float) -> Settled:
@@ -167,8 +175,15 @@ class Scripts:
             penalty.max_seconds,
             LONGEST_BLOCK_SECONDS,
             STRIKE_MEMORY_SECONDS,
+            repr(JUMP_SECONDS),
         ]
         return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._redis_keys("block"), args))
+
+    async def read_block(self, now: float) -> Block | None:
+        """The block that all replicas share, by the caller's clock; it may be over. None if Redis has none."""
+        args: list[str | int] = [repr(now), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS)]
+        row = await self._run(RedisOperation.BLOCK, self._read_block, self._redis_keys("block"), args)
+        return _read_block(row) if row else None
 
     async def merge_unsynced(
         self, process: str, state: int, totals: Mapping[WindowKey, Total], *, floors: Floors, now: float
@@ -195,6 +210,7 @@ class Scripts:
         }
         keys = list({**weights, **reported})
         args: list[str | int] = [repr(reservation.at), *first, CLOCK_SECONDS]
+        args += [repr(now), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS)]
         for key in keys:
             args += [weights.get(key, 0), reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
         row = await self._run(operation, self._reconcile, self._redis_keys("block", "clock", *keys), args)

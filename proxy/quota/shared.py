@@ -14,8 +14,9 @@ Redis executed but whose answer was lost.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from proxy.core.quota.block import Block, BlockReason, longer_block
 from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport, refusal, reported_usage
@@ -30,12 +31,16 @@ from proxy.core.quota.view import (
     refused_error,
     used_in_minute,
     view_of,
-    with_learned,
 )
-from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
+from proxy.core.quota.windows import Window
 from proxy.errors import RedisAway, SendingRefused
-from proxy.ports import Clock, LedgerObserver, NullLedgerObserver
+from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
+from proxy.quota.clock import BlockAnchor
+from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.scripts import Request, Reserved, ScriptRunner, Scripts
+
+BLOCK_READ_SECONDS = 5.0
+"""How often the block is read again from Redis while it holds."""
 
 
 class RedisLedger:
@@ -50,20 +55,25 @@ class RedisLedger:
         ratios: Ratios,
         replica_count: ReplicaCount | None = None,
         observer: LedgerObserver | None = None,
-        windows: tuple[Window, ...] = DEFAULT_WINDOWS,
+        limits: KnownLimits | None = None,
+        keeper: BlockKeeper | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._scripts = Scripts(connection, domain_key)
         self._clock = clock
         self._ratios = ratios
         self._replica_count = replica_count or ReplicaCount()
         self._observer = observer or NullLedgerObserver()
-        self._windows = windows
+        self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
+        self._keeper = keeper or NullBlockKeeper()
+        self._sleep = sleep
         self._process = f"alone-{secrets.token_hex(4)}"
         self._seen = ReplicaView()
         self.local_view = self._seen.budget
         """The usage of the windows and the block, as this process has last seen them."""
-        self._unpublished: Block | None = None
-        """A block that Redis does not know yet."""
+        self._anchor = BlockAnchor(self.local_view, clock)
+        self._is_unpublished = False
+        """Whether Redis does not know our block yet."""
         self._local = False
         """Whether the last call found Redis away."""
 
@@ -72,7 +82,7 @@ class RedisLedger:
         wanted = self._wanted(weight, background=background, client=client)
         outcome: Reservation | Refused | Blocked | None = self._seen.refuse(wanted)
         try:
-            await self._merge_unsynced(self._clock.origin())
+            await self._merge_unsynced(self._anchor.now())
             if outcome is None:
                 outcome = await self._reserve_shared(weight, background=background, client=client)
         except RedisAway:
@@ -80,7 +90,7 @@ class RedisLedger:
             if outcome is None:
                 wanted = self._wanted(weight, background=background, client=client)
                 outcome = self._seen.reserve_alone(wanted, replicas=self._replica_count.replicas)
-        now = self._clock.origin()
+        now = self._anchor.now()
         match outcome:
             case Reservation():
                 return await self._unless_blocked(outcome, now)
@@ -91,20 +101,24 @@ class RedisLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx. Never raises."""
-        now = self._clock.origin()
+        now = self._anchor.now()
         report = read_usage_report(headers, now, ok=ok)
         rest = self._seen.settle_alone(reservation, now)
+        had_block = self.local_view.last_block is not None
         try:
             foreign_weight = await self._reconcile_shared(rest, report, now)
         except RedisAway:
             self._local = True
-            foreign_weight = self._seen.reconcile_alone(rest, report, now)
+            guard_seconds = self._clock.guard_seconds()
+            foreign_weight = self._seen.reconcile_alone(rest, report, now, guard_seconds=guard_seconds)
+        if had_block and self.local_view.last_block is None:
+            await self._keeper.keep(None)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
         """Take a reservation back: the request was certainly not sent. Never raises."""
-        now = self._clock.origin()
+        now = self._anchor.now()
         rest = self._seen.settle_alone(reservation, now)
         if not rest.charges:
             return
@@ -115,42 +129,79 @@ class RedisLedger:
             self.local_view.release(rest, now=now)
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
-        """Send nothing until `until`; None: for as long as the reason's penalty says. Never raises."""
-        now = self._clock.origin()
+        """Send nothing until `until`; None: for as long as the reason's penalty says. Never raises.
+
+        Returns when the block is kept.
+        """
+        now, guard_seconds = self._anchor.now(), self._clock.guard_seconds()
         before = self.local_view.block_at(now)
-        # This process stops at once, before Redis tells the other replicas.
-        local = self.local_view.block(reason, now, until=until, guard_seconds=self._clock.guard_seconds())
+        # This process stops at once, before Redis tells the other replicas, and a crash does not forget it.
+        local = self.local_view.block(reason, now, until=until, guard_seconds=guard_seconds)
+        self._is_unpublished = True
+        await self._keeper.keep(local)
+        now = self._anchor.now()
+        try:
+            await self._merge_usage(now)
+            shared = await self._scripts.block(reason, now, until=until, guard_seconds=guard_seconds)
+        except RedisAway:
+            self._local = self._is_unpublished = True
+            return
+        block = longer_block(before, shared)
+        self.local_view.adopt_block(block)
+        self._is_unpublished = block.until > shared.until  # Redis has lost it
+        await self._keeper.keep(block)
+
+    async def watch_block(self) -> None:
+        """Read the block again every few seconds while one holds. Runs for as long as the process lives."""
+        while True:
+            await self._sleep(BLOCK_READ_SECONDS)
+            await self.read_block()
+
+    async def read_block(self) -> None:
+        """Adopt the block as Redis counts it down, if one holds here. Never raises.
+
+        If Redis has none, or only one from before ours, it has lost ours: it is told again.
+        """
+        now = self._anchor.now()
+        block = self.local_view.block_at(now)
+        if block is None:
+            return
         try:
             await self._merge_unsynced(now)
-            shared = await self._scripts.block(reason, now, until=until, guard_seconds=self._clock.guard_seconds())
+            shared = await self._scripts.read_block(now)
+            if shared is None or shared.strikes < block.strikes:
+                self._is_unpublished = True
+                await self._merge_unsynced(now)
+            elif self.local_view.block_at(now) == block:  # no refusal came meanwhile
+                self.local_view.adopt_block(shared)
         except RedisAway:
             self._local = True
-            self._unpublished = local
-        else:
-            self.local_view.adopt_block(longer_block(before, shared))
-            if before is not None and before.until > shared.until:
-                self._unpublished = before  # Redis has lost it
+
+    def restore(self, block: Block) -> None:
+        """Adopt the block that an earlier process kept, and tell Redis, which may have lost it."""
+        self.local_view.adopt_block(block)
+        self._is_unpublished = True
 
     def learn(self, windows: tuple[Window, ...]) -> None:
-        """Adopt the origin's limits."""
-        self._windows = with_learned(self._windows, windows)
+        """Adopt the origin's limits, but for absurd ones."""
+        self._limits.learn(windows)
 
     def view(self) -> LedgerView:
         """The current windows and the block, as last seen. No I/O."""
         ratio = self._ratios.of(background=False, local=self._local)
-        return view_of(self.local_view, self._windows, self._clock.origin(), ratio=ratio, local=self._local)
+        return view_of(self.local_view, self._limits.windows, self._anchor.now(), ratio=ratio, local=self._local)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""
-        return used_in_minute(self.local_view, self._clock.origin())
+        return used_in_minute(self.local_view, self._anchor.now())
 
     def _wanted(self, weight: int, *, background: bool, client: str | None) -> Wanted:
-        now = self._clock.origin()
+        now = self._anchor.now()
         self._seen.forget(now)
         return Wanted(
             now=now,
             weight=weight,
-            windows=self._windows,
+            windows=self._limits.windows,
             ratios=self._ratios,
             background=background,
             client_share=share_of(client, self._ratios.client),
@@ -171,6 +222,7 @@ class RedisLedger:
                 self.local_view.adopt_client(key, wanted.client_share, used)
         if reserved.block is not None:
             block = self._seen.adopt_block(reserved.block, reserved.at)
+            await self._keeper.keep(block)
             return Blocked(block.reason, block.until)
         if reserved.exceeded is not None:
             charge, limit = reserved.exceeded
@@ -203,11 +255,11 @@ class RedisLedger:
         await self._merge_unsynced(now)
         settled = await self._scripts.reconcile(
             reservation,
-            reported_usage(report, now),
+            reported_usage(report, reservation, now, self._clock.guard_seconds()),
             ok=report.ok,
             floors=self._seen.floors,
             now=now,
-            is_synchronized=self._clock.is_synchronized(),
+            may_teach=self._clock.may_teach(),
         )
         self._local = False
         self._seen.adopt(settled.usages)
@@ -215,10 +267,22 @@ class RedisLedger:
         return settled.foreign_weight
 
     async def _merge_unsynced(self, now: float) -> None:
-        """Send Redis the usage and the block that it missed. Raises RedisAway if it is still away.
+        """Send Redis the usage and the block that it missed. Raises RedisAway if it is still away."""
+        await self._merge_usage(now)
+        block, was_unpublished = self.local_view.block_at(now), self._is_unpublished
+        self._is_unpublished = False
+        if not was_unpublished or block is None:
+            return
+        try:
+            guard_seconds = self._clock.guard_seconds()
+            shared = await self._scripts.block(block.reason, now, until=block.until, guard_seconds=guard_seconds)
+        except BaseException:
+            self._is_unpublished = True
+            raise
+        self._seen.adopt_block(shared, now)
 
-        Several tasks may do this at once: the script adds nothing twice.
-        """
+    async def _merge_usage(self, now: float) -> None:
+        """Several tasks may do this at once: the script adds nothing twice."""
         unsynced = self._seen.unsynced
         totals = unsynced.unsynced(now)
         if totals:
@@ -227,14 +291,6 @@ class RedisLedger:
             )
             unsynced.mark_merged(totals)
             self._seen.adopt(usage)
-        block = self._unpublished
-        if block is not None and block.until > now:
-            shared = await self._scripts.block(
-                block.reason, now, until=block.until, guard_seconds=self._clock.guard_seconds()
-            )
-            self._seen.adopt_block(shared, now)
-        if block is self._unpublished:
-            self._unpublished = None
 
     def _count_refusal(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)

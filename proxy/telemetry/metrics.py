@@ -30,6 +30,7 @@ from prometheus_client.registry import Collector
 from proxy import __version__
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
+from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
 from proxy.telemetry.heavy_hitters import HeavyHitters
@@ -72,6 +73,7 @@ class Metrics:
         self.registry.register(_Clients(self._clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
+        self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "reason")
         self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
         self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")
         self._fill_waits = self._counter("fill_waits", "Waits for another replica's fill, by their end.", "end")
@@ -113,6 +115,10 @@ class Metrics:
     def foreign_weight(self, weight: int) -> None:
         """The origin counted this weight, which no replica spent."""
         self._foreign.inc(weight)
+
+    def limits_disbelieved(self, why: Absurdity) -> None:
+        """A document has limits that are not believed."""
+        self._disbelieved.labels(why.value).inc()
 
     def refused(self, reason: str) -> None:
         """The quota kept a request from being sent."""

@@ -10,7 +10,7 @@ from proxy.core.quota.replicas import ReplicaCount
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
-from tests.quota.doubles import RATIOS, ManualClock, SwitchedConnection, Tally
+from tests.quota.doubles import RATIOS, Ageing, ManualClock, SwitchedConnection, Tally
 
 
 @pytest.fixture
@@ -41,11 +41,12 @@ class Domain:
     def renew(self) -> None:
         """From now on replicas of a domain that nobody has used."""
         self.key = domain_key("test", "spot", next(self._names))
+        self.age = Ageing(self._connection.client, f"{self.key}:block", self.clock)
 
     def replica(
         self, tally: Tally | None = None, *, replica_count: ReplicaCount | None = None
     ) -> tuple[RedisLedger, SwitchedConnection]:
-        switch = SwitchedConnection(self._connection)
+        switch = SwitchedConnection(self._connection, self.age)
         ledger = RedisLedger(
             switch,
             domain_key=self.key,

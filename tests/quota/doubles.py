@@ -11,6 +11,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import Limit, share_of
+from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.view import LedgerView, Ratios, read_usage_report, view_of, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
@@ -50,6 +51,12 @@ class ManualClock:
     def is_synchronized(self) -> bool:
         return True
 
+    def may_teach(self) -> bool:
+        return True
+
+    def shift_seconds(self) -> float:
+        return 0.0
+
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
 
     def observe_server_time(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
@@ -63,12 +70,16 @@ class Tally:
 
     foreign: int = 0
     refusals: list[str] = field(default_factory=list)
+    disbelieved: list[Absurdity] = field(default_factory=list)
 
     def foreign_weight(self, weight: int) -> None:
         self.foreign += weight
 
     def refused(self, reason: str) -> None:
         self.refusals.append(reason)
+
+    def limits_disbelieved(self, why: Absurdity) -> None:
+        self.disbelieved.append(why)
 
 
 class Ledger(Protocol):
@@ -142,8 +153,9 @@ def reason_of(outcome: Refused | Blocked) -> str:
 class SwitchedConnection:
     """A connection that can be away, or lose the answers of what it has run."""
 
-    def __init__(self, connection: ScriptRunner) -> None:
+    def __init__(self, connection: ScriptRunner, age: Callable[[], Awaitable[None]] | None = None) -> None:
         self._connection = connection
+        self._age = age
         self.away = False
         self.loses_answers = False
         self.operations: list[RedisOperation] = []
@@ -157,6 +169,8 @@ class SwitchedConnection:
         self.operations.append(operation)
         if self.away:
             raise RedisAway("away")
+        if self._age is not None:
+            await self._age()
         result = await self._connection.run(operation, call)
         if self.before_answer is not None:
             hook, self.before_answer = self.before_answer, None
@@ -164,6 +178,22 @@ class SwitchedConnection:
         if self.loses_answers:
             raise RedisAway("the answer was lost")
         return result
+
+
+class Ageing:
+    """Lets a block in Redis expire by a clock that is turned by hand: Redis counts it down by its own."""
+
+    def __init__(self, client: Client, key: str, clock: ManualClock) -> None:
+        self._client = client
+        self._key = key
+        self._clock = clock
+        self._at = clock.now
+
+    async def __call__(self) -> None:
+        passed_seconds, self._at = self._clock.now - self._at, self._clock.now
+        left_ms = await self._client.pttl(self._key) if passed_seconds else 0
+        if left_ms > 0:
+            await self._client.pexpire(self._key, max(1, round(left_ms - passed_seconds * 1000)))
 
 
 def headers(used: int | None = None, *, at: float | None = None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -13,6 +14,12 @@ from proxy.quota.clock import SHARED_ERROR_SECONDS, STEP_SECONDS, OriginClock
 NOW = 1_800_000_000.0
 
 
+def tell(clock: OriginClock, origin_time: float, *, sent_at: float, received_at: float) -> None:
+    """An answer of the API that has a Date and a `serverTime`."""
+    clock.observe_date(math.floor(origin_time), sent_at=sent_at, received_at=received_at)
+    clock.observe_server_time(origin_time, sent_at=sent_at, received_at=received_at)
+
+
 def test_until_something_is_known_the_origins_clock_is_ours() -> None:
     clock = OriginClock(lambda: NOW)
     assert (clock.wall(), clock.origin()) == (NOW, NOW)
@@ -20,7 +27,7 @@ def test_until_something_is_known_the_origins_clock_is_ours() -> None:
 
 def test_the_origins_clock_follows_server_time_and_ours_stays() -> None:
     clock = OriginClock(lambda: NOW)
-    clock.observe_server_time(NOW + 7.5, sent_at=NOW - 0.5, received_at=NOW + 0.5)
+    tell(clock, NOW + 7.5, sent_at=NOW - 0.5, received_at=NOW + 0.5)
     assert clock.origin() == NOW + 7.5
     assert clock.wall() == NOW
     assert clock.offset.uncertainty_seconds == 0.5
@@ -48,7 +55,7 @@ def test_by_itself_it_reads_the_wall_clock() -> None:
 def known_clock(times: list[float]) -> OriginClock:
     """A clock of wall and monotonic time that knows the origin's exactly."""
     clock = OriginClock(lambda: times[0], monotonic=lambda: times[1])
-    clock.observe_server_time(times[0] + 30, sent_at=times[0], received_at=times[0])
+    tell(clock, times[0] + 30, sent_at=times[0], received_at=times[0])
     assert (clock.is_synchronized(), clock.guard_seconds()) == (True, GUARD_SECONDS)
     return clock
 
@@ -69,7 +76,7 @@ def test_when_our_clock_was_set_nothing_is_known_until_the_next_answer(step: flo
     times[:] = [NOW + 10 + step, 60.0]
     assert clock.guard_seconds() == GUARD_SECONDS + UNKNOWN_SECONDS
     assert not clock.is_synchronized()
-    clock.observe_server_time(NOW + 40, sent_at=times[0], received_at=times[0])
+    tell(clock, NOW + 40, sent_at=times[0], received_at=times[0])
     assert clock.is_synchronized()
     assert clock.origin() == NOW + 40
 
@@ -94,3 +101,72 @@ def test_a_wall_clock_that_does_not_go_with_time_learns_nothing_from_other_repli
     clock = OriginClock(lambda: NOW)
     clock.observe_shared(NOW + 30, sent_at=NOW, received_at=NOW)
     assert not clock.is_synchronized()
+
+
+@pytest.mark.parametrize("wrong", [-3600.0, -60.0, -2.5, 3.5, 60.0, 86_400.0])
+def test_one_wrong_answer_does_not_move_the_clock(wrong: float) -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW)
+    before = clock.origin()
+    clock.observe_date(NOW + wrong, sent_at=NOW, received_at=NOW + 0.1)
+    assert clock.origin() == before
+    assert clock.is_synchronized()
+    assert not clock.may_teach(), "it does not know who is right"
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW + 0.2)
+    clock.observe_date(NOW + wrong, sent_at=NOW, received_at=NOW + 0.3)
+    assert clock.origin() == before, "two wrong answers with a good one in between do not agree"
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW + 0.4)
+    assert clock.may_teach()
+
+
+def test_two_answers_that_agree_move_the_clock() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW)
+    clock.observe_date(NOW - 3600, sent_at=NOW, received_at=NOW + 0.1)
+    clock.observe_date(NOW + 500, sent_at=NOW, received_at=NOW + 0.2)
+    assert clock.origin() == NOW + 0.5, "they do not agree"
+    clock.observe_date(NOW + 501, sent_at=NOW, received_at=NOW + 0.3)
+    assert clock.origin() == pytest.approx(NOW + 501, abs=1.0)
+
+
+def test_date_and_body_of_one_answer_are_one_answer() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW)
+    tell(clock, NOW - 3600, sent_at=NOW, received_at=NOW + 0.1)
+    assert clock.origin() == NOW + 0.5
+    tell(clock, NOW - 3600, sent_at=NOW, received_at=NOW + 0.2)
+    assert clock.origin() == pytest.approx(NOW - 3600, abs=0.2)
+
+
+def test_a_change_of_less_than_two_seconds_needs_one_answer() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_server_time(NOW, sent_at=NOW, received_at=NOW)
+    clock.observe_server_time(NOW + 1.9, sent_at=NOW, received_at=NOW)
+    assert clock.origin() == NOW + 1.9
+
+
+def test_a_single_date_far_from_our_own_clock_is_no_time() -> None:
+    clock = OriginClock(lambda: NOW)
+    clock.observe_date(NOW - 3600, sent_at=NOW, received_at=NOW)
+    assert (clock.origin(), clock.is_synchronized()) == (NOW, False)
+
+
+def test_what_another_replica_tells_is_not_told_on_and_yields_to_two_answers() -> None:
+    clock = OriginClock(lambda: NOW, monotonic=lambda: 50.0)
+    clock.observe_shared(NOW - 3600, sent_at=NOW, received_at=NOW)
+    assert (clock.is_synchronized(), clock.may_teach()) == (True, False)
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW + 0.1)
+    assert not clock.may_teach(), "its own answer contradicts"
+    clock.observe_date(NOW, sent_at=NOW, received_at=NOW + 0.2)
+    assert clock.origin() == pytest.approx(NOW, abs=1.0)
+    assert clock.may_teach()
+
+
+def test_a_shift_is_what_the_clock_moves_against_the_time_that_passes() -> None:
+    times = [NOW, 50.0]
+    clock = known_clock(times)
+    before = clock.shift_seconds()
+    times[:] = [NOW + 600, 650.0]
+    assert clock.shift_seconds() == before
+    times[:] = [NOW + 1600, 750.0]
+    assert clock.shift_seconds() == before + 900

@@ -38,6 +38,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
+from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.local import MemoryLedger
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
@@ -48,6 +49,12 @@ from tests.sizes import sized
 T = TypeVar("T")
 WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100), Window(RateLimitKind.RAW_REQUESTS, 300, 60))
 BUDGET, LOCAL_BUDGET = 90, 25
+
+
+def limits() -> KnownLimits:
+    return KnownLimits(refresh_ratio=RATIOS.refresh, fetch_weight=FETCH_WEIGHT, windows=WINDOWS)
+
+
 REPLICAS = 3
 STEPS = sized(quick=200, usual=600, long=2000)
 """Of a long life."""
@@ -118,7 +125,7 @@ class Fleet(RuleBasedStateMachine):
         self.connection = self.run(self._connect())
         self.clock = ManualClock()
         self.model = ModelLedger(self.clock, Tally(), WINDOWS)
-        self.memory = MemoryLedger(clock=self.clock, ratios=RATIOS, windows=WINDOWS)
+        self.memory = MemoryLedger(clock=self.clock, ratios=RATIOS, limits=limits())
         self.along: tuple[Ledger, ...] = (self.model, self.memory)
         self.lives = [self.life() for _ in range(REPLICAS)]
         self.reserved: list[Request] = []
@@ -147,7 +154,7 @@ class Fleet(RuleBasedStateMachine):
 
     def life(self) -> Life:
         switch = SwitchedConnection(self.connection)
-        ledger = RedisLedger(switch, domain_key=self.key, clock=self.clock, ratios=RATIOS, windows=WINDOWS)
+        ledger = RedisLedger(switch, domain_key=self.key, clock=self.clock, ratios=RATIOS, limits=limits())
         return Life(ledger, switch)
 
     def in_redis(self, *keys: str) -> list[tuple[int, int]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from proxy.core.messages import is_from_future
+
 EARLY = 0.85
 """A refresh starts at this fraction of the freshness lifetime, so that it ends before the document is stale."""
 SPREAD = 0.1
@@ -60,7 +62,7 @@ def decide_refresh(state: RefreshState, now: float, *, jitter: float) -> Refresh
     is_recent = 0 <= now - state.failed_at < retry_seconds(state.failures, jitter=jitter)
     if now < state.hold_until or is_recent:
         return RefreshDecision.LATER
-    if state.stored_at is None:
+    if state.stored_at is None or is_from_future(state.stored_at, now):
         return RefreshDecision.NOW
     due_seconds = state.fresh_seconds * (EARLY - SPREAD * jitter)
     return RefreshDecision.NOW if now - state.stored_at >= due_seconds else RefreshDecision.LATER

@@ -12,15 +12,15 @@ until they expire, because the origin may still count that request. One block ho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of, charges_of, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, Limit, exceeded_limit
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
 
-TRUSTED_SKEW_SECONDS = 300
-"""If an answer's Date differs from our time by more than this, it is ignored."""
+DATE_SECONDS = 1
+"""The resolution of a Date header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,16 @@ def first_refusal(
     return None
 
 
-def reported_usage(report: UsageReport, now: float) -> dict[WindowKey, int]:
-    """The windows that an answer reports, and the used weight in each."""
-    is_trusted = abs(report.answered_at - now) <= TRUSTED_SKEW_SECONDS
-    at = report.answered_at if is_trusted else now
+def reported_usage(
+    report: UsageReport, reservation: Reservation, now: float, guard_seconds: float
+) -> dict[WindowKey, int]:
+    """The windows that an answer reports, and the used weight in each.
+
+    The answer was made between its reservation and `now`. A Date outside of that is wrong: the current window then
+    gets what the answer reports, which may be too much and is never too little.
+    """
+    earliest, latest = reservation.at - guard_seconds - DATE_SECONDS, now + guard_seconds
+    at = report.answered_at if earliest <= report.answered_at <= latest else now
     reported = {}
     for interval_seconds, used in report.used_weight.items():
         window = Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0)
@@ -166,10 +172,12 @@ class Budget:
                 self._clients_of(charge.window_key).add(client_share.field, charge.weight)
         return Reservation(charges, now)
 
-    def reconcile(self, reservation: Reservation, report: UsageReport, *, now: float) -> Reconciled:
+    def reconcile(
+        self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
+    ) -> Reconciled:
         """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer."""
         self.release(reservation, now=now)
-        reported = reported_usage(report, now)
+        reported = reported_usage(report, reservation, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():
             raised = self._raise_to(window_key, header)
@@ -228,6 +236,16 @@ class Budget:
     def adopt_block(self, shared: Block) -> None:
         """Replace our block by the one that all replicas share."""
         self._block = shared
+
+    def move_block(self, seconds: float) -> None:
+        """Keep the time that is left of a block when the clock was moved by so many seconds."""
+        if self._block is not None:
+            self._block = replace(self._block, until=self._block.until + seconds)
+
+    @property
+    def last_block(self) -> Block | None:
+        """The block that holds, or the one before, whose strikes still count."""
+        return self._block
 
     def forget(self, now: float) -> None:
         """Drop the usages that have expired."""

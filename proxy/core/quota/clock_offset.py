@@ -6,13 +6,18 @@ The origin produced its answer at its time T, between our `sent_at` and `receive
 `T - received_at <= offset <= T - sent_at`. A Date header gives T in whole seconds, so its interval is one second
 wider (RFC 9110, section 5.6.7). Intervals are intersected. An interval that does not overlap the earlier ones means
 that a clock was set: the estimate then starts again from it.
+
+One answer may be wrong. So `ClockEstimate` believes a jump of more than two seconds only when a second answer agrees.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DATE_RESOLUTION_SECONDS = 1.0
+
+JUMP_SECONDS = 2.0
+"""A larger change of the estimate needs two answers that agree."""
 
 UNKNOWN_SECONDS = 60.0
 """The assumed largest offset before the first observation. If a machine's clock is further off, the origin may count
@@ -46,7 +51,59 @@ class ClockOffset:
     ) -> ClockOffset:
         """Narrow the interval by one answer. Seconds since epoch; `origin_time` by its clock, the others by ours."""
         lowest = origin_time - max(sent_at, received_at)
-        highest = origin_time + resolution_seconds - sent_at
-        if lowest > self.highest or highest < self.lowest:
-            return ClockOffset(lowest, highest)
-        return ClockOffset(max(lowest, self.lowest), min(highest, self.highest))
+        return self.narrowed(ClockOffset(lowest, origin_time + resolution_seconds - sent_at))
+
+    def distance(self, other: ClockOffset) -> float:
+        """Seconds between the nearest ends of two intervals; 0 if they overlap. Unknown counts as an offset of 0."""
+        lowest, highest = (self.lowest, self.highest) if self.is_known else (0.0, 0.0)
+        return max(0.0, other.lowest - highest, lowest - other.highest)
+
+    def narrowed(self, other: ClockOffset) -> ClockOffset:
+        """The intersection; the other alone if they do not overlap."""
+        if other.lowest > self.highest or other.highest < self.lowest:
+            return other
+        return ClockOffset(max(other.lowest, self.lowest), min(other.highest, self.highest))
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An answer that contradicts the estimate."""
+
+    offset: ClockOffset
+    exchange: tuple[float, float]
+    """When its request was sent and its answer received. Names the answer: its Date and its body are one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockEstimate:
+    """The offset that is believed, and the answer that contradicts it."""
+
+    offset: ClockOffset = ClockOffset()
+    doubt: Doubt | None = None
+    is_confirmed: bool = False
+    """Whether the last answer that this process got agrees with the estimate: only then it may teach others."""
+
+    def observe(
+        self, origin_time: float, *, sent_at: float, received_at: float, resolution_seconds: float = 0.0
+    ) -> ClockEstimate:
+        """Learn from one time in one answer; the arguments are those of `ClockOffset.observe`.
+
+        A jump of more than two seconds needs two answers that agree. The first answers jump from this machine's own
+        clock: there the Date and the `serverTime` of one answer are enough.
+        """
+        seen = ClockOffset().observe(
+            origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds
+        )
+        if self.offset.distance(seen) <= JUMP_SECONDS:
+            return ClockEstimate(self.offset.narrowed(seen), is_confirmed=True)
+        exchange = (sent_at, received_at)
+        if self.doubt is None or self.doubt.offset.distance(seen) > JUMP_SECONDS:
+            return replace(self, doubt=Doubt(seen, exchange), is_confirmed=False)
+        agreed = self.doubt.offset.narrowed(seen)
+        if self.offset.is_known and self.doubt.exchange == exchange:
+            return replace(self, doubt=Doubt(agreed, exchange))
+        return ClockEstimate(agreed, is_confirmed=True)
+
+    def adopt(self, shared: ClockOffset) -> ClockEstimate:
+        """Believe what another replica has learned. This process must not teach it further."""
+        return replace(self, offset=self.offset.narrowed(shared), is_confirmed=False)

@@ -84,6 +84,11 @@ def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
     return used
 
 
+def is_api_answer(headers: Mapping[str, str]) -> bool:
+    """Whether the API itself answered: its answers tell the used weight or carry an id, pages of the edge do neither."""
+    return "x-mbx-uuid" in headers or any(name.startswith("x-mbx-used-weight") for name in headers)
+
+
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     """Retry-After in seconds from now, at most three days: whole seconds or a date (RFC 9110, section 10.2.3)."""
     value = headers.get("retry-after", "").strip()
@@ -94,8 +99,26 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         date = _http_date(value)
         if date is None:
             return None
-        seconds = max(0.0, date - now)
+        seconds = _seconds_left(date, headers, now) or 0.0
     return min(seconds, float(LONGEST_BLOCK_SECONDS))
+
+
+def ban_end(headers: Mapping[str, str], body_text: str, now: float) -> float | None:
+    """The end of a ban by our clock: the later one of headers and text of a 418. None if neither tells it."""
+    until, left = banned_until(body_text), retry_after_seconds(headers, now)
+    by_text = None if until is None else _seconds_left(until, headers, now)
+    ends = [now + seconds for seconds in (by_text, left) if seconds is not None]
+    return max(ends, default=None)
+
+
+def _seconds_left(until: float, headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds from an answer until a time that it names; None if that is past.
+
+    The answer's Date or our own clock may be wrong by hours, and a wrong one can make the time too long. So the
+    smaller number counts.
+    """
+    lefts = [until - start for start in (origin_time(headers), now) if start is not None]
+    return min((left for left in lefts if left > 0), default=None)
 
 
 def banned_until(body_text: str) -> float | None:

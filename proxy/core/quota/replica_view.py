@@ -16,7 +16,7 @@ from proxy.core.quota.client_share import ClientShare
 from proxy.core.quota.replicas import refuse_without_redis
 from proxy.core.quota.unsynced_usage import UnsyncedUsage
 from proxy.core.quota.view import Ratios
-from proxy.core.quota.windows import Window
+from proxy.core.quota.windows import GUARD_SECONDS, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +98,12 @@ class ReplicaView:
         self.budget.release(reservation, now=now)
         return replace(reservation, charges=())
 
-    def reconcile_alone(self, reservation: Reservation, report: UsageReport, now: float) -> int:
+    def reconcile_alone(
+        self, reservation: Reservation, report: UsageReport, now: float, *, guard_seconds: float = GUARD_SECONDS
+    ) -> int:
         """Reconcile while Redis is away. Returns the foreign weight."""
-        self.unsynced.record_headers(reported_usage(report, now))
-        return self.budget.reconcile(reservation, report, now=now).foreign_weight
+        self.unsynced.record_headers(reported_usage(report, reservation, now, guard_seconds))
+        return self.budget.reconcile(reservation, report, now=now, guard_seconds=guard_seconds).foreign_weight
 
     def adopt(self, usage: Mapping[WindowKey, WindowUsage]) -> None:
         """Adopt the usage that Redis reported, plus what it does not know yet."""

@@ -27,7 +27,12 @@ class ReplicaCount:
         self._counts: deque[tuple[float, int]] = deque()
 
     def observe(self, replicas: int, now: float) -> None:
-        """Record how many replicas are alive at `now`, in seconds of a monotonic clock."""
+        """Record how many replicas are alive at `now`, in seconds of a monotonic clock.
+
+        Less than one is no count: this replica lives. A Redis that could not write its own list returns that.
+        """
+        if replicas < 1:
+            return
         while self._counts and self._counts[0][0] <= now - COUNT_MEMORY_SECONDS:
             self._counts.popleft()
         self._counts.append((now, replicas))
@@ -52,9 +57,10 @@ def refuse_without_redis(
     `used`: all usage of a window that is recorded here; `unsynced`: the part that this replica spent while Redis
     was away.
     """
+    others = max(0, replicas - 1)
     for charge in reversed(charges):
         spent_alone = unsynced(charge.window_key) + charge.weight
-        expected = used(charge.window_key) + charge.weight + (replicas - 1) * spent_alone
+        expected = used(charge.window_key) + charge.weight + others * spent_alone
         if expected > budget_of(charge.window.limit, ratio):
             return refusal(charge, guard_seconds, Limit.BUDGET)
     return None

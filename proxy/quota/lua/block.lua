@@ -1,6 +1,7 @@
 -- Block sending after one more refusal of the origin. The same rule as next_block() of proxy/core/quota/block.py.
 --
--- KEYS[1]      block: a hash of reason, until (seconds since the epoch), strikes (blocks in a row before this one)
+-- KEYS[1]      block: a hash of reason, until (seconds since the epoch), strikes (blocks in a row before this one). It
+--              expires ARGV[9] seconds after the block's end: the expiry counts the seconds left for every replica
 -- ARGV[1]      now, in seconds since the epoch by the caller's clock
 -- ARGV[2]      reason
 -- ARGV[3]      until; if empty or not later than now, the penalty decides
@@ -10,16 +11,30 @@
 -- ARGV[7]      the longest penalty, in seconds
 -- ARGV[8]      the longest block, in seconds
 -- ARGV[9]      how many seconds after its end a block still raises the strikes of the next
+-- ARGV[10]     if `until` and the expiry differ by more seconds, the clock that wrote `until` is not the caller's
 --
--- Returns {reason, until, strikes} of the block that now holds.
+-- Returns {reason, until, strikes} of the block that now holds, where until is by the caller's clock.
 
 local now = tonumber(ARGV[1])
 local reason = ARGV[2]
 local block_end = tonumber(ARGV[3])
 local strike_memory = tonumber(ARGV[9])
 
+-- The end of the stored block by the caller's clock; nil if there is none.
+local function end_by_caller(stored_until)
+  local at = tonumber(stored_until or '')
+  local expiry = redis.call('PTTL', KEYS[1])
+  if at and expiry >= 0 then
+    local counted = now + expiry / 1000 - strike_memory
+    if math.abs(counted - at) > tonumber(ARGV[10]) then
+      return counted
+    end
+  end
+  return at
+end
+
 local stored = redis.call('HMGET', KEYS[1], 'reason', 'until', 'strikes')
-local stored_end = tonumber(stored[2] or '')
+local stored_end = end_by_caller(stored[2])
 if stored_end and stored_end + strike_memory <= now then
   stored_end = nil
 end

@@ -6,8 +6,11 @@
 -- KEYS[3..]    windows, each once: a hash of used, pending
 -- ARGV[1]      when the request was reserved, in seconds since the epoch by the caller's clock
 -- ARGV[2]      1 if the answer was good: it ends a block, with its strikes, that was over at ARGV[1]
--- ARGV[3]      the origin's time now, in seconds since the epoch; empty if the caller's clock is not synchronized
+-- ARGV[3]      the origin's time now, in seconds since the epoch; empty if the caller must not teach it
 -- ARGV[4]      how many seconds to keep the offset
+-- ARGV[5]      now, in seconds since the epoch by the caller's clock
+-- ARGV[6]      how many seconds the block's hash outlives the block
+-- ARGV[7]      if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
 -- then for each window:
 --   weight     what to subtract from pending
 --   header     the used weight that the origin reported; -1 for none
@@ -20,8 +23,15 @@
 local FIELDS = 4
 
 if ARGV[2] == '1' then
-  local block_end = redis.call('HGET', KEYS[1], 'until')
-  if block_end and tonumber(block_end) <= tonumber(ARGV[1]) then
+  local block_end = tonumber(redis.call('HGET', KEYS[1], 'until') or '')
+  local expiry = redis.call('PTTL', KEYS[1])
+  if block_end and expiry >= 0 then
+    local counted = ARGV[5] + expiry / 1000 - ARGV[6]
+    if math.abs(counted - block_end) > tonumber(ARGV[7]) then
+      block_end = counted
+    end
+  end
+  if block_end and block_end <= tonumber(ARGV[1]) then
     redis.call('DEL', KEYS[1])
   end
 end
@@ -34,7 +44,7 @@ end
 
 local result = {}
 for i = 1, #KEYS - 2 do
-  local at = 4 + (i - 1) * FIELDS
+  local at = 7 + (i - 1) * FIELDS
   local header = tonumber(ARGV[at + 2])
   local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending')
   local used = tonumber(stored[1] or '0')

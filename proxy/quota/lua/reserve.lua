@@ -8,6 +8,8 @@
 -- ARGV[2]      client:<name> of the client; empty for none
 -- ARGV[3]      how many clients are counted separately
 -- ARGV[4]      1 if the caller's clock is not synchronized
+-- ARGV[5]      how many seconds the block's hash outlives the block
+-- ARGV[6]      if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
 -- then for each window:
 --   weight     what the request costs in it
 --   budget     what `used` may reach
@@ -18,7 +20,7 @@
 --
 -- Returns one of
 --   {'clock', the origin's time}: the caller is not synchronized and this server has the offset; nothing is charged
---   {'blocked', reason, until, strikes}
+--   {'blocked', reason, until, strikes}, where until is by the caller's clock
 --   {'budget' or 'client-share', n, ...}: refused; n is the last window whose limit would be passed (1 is KEYS[3])
 --   {'reserved', 0, ...}
 -- where ... is used, pending and what is charged to the client, for each window. The same rule as reserve() of
@@ -49,15 +51,31 @@ local function client_field(stored, own_floor)
   return OTHER, tonumber(stored[5] or '0'), false
 end
 
+-- The end of the block by the caller's clock: by its expiry where the clocks contradict each other (see block.lua).
+local function end_by_caller(stored_until)
+  local at = tonumber(stored_until or '0')
+  local expiry = redis.call('PTTL', KEYS[1])
+  if expiry >= 0 then
+    local counted = now + expiry / 1000 - tonumber(ARGV[5])
+    if math.abs(counted - at) > tonumber(ARGV[6]) then
+      return counted
+    end
+  end
+  return at
+end
+
 local block = redis.call('HMGET', KEYS[1], 'reason', 'until', 'strikes')
-if block[1] and tonumber(block[2] or '0') > now then
-  return {'blocked', block[1], block[2], block[3] or '0'}
+if block[1] then
+  local block_end = end_by_caller(block[2])
+  if block_end > now then
+    return {'blocked', block[1], string.format('%.3f', block_end), block[3] or '0'}
+  end
 end
 
 local windows = {}
 local outcome, exceeded = 'reserved', 0
 for i = 1, #KEYS - 2 do
-  local at = 4 + (i - 1) * FIELDS
+  local at = 6 + (i - 1) * FIELDS
   local budget = tonumber(ARGV[at + 2])
   local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER)
   local window = {

@@ -1,0 +1,57 @@
+"""Which limits of the origin are believed.
+
+Owns: the rule for absurd limits. Must not know: where limits come from, who logs them. A wrong limit would lock the
+gateway out: no request for the next document, which has the right limits, would ever fit.
+
+A high limit is believed at once: the origin says it, and its headers correct our count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from proxy.core.quota.charges import budget_of, cost_of
+from proxy.core.quota.windows import RateLimitKind, Window
+
+MOST_WINDOWS = 16
+"""The most windows in one document. Binance's documents have two to four."""
+
+
+class Absurdity(Enum):
+    """Why limits are not believed. The value is the word in logs and metrics."""
+
+    TOO_LOW = "too-low"
+    """One fetch of the document would not fit into the share for background fills."""
+    TOO_MANY = "too-many"
+    """The document has more windows than `MOST_WINDOWS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The limits of one document that are believed, and those that are not."""
+
+    believed: tuple[Window, ...]
+    absurd: tuple[Window, ...] = ()
+    why: Absurdity | None = None
+    """None: all are believed."""
+
+
+def judge_limits(windows: tuple[Window, ...], *, refresh_ratio: float, fetch_weight: int) -> Judgement:
+    """Decide about the limits of one document. `fetch_weight`: what one fetch of that document costs.
+
+    If one limit of a kind is too low, no limit of that kind is believed: they belong together.
+    """
+    if len(windows) > MOST_WINDOWS:
+        return Judgement((), windows, Absurdity.TOO_MANY)
+    cost = cost_of(fetch_weight)
+    low = [window for window in windows if budget_of(window.limit, refresh_ratio) < cost[window.kind]]
+    if not low:
+        return Judgement(windows)
+    doubtful = _kinds(low)
+    return Judgement(tuple(window for window in windows if window.kind not in doubtful), tuple(low), Absurdity.TOO_LOW)
+
+
+def _kinds(windows: Iterable[Window]) -> frozenset[RateLimitKind]:
+    return frozenset(window.kind for window in windows)
