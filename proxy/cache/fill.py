@@ -91,9 +91,10 @@ class Filler:
         started = time.monotonic()
         existing = self._local.get(query)
         try:
-            if existing is not None and not is_from_future(existing.stored_at, self._clock.origin()):
-                if (await self._store.peek(self._key(query)) or 0.0) <= existing.stored_at:
-                    return existing
+            known_at = existing.stored_at if existing is not None else float("inf")
+            is_known = not is_from_future(known_at, self._clock.origin())
+            if is_known and (await self._store.peek(self._key(query)) or 0.0) <= known_at:
+                return existing
             entry = await self._store.get(self._key(query))
         except RedisAway:
             return existing

@@ -216,7 +216,15 @@ def test_an_answer_from_an_entry_has_these_headers() -> None:
 
 @pytest.mark.parametrize(
     ("age_seconds", "age", "ttl"),
-    [(-5.0, "0", "60"), (0.0, "0", "60"), (0.9, "0", "59"), (60.0, "60", "0"), (60.1, "60", "-1"), (63.0, "63", "-3")],
+    [
+        (-1.9, "0", "60"),
+        (-5.0, "60", "0"),
+        (0.0, "0", "60"),
+        (0.9, "0", "59"),
+        (60.0, "60", "0"),
+        (60.1, "60", "-1"),
+        (63.0, "63", "-3"),
+    ],
 )
 def test_age_and_ttl_are_whole_seconds(age_seconds: float, age: str, ttl: str) -> None:
     headers = dict(reply(entry(), Outcome.STALE, age_seconds=age_seconds).headers)

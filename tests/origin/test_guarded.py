@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 
@@ -382,16 +383,30 @@ async def test_limits_and_times_are_learned_from_a_document() -> None:
         {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 9},
     ]
     body = orjson.dumps({"serverTime": int((NOW + 40.1) * 1000), "rateLimits": limits, "symbols": []})
-    world = World([answer(body=body, date="Fri, 15 Jan 2027 08:00:40 GMT")])
-    origin = world.origin()
+    world = World([answer(body=body, date="Fri, 15 Jan 2027 08:00:40 GMT", x_mbx_uuid="1")])
+    origin = world.origin(clock=OriginClock(world.clock))
     await origin.ask(query("/api/v3/exchangeInfo"))
     assert world.learned == [(Window(RateLimitKind.REQUEST_WEIGHT, 60, 1200),)]
     clock = origin._clock
     assert clock.origin() - clock.wall() == pytest.approx(40.0, abs=0.11)
 
 
-async def test_a_date_is_learned_from_errors_too() -> None:
-    world = World([answer(500, date="Fri, 15 Jan 2027 08:00:40 GMT")])
+@pytest.mark.parametrize("status", [200, 403, 451, 503])
+async def test_a_page_of_the_edge_teaches_no_time(status: int) -> None:
+    page = answer(status, date="Fri, 15 Jan 2027 07:00:00 GMT", content_type="text/html")
+    world = World([replace(page, received_at=NOW + n / 10) for n in range(6)], forgets_blocks=True)
+    origin = world.origin(clock=OriginClock(world.clock))
+    for _ in range(3):
+        with suppress(SidecarError):
+            await origin.ask(PING)
+    assert origin._clock.origin() == NOW
+    assert not origin._clock.is_synchronized()
+
+
+async def test_a_date_is_learned_from_errors_of_the_api_too() -> None:
+    told = answer(500, date="Fri, 15 Jan 2027 08:00:40 GMT", x_mbx_used_weight="7")
+    world = World([told, replace(told, received_at=NOW + 0.3)])
     origin = world.origin()
-    await failure(world, origin=origin)
+    for _ in range(2):
+        await failure(world, origin=origin)
     assert origin._clock.origin() - NOW == pytest.approx(40.0, abs=0.6)

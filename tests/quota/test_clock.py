@@ -103,7 +103,7 @@ def test_a_wall_clock_that_does_not_go_with_time_learns_nothing_from_other_repli
     assert not clock.is_synchronized()
 
 
-@pytest.mark.parametrize("wrong", [-3600.0, -60.0, -2.5, 3.5, 60.0, 86_400.0])
+@pytest.mark.parametrize("wrong", [-3600.0, -60.0, -3.5, 3.5, 60.0, 86_400.0])
 def test_one_wrong_answer_does_not_move_the_clock(wrong: float) -> None:
     clock = OriginClock(lambda: NOW)
     clock.observe_date(NOW, sent_at=NOW, received_at=NOW)

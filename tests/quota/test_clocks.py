@@ -163,6 +163,7 @@ async def test_a_new_replica_learns_the_origins_time_from_the_others_at_once(
 ) -> None:
     old, new = sharing(domain, connection, -7.0), sharing(domain, connection, skew)
     now = old.clock.wall()
+    old.clock.observe_date(math.floor(time.time()), sent_at=now, received_at=now)
     old.clock.observe_server_time(time.time(), sent_at=now, received_at=now)
     reservation = await old.ledger.reserve(20)
     await old.ledger.reconcile(reservation, headers(20), ok=True)

@@ -43,7 +43,17 @@ from proxy.quota.local import MemoryLedger
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import NullRedisObserver, connect
-from tests.quota.doubles import RATIOS, Ledger, ManualClock, ModelLedger, SwitchedConnection, Tally, ask, headers
+from tests.quota.doubles import (
+    RATIOS,
+    Ageing,
+    Ledger,
+    ManualClock,
+    ModelLedger,
+    SwitchedConnection,
+    Tally,
+    ask,
+    headers,
+)
 from tests.sizes import sized
 
 T = TypeVar("T")
@@ -124,6 +134,7 @@ class Fleet(RuleBasedStateMachine):
         self.key = domain_key("stateful", "spot", str(next(domains)))
         self.connection = self.run(self._connect())
         self.clock = ManualClock()
+        self.age = Ageing(self.connection.client, f"{self.key}:block", self.clock)
         self.model = ModelLedger(self.clock, Tally(), WINDOWS)
         self.memory = MemoryLedger(clock=self.clock, ratios=RATIOS, limits=limits())
         self.along: tuple[Ledger, ...] = (self.model, self.memory)
@@ -153,7 +164,7 @@ class Fleet(RuleBasedStateMachine):
         return connect(self.valkey_url, prefix="t", deadline_seconds=10.0, observer=NullRedisObserver())
 
     def life(self) -> Life:
-        switch = SwitchedConnection(self.connection)
+        switch = SwitchedConnection(self.connection, self.age)
         ledger = RedisLedger(switch, domain_key=self.key, clock=self.clock, ratios=RATIOS, limits=limits())
         return Life(ledger, switch)
 

@@ -85,7 +85,7 @@ def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
 
 
 def is_api_answer(headers: Mapping[str, str]) -> bool:
-    """Whether the API itself answered: its answers tell the used weight or carry an id, pages of the edge do neither."""
+    """Whether the API itself answered: it tells the used weight or an id. Pages of the edge do neither."""
     return "x-mbx-uuid" in headers or any(name.startswith("x-mbx-used-weight") for name in headers)
 
 

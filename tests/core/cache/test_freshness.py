@@ -46,7 +46,11 @@ def test_nothing_stored_is_absent() -> None:
 @pytest.mark.parametrize(
     ("policy", "age_seconds", "expected"),
     [
-        (USUAL, -3600.0, Freshness.FRESH),
+        (USUAL, -1.9, Freshness.FRESH),
+        (USUAL, -2.1, Freshness.STALE_IF_ERROR),
+        (USUAL, -3600.0, Freshness.STALE_IF_ERROR),
+        (ERROR_SHORTER, -3600.0, Freshness.STALE_WHILE_REVALIDATE),
+        (NEGATIVE, -3600.0, Freshness.EXPIRED),
         (USUAL, 0.0, Freshness.FRESH),
         (USUAL, 59.999, Freshness.FRESH),
         (USUAL, 60.0, Freshness.STALE_WHILE_REVALIDATE),

@@ -38,7 +38,8 @@ def at_age(age_seconds: float, **changed: float | bool | None) -> RefreshState:
         (45.0, 1.0, RefreshDecision.NOW),
         (60.0, 0.5, RefreshDecision.NOW),
         (1e6, 0.5, RefreshDecision.NOW),
-        (-3600.0, 0.5, RefreshDecision.LATER),
+        (-1.9, 0.5, RefreshDecision.LATER),
+        (-3600.0, 0.5, RefreshDecision.NOW),
     ],
 )
 def test_a_refresh_begins_before_the_document_is_stale(

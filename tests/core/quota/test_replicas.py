@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +27,28 @@ def test_it_is_the_largest_count_of_the_last_minute_that_was_heard(steps: list[t
         now += pause_seconds
         heard.append((now, count))
         replica_count.observe(count, now)
-        assert replica_count.replicas == max(count for at, count in heard if at > now - COUNT_MEMORY_SECONDS)
+        if count >= 1:
+            counts = [count for at, count in heard if at > now - COUNT_MEMORY_SECONDS]
+            assert replica_count.replicas == max(counts)
+        assert replica_count.replicas >= 1
+
+
+def test_a_number_that_could_not_be_read_leaves_the_last_one() -> None:
+    replica_count = ReplicaCount()
+    replica_count.observe(0, 1.0)
+    assert replica_count.replicas == 1
+    replica_count.observe(4, 2.0)
+    for now in range(3, 200):
+        replica_count.observe(0, float(now))
+    assert replica_count.replicas == 4
+    replica_count.observe(-1, 300.0)
+    assert replica_count.replicas == 4
+
+
+@pytest.mark.parametrize("replicas", [0, -1, 1])
+def test_there_is_always_at_least_this_one_who_spends_alone(replicas: int) -> None:
+    assert asks(BUDGET, before=0, own=0, replicas=replicas) is None
+    assert asks(BUDGET + 1, before=0, own=0, replicas=replicas) is not None
 
 
 def asks(weight: int, *, before: int, own: int, replicas: int) -> Refused | None:
