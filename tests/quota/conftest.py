@@ -46,7 +46,7 @@ class Domain:
     def replica(
         self, tally: Tally | None = None, *, replica_count: ReplicaCount | None = None
     ) -> tuple[RedisLedger, SwitchedConnection]:
-        switch = SwitchedConnection(self._connection, self.age)
+        switch = self.switched()
         ledger = RedisLedger(
             switch,
             domain_key=self.key,
@@ -56,6 +56,10 @@ class Domain:
             observer=tally or self._tally,
         )
         return ledger, switch
+
+    def switched(self) -> SwitchedConnection:
+        """A connection for a replica, in which a block expires by the clock of the tests."""
+        return SwitchedConnection(self._connection, self.age)
 
     async def stored(self, key: str) -> dict[str, str]:
         """A hash of this domain as redis-cli shows it."""

@@ -192,8 +192,8 @@ class Ageing:
     async def __call__(self) -> None:
         passed_seconds, self._at = self._clock.now - self._at, self._clock.now
         left_ms = await self._client.pttl(self._key) if passed_seconds else 0
-        if left_ms > 0:
-            await self._client.pexpire(self._key, max(1, round(left_ms - passed_seconds * 1000)))
+        if left_ms > 0:  # a time of zero or less deletes the key
+            await self._client.pexpire(self._key, round(left_ms - passed_seconds * 1000))
 
 
 def headers(used: int | None = None, *, at: float | None = None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
@@ -414,3 +415,69 @@ async def test_three_replicas_count_as_one(domain: Domain, plan: list[Step]) -> 
         for window in budget.view().windows:
             start = window.reset - (60 if window.name == "REQUEST_WEIGHT:1m" else 300)
             assert await domain.used(start, window.name) == (window.used, window.pending)
+
+
+# Limits that are not believed. `ModelLedger` knows no limits of its own.
+
+
+WEIGHT_NAMED = [("REQUEST_WEIGHT:1m", 6000), ("RAW_REQUESTS:5m", 61_000)]
+
+
+def limits_of(ledger: Ledger) -> list[tuple[str, int]]:
+    return [(window.name, window.limit) for window in ledger.view().windows]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def real_ledger(request: pytest.FixtureRequest, domain: Domain, clock: ManualClock, tally: Tally) -> Ledger:
+    if request.param == "memory":
+        return MemoryLedger(clock=clock, ratios=RATIOS, observer=tally)
+    return domain.replica()[0]
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        (Window(RateLimitKind.REQUEST_WEIGHT, 60, 15),),
+        (Window(RateLimitKind.REQUEST_WEIGHT, 60, 39),),
+        (Window(RateLimitKind.RAW_REQUESTS, 300, 1),),
+        tuple(Window(RateLimitKind.REQUEST_WEIGHT, 60 * n, 6000) for n in range(1, 2001)),
+    ],
+)
+async def test_absurd_limits_leave_the_last_good_ones_and_are_told_once(
+    real_ledger: Ledger, tally: Tally, absurd: tuple[Window, ...]
+) -> None:
+    with capture_logs() as logs:
+        for _ in range(3):
+            real_ledger.learn(absurd)
+    assert limits_of(real_ledger) == WEIGHT_NAMED
+    assert isinstance(await ask(real_ledger, 20, background=True), Reservation)
+    assert len(tally.disbelieved) == 3
+    assert [line["event"] for line in logs] == ["limits_not_believed"]
+    assert len(str(logs[0])) < 400
+
+
+async def test_a_high_limit_and_the_lowest_good_one_are_believed_at_once(real_ledger: Ledger, tally: Tally) -> None:
+    for limit in (10**15, 40, 6000):
+        real_ledger.learn((Window(RateLimitKind.REQUEST_WEIGHT, 60, limit),))
+        assert limits_of(real_ledger)[0] == ("REQUEST_WEIGHT:1m", limit)
+    assert tally.disbelieved == []
+
+
+async def test_a_limit_below_what_is_used_refuses_until_the_window_ends(
+    real_ledger: Ledger, clock: ManualClock
+) -> None:
+    await admitted(real_ledger, 3000)
+    real_ledger.learn((Window(RateLimitKind.REQUEST_WEIGHT, 60, 100),))
+    assert await ask(real_ledger, 1) == ("quota", 31.0)
+    clock.now = HOUR + 90
+    await admitted(real_ledger, 20)
+
+
+# Dates that are wrong.
+
+
+@pytest.mark.parametrize("wrong", [-3600, -120, -60, 60, 3600])
+async def test_a_wrong_date_hides_no_used_weight(ledger: Ledger, clock: ManualClock, wrong: int) -> None:
+    reservation = await admitted(ledger, 1)
+    await ledger.reconcile(reservation, headers(5400, at=clock.now + wrong), ok=True)
+    assert await ask(ledger, 1) == ("quota", 31.0)
