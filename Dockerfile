@@ -35,6 +35,8 @@ ENV PATH=/opt/binance-sidecar/bin:$PATH \
     SIDECAR_PORT=8080 \
     SIDECAR_OPS_HOST=0.0.0.0 \
     SIDECAR_OPS_PORT=9090
+# A volume here (SIDECAR_STATE_DIR) gets this owner.
+RUN install -d -o 10001 -g 10001 -m 0700 /var/lib/binance-sidecar
 # Numeric, so that Kubernetes can see that it is not root. It needs no entry in /etc/passwd and no home.
 USER 10001:10001
 WORKDIR /

@@ -29,7 +29,7 @@ endef
 install: $(INSTALLED) ## install the package and its tools into .venv
 
 run: $(RUNNABLE) ## run the sidecar (with its own Valkey unless SIDECAR_REDIS_URL says otherwise); flags in ARGS=
-	@SIDECAR_REDIS_URL="$${SIDECAR_REDIS_URL-embedded:}" exec $(BIN)/binance-sidecar $(ARGS)
+	@SIDECAR_REDIS_URL="$${SIDECAR_REDIS_URL-embedded:}" SIDECAR_STATE_DIR="$${SIDECAR_STATE_DIR-.cache/state}" exec $(BIN)/binance-sidecar $(ARGS)
 
 demo: $(RUNNABLE) ## show what the sidecar does, against a Binance stand-in on this machine
 	@$(BIN)/python -m tests.demo $(ARGS)

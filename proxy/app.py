@@ -100,8 +100,6 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             observer=metrics,
             fetch_weight=_document_query().weight,
         )
-        if isinstance(ledger, RedisLedger):
-            background(ledger.watch_block(), stack)
         upstream = await stack.enter_async_context(_upstream(settings, metrics, clock))
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
         local = _local_cache(settings, metrics)
@@ -150,6 +148,8 @@ async def _start(
     background(app.refresher.run(), stack)
     background(measure_lag(app.metrics), stack)
     background(watch_clock(app.clock), stack)
+    if isinstance(ledger, RedisLedger):
+        background(ledger.watch_block(), stack)
     stack.push_async_callback(_drain, app)
 
 

@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "redis_prefix": "binance-sidecar",
     "venue": None,
     "quota_domain": "default",
+    "state_dir": None,
     "fresh_seconds": 60,
     "stale_while_revalidate_seconds": 60,
     "stale_if_error_seconds": 86400,

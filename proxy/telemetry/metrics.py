@@ -74,6 +74,8 @@ class Metrics:
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
         self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "reason")
+        for why in Absurdity:
+            self._disbelieved.labels(why.value)
         self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
         self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")
         self._fill_waits = self._counter("fill_waits", "Waits for another replica's fill, by their end.", "end")

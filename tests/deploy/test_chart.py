@@ -18,7 +18,7 @@ from tests.deploy.toolbox import CHART, DEPLOY, examined, load, passes, run, too
 from tests.gateway.harness import stage
 
 WITH_REDIS = "redis.url=redis://redis:6379/0"
-SET_BY_THE_CHART = {"host", "port", "ops_host", "ops_port", "redis_url", "quota_domain"}
+SET_BY_THE_CHART = {"host", "port", "ops_host", "ops_port", "redis_url", "quota_domain", "state_dir"}
 
 WITH_A_WORKLOAD = [path for path in CI_VALUES if path.stem != "sidecar-values"]
 

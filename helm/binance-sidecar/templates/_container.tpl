@@ -35,6 +35,10 @@ With kind Sidecar it is a native sidecar (an init container that keeps running) 
       {{- else }}
       value: {{ .Values.quota.name | quote }}
       {{- end }}
+    {{- if ne .Values.kind "Sidecar" }}
+    - name: SIDECAR_STATE_DIR
+      value: /var/lib/binance-sidecar
+    {{- end }}
     {{- if .Values.valkey.enabled }}
     {{- $address := printf "%s:6379/0" (include "binance-sidecar.valkey.name" .) }}
     {{- if include "binance-sidecar.valkey.hasPassword" . }}
@@ -87,8 +91,14 @@ With kind Sidecar it is a native sidecar (an init container that keeps running) 
   {{- end }}
   securityContext:
     {{- toYaml .Values.securityContext | nindent 4 }}
-  {{- with .Values.extraVolumeMounts }}
+  {{- if or (ne .Values.kind "Sidecar") .Values.extraVolumeMounts }}
   volumeMounts:
+    {{- if ne .Values.kind "Sidecar" }}
+    - name: state
+      mountPath: /var/lib/binance-sidecar
+    {{- end }}
+    {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
 {{- end }}

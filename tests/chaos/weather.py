@@ -1,0 +1,180 @@
+"""The origin and the Redis of a storm, and what goes wrong with them.
+
+Owns: which process sent each request, the rules that may not be broken, the events. Must not know: gateways, clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import Enum
+
+from aiohttp import web
+
+from tests.chaos.relay import Relay
+from tests.redis_client.valkey import Valkey
+from tests.simulator import Fault, Simulator
+from tests.simulator.listener import Listener
+
+REFUSALS = (429, 418)
+WRONG_SECONDS = (-86_400, -3600, -60, -7, 7, 60, 3600, 86_400)
+
+
+@dataclass(slots=True)
+class Refusal:
+    """The last one that a process got, in seconds of the monotonic clock."""
+
+    answered_at: float
+    ends_at: float
+
+
+@dataclass(slots=True)
+class Record:
+    """What the origin saw."""
+
+    requests: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    after_refusal: list[str] = field(default_factory=list)
+    """Requests that a process sent while a refusal was known to it: there may be none."""
+    by_neighbours: int = 0
+    """Requests of processes that another one could have warned, had Redis answered: a number, not a fault."""
+    most_used: int = 0
+    """The most weight in one minute."""
+
+
+class StormOrigin(Simulator):
+    """A stand-in with a door for each process, so that it knows who asks."""
+
+    def __init__(self, *, weight_limit: int, grace_seconds: float, chance: random.Random) -> None:
+        super().__init__(weight_limit=weight_limit)
+        self.record = Record()
+        self.are_dates_wrong = False
+        self._grace_seconds = grace_seconds
+        self._chance = chance
+        self._doors: list[Listener] = []
+        self._refusals: dict[int, Refusal] = {}
+
+    def door(self) -> str:
+        """The URL for one more process."""
+        assert self._server is not None
+        listener = Listener(self._server, host="127.0.0.1", port=0)
+        listener.listen()
+        self._doors.append(listener)
+        return f"http://127.0.0.1:{listener.port}"
+
+    async def stop(self) -> None:
+        """Close all doors."""
+        for listener in self._doors:
+            listener.close()
+        await super().stop()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        arrived = time.monotonic()
+        transport = request.transport
+        door = int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
+        self._examine(door, arrived, request.path)
+        response = await super()._handle(request)
+        self.record.statuses[response.status] += 1
+        self.record.most_used = max(self.record.most_used, self.used_weight)
+        if response.status in REFUSALS:
+            now, seconds = time.monotonic(), float(response.headers.get("Retry-After", "0"))
+            self._refusals[door] = Refusal(now, arrived + seconds)
+        if self.are_dates_wrong:
+            response.headers["Date"] = formatdate(time.time() + self._wrong_seconds(), usegmt=True)
+        return response
+
+    def _examine(self, door: int, arrived: float, path: str) -> None:
+        self.record.requests += 1
+        for who, refusal in self._refusals.items():
+            if refusal.answered_at + self._grace_seconds < arrived < refusal.ends_at:
+                late = f"{path}, {arrived - refusal.answered_at:.2f} s after a refusal"
+                if who == door:
+                    self.record.after_refusal.append(late)
+                else:
+                    self.record.by_neighbours += 1
+
+    def _wrong_seconds(self) -> float:
+        """No two answers in a row agree: two that agree are believed."""
+        return self._chance.choice(WRONG_SECONDS) + self._chance.uniform(-3000, 3000)
+
+
+class Event(Enum):
+    """What happens. The value is the word in the summary."""
+
+    BAN = "bans"
+    BACK_OFF = "back-offs"
+    PAGE = "pages of the edge"
+    WRONG_DATES = "spells of wrong dates"
+    REDIS_KILLED = "Redis killed, restarted empty"
+    REDIS_STOPPED = "Redis stopped"
+    REDIS_REFUSED = "Redis refused"
+    REDIS_SLOW = "Redis slow"
+    REDIS_FLUSHED = "Redis flushed"
+
+
+@dataclass(slots=True)
+class Weather:
+    """Lets one event after another happen."""
+
+    origin: StormOrigin
+    redis: Valkey
+    network: Relay
+    chance: random.Random
+    events: Counter[Event] = field(default_factory=Counter)
+
+    async def rage(self) -> None:
+        """For as long as the storm lasts: an event, then a moment of calm."""
+        while True:
+            event = self.chance.choice(list(Event))
+            self.events[event] += 1
+            await self._happen(event)
+            await asyncio.sleep(self.chance.uniform(0.5, 2.0))
+
+    async def _happen(self, event: Event) -> None:
+        origin, network = self.origin, self.network
+        seconds = self.chance.uniform(0.5, 3.0)
+        match event:
+            case Event.BAN | Event.BACK_OFF:
+                fault = Fault.TEAPOT_418 if event is Event.BAN else Fault.TOO_MANY_429
+                origin.set_fault(fault, times=self.chance.randint(1, 3), retry_after=self.chance.randint(3, 8))
+            case Event.PAGE:
+                origin.set_fault(Fault.HTML_503, times=3)
+            case Event.WRONG_DATES:
+                origin.are_dates_wrong = True
+                await asyncio.sleep(seconds)
+                origin.are_dates_wrong = False
+            case Event.REDIS_KILLED:
+                await _between(self.redis.kill, seconds, self.redis.start)
+            case Event.REDIS_STOPPED:
+                await _between(self.redis.freeze, seconds, self.redis.thaw)
+            case Event.REDIS_REFUSED:
+                network.refuse()
+                await asyncio.sleep(seconds)
+                network.accept()
+            case Event.REDIS_SLOW:
+                network.delay_seconds = 2.0
+                await asyncio.sleep(seconds)
+                network.delay_seconds = 0.0
+            case Event.REDIS_FLUSHED:
+                await asyncio.to_thread(self.redis.admin, "FLUSHALL")
+
+
+Act = Callable[[], object]
+
+
+async def _between(begin: Act, seconds: float, end: Act) -> None:
+    """Begin, wait, end: a storm that is over leaves nothing broken."""
+    await asyncio.to_thread(begin)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await asyncio.shield(_in_thread(end))
+
+
+def _in_thread(act: Act) -> Awaitable[object]:
+    return asyncio.ensure_future(asyncio.to_thread(act))
