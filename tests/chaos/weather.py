@@ -90,13 +90,16 @@ class StormOrigin(Simulator):
 
     def _examine(self, door: int, arrived: float, path: str) -> None:
         self.record.requests += 1
-        for who, refusal in self._refusals.items():
-            if refusal.answered_at + self._grace_seconds < arrived < refusal.ends_at:
-                late = f"{path}, {arrived - refusal.answered_at:.2f} s after a refusal"
-                if who == door:
-                    self.record.after_refusal.append(late)
-                else:
-                    self.record.by_neighbours += 1
+        known = {
+            who: refusal
+            for who, refusal in self._refusals.items()
+            if refusal.answered_at + self._grace_seconds < arrived < refusal.ends_at
+        }
+        if door in known:
+            late_seconds = arrived - known[door].answered_at
+            self.record.after_refusal.append(f"{path}, {late_seconds:.2f} s after a refusal")
+        elif known:
+            self.record.by_neighbours += 1
 
     def _wrong_seconds(self) -> float:
         """No two answers in a row agree: two that agree are believed."""
