@@ -1,6 +1,7 @@
 """The command: `serve` (the default) and `check`, the health probe for containers.
 
-Owns: arguments, exit statuses, signals, the choice of the event loop. Must not know: how a request is answered.
+Owns: arguments, exit statuses, what each signal does, the choice of the event loop. Must not know: how a request is
+answered.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import sys
 import urllib.request
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from pydantic import ValidationError
@@ -31,6 +33,8 @@ usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default
 """
 BAD_SETTINGS = 2
 CHECK_SECONDS = 3.0
+IGNORED_SIGNALS = ("SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Other servers read their settings or open their logs again then, and here the default would end the process."""
 LAME_DUCK_SHARE = 1 / 3
 """The part of SIDECAR_SHUTDOWN_SECONDS in which new connections are still served after SIGTERM."""
 
@@ -68,7 +72,7 @@ def _serve(chosen: settings.Settings) -> int:
 
 
 async def _run(chosen: settings.Settings) -> None:
-    """Serve until SIGINT or SIGTERM; a second signal ends the process at once.
+    """Serve until SIGINT or SIGTERM; a second one of them ends the process at once.
 
     After SIGTERM the readiness probe fails, but new connections are served for a while longer: load balancers need
     that time to notice. SIGINT comes from a person at a terminal, so it skips that wait.
@@ -76,7 +80,10 @@ async def _run(chosen: settings.Settings) -> None:
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal, stopped, number)
+        _handle(number, partial(_on_signal, stopped, number))
+    for name in IGNORED_SIGNALS:
+        if hasattr(signal, name):  # Windows has none of them
+            _handle(signal.Signals[name], partial(log.info, "signal_ignored", signal=name))
     async with run_gateway(chosen) as app:
         freeze_startup_objects()
         log.info("listening", url=app.url, ops=app.ops_url, venue=chosen.venue_name, version=__version__)
@@ -94,6 +101,15 @@ def freeze_startup_objects() -> None:
     A full collection stalls the event loop, for about 50 ms with the imported modules and for a few without them.
     """
     gc.freeze()
+
+
+def _handle(number: signal.Signals, action: Callable[[], object]) -> None:
+    """Do this in the event loop whenever the signal comes."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(number, action)
+    except NotImplementedError:  # the event loops of Windows
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(action))
 
 
 def _on_signal(stopped: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

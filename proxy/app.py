@@ -37,7 +37,7 @@ from proxy.redis_client.connection import RedisConnection, connect
 from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
 from proxy.server.connection import Server
-from proxy.server.fast_path import FastPathServer, missing_private_names
+from proxy.server.fast_path import FastPathServer, can_be_used
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
@@ -234,18 +234,14 @@ def _fast_path(
     settings: Settings, app: Application, ledger: MemoryLedger | RedisLedger, headers: Headers
 ) -> FastPathTable | None:
     """The fast path; None where it is switched off, or where aiohttp lacks the private names that it needs."""
-    if not settings.fast_lane:
-        return None
-    missing = missing_private_names()
-    if missing:
-        log.warning("fast_path_off", reason="aiohttp has changed", missing=missing)
+    if not settings.fast_lane or not can_be_used():
         return None
     return FastPathTable(
         app.local,
         clock=app.clock,
         usage=ledger.local_view,
         life_cycle=app,
-        headers=headers,
+        headers=headers.of_stored,
         tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
         max_bytes=round(settings.memory_bytes * _fast_path_share(settings)),
     )
@@ -263,7 +259,12 @@ async def _listen(
     headers = Headers(ledger.used_weight, app.clock.wall)
     fast_path = _fast_path(settings, app, ledger, headers)
     traffic = Traffic(
-        gateway.handle, headers=headers, observer=app.metrics, closing=lambda: app.draining, fast_path=fast_path
+        gateway.handle,
+        headers=headers,
+        hosts=settings.upstream_hosts,
+        observer=app.metrics,
+        closing=lambda: app.draining,
+        fast_path=fast_path,
     )
     ops = Ops(
         warmed=app.refresher.started.is_set,

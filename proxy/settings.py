@@ -211,6 +211,11 @@ class Settings(BaseSettings):
         host_and_port = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
         return VENUES.get(str(parts.hostname), host_and_port)
 
+    @property
+    def upstream_hosts(self) -> frozenset[str]:
+        """The hosts of the origin, in lower case and without ports."""
+        return frozenset(str(urlsplit(url).hostname).removesuffix(".") for url in self.upstreams)
+
 
 def load(flags: Sequence[str] = ()) -> Settings:
     """Settings from the environment and from flags. Raises ValidationError, or SystemExit(2) for a bad flag."""

@@ -16,13 +16,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import uvloop
 from redis.asyncio import Redis
 
 from proxy import __version__
-from proxy.__main__ import _loop_factory, main
+from proxy.__main__ import IGNORED_SIGNALS, _handle, _loop_factory, main
 from tests.gateway.harness import INFO, Client, client
 from tests.simulator import Fault, Simulator
 
@@ -316,6 +317,36 @@ async def test_a_signal_ends_it_in_time_with_status_0_and_every_line_is_json(num
         assert gateway.log[0]["name"] == "SIDECAR_PROT"
         assert gateway.log[2]["signal"] == number.name
         assert (await read_out(gateway)) == b""
+
+
+@pytest.mark.parametrize("name", IGNORED_SIGNALS)
+async def test_a_signal_to_read_settings_or_logs_again_ends_no_answer(name: str) -> None:
+    async with Simulator() as origin, serving(origin.url) as gateway:
+        origin.answer_delay_seconds = 0.5
+        async with client(gateway.url) as asking:
+            pending = asyncio.create_task(asking.ask("/api/v3/time"))
+            await origin.wait_for(1)
+            for _ in range(2):
+                gateway.process.send_signal(signal.Signals[name])
+                assert (await gateway.until("signal_ignored"))["signal"] == name
+            assert (await pending).status == 200
+        assert await gateway.ends_on(signal.SIGINT) == 0
+
+
+async def test_where_the_event_loop_takes_no_signals_they_are_taken_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event loops of Windows."""
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    monkeypatch.setattr(type(loop), "add_signal_handler", mock.Mock(side_effect=NotImplementedError))
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        _handle(signal.SIGUSR1, came.set)
+        signal.raise_signal(signal.SIGUSR1)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await came.wait()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 async def read_out(gateway: Gateway) -> bytes:

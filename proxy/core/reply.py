@@ -41,6 +41,8 @@ class Outcome(Enum):
     """Forwarded: the cache does not store this endpoint or query."""
     REJECTED = "rejected"
     """The origin would refuse the request: answered here."""
+    PREFLIGHT = "preflight"
+    """A browser asks what a page may send: answered here."""
     REFUSED = "refused"
     """The quota forbids sending the request."""
     FAILED = "failed"

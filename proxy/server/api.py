@@ -1,6 +1,7 @@
 """Traffic: from an aiohttp request to a ClientRequest, and from a Reply to bytes.
 
-Owns: which request headers matter, the headers on every answer, and writing large bodies without copying them.
+Owns: which request headers matter, which targets the gateway stands for, the headers on every answer, and writing
+large bodies without copying them.
 Must not know: how a reply is made.
 """
 
@@ -19,9 +20,12 @@ from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
+from proxy.errors import MethodNotAllowed, Misdirected, SidecarError
 from proxy.server.connection import SERVER, internal_error
+from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
+from proxy.server.target import named_host, path_of
 
 log = structlog.get_logger(__name__)
 
@@ -40,21 +44,29 @@ class TrafficObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The headers of an answer, both on the fast path and on the slow path."""
+    """The headers of an answer, both on the fast path and on the slow path.
+
+    Their names are spelled as Binance spells them: some clients compare them case-sensitively.
+    """
 
     used_weight: Callable[[], int]
     wall: Callable[[], float]
 
-    def __call__(self, reply: Reply) -> list[tuple[str, str]]:
-        """All headers but Content-Length, in order."""
+    def __call__(self, reply: Reply, *, is_public: bool) -> list[tuple[str, str]]:
+        """All headers but Content-Length, in order. `is_public`: of a path that pages of other sites may read."""
         used = str(self.used_weight())
         return [
             *reply.headers,
-            ("X-MBX-USED-WEIGHT", used),
-            ("X-MBX-USED-WEIGHT-1M", used),
+            *(CORS_HEADERS if is_public else ()),
+            ("x-mbx-used-weight", used),
+            ("x-mbx-used-weight-1m", used),
             ("Server", SERVER),
             ("Date", _http_date(int(self.wall()))),
         ]
+
+    def of_stored(self, reply: Reply) -> list[tuple[str, str]]:
+        """The same for an answer made from an entry: only answers of public paths are stored."""
+        return self(reply, is_public=True)
 
 
 @lru_cache(maxsize=4)
@@ -71,12 +83,14 @@ class Traffic:
         handle: Callable[[ClientRequest], Awaitable[Reply]],
         *,
         headers: Headers,
+        hosts: frozenset[str],
         observer: TrafficObserver,
         closing: Callable[[], bool],
         fast_path: FastPathTable | None = None,
     ) -> None:
         self._handle = handle
         self._headers = headers
+        self._hosts = hosts
         self._observer = observer
         self._closing = closing
         self._fast_path = fast_path
@@ -85,7 +99,7 @@ class Traffic:
         """Answer one request. A bug of ours becomes a 500 in Binance's format, and a traceback in the log."""
         started = time.perf_counter()
         try:
-            reply = await self._handle(client_request(request))
+            reply = await self._reply(request)
         except Exception:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(internal_error(), Outcome.FAILED)
@@ -94,12 +108,28 @@ class Traffic:
             remember(self._fast_path, request, reply)
         return await self._write(request, reply)
 
+    def stands_for(self, request: web.BaseRequest) -> bool:
+        """Whether the target names no host, or one of the origin's. The Host field may be any: it refuses nobody."""
+        host = named_host(request)
+        return host is None or host in self._hosts
+
+    async def _reply(self, request: web.BaseRequest) -> Reply:
+        if request.method == "CONNECT":
+            return _rejected(MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy."))
+        if not self.stands_for(request):
+            return _rejected(Misdirected())
+        asked = client_request(request)
+        if asked.method == "OPTIONS" and is_public(asked.path):
+            return preflight_reply(asked.path, request.headers.getall("Access-Control-Request-Headers", ()))
+        return await self._handle(asked)
+
     async def _write(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-        headers = CIMultiDict(self._headers(reply))
+        is_readable = self.stands_for(request) and is_public(path_of(request))
+        headers = CIMultiDict(self._headers(reply, is_public=is_readable))
         if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
             return await self._write_large(request, reply, headers)
         response = web.Response(status=reply.status, headers=headers, body=reply.body)
-        if self._closing():
+        if self._closing() or request.method == "CONNECT":  # after CONNECT come bytes that are no requests
             response.force_close()
         return response
 
@@ -127,12 +157,21 @@ def client_request(request: web.BaseRequest) -> ClientRequest:
     target = request.raw_path.partition("#")[0]
     return ClientRequest(
         method=request.method,
-        path=request.path,
+        path=path_of(request),
         raw_query=target.partition("?")[2],
         accept=headers.get("Accept"),
         accept_encoding=headers.get("Accept-Encoding"),
         if_none_match=headers.get("If-None-Match"),
         time_unit=headers.get("X-MBX-TIME-UNIT"),
         sbe_schema=headers.get("X-MBX-SBE"),
-        client=(headers.get("X-Sidecar-Client") or request.remote or "")[:_CLIENT_LENGTH],
+        client=(headers.get("X-Sidecar-Client") or _address(request))[:_CLIENT_LENGTH],
     )
+
+
+def _address(request: web.BaseRequest) -> str:
+    """The peer's address. An IPv4 one stays the same where a listener serves both families (RFC 4291, 2.5.5.2)."""
+    return (request.remote or "").removeprefix("::ffff:")
+
+
+def _rejected(error: SidecarError) -> Reply:
+    return error_reply(error, Outcome.REJECTED)

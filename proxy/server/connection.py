@@ -1,24 +1,29 @@
-"""A client's connection and the server that creates it: those of aiohttp, but for malformed requests and slow readers.
+"""A client's connection and the server that creates it: those of aiohttp, but for three kinds of clients.
 
-Owns: the answer to bytes that are not HTTP, and closing a connection whose client stopped reading. Must not know: how
-requests are answered.
+Owns: the answer to bytes that are not HTTP or too many, what a client gets that has ended its side of the connection,
+and closing a connection whose client stopped reading. Must not know: how requests are answered.
 
 aiohttp answers a malformed request with plain text that repeats the request line, and logs a traceback, so a client
-could fill the log. And it waits for a slow reader without limit, which keeps a replaced document in memory.
+could fill the log. It leaves a client without its answer that has ended its side (RFC 9112, section 9.6). And it waits
+for a slow reader without limit, which keeps a replaced document in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.core.reply import Outcome, error_reply
-from proxy.errors import MalformedRequest, SidecarError
+from proxy.errors import HeadTooLarge, MalformedRequest, SidecarError, TargetTooLong
+from proxy.server.cors import CORS_HEADERS, is_public
 
 log = structlog.get_logger(__name__)
 
@@ -26,17 +31,81 @@ SERVER = "binance-sidecar"
 
 STALL_SECONDS = 60.0
 """A client that reads no byte of its answer for this long is disconnected."""
+LINGER_SECONDS = 1.0
+"""How long a client may go on sending after the answer to a request that could not be read."""
+MAX_TARGET_BYTES = 8190
+"""Of a request target."""
+MAX_FIELD_BYTES = 8192
+"""Of a header field. Another number than that of the target: the parser's error tells only the bound."""
+MAX_FIELDS = 128
+_PATH = re.compile(rb"(?:[A-Z]+ )?(/[^?#\s]*)")
+"""The path at the start of a target, or of a whole request line."""
 
 
 class ClientConnection(RequestHandler):
-    """aiohttp's connection, which disconnects a client that stopped reading."""
+    """aiohttp's connection, with other answers to malformed requests, and other ways to end."""
 
-    __slots__ = ("_next_check", "_unread_bytes")
+    __slots__ = ("_has_ended", "_is_lingering", "_left", "_next_check", "_unanswered", "_unread_bytes")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
+        bounds = {"max_line_size": MAX_TARGET_BYTES, "max_field_size": MAX_FIELD_BYTES, "max_headers": MAX_FIELDS}
+        super().__init__(manager, **(bounds | kwargs))
         self._next_check: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
+        self._unanswered = 0
+        """The requests that were parsed and whose answers are not written yet."""
+        self._has_ended = False
+        """Whether the client has ended its side of the connection."""
+        self._is_lingering = False
+        """Whether what the client sends is thrown away, because it cannot be parsed."""
+        self._left: asyncio.Future[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless an earlier request could not be read."""
+        if self._is_lingering:
+            return
+        before = self._parsed_count
+        super().data_received(data)
+        self._unanswered += self._parsed_count - before
+
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's declaration leaves no choice
+        """The client has ended its side. True keeps ours open, for the answers that are under way."""
+        self._has_ended = True
+        self._leave()
+        return self._unanswered > 0
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer. The last one to a client that has ended its side ends the connection."""
+        before = self._parsed_count
+        finished = await super().finish_response(request, resp, start_time)
+        self._unanswered += self._parsed_count - before - 1
+        if self._is_lingering:
+            await self._linger()
+        elif self._has_ended and self._unanswered <= 0:
+            self.force_close()
+        return finished
+
+    @property
+    def _parsed_count(self) -> int:
+        """How many requests aiohttp has parsed. If it counts them no more, a client that ends its side has left."""
+        return getattr(self, "_request_count", 0)
+
+    async def _linger(self) -> None:
+        """Let the client read the answer: to close while it still sends would reset the connection."""
+        transport = self.transport
+        if transport is None or self._has_ended:
+            return
+        transport.write_eof()
+        self._left = asyncio.get_running_loop().create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._left
+
+    def _leave(self) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
 
     def pause_writing(self) -> None:
         """The write buffer is full: check from now on whether the client reads."""
@@ -51,6 +120,8 @@ class ClientConnection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is closed."""
+        self._has_ended = True
+        self._leave()
         self._cancel_check()
         super().connection_lost(exc)
 
@@ -82,16 +153,35 @@ class ClientConnection(RequestHandler):
         """Answer in Binance's format, and close. Raises ConnectionError if a part of an answer was sent already."""
         if request.writer.output_size > 0:
             raise ConnectionError("A part of an answer was sent already.")
-        error: SidecarError = MalformedRequest("The request is not HTTP that can be read.")
         if status >= 500:
             log.error("unexpected_error", exc_info=exc)
             error = internal_error()
         else:
             log.debug("malformed_request", peer=request.remote)
+            self._is_lingering, error = True, _unreadable(exc)
         reply = error_reply(error, Outcome.REJECTED)
-        response = web.Response(status=reply.status, headers=[*reply.headers, ("Server", SERVER)], body=reply.body)
+        headers = [*reply.headers, *(CORS_HEADERS if _names_public_path(exc) else ()), ("Server", SERVER)]
+        response = web.Response(status=reply.status, headers=headers, body=reply.body)
         response.force_close()
         return response
+
+
+def _unreadable(exc: BaseException | None) -> SidecarError:
+    """The error for what the parser has refused."""
+    if isinstance(exc, LineTooLong):
+        is_target = exc.args[1] == MAX_TARGET_BYTES
+        return TargetTooLong(MAX_TARGET_BYTES) if is_target else HeadTooLarge(MAX_FIELD_BYTES, MAX_FIELDS)
+    if isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers"):
+        return HeadTooLarge(MAX_FIELD_BYTES, MAX_FIELDS)
+    return MalformedRequest("The request is not HTTP that can be read.")
+
+
+def _names_public_path(exc: BaseException | None) -> bool:
+    """Whether a target that is too long begins with a public path: the parser's error tells its first bytes."""
+    if not isinstance(exc, LineTooLong) or exc.args[1] != MAX_TARGET_BYTES:
+        return False
+    path = _PATH.match(exc.args[0])
+    return path is not None and is_public("/" + path[1].decode("latin-1").lstrip("/"))
 
 
 def internal_error() -> SidecarError:

@@ -1,7 +1,7 @@
 """The fast path: a request with the same bytes as an earlier one is answered without parsing.
 
-Owns: which connections and requests may use it, and every use of aiohttp's private names in this package. Must not
-know: endpoints, queries, stores.
+Owns: which connections and requests may use it, and every use of aiohttp's private names in this package but one, the
+count of requests in `connection.py`. Must not know: endpoints, queries, stores.
 
 No client can see a difference. The fast path answers a chunk only if it is exactly one remembered request and nothing
 else is under way on the connection. Every other chunk takes the slow path, which is aiohttp's. Both write the same
@@ -19,6 +19,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -28,6 +29,8 @@ from multidict import CIMultiDictProxy
 from proxy.core.reply import Reply
 from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable, RememberedResponse
+
+log = structlog.get_logger(__name__)
 
 MAX_REQUEST_BYTES = 4096
 """Longer requests are not remembered."""
@@ -138,6 +141,14 @@ def _may_be_remembered(headers: CIMultiDictProxy[str]) -> bool:
     options = headers.getall(hdrs.CONNECTION, [])
     is_kept_alive = all(option.lower() == "keep-alive" for option in options)
     return is_kept_alive and not any(name in headers for name in _EXCLUDED_HEADERS)
+
+
+def can_be_used() -> bool:
+    """Whether aiohttp has the private names that the fast path needs. If not, logs which are missing."""
+    missing = missing_private_names()
+    if missing:
+        log.warning("fast_path_off", reason="aiohttp has changed", missing=missing)
+    return not missing
 
 
 def missing_private_names() -> list[str]:

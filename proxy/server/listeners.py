@@ -6,6 +6,8 @@ Must not know: settings, how a reply is made.
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from aiohttp import web
 
 from proxy.server.api import Traffic
 from proxy.server.ops import Ops
+from proxy.server.target import path_of
 
 BACKLOG = 1024
 """Connections that the kernel accepts before this process does."""
@@ -29,7 +32,7 @@ class TrafficAndOps:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer the ops paths as operations, every other path as traffic."""
-        handler = self.ops.paths.get(request.path)
+        handler = self.ops.paths.get(path_of(request)) if self.traffic.stands_for(request) else None
         return await (handler or self.traffic)(request)
 
 
@@ -43,9 +46,25 @@ async def listen(
     runner = web.ServerRunner(server, shutdown_timeout=shutdown_seconds)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    host, port = address
-    await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+    await _site(runner, address).start()
     return [(str(bound[0]), int(bound[1])) for bound in runner.addresses]
+
+
+def _site(runner: web.ServerRunner, address: Address) -> web.BaseSite:
+    host, port = address
+    if not _is_any_v6(host):
+        return web.TCPSite(runner, host, port, backlog=BACKLOG)
+    # asyncio binds such an address for IPv6 alone.
+    both = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
+    return web.SockSite(runner, both, backlog=BACKLOG)
+
+
+def _is_any_v6(host: str) -> bool:
+    """Whether the host is `::`, in any spelling."""
+    try:
+        return ipaddress.IPv6Address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def base_url(address: Address) -> str:

@@ -1,7 +1,7 @@
 """Operations: probes, metrics and status.
 
-Owns: what an operator sees over HTTP. Must not know: traffic. No probe depends on the origin or on Redis: a gateway
-without them still answers from its entries, and a restart would lose these.
+Owns: what an operator sees over HTTP, compressed where the client wants it. Must not know: traffic. No probe depends on
+the origin or on Redis: a gateway without them still answers from its entries, and a restart would lose these.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
+
+from proxy.bodies import compress
+from proxy.core.reply import accepts_gzip
+from proxy.server.target import path_of
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -40,7 +44,7 @@ class Ops:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """The handler of a listener for operations alone."""
-        handler = self.paths.get(request.path)
+        handler = self.paths.get(path_of(request))
         if handler is None:
             return web.Response(status=404, text="Not found: /livez, /readyz, /metrics and /status are here.\n")
         return await handler(request)
@@ -55,9 +59,19 @@ class Ops:
             return web.Response(status=503, text="warming up\n")
         return web.Response(text="ok\n")
 
-    async def _metrics(self, _: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(body=self._exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await _page(request, self._exposition(), CONTENT_TYPE_LATEST)
 
-    async def _status_page(self, _: web.BaseRequest) -> web.StreamResponse:
+    async def _status_page(self, request: web.BaseRequest) -> web.StreamResponse:
         body = orjson.dumps(self._status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        return web.Response(body=body, content_type="application/json")
+        return await _page(request, body, "application/json")
+
+
+async def _page(request: web.BaseRequest, body: bytes, content_type: str) -> web.StreamResponse:
+    """The body in the coding that the client prefers."""
+    headers = {"Content-Type": content_type, "Vary": "Accept-Encoding"}
+    if accepts_gzip(request.headers.get("Accept-Encoding")):
+        packed = await compress(body)
+        if packed is not None:
+            return web.Response(body=packed, headers=headers | {"Content-Encoding": "gzip"})
+    return web.Response(body=body, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
@@ -77,6 +78,21 @@ async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:
         assert {"binance_sidecar_build_info", "binance_sidecar_event_loop_lag_seconds"} <= {
             sample.name.removesuffix("_bucket") for family in families.values() for sample in family.samples
         }
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/status"])
+@pytest.mark.parametrize("ops_port", [None, 0])
+async def test_pages_are_compressed_for_whoever_asks(path: str, ops_port: int | None) -> None:
+    async with stage(ops_port=ops_port) as on:
+        first = await on.client.ask(path, url=on.app.ops_url)
+        for accept_encoding in ("gzip", "deflate, gzip;q=0.5", "*"):
+            packed = await on.client.ask(path, url=on.app.ops_url, Accept_Encoding=accept_encoding)
+            assert (packed.headers["content-encoding"], packed.headers["vary"]) == ("gzip", "Accept-Encoding")
+            assert packed.headers["content-type"] == first.headers["content-type"]
+            assert packed.body[:20] == first.raw[:20]
+        for accept_encoding in ("", "identity", "gzip;q=0", "br"):
+            plain = await on.client.ask(path, url=on.app.ops_url, Accept_Encoding=accept_encoding)
+            assert "content-encoding" not in plain.headers
 
 
 async def test_ops_on_a_listener_of_their_own() -> None:

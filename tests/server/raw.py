@@ -42,6 +42,10 @@ class Raw:
             length = int(rest.partition(b"\r\n")[0]) if found and has_body else 0
             return head, await self.reader.readexactly(length)
 
+    def half_close(self) -> None:
+        """Say that no more requests come."""
+        self.writer.write_eof()
+
     async def end(self) -> bytes:
         """All that comes until the gateway closes."""
         async with asyncio.timeout(WAIT_SECONDS):

@@ -85,6 +85,8 @@ _TARGETS = (
     "/api/v3/klines?symbol=BTCUSDT",
     "/livez",
     "http://gateway.test/api/v3/exchangeInfo?symbol=BTCUSDT",
+    "http://127.0.0.1/api/v3/exchangeInfo?symbol=BTCUSDT",
+    "//api/v3/exchangeInfo?symbol=BTCUSDT",
     "/nowhere",
 )
 _HEADERS = (
@@ -112,6 +114,7 @@ _HEADERS = (
     b"Content-Length: 5\r\nTransfer-Encoding: chunked",
     b"Transfer-Encoding: chunked",
     b"Transfer-Encoding: gzip",
+    b"Origin: https://page.test\r\nAccess-Control-Request-Headers: x-mbx-apikey, content-type",
     b"X-Folded: a\r\n b",
     b"X-Spaced : a",
     b"X-Long: " + b"a" * 5000,

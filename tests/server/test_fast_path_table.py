@@ -81,7 +81,7 @@ class Table:
             clock=self.clock,
             usage=self.usage,
             life_cycle=self.life_cycle,
-            headers=Headers(lambda: self.usage.used, self.clock.wall),
+            headers=Headers(lambda: self.usage.used, self.clock.wall).of_stored,
             tally=lambda _: self.tally,
             max_bytes=self.max_bytes,
             max_requests=self.max_requests,
@@ -219,9 +219,9 @@ def test_nothing_is_found_while_the_gateway_drains() -> None:
 def test_used_weight_is_told_as_it_is_now() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
-    assert b"X-MBX-USED-WEIGHT: 20\r\n" in table.found(b"a").wire
+    assert b"x-mbx-used-weight: 20\r\n" in table.found(b"a").wire
     table.usage.spend(401)
-    assert b"X-MBX-USED-WEIGHT: 421\r\n" in table.found(b"a").wire
+    assert b"x-mbx-used-weight: 421\r\n" in table.found(b"a").wire
 
 
 def test_a_new_minute_begins_with_a_new_used_weight() -> None:
@@ -230,10 +230,10 @@ def test_a_new_minute_begins_with_a_new_used_weight() -> None:
     table.found(b"a")
     table.usage.used = 0  # what is known of the new window, without a change of the usage
     table.clock.now = NOON + 60.49
-    assert b"X-MBX-USED-WEIGHT: 20\r\n" not in table.found(b"a").wire
+    assert b"x-mbx-used-weight: 20\r\n" not in table.found(b"a").wire
     table.usage.used = 7
     table.clock.now = NOON + 60.5
-    assert b"X-MBX-USED-WEIGHT: 7\r\n" in table.found(b"a").wire
+    assert b"x-mbx-used-weight: 7\r\n" in table.found(b"a").wire
 
 
 def test_a_head_is_made_once_a_second_and_not_on_every_hit() -> None:

@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy import bodies as coding
 from proxy.app import Application
 from proxy.errors import SidecarError
+from proxy.server import connection as connections
 from proxy.server.connection import ClientConnection as OrdinaryProtocol
 from proxy.server.fast_path import FastPathProtocol
 from tests.gateway.harness import Clock, gateway
@@ -97,6 +98,7 @@ async def watching() -> AsyncIterator[Watch]:
         mock.patch.object(RequestHandler, "connection_made", connection_made),
         mock.patch.object(RequestHandler, "data_received", through(ordinary, OrdinaryProtocol)),
         mock.patch.object(FastPathProtocol, "data_received", through(fast, FastPathProtocol)),
+        mock.patch.object(connections, "LINGER_SECONDS", 0.0),
     ):
         yield watch
 
