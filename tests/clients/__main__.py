@@ -1,6 +1,6 @@
-"""`make clients`: real clients against the gateway, each call a cell of a table.
+"""`make clients`: real clients against the gateway, each call a cell of a table, and each fault of the origin another.
 
-Owns: the stand-in, the gateway, one process a client, the table. Must not know: how a client is used.
+Owns: the stand-in, the gateway, one process a client, the first table. Must not know: how a client is used.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import uvloop
 from proxy.app import Application
 from proxy.settings import LogFormat, LogLevel
 from proxy.telemetry import logs
+from tests.clients import faults
 from tests.clients.checks import Call, Result, Wanted
-from tests.clients.environment import ROOT, clients_python
+from tests.clients.environment import ROOT, client_environment, clients_python
 from tests.environment import forget_settings
 from tests.gateway.harness import gateway
 from tests.simulator import Document, Simulator, generate_document
@@ -41,7 +42,7 @@ class Ended:
 
 
 def main() -> int:
-    """Exit status 0 when every call of every client went as it should."""
+    """Exit status 0 when every call went as it should, and every fault is what the client knows from Binance."""
     forget_settings(os.environ)
     logs.configure(LogLevel.ERROR, LogFormat.CONSOLE)
     try:
@@ -63,8 +64,10 @@ async def _try_all(python: Path) -> int:
         ended = [await _run(python, runner, argument) for runner in RUNNERS]
         print("\n".join(_table([result for each in ended for result in each.results])))
         print(_costs(app, origin))
-    problems = list(_problems(ended))
-    print("\n".join(problems) if problems else "every call went as it should")
+    compared = await faults.compare(python, document)
+    print("\n".join(["", "each fault: the exception, or `straight > through the gateway`", *faults.table(compared)]))
+    problems = [*_problems(ended), *faults.differences(compared)]
+    print("\n".join(problems) if problems else "every call and every fault went as it should")
     return 1 if problems else 0
 
 
@@ -79,7 +82,7 @@ async def _run(python: Path, runner: str, argument: str) -> Ended:
     process = await asyncio.create_subprocess_exec(
         *(python, "-m", f"tests.clients.{runner}", argument),
         cwd=ROOT,
-        env=os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        env=client_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -1,11 +1,12 @@
 """The clients' virtual environment: built once, and again when the lock or Python change.
 
-Owns: the cache folder. Must not know: which clients there are.
+Owns: the cache folder, the variables of the clients' processes. Must not know: which clients there are.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,11 @@ def clients_python(folder: Path = FOLDER, lock: Path = LOCK) -> Path:
         subprocess.run((sys.executable, INSTALL, folder, lock), check=True)
         stamp.write_text(mark)
     return python
+
+
+def client_environment() -> dict[str, str]:
+    """The variables of this process, without a proxy between a client and this machine."""
+    return os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 def _mark(lock: Path) -> str:
