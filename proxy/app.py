@@ -18,6 +18,7 @@ from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.cache.null import NullStore
+from proxy.cache.probe import EntryProbe
 from proxy.cache.refresher import Refresher
 from proxy.cache.shared import RedisStore
 from proxy.core.endpoints.catalogue import find
@@ -174,7 +175,8 @@ async def _connect_redis(
         url = embedded.url
     connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)
-    heartbeat = Heartbeat(connection, clock, replica_count, domain_key=_domain(settings))
+    write_entry = EntryProbe(connection).write
+    heartbeat = Heartbeat(connection, clock, replica_count, domain_key=_domain(settings), write_entry=write_entry)
     await heartbeat.ping()
     background(heartbeat.run(), stack)
     return connection

@@ -233,3 +233,8 @@ class RedisAway(SidecarError):
     """A Redis operation failed, timed out, or was not tried because the breaker is open."""
 
     reason = "redis-away"
+
+    def __init__(self, msg: str, *, is_refusal: bool = False) -> None:
+        super().__init__(msg)
+        self.is_refusal = is_refusal
+        """Whether Redis answered, with an error."""

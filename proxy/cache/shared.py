@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
@@ -24,6 +25,7 @@ from proxy.cache.fill_lock import LOCK_SECONDS, PollSchedule, wait_for_fill
 from proxy.core.cache.fill_wait import LockState, LockStatus, WaitEnd
 from proxy.core.messages import Entry
 from proxy.redis_client.connection import RedisConnection, RedisOperation
+from proxy.redis_client.url import Client
 
 _FAILED = b"failed"
 _FAILED_SECONDS = 1.0
@@ -59,7 +61,8 @@ class RedisStore:
         """
         expiry_ms = math.ceil(entry.lifetimes.horizon_seconds * 1000)
         if expiry_ms > 0:
-            await self._connection.run(RedisOperation.PUT, lambda: self._put(self._name(key), entry, expiry_ms))
+            client, name, fields = self._connection.client, self._name(key), entry_codec.encode(entry)
+            await self._connection.run(RedisOperation.PUT, lambda: replace(client, name, fields, expiry_ms=expiry_ms))
 
     async def acquire(self, key: str, *, ttl_seconds: float = LOCK_SECONDS) -> RedisFillLock | None:
         """The right to fill `key`, or None while another replica has it or its fill has just failed."""
@@ -79,11 +82,7 @@ class RedisStore:
 
     async def lock_status(self, key: str) -> LockStatus:
         """Whether a replica fills `key`, and how long its lock will live unless it is renewed."""
-        value, left_ms = await self._connection.run(RedisOperation.GET, lambda: self._read_lock(self._lock_name(key)))
-        if value is None:
-            return LockStatus(LockState.FREE)
-        left_seconds = max(0, left_ms) / 1000
-        return LockStatus(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
+        return await self._connection.run(RedisOperation.GET, lambda: self._read_lock(self._lock_name(key)))
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
         """Wait for another replica's fill. Never raises RedisAway: WaitEnd.REDIS_AWAY says it."""
@@ -91,33 +90,31 @@ class RedisStore:
             self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, schedule=self._schedule
         )
 
-    async def _put(self, name: str, entry: Entry, expiry_ms: int) -> None:
-        async with self._connection.client.pipeline(transaction=True) as transaction:
-            transaction.delete(name)  # so that no field of another version survives
-            transaction.hset(name, mapping=entry_codec.encode(entry))
-            transaction.pexpire(name, expiry_ms)
-            await transaction.execute()
-
-    async def _read_lock(self, name: str) -> tuple[bytes | None, int]:
+    async def _read_lock(self, name: str) -> LockStatus:
         async with self._connection.client.pipeline(transaction=False) as pipeline:
             pipeline.get(name)
             pipeline.pttl(name)
             value, left_ms = await pipeline.execute()
-        return value, left_ms
+        if value is None:
+            return LockStatus(LockState.FREE)
+        left_seconds = max(0, int(left_ms)) / 1000
+        return LockStatus(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
 
     async def _fields(self, key: str, fields: tuple[str, ...]) -> list[bytes | None]:
         client = self._connection.client
 
-        async def read() -> Any:
+        async def read() -> list[bytes | None]:
             try:
-                return await client.hmget(self._name(key), list(fields))
+                values = list(await client.hmget(self._name(key), list(fields)))
             except ResponseError as error:
                 if str(error).startswith("WRONGTYPE"):  # not our key: the next put replaces it
                     return [None] * len(fields)
                 raise
+            if len(values) != len(fields):
+                raise ValueError(f"{len(values)} values for {len(fields)} fields")
+            return cast("list[bytes | None]", values)
 
-        values: list[bytes | None] = await self._connection.run(RedisOperation.GET, read)
-        return values
+        return await self._connection.run(RedisOperation.GET, read)
 
     def _name(self, key: str) -> str:
         return f"{self._connection.prefix}:{key}"
@@ -153,6 +150,15 @@ class RedisFillLock:
             _milliseconds(_FAILED_SECONDS),
         ]
         await self.connection.run(RedisOperation.UNLOCK, lambda: self.release_script([self.name], arguments))
+
+
+async def replace(client: Client, name: str, fields: Mapping[Any, bytes], *, expiry_ms: int) -> None:
+    """Store a hash in the place of what is there, as one transaction."""
+    async with client.pipeline(transaction=True) as transaction:
+        transaction.delete(name)  # so that no field of another version survives
+        transaction.hset(name, mapping=fields)
+        transaction.pexpire(name, expiry_ms)
+        await transaction.execute()
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,7 +1,10 @@
 """Pings Redis once a second, so that we notice when it goes away or comes back even without any request.
 
-Owns: the interval of the pings, and the log lines for a Redis that goes or comes. Must not know: what Redis is used
-for.
+Owns: the interval of the pings, and the log lines for a Redis that goes, refuses or comes. Must not know: how an entry
+is written.
+
+A ping proves that Redis does what the gateways need: its script writes as a reservation does, and after it a small
+entry is written as a fill does. A server that answers and refuses one of them does not share it.
 
 The ping also asks for two things. The first is the origin's time, if another replica knows it: entries, windows and
 blocks depend on it, and the clock of a process that has just started may be wrong. The second is the number of
@@ -20,14 +23,17 @@ from importlib import resources
 from typing import Any
 
 import structlog
+from redis.exceptions import ResponseError
 
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.errors import RedisAway
 from proxy.ports import Clock
 from proxy.redis_client.connection import RedisConnection, RedisOperation
+from proxy.redis_client.refusals import Part, Refusal
 
 log = structlog.get_logger(__name__)
 
+Try = Callable[[], Awaitable[None]]
 PING_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 """The interval after a ping without an answer. While the breaker is open a ping does no I/O; later it is the probe."""
@@ -45,6 +51,7 @@ class Heartbeat:
         replica_count: ReplicaCount,
         *,
         domain_key: str,
+        write_entry: Try | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
@@ -60,7 +67,9 @@ class Heartbeat:
         self._script = connection.client.register_script(
             (resources.files("proxy.quota") / "lua" / "heartbeat.lua").read_text(encoding="utf-8")
         )
-        self._is_away = False
+        self._write_entry = write_entry
+        self._fault: str | None = None
+        self._refused: dict[Part, Refusal] = {}
 
     async def run(self) -> None:
         """Ping for as long as the process lives."""
@@ -69,24 +78,52 @@ class Heartbeat:
             await self._sleep(pause_seconds * (0.75 + self._chance() / 2))
 
     async def ping(self) -> bool:
-        """Ping once. Returns whether Redis answered; never raises RedisAway."""
-        sent_at = self._clock.wall()
+        """Ping once. Returns whether Redis answered, also by a refusal; never raises RedisAway."""
+        fault = await self._try(lambda: self._connection.run(RedisOperation.PING, self._beat))
+        if fault is None and self._write_entry is not None:
+            fault = await self._try(self._write_entry)
+        self._tell_away(fault)
+        if fault is None:
+            for part in Part:
+                self._tell_refused(part, self._connection.refusal(part))
+        return fault is None
+
+    async def _try(self, call: Try) -> str | None:
+        """Why there was no answer; None: there was one."""
         try:
-            replicas, origin_time = await self._connection.run(RedisOperation.PING, self._ask)
+            await call()
         except RedisAway as error:
-            if not self._is_away:
-                log.warning("redis_away", error=error.msg)
-            self._is_away = True
-            return False
-        if self._is_away:
-            log.info("redis_back")
-        self._is_away = False
+            return None if error.is_refusal else self._connection.fault or error.msg
+        return None
+
+    async def _beat(self) -> None:
+        sent_at = self._clock.wall()
+        row: Any = await self._script(keys=self._keys, args=self._arguments)
+        replicas, origin_time, refusal = int(row[0]), float(row[1]) if row[1] else None, bytes(row[2]).decode()
         self._replica_count.observe(replicas, self._monotonic())
         if origin_time is not None and not self._clock.is_synchronized():
             self._clock.observe_shared(origin_time, sent_at=sent_at, received_at=self._clock.wall())
-        return True
+        if refusal:
+            raise ResponseError(refusal)
 
-    async def _ask(self) -> tuple[int, float | None]:
-        """The number of live replicas, and the origin's time in seconds since the epoch; None if Redis lacks it."""
-        row: Any = await self._script(keys=self._keys, args=self._arguments)
-        return int(row[0]), float(row[1]) if row[1] else None
+    def _tell_away(self, fault: str | None) -> None:
+        """Log when Redis goes, when the reason changes, and when it is back."""
+        if fault == self._fault:
+            return
+        if fault is None:
+            log.info("redis_back")
+        else:
+            log.warning("redis_away", error=fault)
+        self._fault = fault
+
+    def _tell_refused(self, part: Part, refusal: Refusal | None) -> None:
+        """Log when Redis begins to refuse a part, when the reason changes, and when it does it again."""
+        before = self._refused.pop(part, None)
+        if refusal is not None:
+            self._refused[part] = refusal
+        if refusal == before:
+            return
+        if refusal is None:
+            log.info("redis_serves", part=part.value)
+        else:
+            log.warning("redis_refuses", part=part.value, command=refusal.command, error=refusal.words)

@@ -129,17 +129,10 @@ class Scripts:
                 _ttl_ms(charge.window_key, now),
             ]
         keys = [charge.window_key for charge in charges]
-        row = await self._run(RedisOperation.RESERVE, self._reserve, self._redis_keys("block", "clock", *keys), args)
-        match _text(row[0]):
-            case "clock":
-                return float(row[1])
-            case "blocked":
-                return Reserved(charges, now, _read_block(row[1:]))
-            case outcome:
-                exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-                client_used = {key: int(value) for key, value in zip(keys, row[4::3], strict=True)}
-                usage = _read_usage(keys, _without_each_third(row[2:]))
-                return Reserved(charges, now, None, exceeded, usage, client_used)
+        redis_keys = self._redis_keys("block", "clock", *keys)
+        return await self._run(
+            RedisOperation.RESERVE, self._reserve, redis_keys, args, read=lambda row: _read_reserved(row, charges, now)
+        )
 
     async def reconcile(
         self,
@@ -177,7 +170,7 @@ class Scripts:
             STRIKE_MEMORY_SECONDS,
             repr(JUMP_SECONDS),
         ]
-        return _read_block(await self._run(RedisOperation.BLOCK, self._block, self._redis_keys("block"), args))
+        return await self._run(RedisOperation.BLOCK, self._block, self._redis_keys("block"), args, read=_read_block)
 
     async def read_block(self, now: float) -> Block | None:
         """The block that all replicas share, by the caller's clock; it may be over. None if Redis has none."""
@@ -192,8 +185,14 @@ class Scripts:
         args: list[str | int] = [process, state]
         for key, total in totals.items():
             args += [total.used, total.pending, total.header, floors.get(key, 0), _ttl_ms(key, now)]
-        row = await self._run(RedisOperation.RECONCILE, self._merge_unsynced, self._redis_keys(*totals), args)
-        return _read_usage(list(totals), row)
+        keys = list(totals)
+        return await self._run(
+            RedisOperation.RECONCILE,
+            self._merge_unsynced,
+            self._redis_keys(*keys),
+            args,
+            read=lambda row: _read_usage(keys, row),
+        )
 
     async def _settle(
         self,
@@ -213,9 +212,8 @@ class Scripts:
         args += [repr(now), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS)]
         for key in keys:
             args += [weights.get(key, 0), reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
-        row = await self._run(operation, self._reconcile, self._redis_keys("block", "clock", *keys), args)
-        raised = {key: int(value) for key, value in zip(keys, row[2::3], strict=True)}
-        return Settled(_read_usage(keys, _without_each_third(row)), raised)
+        redis_keys = self._redis_keys("block", "clock", *keys)
+        return await self._run(operation, self._reconcile, redis_keys, args, read=lambda row: _read_settled(row, keys))
 
     def _redis_keys(self, *names: str | WindowKey) -> list[str]:
         return [f"{self._domain_key}:{name if isinstance(name, str) else name.key}" for name in names]
@@ -231,9 +229,34 @@ class Scripts:
         script: Callable[..., Awaitable[Any]],
         keys: list[str],
         args: list[str | int],
-    ) -> list[Any]:
-        result: list[Any] = await self._connection.run(operation, lambda: script(keys=keys, args=args))
-        return result
+        *,
+        read: Callable[[list[Any]], T],
+    ) -> T:
+        """Call a script and read its result: one that cannot be read counts as no answer."""
+
+        async def call() -> T:
+            return read(await script(keys=keys, args=args))
+
+        return await self._connection.run(operation, call)
+
+
+def _read_reserved(row: Sequence[Any], charges: tuple[Charge, ...], now: float) -> Reserved | float:
+    match _text(row[0]):
+        case "clock":
+            return float(row[1])
+        case "blocked":
+            return Reserved(charges, now, _read_block(row[1:]))
+        case outcome:
+            keys = [charge.window_key for charge in charges]
+            exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
+            client_used = {key: int(value) for key, value in zip(keys, row[4::3], strict=True)}
+            usage = _read_usage(keys, _without_each_third(row[2:]))
+            return Reserved(charges, now, None, exceeded, usage, client_used)
+
+
+def _read_settled(row: Sequence[Any], keys: Sequence[WindowKey]) -> Settled:
+    raised = {key: int(value) for key, value in zip(keys, row[2::3], strict=True)}
+    return Settled(_read_usage(keys, _without_each_third(row)), raised)
 
 
 def _ttl_ms(key: WindowKey, now: float) -> int:

@@ -1,11 +1,12 @@
 """The one connection to Redis: the client, the deadline of each operation, and the breaker.
 
-Owns: `RedisConnection`, the names of the operations, the mapping of every driver error to RedisAway.
+Owns: `RedisConnection`, the names of the operations, the mapping of whatever the driver raises to RedisAway.
 Must not know: keys, values, or what happens while Redis is away.
 
-These are failures for the breaker: no connection, a broken one, no answer within the deadline, refused credentials,
-a server that is loading. An error that Redis answers (OOM, READONLY, WRONGTYPE, NOPERM, CLUSTERDOWN) is not: a server
-that is full or read-only still serves reads, and its answer proves that the connection works.
+These are failures for the breaker: no connection, a broken one, no answer within the deadline, an answer that makes no
+sense, refused credentials, a server that is loading. An error that Redis answers (OOM, READONLY, WRONGTYPE, NOPERM,
+MOVED) is not: a server that is full or read-only still serves reads, and its answer proves that the connection works.
+Such errors are remembered as refusals (`proxy.redis_client.refusals`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from redis import exceptions as redis_errors
 
 from proxy.errors import RedisAway
 from proxy.redis_client.breaker import Admission, Breaker, BreakerState
+from proxy.redis_client.refusals import Part, Refusal, Refusals
 from proxy.redis_client.url import Client, OpenedClient, open_client
 
 T = TypeVar("T")
@@ -37,7 +39,7 @@ _NO_ANSWER = (
 
 
 class RedisOperation(Enum):
-    """The kinds of operations. The value is a metric label."""
+    """The kinds of operations. The value is a metric label. Each calls for one part of what Redis does for us."""
 
     GET = "get"
     PUT = "put"
@@ -49,6 +51,37 @@ class RedisOperation(Enum):
     BLOCK = "block"
     RELEASE = "release"
     PING = "ping"
+    """The heartbeat: a script that writes, as a reservation does."""
+    PROBE = "probe"
+    """A small entry, written as a fill does."""
+
+    @property
+    def part(self) -> Part:
+        """What it serves."""
+        return Part.QUOTA if self in _QUOTA else Part.CACHE
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is tried once a second."""
+        return self in (RedisOperation.PING, RedisOperation.PROBE)
+
+
+_QUOTA = frozenset(
+    {
+        RedisOperation.RESERVE,
+        RedisOperation.RECONCILE,
+        RedisOperation.BLOCK,
+        RedisOperation.RELEASE,
+        RedisOperation.PING,
+    }
+)
+_COMMANDS = {
+    RedisOperation.GET: "HMGET",
+    RedisOperation.PUT: "MULTI",
+    RedisOperation.PROBE: "MULTI",
+    RedisOperation.LOCK: "SET",
+}
+"""What an operation sends; a script where nothing stands here."""
 
 
 class RedisObserver(Protocol):
@@ -57,17 +90,11 @@ class RedisObserver(Protocol):
     def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
         """One operation ended. Not called for one that the breaker refused or that was cancelled."""
 
-    def up(self, is_up: bool) -> None:
-        """Whether the breaker is closed. Called after each operation that ended."""
-
 
 class NullRedisObserver:
     """Counts nothing."""
 
     def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
-        """Do nothing."""
-
-    def up(self, is_up: bool) -> None:
         """Do nothing."""
 
 
@@ -79,9 +106,11 @@ class RedisConnection:
         "_close",
         "_closed",
         "_deadline_seconds",
+        "_fault",
         "_gate",
         "_monotonic",
         "_observer",
+        "_refusals",
         "_running",
         "client",
         "prefix",
@@ -105,6 +134,8 @@ class RedisConnection:
         self._observer = observer
         self._monotonic = monotonic
         self._breaker = Breaker(monotonic)
+        self._refusals = Refusals(monotonic)
+        self._fault = ""
         self._gate = asyncio.Semaphore(opened.connections)
 
     @property
@@ -112,35 +143,40 @@ class RedisConnection:
         """Whether the breaker is closed. A Redis that only refuses writes is up."""
         return self._breaker.state is BreakerState.CLOSED
 
+    @property
+    def fault(self) -> str:
+        """Why the last operation without an answer failed: the driver's error and its words."""
+        return self._fault
+
+    def refusal(self, part: Part) -> Refusal | None:
+        """The error that Redis answered to a part of our work; None: it does it, or does not answer at all."""
+        return self._refusals.of(part)
+
+    def shares(self, part: Part) -> bool:
+        """Whether Redis does this part of our work."""
+        return self.up and self.refusal(part) is None
+
     async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
         """Run `call` within the deadline, which includes the wait for a free connection.
 
         Raises RedisAway, whose cause is the driver's error; at once and without I/O while the breaker is open and after
-        `close`.
+        `close`. `call` must read the answer too: one that makes no sense is an error like those of the driver.
         """
         if self._closed.is_set():
             raise _closed(operation)
         admission = self._breaker.admit()
         if admission is Admission.REFUSED:
-            raise RedisAway(f"Redis {operation.value}: not tried, because Redis did not answer recently")
+            raise RedisAway(f"Redis {operation.value}: not tried, because Redis did not answer recently: {self._fault}")
         started = self._monotonic()
         try:
             result = await self._in_time(call)
-        except _NO_ANSWER as error:
-            if self._closed.is_set():
-                self._breaker.abandoned(admission)
-                raise _closed(operation) from error
-            self._breaker.failed(admission)
-            self._ended(operation, started, ok=False)
-            raise _away(operation, error) from error
-        except redis_errors.RedisError as error:
-            self._breaker.succeeded()
-            self._ended(operation, started, ok=False)
-            raise _away(operation, error) from error
+        except Exception as error:
+            raise self._failed(operation, admission, started, error) from error
         except BaseException:
             self._breaker.abandoned(admission)
             raise
         self._breaker.succeeded()
+        self._refusals.served(operation.part, operation.value, is_probe=operation.is_probe)
         self._ended(operation, started, ok=True)
         return result
 
@@ -159,7 +195,7 @@ class RedisConnection:
             try:
                 async with asyncio.timeout(self._deadline_seconds):
                     await close()
-            except (*_NO_ANSWER, redis_errors.RedisError):
+            except Exception:
                 continue
 
     async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -191,9 +227,25 @@ class RedisConnection:
     async def _ping(self) -> None:
         await self.client.ping()
 
+    def _failed(self, operation: RedisOperation, admission: Admission, started: float, error: Exception) -> RedisAway:
+        """Take note of what the driver raised."""
+        is_answer = isinstance(error, redis_errors.RedisError) and not isinstance(error, _NO_ANSWER)
+        if self._closed.is_set() and not is_answer:
+            self._breaker.abandoned(admission)
+            return _closed(operation)
+        words = f"{type(error).__name__}: {str(error) or 'deadline'}"
+        if is_answer:
+            self._breaker.succeeded()
+            command = _COMMANDS.get(operation, "EVALSHA")
+            self._refusals.refused(operation.part, operation.value, command=command, words=words)
+        else:
+            self._breaker.failed(admission)
+            self._fault = words
+        self._ended(operation, started, ok=False)
+        return RedisAway(f"Redis {operation.value}: {words}", is_refusal=is_answer)
+
     def _ended(self, operation: RedisOperation, started: float, *, ok: bool) -> None:
         self._observer.operation(operation, seconds=self._monotonic() - started, ok=ok)
-        self._observer.up(self.up)
 
 
 def _cancellations() -> int:
@@ -203,10 +255,6 @@ def _cancellations() -> int:
 
 def _closed(operation: RedisOperation) -> RedisAway:
     return RedisAway(f"Redis {operation.value}: the connection is closed")
-
-
-def _away(operation: RedisOperation, error: Exception) -> RedisAway:
-    return RedisAway(f"Redis {operation.value}: {type(error).__name__}: {str(error) or 'deadline'}")
 
 
 def connect(

@@ -9,38 +9,50 @@ Owns: the URL forms, the options of every connection, masking. Must not know: ke
     redis+cluster://[[user]:password@]host[:6379][,host…]
 
 `rediss+sentinel` and `rediss+cluster` reach the data servers over TLS. The query may hold any other option of
-a redis-py connection. Redis 6 or newer is needed (RESP3); `?protocol=2` for an older one.
+a redis-py connection, and `address_map=inner:port=outer:port,…` for servers behind NAT: the addresses by which they
+name each other, and where we reach them. We speak RESP2, which every server and proxy knows; `?protocol=3` asks for
+RESP3 by HELLO.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-CLIENT_NAME = "binance-sidecar"
+from proxy.redis_client.driver import (
+    Address,
+    AddressMap,
+    SentinelTcpConnection,
+    SentinelTlsConnection,
+    TcpConnection,
+    TlsConnection,
+    UnixConnection,
+    tls_context,
+)
+
 DEFAULT_CONNECTIONS = 64
 """Operations under way at a time; `?max_connections=` changes it."""
 SENTINEL_PORT = 26379
 SERVER_PORT = 6379
 _HEALTH_CHECK_SECONDS = 30
+_TLS_PREFIX = "ssl_"
 # The number of connections is bounded in one place, before the pools (RedisConnection): at their bound, the
 # pools of Sentinel and Cluster refuse instead of waiting, and so does redis-py's default pool at 100.
 _POOL_CONNECTIONS = 1 << 20
 
 Client: TypeAlias = Redis | RedisCluster
-Address: TypeAlias = tuple[str, int]
 
 
 class Topology(Enum):
@@ -63,8 +75,8 @@ class RedisTarget:
     service: str = ""
     """The name under which the Sentinels know the master."""
     tls: bool = False
-    """SENTINEL and CLUSTER only; SINGLE has it in the options."""
     connections: int = DEFAULT_CONNECTIONS
+    address_map: AddressMap = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +115,8 @@ def _parse(url: str) -> RedisTarget:
             options = dict(parse_url(url))
             if scheme == "unix" and not options.get("path"):
                 raise _Fault("the path of the socket is missing")
-            return _target(Topology.SINGLE, options)
+            options.pop("connection_class", None)  # ours knows more
+            return _target(Topology.SINGLE, options, tls=scheme == "rediss")
         case "redis+sentinel" | "rediss+sentinel":
             addresses, options, path = _several(rest, SENTINEL_PORT)
             service, _, db = path.partition("/")
@@ -126,7 +139,8 @@ def _target(topology: Topology, options: dict[str, Any], **more: Any) -> RedisTa
     connections = int(options.pop("max_connections", DEFAULT_CONNECTIONS))
     if connections < 1:
         raise _Fault("max_connections must be at least 1")
-    return RedisTarget(topology=topology, options=options, connections=connections, **more)
+    address_map = _address_map(options.pop("address_map", ""))
+    return RedisTarget(topology=topology, options=options, connections=connections, address_map=address_map, **more)
 
 
 def _several(rest: str, port: int) -> tuple[tuple[Address, ...], dict[str, Any], str]:
@@ -149,6 +163,12 @@ def _address(text: str, default_port: int) -> Address:
     return found[1].strip("[]"), port
 
 
+def _address_map(text: str) -> AddressMap:
+    """`inner:port=outer:port`, separated by commas."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    return {_address(inner, SERVER_PORT): _address(outer, SERVER_PORT) for inner, _, outer in pairs}
+
+
 def _number(text: str, what: str) -> int:
     if not text.isdecimal():
         raise _Fault(f"{what} must be a number")
@@ -166,6 +186,8 @@ def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
                 return _sentinel(target, deadline_seconds)
             case Topology.CLUSTER:
                 return _cluster(target, deadline_seconds)
+    except OSError as error:  # also ssl.SSLError
+        raise ValueError(f"{masked(url)} is not a Redis URL: its certificates cannot be used: {error}") from None
     except (TypeError, ValueError, RedisError, RedisClusterException):
         raise ValueError(f"{masked(url)} is not a Redis URL: redis-py refuses one of its options") from None
 
@@ -175,10 +197,10 @@ def _options(target: RedisTarget, deadline_seconds: float, *, retries: int) -> d
         "socket_timeout": deadline_seconds,
         "socket_connect_timeout": deadline_seconds,
         "health_check_interval": _HEALTH_CHECK_SECONDS,
-        "protocol": 3,
+        "protocol": 2,
         "driver_info": None,  # one round trip less for each connection
-        **target.options,
-        "client_name": CLIENT_NAME,
+        **{name: value for name, value in target.options.items() if not name.startswith(_TLS_PREFIX)},
+        "client_name": None,  # our connections give it
         "decode_responses": False,
         "retry": Retry(NoBackoff(), retries),
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
@@ -186,10 +208,22 @@ def _options(target: RedisTarget, deadline_seconds: float, *, retries: int) -> d
     }
 
 
+def _connection_options(
+    target: RedisTarget, plain: type[AbstractConnection], tls: type[AbstractConnection]
+) -> dict[str, Any]:
+    """What makes a pool open our connections."""
+    if not target.tls:
+        return {"connection_class": plain, "address_map": target.address_map}
+    options = {name: value for name, value in target.options.items() if name.startswith(_TLS_PREFIX)}
+    return {"connection_class": tls, "address_map": target.address_map, "tls": tls_context(options)}
+
+
 def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
     # No retry: an operation is sent at most once, because reserving weight twice charges it twice. The pool notices
     # and replaces a connection that broke while it was idle.
-    pool = ConnectionPool(**_options(target, deadline_seconds, retries=0))
+    plain = UnixConnection if "path" in target.options else TcpConnection
+    options = _options(target, deadline_seconds, retries=0) | _connection_options(target, plain, TlsConnection)
+    pool = ConnectionPool(**options)
     pool.make_connection()  # type: ignore[no-untyped-call]  # TypeError for an unknown option; no I/O
     client = Redis.from_pool(pool)
     return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))
@@ -204,12 +238,14 @@ def _sentinel(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
         "socket_connect_timeout": timeout_seconds,
         "username": options.pop("sentinel_username", None),
         "password": options.pop("sentinel_password", None),
+        "protocol": options["protocol"],
         "retry": options["retry"],
         "driver_info": None,
         "maint_notifications_config": options["maint_notifications_config"],
     }
+    options |= _connection_options(target, SentinelTcpConnection, SentinelTlsConnection)
     sentinel = Sentinel(target.addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
-    client = sentinel.master_for(target.service, ssl=target.tls, **options)
+    client = sentinel.master_for(target.service, **options)
     client.connection_pool.make_connection()
     return OpenedClient(client=client, connections=target.connections, close=(client.aclose, sentinel.aclose))
 
@@ -218,5 +254,13 @@ def _cluster(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
     # One retry: the client of a cluster needs a failure to learn that a node is gone, and does not check idle
     # connections. So an operation may be sent twice; then the quota counts too much, never too little.
     nodes = [ClusterNode(host, port) for host, port in target.addresses]
-    client = RedisCluster(startup_nodes=nodes, ssl=target.tls, **_options(target, deadline_seconds, retries=1))
+    client = RedisCluster(startup_nodes=nodes, **_options(target, deadline_seconds, retries=1))
+    # It takes no class of connections. All that it knows so far are the nodes of the URL, and it makes the others
+    # with these options.
+    ours = _connection_options(target, TcpConnection, TlsConnection)
+    client.connection_kwargs |= ours
+    client.nodes_manager.connection_kwargs |= ours
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_kwargs |= ours
+        node.connection_class = node.connection_kwargs.pop("connection_class")
     return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     GCCollector,
     Histogram,
     Info,
@@ -90,8 +89,6 @@ class Metrics:
         self._redis_durations = self._histogram(
             "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
         )
-        self._redis_up: Gauge | None = None
-        """No series before the first operation: a gateway without Redis must not report one that is down."""
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
 
     def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
@@ -154,14 +151,6 @@ class Metrics:
         self._redis_durations.labels(operation.value).observe(seconds)
         if not ok:
             self._redis_errors.labels(operation.value).inc()
-
-    def up(self, is_up: bool) -> None:
-        """Redis answers, or does not."""
-        if self._redis_up is None:
-            self._redis_up = Gauge(
-                f"{PREFIX}_redis_up", "Whether Redis answers (1) or not (0).", registry=self.registry
-            )
-        self._redis_up.set(is_up)
 
     def lagged(self, seconds: float) -> None:
         """The event loop woke this much too late."""

@@ -16,6 +16,7 @@ from proxy.quota.clock import OriginClock
 from proxy.quota.local import MemoryLedger
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
+from proxy.redis_client.refusals import Part
 from proxy.redis_client.url import masked
 from proxy.settings import Settings
 from proxy.telemetry.metrics import Sample
@@ -94,13 +95,19 @@ class StatusReport:
 
     def _redis(self) -> dict[str, Any]:
         url = masked(self._settings.redis_url.get_secret_value())
-        up = None if self._connection is None else self._connection.up
+        has_redis = self._connection is not None
+        quota_shared, cache_shared = self._shares(Part.QUOTA), self._shares(Part.CACHE)
         return {
             "url": url,
-            "up": up,
+            "up": quota_shared and cache_shared if has_redis else None,
             "replicas": self._replica_count.replicas,
-            "counts_alone": self._ledger.view().local,
+            "counts_alone": self._ledger.view().local or (has_redis and not quota_shared),
+            "caches_alone": has_redis and not cache_shared,
         }
+
+    def _shares(self, part: Part) -> bool:
+        """Whether Redis does this part for all replicas."""
+        return self._connection is not None and self._connection.shares(part)
 
     def samples(self) -> Iterable[Sample]:
         """The gauges, read at scrape time."""
@@ -109,6 +116,11 @@ class StatusReport:
         if self._connection is not None:
             text = "Gateways on this Redis and quota domain, as last counted."
             yield Sample("replicas", text, self._replica_count.replicas)
+            cache_shared, quota_shared = self._shares(Part.CACHE), self._shares(Part.QUOTA)
+            text = "Whether Redis takes entries and reservations (1) or not (0)."
+            yield Sample("redis_up", text, cache_shared and quota_shared)
+            yield Sample("cache_shared", "Whether Redis takes entries (1) or not (0).", cache_shared)
+            yield Sample("quota_shared", "Whether Redis takes reservations (1) or not (0).", quota_shared)
         yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
 
     def _window_samples(self) -> Iterable[Sample]:

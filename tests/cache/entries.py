@@ -22,7 +22,7 @@ def entry(
         status=200,
         content_type="application/json;charset=UTF-8",
         body=body,
-        gzip=gzip_format.compress(body) if compressed else None,
+        gzip=gzip_format.compress(body, mtime=0) if compressed else None,
         etag="abc123",
         stored_at=stored_at,
         lifetimes=Lifetimes(
@@ -41,7 +41,7 @@ def entries(draw: st.DrawFn) -> Entry:
         status=draw(st.sampled_from([200, 400])),
         content_type=draw(st.text(_PRINTABLE, max_size=60)),
         body=body,
-        gzip=draw(st.sampled_from([None, gzip_format.compress(body)])),
+        gzip=draw(st.sampled_from([None, gzip_format.compress(body, mtime=0)])),
         etag=draw(st.text(string.ascii_letters + string.digits, max_size=40)),
         stored_at=draw(st.floats(min_value=0, max_value=4e9, allow_nan=False)),
         lifetimes=Lifetimes(

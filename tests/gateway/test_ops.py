@@ -57,7 +57,13 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
         assert status["blocked"] is None
         assert status["document"]["age_seconds"] == 12
         assert [entry["key"] for entry in status["entries"]] == ["executionRules:symbols=BTCUSDT"]
-        assert status["redis"] == {"url": "memory:", "up": None, "replicas": 1, "counts_alone": False}
+        assert status["redis"] == {
+            "url": "memory:",
+            "up": None,
+            "replicas": 1,
+            "counts_alone": False,
+            "caches_alone": False,
+        }
         assert status["upstreams"] == [{"host": on.origin.url.removeprefix("http://"), "healthy": True}]
 
 

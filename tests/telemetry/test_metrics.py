@@ -66,7 +66,6 @@ def everything(metrics: Metrics) -> None:
     metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
     metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.GET, seconds=0.001, ok=False)
-    metrics.up(True)
     metrics.lagged(0.002)
     metrics.read_at_scrape(lambda: [Sample("window_used", "Used.", 5, ("window", "w")), Sample("age_seconds", "A.", 2)])
 
@@ -125,7 +124,6 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
     metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.PUT, seconds=0.001, ok=True)
     metrics.operation(RedisOperation.GET, seconds=0.001, ok=False)
-    metrics.up(True)
     metrics.lagged(0.002)
     assert changed(metrics, before) == {
         'upstream_requests_total{host="api.binance.com"}{status="too-slow"}': 1,
@@ -146,17 +144,8 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
         'redis_errors_total{operation="get"}': 1,
         'redis_operation_duration_seconds_count{operation="put"}': 1,
         'redis_operation_duration_seconds_count{operation="get"}': 1,
-        "redis_up": 1,
         "event_loop_lag_seconds_count": 1,
     }
-
-
-def test_a_gateway_without_redis_does_not_tell_that_redis_is_down(metrics: Metrics) -> None:
-    assert "redis_up" not in series(metrics)
-    metrics.up(False)
-    assert series(metrics)["redis_up"] == 0
-    metrics.up(True)
-    assert series(metrics)["redis_up"] == 1
 
 
 def test_gauges_of_others_are_read_anew_at_each_scrape(metrics: Metrics) -> None:

@@ -1,0 +1,108 @@
+"""The connections that redis-py's pools open for us.
+
+Owns: the name that the server shows for us, one TLS context a client, the map of addresses behind NAT. Must not know:
+URLs, deadlines, the breaker.
+
+redis-py makes a connection of the class that a pool was given, so these are subclasses of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    RedisSSLContext,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.exceptions import ResponseError
+
+CLIENT_NAME = "binance-sidecar"
+
+Address: TypeAlias = tuple[str, int]
+AddressMap: TypeAlias = Mapping[Address, Address]
+"""What servers call each other, and where we reach them instead."""
+
+
+class _Named(AbstractConnection):
+    """Tells the server who we are. A server, user or proxy that refuses this costs only the name."""
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Log in, then give the name."""
+        await super().on_connect_check_health(check_health)
+        await self.send_command("CLIENT", "SETNAME", CLIENT_NAME, check_health=False)
+        try:
+            await self.read_response()
+        except ResponseError:
+            return
+
+
+class TcpConnection(_Named, Connection):
+    """Over TCP, to where the map says."""
+
+    def __init__(self, *, address_map: AddressMap, host: str = "localhost", port: int = 6379, **options: Any) -> None:
+        host, port = address_map.get((host, int(port)), (host, port))
+        super().__init__(host=host, port=port, **options)
+
+
+class TlsConnection(_Named, SSLConnection):
+    """Over TLS, to where the map says."""
+
+    def __init__(
+        self,
+        *,
+        address_map: AddressMap,
+        tls: RedisSSLContext,
+        host: str = "localhost",
+        port: int = 6379,
+        **options: Any,
+    ) -> None:
+        host, port = address_map.get((host, int(port)), (host, port))
+        super().__init__(host=host, port=port, **options)
+        self.ssl_context = tls
+
+
+class UnixConnection(_Named, UnixDomainSocketConnection):
+    """Over a unix socket."""
+
+    def __init__(self, *, address_map: AddressMap, **options: Any) -> None:
+        super().__init__(**options)
+
+
+class SentinelTcpConnection(_Named, SentinelManagedConnection):
+    """To the master that the Sentinels name, where the map says."""
+
+    def __init__(self, *, address_map: AddressMap, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._address_map = address_map
+
+    async def connect_to(self, address: Address) -> None:
+        """Connect to this server."""
+        await super().connect_to(self._address_map.get(address, address))  # type: ignore[no-untyped-call]
+
+
+class SentinelTlsConnection(_Named, SentinelManagedSSLConnection):
+    """To the master that the Sentinels name, where the map says, over TLS."""
+
+    def __init__(self, *, address_map: AddressMap, tls: RedisSSLContext, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._address_map = address_map
+        self.ssl_context = tls
+
+    async def connect_to(self, address: Address) -> None:
+        """Connect to this server."""
+        await super().connect_to(self._address_map.get(address, address))  # type: ignore[no-untyped-call]
+
+
+def tls_context(options: Mapping[str, Any]) -> RedisSSLContext:
+    """The TLS context for options of redis-py. Reads the files of certificates and keys, so it may take a while.
+
+    Raises OSError, ssl.SSLError, and TypeError or ValueError for an option that redis-py does not know.
+    """
+    context = SSLConnection(**options).ssl_context
+    context.get()
+    return context
