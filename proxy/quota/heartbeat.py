@@ -108,13 +108,11 @@ class Heartbeat:
 
     def _tell_away(self, fault: str | None) -> None:
         """Log when Redis goes, when the reason changes, and when it is back."""
-        if fault == self._fault:
-            return
-        if fault is None:
+        before, self._fault = self._fault, fault
+        if fault is None and before is not None:
             log.info("redis_back")
-        else:
+        elif fault is not None and (before is None or _reason(fault) != _reason(before)):
             log.warning("redis_away", error=fault)
-        self._fault = fault
 
     def _tell_refused(self, part: Part, refusal: Refusal | None) -> None:
         """Log when Redis begins to refuse a part, when the reason changes, and when it does it again."""
@@ -127,3 +125,8 @@ class Heartbeat:
             log.info("redis_serves", part=part.value)
         else:
             log.warning("redis_refuses", part=part.value, command=refusal.command, error=refusal.words)
+
+
+def _reason(fault: str) -> str:
+    """What is the same while the reason is the same: a server that hangs is noticed now here, now there."""
+    return "TimeoutError" if fault.startswith("TimeoutError") else fault

@@ -44,6 +44,9 @@ from proxy.redis_client.driver import (
 
 DEFAULT_CONNECTIONS = 64
 """Operations under way at a time; `?max_connections=` changes it."""
+DEFAULT_TLS_CONNECTIONS = 8
+"""The same over TLS. A handshake costs some milliseconds of this process: 64 at once pass the deadline of them all, and
+a few connections, once open, do the same work sooner."""
 SENTINEL_PORT = 26379
 SERVER_PORT = 6379
 _HEALTH_CHECK_SECONDS = 30
@@ -135,12 +138,15 @@ def _parse(url: str) -> RedisTarget:
             raise _Fault("unknown scheme")
 
 
-def _target(topology: Topology, options: dict[str, Any], **more: Any) -> RedisTarget:
-    connections = int(options.pop("max_connections", DEFAULT_CONNECTIONS))
+def _target(topology: Topology, options: dict[str, Any], *, tls: bool, **more: Any) -> RedisTarget:
+    default = DEFAULT_TLS_CONNECTIONS if tls else DEFAULT_CONNECTIONS
+    connections = int(options.pop("max_connections", default))
     if connections < 1:
         raise _Fault("max_connections must be at least 1")
     address_map = _address_map(options.pop("address_map", ""))
-    return RedisTarget(topology=topology, options=options, connections=connections, address_map=address_map, **more)
+    return RedisTarget(
+        topology=topology, options=options, connections=connections, address_map=address_map, tls=tls, **more
+    )
 
 
 def _several(rest: str, port: int) -> tuple[tuple[Address, ...], dict[str, Any], str]:

@@ -8,9 +8,11 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.cache.probe import EntryProbe
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.quota.heartbeat import PING_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat
-from proxy.redis_client.connection import RedisConnection
+from proxy.errors import RedisAway
+from proxy.quota.heartbeat import PING_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat, Try
+from proxy.redis_client.connection import RedisConnection, RedisOperation
 from tests.quota.doubles import ManualClock
 from tests.redis_client.fixtures import Opener, StartValkey
 
@@ -33,10 +35,26 @@ class Clock(ManualClock):
         self.learned.append(origin_time)
 
 
+class Counted:
+    """Remembers the operations."""
+
+    def __init__(self) -> None:
+        self.operations: list[RedisOperation] = []
+
+    def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
+        assert seconds >= 0
+        assert ok
+        self.operations.append(operation)
+
+
 def beating(
-    connection: RedisConnection, clock: Clock | None = None, replica_count: ReplicaCount | None = None
+    connection: RedisConnection,
+    clock: Clock | None = None,
+    replica_count: ReplicaCount | None = None,
+    write_entry: Try | None = None,
 ) -> Heartbeat:
-    return Heartbeat(connection, clock or Clock(), replica_count or ReplicaCount(), domain_key=DOMAIN)
+    count = replica_count or ReplicaCount()
+    return Heartbeat(connection, clock or Clock(), count, domain_key=DOMAIN, write_entry=write_entry)
 
 
 async def test_the_origins_time_is_learned_from_redis_and_only_once(connection: RedisConnection) -> None:
@@ -83,14 +101,69 @@ async def test_a_replica_that_is_silent_for_long_is_gone(connection: RedisConnec
 
 async def test_redis_going_and_coming_is_one_line_each(start_valkey: StartValkey, opened: Opener) -> None:
     server = start_valkey()
-    heartbeat = beating(opened(server.url))
+    heartbeat = beating(opened(server.url, deadline_seconds=0.1))
     with capture_logs() as logs:
         assert await heartbeat.ping()
-        server.kill()
-        assert [await heartbeat.ping() for _ in range(2)] == [False, False]
-        server.start()
-        assert await heartbeat.ping()
+        server.freeze()
+        assert [await heartbeat.ping() for _ in range(6)] == [False] * 6
+        server.thaw()
+        async with asyncio.timeout(20):
+            while not await heartbeat.ping():  # noqa: ASYNC110 - seen from outside there is no event
+                await asyncio.sleep(0.05)
     assert [line["event"] for line in logs] == ["redis_away", "redis_back"]
+    assert logs[0]["error"].startswith("TimeoutError")
+
+
+async def test_a_line_tells_the_cause_also_while_nothing_is_tried_and_again_when_it_changes(
+    start_valkey: StartValkey, opened: Opener
+) -> None:
+    server = start_valkey("--requirepass", "right")
+    now = 0.0
+    connection = opened(f"{server.url}?password=wrong", monotonic=lambda: now)
+    heartbeat = beating(connection)
+    with capture_logs() as logs:
+        assert [await heartbeat.ping() for _ in range(5)] == [False] * 5, "the last ones are not tried"
+        with pytest.raises(
+            RedisAway, match="not tried, because Redis did not answer recently: ConnectionError: invalid"
+        ):
+            await connection.ping()
+        server.kill()
+        now = 1.0
+        assert [await heartbeat.ping() for _ in range(3)] == [False] * 3
+    assert [line["event"] for line in logs] == ["redis_away", "redis_away"]
+    assert logs[0]["error"].startswith("ConnectionError: invalid username-password pair")
+    assert logs[1]["error"].startswith("ConnectionError: Error 2 connecting to unix socket")
+
+
+async def test_what_redis_refuses_is_told_once_and_again_when_the_cause_changes(
+    start_valkey: StartValkey, opened: Opener
+) -> None:
+    server = start_valkey()
+    connection = opened(server.url)
+    heartbeat = beating(connection, write_entry=EntryProbe(connection).write)
+    with capture_logs() as logs:
+        for command in (
+            ("CONFIG", "SET", "maxmemory", "1mb"),
+            ("REPLICAOF", "127.0.0.1", "1"),
+            ("REPLICAOF", "NO", "ONE"),
+        ):
+            server.admin(*command)
+            assert [await heartbeat.ping() for _ in range(3)] == [True] * 3
+        server.admin("CONFIG", "SET", "maxmemory", "0")
+        assert await heartbeat.ping()
+    told = [(line["event"], line["part"], line.get("command")) for line in logs]
+    assert told == [
+        ("redis_refuses", "cache", "HSET"),
+        ("redis_refuses", "quota", "EVALSHA"),
+        ("redis_refuses", "cache", "DEL"),
+        ("redis_refuses", "quota", "EVALSHA"),
+        ("redis_refuses", "cache", "HSET"),
+        ("redis_refuses", "quota", "EVALSHA"),
+        ("redis_serves", "cache", None),
+        ("redis_serves", "quota", None),
+    ]
+    words = ["maxmemory", "maxmemory", "read only replica", "read only replica", "maxmemory", "maxmemory"]
+    assert all(word in line["error"] for word, line in zip(words, logs, strict=False))
 
 
 async def test_the_heartbeat_is_the_probe_that_closes_the_breaker(start_valkey: StartValkey, opened: Opener) -> None:
@@ -141,3 +214,15 @@ async def test_a_server_that_refuses_writes_still_has_a_pulse(start_valkey: Star
     server.admin("CONFIG", "SET", "maxmemory", "0")
     server.admin("REPLICAOF", "127.0.0.1", "1")
     assert await heartbeat.ping()
+
+
+async def test_a_beat_costs_two_operations_once_all_was_tried(start_valkey: StartValkey, opened: Opener) -> None:
+    server, counted = start_valkey(), Counted()
+    connection = opened(server.url, observer=counted)
+    heartbeat = beating(connection, write_entry=EntryProbe(connection).write)
+    for _ in range(3):
+        assert await heartbeat.ping()
+    ping, probe = RedisOperation.PING, RedisOperation.PROBE
+    assert counted.operations == [ping, probe, probe, probe, probe, ping, probe, ping, probe]
+    assert len(list(str(server.admin("KEYS", "*probe*")).split(","))) == 4
+    assert all(0 < int(str(server.admin("PTTL", f"test:probe:{{{tag}}}"))) <= 60_000 for tag in range(4))

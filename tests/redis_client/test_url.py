@@ -46,7 +46,10 @@ def target(topology: Topology, **fields: Any) -> RedisTarget:
                 options={"username": "me", "password": "p", "sentinel_password": "q"},
             ),
         ),
-        ("rediss+sentinel://a/main", target(SENTINEL, addresses=(("a", 26379),), service="main", tls=True)),
+        (
+            "rediss+sentinel://a/main",
+            target(SENTINEL, addresses=(("a", 26379),), service="main", tls=True, connections=8),
+        ),
         ("redis+cluster://a,b:7001", target(CLUSTER, addresses=(("a", 6379), ("b", 7001)))),
         (
             "redis+cluster://me:p@a/0?max_connections=9",
@@ -57,7 +60,31 @@ def target(topology: Topology, **fields: Any) -> RedisTarget:
                 connections=9,
             ),
         ),
-        ("rediss+cluster://a", target(CLUSTER, addresses=(("a", 6379),), tls=True)),
+        ("rediss+cluster://a", target(CLUSTER, addresses=(("a", 6379),), tls=True, connections=8)),
+        ("rediss://a?max_connections=64", target(SINGLE, options={"host": "a"}, tls=True, connections=64)),
+        (
+            "redis+cluster://a?address_map=10.0.0.1:6379=nat:7001,[::2]=nat:7002",
+            target(
+                CLUSTER,
+                addresses=(("a", 6379),),
+                address_map={("10.0.0.1", 6379): ("nat", 7001), ("::2", 6379): ("nat", 7002)},
+            ),
+        ),
+        (
+            "rediss://me%40home:p%2Fa%3Fs%23s%25@a?ssl_ca_certs=/etc/a%20b.pem&protocol=3",
+            target(
+                SINGLE,
+                options={
+                    "host": "a",
+                    "username": "me@home",
+                    "password": "p/a?s#s%",
+                    "ssl_ca_certs": "/etc/a b.pem",
+                    "protocol": 3,
+                },
+                tls=True,
+                connections=8,
+            ),
+        ),
     ],
 )
 def test_a_url_says_where_redis_is(url: str, expected: RedisTarget) -> None:
@@ -84,6 +111,8 @@ def test_a_unix_url_names_a_socket(url: str) -> None:
         ("redis+sentinel://:hush@h:99999/main", "a port is out of range"),
         ("redis+cluster://:hush@", "a host is missing or invalid"),
         ("redis+cluster://:hush@h/1", "a cluster has database 0 only"),
+        ("redis+cluster://:hush@h?address_map=a:1", "a host is missing or invalid"),
+        ("redis+cluster://:hush@h?address_map=a:1=b:x", "a host is missing or invalid"),
         ("redis://:hush@h?colour=blue", "redis-py refuses one of its options"),
         ("unix:///s?colour=blue&password=hush", "redis-py refuses one of its options"),
         ("redis+sentinel://:hush@h/main?colour=blue", "redis-py refuses one of its options"),

@@ -56,7 +56,9 @@ class Valkey:
     def admin(self, *command: str, password: str | None = None) -> object:
         """One command over a connection of its own."""
         once = Retry(NoBackoff(), 0)
-        with Redis(unix_socket_path=str(self._socket), password=password, retry=once) as client:
+        with Redis(
+            unix_socket_path=str(self._socket), password=password, retry=once, protocol=2, driver_info=None
+        ) as client:
             return client.execute_command(*command)
 
     def wait_for_cluster(self) -> None:

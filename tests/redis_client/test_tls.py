@@ -1,0 +1,115 @@
+"""Redis over TLS: one context a client, client certificates, and what is wrong with a certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import RedisAway
+from proxy.redis_client.connection import RedisOperation
+from tests.gateway.harness import client, gateway
+from tests.redis_client.fixtures import Opener, StartValkey
+from tests.redis_client.places import serve
+from tests.redis_client.test_connection import GET, PUT, reading, writing
+from tests.redis_client.tls import Certificates, make_certificates, needs_openssl, tls_relay
+from tests.simulator import Simulator
+
+pytestmark = needs_openssl
+AT_ONCE = 64
+TIME = "/api/v3/time"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
+    """The contexts that are made from now on."""
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    return made
+
+
+def url(port: int, certificates: Certificates, *more: str) -> str:
+    return f"rediss://127.0.0.1:{port}?" + "&".join((f"ssl_ca_certs={certificates.authority}", *more))
+
+
+async def test_64_requests_at_once_make_one_context_and_fail_no_operation(
+    start_valkey: StartValkey, certificates: Certificates, contexts: list[ssl.SSLContext]
+) -> None:
+    server = start_valkey()
+    async with (
+        tls_relay(server.folder / "s", certificates.server_context()) as port,
+        Simulator() as origin,
+        gateway(origin, redis_url=url(port, certificates)) as app,
+        client(app.url) as asking,
+    ):
+        answers = await asyncio.gather(*(asking.ask(TIME) for _ in range(AT_ONCE)))
+        metrics = app.metrics.exposition().decode()
+
+    assert {answer.status for answer in answers} == {200}
+    assert "binance_sidecar_redis_errors_total{" not in metrics
+    assert len(contexts) == 1
+
+
+@pytest.mark.parametrize("form", ["rediss+sentinel", "rediss+cluster"])
+async def test_every_topology_makes_one_context(
+    start_valkey: StartValkey,
+    opened: Opener,
+    certificates: Certificates,
+    contexts: list[ssl.SSLContext],
+    form: str,
+    tmp_path: Path,
+) -> None:
+    places = await serve(form, start_valkey, tmp_path)
+    async with tls_relay(places.server.folder / "s", certificates.server_context()) as port:
+        query = f"ssl_ca_certs={certificates.authority}&address_map=127.0.0.1:{places.port}=127.0.0.1:{port}"
+        connection = opened(f"{form}://127.0.0.1:{places.entrance or port}{places.path}?{query}")
+        await asyncio.gather(*(connection.run(PUT, writing(connection, f"k{i}")) for i in range(20)))
+
+        assert await connection.run(GET, reading(connection, "k7")) == b"v"
+        await connection.close()
+    assert len(contexts) == 1
+
+
+async def test_a_server_that_asks_for_a_certificate_gets_the_one_of_the_url(
+    start_valkey: StartValkey, opened: Opener, certificates: Certificates
+) -> None:
+    server = start_valkey()
+    async with tls_relay(server.folder / "s", certificates.server_context(asks_for_client=True)) as port:
+        known = opened(url(port, certificates, certificates.client_options))
+        await known.ping()
+        unknown = opened(url(port, certificates), deadline_seconds=1.0)
+        with pytest.raises(RedisAway):
+            await unknown.ping()
+        await known.close()
+        await unknown.close()
+
+
+async def test_a_server_that_nobody_vouches_for_is_away_and_the_reason_is_told(
+    start_valkey: StartValkey, opened: Opener, certificates: Certificates
+) -> None:
+    server = start_valkey()
+    async with tls_relay(server.folder / "s", certificates.server_context()) as port:
+        connection = opened(f"rediss://127.0.0.1:{port}")
+        with pytest.raises(RedisAway, match="certificate verify failed"):
+            await connection.run(RedisOperation.PING, reading(connection))
+        await connection.close()
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs=/nowhere.pem", "ssl_certfile=/nowhere.pem"])
+@pytest.mark.parametrize("form", ["rediss://a", "rediss+sentinel://a/main", "rediss+cluster://a"])
+async def test_a_file_that_is_not_there_is_told_at_the_start(opened: Opener, form: str, option: str) -> None:
+    with pytest.raises(ValueError, match=r"its certificates cannot be used: .*No such file"):
+        opened(f"{form}?{option}&ssl_password=hush")
