@@ -172,6 +172,7 @@ async def _connect_redis(
     if url.startswith("embedded:"):
         embedded = await EmbeddedValkey.start()
         stack.push_async_callback(embedded.stop)
+        background(embedded.keep_running(), stack)
         url = embedded.url
     connection = connect(url, prefix=settings.redis_prefix, deadline_seconds=settings.redis_seconds, observer=metrics)
     stack.push_async_callback(connection.close)

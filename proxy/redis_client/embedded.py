@@ -1,7 +1,8 @@
 """A private Valkey for one process: the server behind `SIDECAR_REDIS_URL=embedded:`.
 
-Owns: finding the server of the `embedded` extra, starting it on a unix socket in a folder that only we may enter, and
-removing server and folder when this process ends, even by SIGKILL. Must not know: what is stored in it.
+Owns: finding the server of the `embedded` extra, starting it on a unix socket in a folder that only we may enter,
+starting it again when it dies, and removing server and folder when this process ends, even by SIGKILL. Must not know:
+what is stored in it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,28 @@ import asyncio
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+log = structlog.get_logger(__name__)
+
 _MAXMEMORY = "256mb"
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.01
+_WATCH_SECONDS = 0.25
+"""How often we look whether the server lives. The heartbeat's log line comes at about the same time."""
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 60.0
+"""Between two starts of a server that dies again and again; the pause doubles."""
 
 # The keeper: a shell that outlives us by a moment. Its standard input is a pipe of which we hold the only writing end,
 # so `read` returns when we close it or when this process ends, even by SIGKILL. It ignores the signals that a terminal
@@ -55,11 +66,12 @@ class EmbeddedValkey:
     `url` is a URL for redis-py's `from_url`: `unix:///…/valkey.sock`.
     """
 
-    __slots__ = ("_folder", "_keeper", "url")
+    __slots__ = ("_binary", "_folder", "_keeper", "url")
 
-    def __init__(self, keeper: subprocess.Popen[str], folder: Path) -> None:
-        self._keeper = keeper
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self._binary = binary
         self._folder = folder
+        self._keeper = _spawn(binary, folder)
         self.url = f"unix://{quote(str(_socket(folder)))}"
 
     @classmethod
@@ -67,7 +79,7 @@ class EmbeddedValkey:
         """Start a server and wait until it answers. Raises EmbeddedUnavailable if it does not within the time."""
         binary = _find_binary()
         folder = Path(tempfile.mkdtemp(prefix="binance-sidecar-"))
-        server = cls(_spawn(binary, folder), folder)
+        server = cls(binary, folder)
         try:
             await server._ready(timeout_seconds)
         except BaseException:
@@ -78,6 +90,35 @@ class EmbeddedValkey:
     async def stop(self) -> None:
         """End the server and remove its folder. Calling it twice does no harm."""
         await asyncio.shield(asyncio.to_thread(self._stop))
+
+    async def keep_running(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Start the server again whenever it dies, at the same place. What it stored is lost. Never returns."""
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            started = time.monotonic()
+            while self._keeper.poll() is None:
+                await sleep(_WATCH_SECONDS)
+            if time.monotonic() - started > _LONGEST_PAUSE_SECONDS:
+                pause_seconds = _FIRST_PAUSE_SECONDS
+            try:
+                self._check_running()
+            except EmbeddedUnavailable as death:
+                log.warning("embedded_redis_died", error=str(death))
+            await sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            try:
+                await self._start_again()
+            except (EmbeddedUnavailable, OSError) as error:
+                log.warning("embedded_redis_not_started", error=str(error))
+            else:
+                log.info("embedded_redis_started_again")
+
+    async def _start_again(self) -> None:
+        """Raises EmbeddedUnavailable; OSError if somebody else has made our folder."""
+        await self.stop()
+        self._folder.mkdir(mode=0o700)
+        self._keeper = _spawn(self._binary, self._folder)
+        await self._ready(_STOP_SECONDS)
 
     def _stop(self) -> None:
         for pipe in (self._keeper.stdin, self._keeper.stderr):

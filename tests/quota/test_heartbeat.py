@@ -132,7 +132,7 @@ async def test_a_line_tells_the_cause_also_while_nothing_is_tried_and_again_when
         assert [await heartbeat.ping() for _ in range(3)] == [False] * 3
     assert [line["event"] for line in logs] == ["redis_away", "redis_away"]
     assert logs[0]["error"].startswith("ConnectionError: invalid username-password pair")
-    assert logs[1]["error"].startswith("ConnectionError: Error 2 connecting to unix socket")
+    assert "connecting to" in logs[1]["error"]
 
 
 async def test_what_redis_refuses_is_told_once_and_again_when_the_cause_changes(

@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
 from proxy.redis_client import embedded
 from proxy.redis_client.embedded import EmbeddedUnavailable, EmbeddedValkey
@@ -131,6 +133,58 @@ async def test_the_death_of_its_owner_leaves_no_server_and_no_folder(death: sign
 
     assert comes_true(lambda: not runs(pid))
     assert comes_true(lambda: not folder_of(url).exists())
+
+
+async def test_a_server_that_dies_is_started_again_at_the_same_place(server: EmbeddedValkey) -> None:
+    keeping = asyncio.create_task(server.keep_running())
+    with capture_logs() as logs:
+        for _ in range(2):
+            pid = await pid_of(server.url)
+            os.kill(pid, signal.SIGKILL)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while await answered_by(server.url) in (None, pid):  # noqa: ASYNC110 - seen from outside there is no event
+                    await asyncio.sleep(0.02)
+            assert stat.S_IMODE(folder_of(server.url).stat().st_mode) == 0o700
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(logs) < 4:  # noqa: ASYNC110 - a list
+                await asyncio.sleep(0.02)
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    assert [line["event"] for line in logs] == ["embedded_redis_died", "embedded_redis_started_again"] * 2
+    assert "ended with status 137" in logs[0]["error"]
+
+
+async def test_a_server_that_dies_at_every_start_is_started_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = await EmbeddedValkey.start(timeout_seconds=30.0)
+    server._binary = executable(tmp_path / "broken", "#!/bin/sh\nexit 3\n")
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds != embedded._WATCH_SECONDS or len(pauses) == 0:
+            pauses.append(seconds)
+        if len(pauses) > 10:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(embedded, "_FIRST_PAUSE_SECONDS", 1.0)
+    os.kill(await pid_of(server.url), signal.SIGKILL)
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await server.keep_running(sleep=sleep)
+    await server.stop()
+
+    assert [seconds for seconds in pauses if seconds >= 1.0] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0]
+    assert {line["event"] for line in logs} == {"embedded_redis_died", "embedded_redis_not_started"}
+    assert not folder_of(server.url).exists()
+
+
+async def answered_by(url: str) -> int | None:
+    """The process that answers; None: nobody does."""
+    try:
+        return await pid_of(url)
+    except RedisError:
+        return None
 
 
 async def test_signals_for_the_whole_group_of_its_owner_do_not_reach_it(server: EmbeddedValkey) -> None:
