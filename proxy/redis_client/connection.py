@@ -112,6 +112,7 @@ class RedisConnection:
         "_observer",
         "_refusals",
         "_running",
+        "_silent",
         "client",
         "prefix",
     )
@@ -136,6 +137,7 @@ class RedisConnection:
         self._breaker = Breaker(monotonic)
         self._refusals = Refusals(monotonic)
         self._fault = ""
+        self._silent = False
         self._gate = asyncio.Semaphore(opened.connections)
 
     @property
@@ -153,8 +155,8 @@ class RedisConnection:
         return self._refusals.of(part)
 
     def shares(self, part: Part) -> bool:
-        """Whether Redis does this part of our work."""
-        return self.up and self.refusal(part) is None
+        """Whether Redis does this part of our work: it answered when it was last tried, and refuses nothing."""
+        return self.up and not self._silent and self.refusal(part) is None
 
     async def run(self, operation: RedisOperation, call: Callable[[], Awaitable[T]]) -> T:
         """Run `call` within the deadline, which includes the wait for a free connection.
@@ -176,6 +178,7 @@ class RedisConnection:
             self._breaker.abandoned(admission)
             raise
         self._breaker.succeeded()
+        self._silent = False
         self._refusals.served(operation.part, operation.value, is_probe=operation.is_probe)
         self._ended(operation, started, ok=True)
         return result
@@ -236,11 +239,13 @@ class RedisConnection:
         words = f"{type(error).__name__}: {str(error) or 'deadline'}"
         if is_answer:
             self._breaker.succeeded()
+            self._silent = False
             command = _COMMANDS.get(operation, "EVALSHA")
             self._refusals.refused(operation.part, operation.value, command=command, words=words)
         else:
             self._breaker.failed(admission)
             self._fault = words
+            self._silent |= operation.is_probe
         self._ended(operation, started, ok=False)
         return RedisAway(f"Redis {operation.value}: {words}", is_refusal=is_answer)
 

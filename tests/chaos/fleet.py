@@ -1,6 +1,6 @@
-"""Gateways as processes of their own, and what they tell of themselves.
+"""Gateways as processes of their own, or in this process, and what they tell of themselves.
 
-Owns: `Replica`, `fleet`. Must not know: Redis, what is asked, what any test expects.
+Owns: `Replica`, `fleet`, `hosted`. Must not know: Redis, what is asked, what any test expects.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import os
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.app import Application, run_gateway
+from proxy.settings import Settings
 
 START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -34,10 +38,38 @@ class Series:
 
     def values(self, name: str, **labels: str) -> Iterator[float]:
         """Its series with these labels."""
-        for family in text_string_to_metric_families(self.text):
+        lines = [line for line in self.text.splitlines() if line.startswith(f"binance_sidecar_{name}")]
+        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
             for sample in family.samples:
                 if sample.name == f"binance_sidecar_{name}" and labels.items() <= sample.labels.items():
                     yield sample.value
+
+
+class Gateway(Protocol):
+    """A gateway that serves, wherever it runs."""
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+
+    async def series(self) -> Series:
+        """Its metrics now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A gateway in this process."""
+
+    app: Application
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return self.app.url
+
+    async def series(self) -> Series:
+        """Its metrics now."""
+        return Series(self.app.metrics.exposition().decode())
 
 
 @dataclass(slots=True)
@@ -89,15 +121,7 @@ async def replica(
     session: aiohttp.ClientSession, upstream: str, redis_url: str, **changed: str
 ) -> AsyncIterator[Replica]:
     """One gateway on a free port that asks nothing by itself; ready when the context begins, gone after it."""
-    chosen = {
-        "port": "0",
-        "upstreams": upstream,
-        "venue": "spot",
-        "keep_warm": "never",
-        "redis_url": redis_url,
-        "redis_seconds": "2",
-        "shutdown_seconds": "0",
-    }
+    chosen = _settings(upstream, redis_url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy"),
         env=environment(chosen | changed),
@@ -117,6 +141,18 @@ async def replica(
     finally:
         await _stop(process)
         await reader
+
+
+def _settings(upstream: str, redis_url: str) -> dict[str, str]:
+    return {
+        "port": "0",
+        "upstreams": upstream,
+        "venue": "spot",
+        "keep_warm": "never",
+        "redis_url": redis_url,
+        "redis_seconds": "2",
+        "shutdown_seconds": "0",
+    }
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -145,3 +181,12 @@ async def fleet(count: int, upstream: str, redis_url: str, **changed: str) -> As
         finally:
             alive = [c for c, result in zip(contexts, started, strict=True) if isinstance(result, Replica)]
             await asyncio.gather(*(context.__aexit__(None, None, None) for context in alive))
+
+
+@asynccontextmanager
+async def hosted(count: int, upstream: str, redis_url: str, **changed: str) -> AsyncIterator[list[Hosted]]:
+    """So many gateways in this process: they start in no time, and share its one core."""
+    chosen: dict[str, Any] = _settings(upstream, redis_url) | changed
+    async with AsyncExitStack() as stack:
+        contexts = (run_gateway(Settings(**chosen)) for _ in range(count))
+        yield [Hosted(await stack.enter_async_context(context)) for context in contexts]

@@ -6,25 +6,19 @@ Owns: the table of troubles, the servers that each one needs. Must not know: gat
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from tests.chaos.relay import relay
-from tests.ports import free_ports
-from tests.redis_client.valkey import START_SECONDS, Valkey
+from tests.chaos.topologies import cluster, sentinel, single_node
+from tests.redis_client.valkey import Valkey
 
 Act = Callable[[], Awaitable[None]]
-FAILOVER_MS = 500
-"""After so long Sentinels and Cluster nodes take a silent server for dead."""
 _PASSWORD = "right"
+_USER = ("ACL", "SETUSER", "default")
 
 
 class Seen(Enum):
@@ -33,11 +27,13 @@ class Seen(Enum):
     AWAY = "away"
     """No answer: the breaker opens."""
     REFUSING = "refusing"
-    """Errors for answers to every write: it is up, and operations fail."""
+    """Errors for answers to writes or scripts: it answers, and does not do all of its work."""
     FORGETFUL = "forgetful"
     """It answers, and has forgotten everything."""
     FAILS_OVER = "fails over"
     """No answer for a moment; then another server takes its place while the trouble lasts."""
+    NOTHING = "nothing"
+    """It does all that is needed."""
 
 
 class Trouble(Enum):
@@ -47,7 +43,13 @@ class Trouble(Enum):
     STOPPED = "SIGSTOP"
     PAUSED = "CLIENT PAUSE"
     FULL = "maxmemory 1mb noeviction"
+    FULL_FROM_START = "full from the start"
     READ_ONLY = "read-only replica"
+    READ_ONLY_FROM_START = "read-only from the start"
+    ONE_NODE = "one node of a cluster"
+    NO_EVALSHA = "no right for EVALSHA"
+    NO_SCRIPT = "no right for SCRIPT"
+    NO_HELLO = "no HELLO"
     FLUSHED = "FLUSHALL"
     REFUSED = "network refused"
     SLOW = "network slow"
@@ -60,10 +62,21 @@ class Trouble(Enum):
         """What it looks like."""
         return _SEEN.get(self, Seen.AWAY)
 
+    @property
+    def is_from_start(self) -> bool:
+        """Whether it begins before the gateways start."""
+        return self in (Trouble.FULL_FROM_START, Trouble.READ_ONLY_FROM_START)
+
 
 _SEEN = {
     Trouble.FULL: Seen.REFUSING,
+    Trouble.FULL_FROM_START: Seen.REFUSING,
     Trouble.READ_ONLY: Seen.REFUSING,
+    Trouble.READ_ONLY_FROM_START: Seen.REFUSING,
+    Trouble.ONE_NODE: Seen.REFUSING,
+    Trouble.NO_EVALSHA: Seen.REFUSING,
+    Trouble.NO_SCRIPT: Seen.REFUSING,
+    Trouble.NO_HELLO: Seen.NOTHING,
     Trouble.FLUSHED: Seen.FORGETFUL,
     Trouble.SENTINEL_FAILOVER: Seen.FAILS_OVER,
     Trouble.CLUSTER_NODE_KILLED: Seen.FAILS_OVER,
@@ -86,9 +99,13 @@ async def patient(trouble: Trouble, seconds: float) -> AsyncIterator[Patient]:
     try:
         match trouble:
             case Trouble.SENTINEL_FAILOVER:
-                yield await asyncio.to_thread(_sentinel, servers)
+                yield _killed(*await asyncio.to_thread(sentinel, servers))
             case Trouble.CLUSTER_NODE_KILLED:
-                yield await asyncio.to_thread(_cluster, servers)
+                yield _killed(*await asyncio.to_thread(cluster, servers))
+            case Trouble.ONE_NODE:
+                yield _without_slots(*await asyncio.to_thread(single_node, servers))
+            case Trouble.NO_HELLO:
+                yield _administered(await _start(servers, "--rename-command", "HELLO", ""), ("PING",), ("PING",))
             case Trouble.REFUSED | Trouble.SLOW:
                 server = await _start(servers)
                 async with _behind_relay(server, trouble) as made:
@@ -121,10 +138,14 @@ def _single(trouble: Trouble, server: Valkey, seconds: float) -> Patient:
             return Patient(server.url, _act(server.freeze), _act(server.thaw))
         case Trouble.PAUSED:  # CLIENT UNPAUSE would wait for the end of the pause like any other command
             return _administered(server, ("CLIENT", "PAUSE", str(int(seconds * 1000)), "ALL"), ("PING",))
-        case Trouble.FULL:
+        case Trouble.FULL | Trouble.FULL_FROM_START:
             limit = ("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory")
             return _administered(server, (*limit, "1mb"), (*limit, "0"))
-        case Trouble.READ_ONLY:
+        case Trouble.NO_EVALSHA:
+            return _administered(server, (*_USER, "-evalsha"), (*_USER, "+evalsha"))
+        case Trouble.NO_SCRIPT:
+            return _without_scripts(server)
+        case Trouble.READ_ONLY | Trouble.READ_ONLY_FROM_START:
             return _administered(server, ("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"))
         case _:
             raise AssertionError(trouble)
@@ -135,6 +156,27 @@ def _act(work: Callable[..., Any], *arguments: Any) -> Act:
         await asyncio.to_thread(work, *arguments)
 
     return act
+
+
+def _killed(url: str, server: Valkey) -> Patient:
+    return Patient(url, _act(server.kill), _act(server.start))
+
+
+def _without_slots(url: str, server: Valkey) -> Patient:
+    """As a node that shares the slots with others."""
+    slots = ("4096", "16383")
+    begin, end = ("CLUSTER", "DELSLOTSRANGE", *slots), ("CLUSTER", "ADDSLOTSRANGE", *slots)
+    return Patient(url, _act(server.admin, *begin), _act(server.admin, *end))
+
+
+def _without_scripts(server: Valkey) -> Patient:
+    """It has forgotten its scripts, and takes none."""
+
+    def begin() -> None:
+        server.admin(*_USER, "-script|load")
+        server.admin("SCRIPT", "FLUSH")
+
+    return Patient(server.url, _act(begin), _act(server.admin, *_USER, "+script|load"))
 
 
 def _administered(server: Valkey, begin: tuple[str, ...], end: tuple[str, ...]) -> Patient:
@@ -191,84 +233,3 @@ def _locked(server: Valkey) -> Patient:
 
     url = f"{server.url}?password={_PASSWORD}"
     return Patient(url, _act(restart, "wrong"), _act(restart, _PASSWORD))
-
-
-def _sentinel(servers: list[Valkey]) -> Patient:
-    """A master with one replica, and a Sentinel that decides alone. The old master comes back as a replica."""
-    port, other_port, sentinel_port = free_ports(3)
-    master = _add(servers, "--port", str(port))
-    follower = _add(servers, "--port", str(other_port), "--replicaof", f"127.0.0.1 {port}")
-    _wait(partial(_follows, follower))
-    watch = Valkey("--sentinel", "--port", str(sentinel_port))
-    servers.append(watch)
-    configuration = Path(watch.folder) / "sentinel.conf"
-    configuration.write_text(
-        f"sentinel monitor main 127.0.0.1 {port} 1\n"
-        f"sentinel down-after-milliseconds main {FAILOVER_MS}\n"
-        "sentinel failover-timeout main 3000\n"
-    )
-    watch.options = (str(configuration), *watch.options)
-    watch.start()
-    _wait(lambda: str(other_port) in str(watch.admin("SENTINEL", "REPLICAS", "main")))
-    return Patient(f"redis+sentinel://127.0.0.1:{sentinel_port}/main", _act(master.kill), _act(master.start))
-
-
-def _cluster(servers: list[Valkey]) -> Patient:
-    """Three masters with a replica each; the one that has the ledger's counters is killed."""
-    nodes = [_node(servers) for _ in range(6)]
-    ids = [_text(server.admin("CLUSTER", "MYID")) for server, _ in nodes]
-    first, first_port = nodes[0]
-    for server, _ in nodes[1:]:
-        server.admin("CLUSTER", "MEET", "127.0.0.1", str(first_port), _bus(first))
-    for i, (start, end) in enumerate(((0, 5460), (5461, 10922), (10923, 16383))):
-        nodes[i][0].admin("CLUSTER", "ADDSLOTSRANGE", str(start), str(end))
-    for i in range(3):
-        follower = nodes[3 + i][0]
-        _wait(partial(_knows, follower, ids[i]))
-        follower.admin("CLUSTER", "REPLICATE", ids[i])
-    for server, _ in nodes:
-        server.wait_for_cluster()
-    for server, _ in nodes[3:]:
-        _wait(partial(_follows, server))
-    slot = int(str(first.admin("CLUSTER", "KEYSLOT", "{spot:default}")))
-    victim = nodes[0 if slot <= 5460 else 1 if slot <= 10922 else 2][0]
-    hosts = ",".join(f"127.0.0.1:{port}" for _, port in nodes)
-    return Patient(f"redis+cluster://{hosts}", _act(victim.kill), _act(victim.start))
-
-
-def _node(servers: list[Valkey]) -> tuple[Valkey, int]:
-    port, bus = free_ports(2)
-    options = ("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))
-    return _add(servers, *options, "--cluster-node-timeout", str(FAILOVER_MS)), port
-
-
-def _bus(server: Valkey) -> str:
-    return server.options[server.options.index("--cluster-port") + 1]
-
-
-def _add(servers: list[Valkey], *options: str) -> Valkey:
-    server = Valkey(*options)
-    servers.append(server)
-    return server.start()
-
-
-def _follows(server: Valkey) -> bool:
-    return "'master_link_status': 'up'" in str(server.admin("INFO", "replication"))
-
-
-def _knows(server: Valkey, node: str) -> bool:
-    return node in str(server.admin("CLUSTER", "NODES"))
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _wait(is_so: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + START_SECONDS
-    while True:
-        with suppress(RedisError):
-            if is_so():
-                return
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)

@@ -20,7 +20,7 @@ def faults(outcome: Outcome) -> list[str]:
         f"the metrics tell {outcome.told_weight} weight of {outcome.weight}": outcome.is_told_right,
         "it did not recover": outcome.recovered_seconds < math.inf,
         "afterwards each asked for itself": outcome.shares_again,
-        f"{outcome.seen_down} replicas said that Redis is away": _is_told(outcome),
+        f"{outcome.seen_down} replicas said that Redis is not up": _is_told(outcome),
         f"{outcome.errors} failed operations were counted": _is_counted(outcome),
     }
     return [words for words, kept in checks.items() if not kept]
@@ -28,10 +28,10 @@ def faults(outcome: Outcome) -> list[str]:
 
 def _is_told(outcome: Outcome) -> bool:
     match outcome.plan.trouble.seen:
-        case Seen.AWAY:
+        case Seen.AWAY | Seen.REFUSING:
             return outcome.seen_down == outcome.plan.replicas
-        case Seen.REFUSING | Seen.FORGETFUL:
-            return outcome.seen_down == 0
+        case Seen.FORGETFUL | Seen.NOTHING:
+            return outcome.seen_down == 0 or outcome.plan.is_short  # a busy machine may miss the deadline
         case Seen.FAILS_OVER:
             return True  # it may be over between two looks
 
@@ -40,5 +40,5 @@ def _is_counted(outcome: Outcome) -> bool:
     match outcome.plan.trouble.seen:
         case Seen.AWAY | Seen.REFUSING | Seen.FAILS_OVER:
             return outcome.errors > 0
-        case Seen.FORGETFUL:
+        case Seen.FORGETFUL | Seen.NOTHING:
             return True  # there is nothing to be seen, unless this machine is slow
