@@ -63,8 +63,8 @@ async def test_64_requests_at_once_make_one_context_and_fail_no_operation(
     assert len(contexts) == 1
 
 
-@pytest.mark.parametrize("form", ["rediss+sentinel", "rediss+cluster"])
-async def test_every_topology_makes_one_context(
+@pytest.mark.parametrize("form", ["redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster"])
+async def test_servers_behind_nat_are_reached_where_the_map_says_and_tls_has_one_context(
     start_valkey: StartValkey,
     opened: Opener,
     certificates: Certificates,
@@ -73,14 +73,22 @@ async def test_every_topology_makes_one_context(
     tmp_path: Path,
 ) -> None:
     places = await serve(form, start_valkey, tmp_path)
-    async with tls_relay(places.server.folder / "s", certificates.server_context()) as port:
-        query = f"ssl_ca_certs={certificates.authority}&address_map=127.0.0.1:{places.port}=127.0.0.1:{port}"
+    is_tls = form.startswith("rediss")
+    context = certificates.server_context() if is_tls else None
+    async with tls_relay(places.server.folder / "s", context) as port:
+        query = f"address_map=127.0.0.1:{places.port}=127.0.0.1:{port}"
+        if is_tls:
+            query += f"&ssl_ca_certs={certificates.authority}"
         connection = opened(f"{form}://127.0.0.1:{places.entrance or port}{places.path}?{query}")
         await asyncio.gather(*(connection.run(PUT, writing(connection, f"k{i}")) for i in range(20)))
 
         assert await connection.run(GET, reading(connection, "k7")) == b"v"
+        clients = str(places.server.admin("CLIENT", "LIST")).split("\\n")
+        ours = [line for line in clients if "name=binance-sidecar" in line]
         await connection.close()
-    assert len(contexts) == 1
+    assert ours
+    assert all("addr=127.0.0.1:" not in line for line in ours), "all came through the relay"
+    assert len(contexts) == is_tls
 
 
 async def test_a_server_that_asks_for_a_certificate_gets_the_one_of_the_url(
