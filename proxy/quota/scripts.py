@@ -175,8 +175,13 @@ class Scripts:
     async def read_block(self, now: float) -> Block | None:
         """The block that all replicas share, by the caller's clock; it may be over. None if Redis has none."""
         args: list[str | int] = [repr(now), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS)]
-        row = await self._run(RedisOperation.BLOCK, self._read_block, self._redis_keys("block"), args)
-        return _read_block(row) if row else None
+        return await self._run(
+            RedisOperation.BLOCK,
+            self._read_block,
+            self._redis_keys("block"),
+            args,
+            read=lambda row: _read_block(row) if row else None,
+        )
 
     async def merge_unsynced(
         self, process: str, state: int, totals: Mapping[WindowKey, Total], *, floors: Floors, now: float

@@ -59,7 +59,7 @@ class Outcome:
 
     def faults(self) -> list[str]:
         """The promises that were broken, and what was not tried at all."""
-        record = self.weather.origin.record
+        record = self.weather.origin.storm
         found = [f"a process sent {late}" for late in record.after_refusal[:SHOWN]]
         if len(record.after_refusal) > SHOWN:
             found.append(f"and {len(record.after_refusal) - SHOWN} more")
@@ -73,7 +73,7 @@ class Outcome:
 
     def summary(self) -> str:
         """Some lines for a person."""
-        record = self.weather.origin.record
+        record = self.weather.origin.storm
         events = ", ".join(f"{number} {event.value}" for event, number in self.weather.events.most_common())
         return (
             f"{self.plan.processes} processes, {self.plan.seconds:.0f} s, seed {self.plan.seed}\n"

@@ -19,7 +19,8 @@ from aiohttp import web
 from tests.chaos.relay import Relay
 from tests.redis_client.valkey import Valkey
 from tests.simulator import Fault, Simulator
-from tests.simulator.listener import Listener
+from tests.simulator.endpoints import ApiName
+from tests.simulator.hosts import Hosts
 
 REFUSALS = (429, 418)
 WRONG_SECONDS = (-86_400, -3600, -60, -7, 7, 60, 3600, 86_400)
@@ -34,7 +35,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Record:
+class StormLog:
     """What the origin saw."""
 
     requests: int = 0
@@ -52,35 +53,33 @@ class StormOrigin(Simulator):
 
     def __init__(self, *, weight_limit: int, grace_seconds: float, chance: random.Random) -> None:
         super().__init__(weight_limit=weight_limit)
-        self.record = Record()
+        self.storm = StormLog()
         self.are_dates_wrong = False
         self._grace_seconds = grace_seconds
         self._chance = chance
-        self._doors: list[Listener] = []
+        self._doors: list[Hosts] = []
         self._refusals: dict[int, Refusal] = {}
 
     def door(self) -> str:
         """The URL for one more process."""
-        assert self._server is not None
-        listener = Listener(self._server, host="127.0.0.1", port=0)
-        listener.listen()
-        self._doors.append(listener)
-        return f"http://127.0.0.1:{listener.port}"
+        door = Hosts(self._handle, "127.0.0.1", 0)
+        self._doors.append(door)
+        return door.url()
 
     async def stop(self) -> None:
         """Close all doors."""
-        for listener in self._doors:
-            listener.close()
+        for door in self._doors:
+            await door.close()
         await super().stop()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, host: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
         arrived = time.monotonic()
         transport = request.transport
         door = int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
         self._examine(door, arrived, request.path)
-        response = await super()._handle(request)
-        self.record.statuses[response.status] += 1
-        self.record.most_used = max(self.record.most_used, self.used_weight)
+        response = await super()._handle(host, request)
+        self.storm.statuses[response.status] += 1
+        self.storm.most_used = max(self.storm.most_used, self.used_weight)
         if response.status in REFUSALS:
             now, seconds = time.monotonic(), float(response.headers.get("Retry-After", "0"))
             self._refusals[door] = Refusal(now, arrived + seconds)
@@ -89,7 +88,7 @@ class StormOrigin(Simulator):
         return response
 
     def _examine(self, door: int, arrived: float, path: str) -> None:
-        self.record.requests += 1
+        self.storm.requests += 1
         known = {
             who: refusal
             for who, refusal in self._refusals.items()
@@ -97,9 +96,9 @@ class StormOrigin(Simulator):
         }
         if door in known:
             late_seconds = arrived - known[door].answered_at
-            self.record.after_refusal.append(f"{path}, {late_seconds:.2f} s after a refusal")
+            self.storm.after_refusal.append(f"{path}, {late_seconds:.2f} s after a refusal")
         elif known:
-            self.record.by_neighbours += 1
+            self.storm.by_neighbours += 1
 
     def _wrong_seconds(self) -> float:
         """No two answers in a row agree: two that agree are believed."""
