@@ -3,21 +3,21 @@
 #
 # Expected: RFC 1952 says that gzip members may follow each other, so each client returns both parts.
 #           A gateway that compresses parts once and joins them would rely on it.
-# Happens:  requests, niquests and aiohttp return both. httpx and aiosonic return the first part and raise
+# Happens:  requests and aiohttp return both. httpx and aiosonic return the first part and raise
 #           nothing. libcurl (pycurl) refuses the answer with error 23. pyreqwest returns the first part of
 #           a body with Content-Length, and raises when the same bytes come in chunks.
-# Seen with: requests 2.34.2, niquests 3.21.2, aiohttp 3.14.5, httpx 0.28.1, aiosonic 1.3.3,
+# Seen with: requests 2.34.2 (urllib3 2.8.0), aiohttp 3.14.5, httpx 0.28.1, aiosonic 1.3.3,
 #           pycurl 7.49.0 (libcurl 8.23.0), pyreqwest 0.15.1; CPython 3.11.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" requests==2.34.2 niquests==3.21.2 aiohttp==3.14.5 \
-    httpx==0.28.1 aiosonic==1.3.3 pycurl==7.49.0 pyreqwest==0.15.1
+python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
+    requests==2.34.2 urllib3==2.8.0 aiohttp==3.14.5 httpx==0.28.1 aiosonic==1.3.3 pycurl==7.49.0 pyreqwest==0.15.1
 PYTHONPATH="$work/lib" timeout 50 python3 - <<'PY'
 import asyncio, gzip, io, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import aiohttp, aiosonic, httpx, niquests, pycurl, requests
+import aiohttp, aiosonic, httpx, pycurl, requests
 from pyreqwest.simple.sync_request import pyreqwest_get
 
 FIRST, SECOND = '{"symbols":["BTCUSDT",', '"ETHUSDT"]}'
@@ -65,7 +65,6 @@ def with_pycurl(url):
 
 CLIENTS = {
     "requests": (lambda url: requests.get(url).text, "both", "both"),
-    "niquests": (lambda url: niquests.get(url).text, "both", "both"),
     "aiohttp": (lambda url: asyncio.run(with_aiohttp(url)), "both", "both"),
     "httpx": (lambda url: httpx.get(url).text, "first", "first"),
     "aiosonic": (lambda url: asyncio.run(with_aiosonic(url)), "first", "first"),
