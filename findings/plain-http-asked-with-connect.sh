@@ -7,13 +7,15 @@
 #           usual, answers 403, and fetch fails ("fetch failed"), though the address is allowed and works with all
 #           others. Squid's shipped rule "deny CONNECT !SSL_ports" is of the same kind. A gateway on plain http behind
 #           such a proxy cannot be reached by undici, unless ProxyAgent is given proxyTunnel: false.
-# Seen with: undici 7.30.2, axios 1.21.1 on Node 20; requests 2.34.2, aiohttp 3.14.5, httpx 0.28.1; tinyproxy 1.11.1 (Debian 12).
+# Seen with: undici 7.30.2, axios 1.21.1 on Node 20; requests 2.34.2, aiohttp 3.14.5, httpx 0.28.1; tinyproxy 1.11.1
+#           (Debian 12).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'tinyproxy-bin=1.11.1-*')
 dpkg -x "$work"/tinyproxy-bin*.deb "$work/root"
-python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" requests==2.34.2 aiohttp==3.14.5 httpx==0.28.1
+python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
+    requests==2.34.2 aiohttp==3.14.5 httpx==0.28.1
 npm install --silent --no-audit --no-fund --prefix "$work" undici@7.30.2 axios@1.21.1
 cd "$work"
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'

@@ -13,7 +13,8 @@
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" httpx==0.28.1 httpx-retries==0.6.0 urllib3==2.8.0
+python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
+    httpx==0.28.1 httpx-retries==0.6.0 urllib3==2.8.0
 (cd "$work" && npm install --silent --no-audit --no-fund --prefix "$work" undici@7.30.2 ky@1.14.3 got@14.6.6 \
     make-fetch-happen@15.0.6 superagent@10.4.2)
 cd "$work"

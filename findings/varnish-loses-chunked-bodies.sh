@@ -3,10 +3,10 @@
 #
 # Expected: chunk extensions and trailer fields are part of HTTP/1.1 (RFC 9112, 7.1), and a receiver that does not
 #           know them skips them. Varnish drops them, or answers 503.
-# Happens:  Varnish knows neither. It has sent "200 OK" to the client by then (if the whole answer came at
-#           once, it may still say 503): with an extension not one byte of the body follows, with a trailer the body comes but its last chunk does not, so that strict clients
-#           report a broken answer. Both origins work through HAProxy and lighttpd. An origin behind Varnish should
-#           send Content-Length or plain chunks.
+# Happens:  Varnish knows neither. It has sent "200 OK" to the client by then (if the whole answer came at once, it may
+#           still say 503). With an extension not one byte of the body follows; with a trailer the body comes but its
+#           last chunk does not, so that strict clients report a broken answer. Both answers pass HAProxy and lighttpd.
+#           An origin behind Varnish should send Content-Length or plain chunks.
 # Seen with: Varnish 7.1.1, HAProxy 2.6.12, lighttpd 1.4.69 (Debian 12). Varnish needs a C compiler (gcc) to run.
 set -euo pipefail
 work=$(mktemp -d)
