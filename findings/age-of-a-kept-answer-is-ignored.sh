@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
     libopentracing-c-wrapper0 libopentracing1 'varnish=7.1.1-*' 'libvarnishapi3=7.1.1-*' libjemalloc2 \
     'apache2-bin=2.4.*' libapr1 libaprutil1)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 timeout 50 python3 - "$work" <<'PY'
 import contextlib, glob, http.client, os, signal, socket, socketserver, subprocess, sys, threading, time
 from pathlib import Path

@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'curl=7.88.1-*' 'libcurl4=7.88.1-*' libnghttp2-14 librtmp1 \
     libssh2-1 libpsl5 libldap-2.5-0 libsasl2-2 libbrotli1 'caddy=2.6.2-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
     uvicorn==0.54.0 httptools==0.9.0 aiohttp==3.14.5 granian==2.8.9 hypercorn==0.18.0
 cat >"$work/apps.py" <<'PY'
@@ -50,7 +50,7 @@ from pathlib import Path
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
 environment = dict(os.environ, HOME=str(work))
-libraries = dict(environment, LD_LIBRARY_PATH=":".join(glob.glob(f"{work}/root/usr/lib/*-linux-gnu")))
+libraries = dict(environment, LD_LIBRARY_PATH=":".join(glob.glob(f"{work}/unpacked/usr/lib/*-linux-gnu")))
 
 
 def free_port():

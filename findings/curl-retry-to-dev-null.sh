@@ -12,14 +12,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'curl=7.88.1-*' 'libcurl4=7.88.1-*' \
     libnghttp2-14 librtmp1 libssh2-1 libpsl5 libldap-2.5-0 libsasl2-2 libbrotli1)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 timeout 50 python3 - "$work" <<'PY'
 import glob, os, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 work = sys.argv[1]
-curl = f"{work}/root/usr/bin/curl"
-environment = dict(os.environ, LD_LIBRARY_PATH=":".join(glob.glob(f"{work}/root/usr/lib/*-linux-gnu")))
+curl = f"{work}/unpacked/usr/bin/curl"
+environment = dict(os.environ, LD_LIBRARY_PATH=":".join(glob.glob(f"{work}/unpacked/usr/lib/*-linux-gnu")))
 count = 0
 
 

@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
     libopentracing-c-wrapper0 libopentracing1)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
     aiosonic==1.3.3 requests==2.34.2 urllib3==2.8.0 aiohttp==3.14.5 httpx==0.28.1
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
@@ -43,7 +43,7 @@ def free_port():
 
 
 def start(command, port):
-    libraries = ":".join(glob.glob(f"{work}/root/usr/lib/*-linux-gnu"))
+    libraries = ":".join(glob.glob(f"{work}/unpacked/usr/lib/*-linux-gnu"))
     process = subprocess.Popen(command, env=dict(os.environ, LD_LIBRARY_PATH=libraries), stderr=subprocess.DEVNULL)
     running.append(process)
     for _ in range(100):
@@ -97,8 +97,8 @@ try:
     (work / "haproxy.cfg").write_text(
         "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n"
         f"listen gateway\n bind 127.0.0.1:{haproxy}\n server origin 127.0.0.1:{port}\n")
-    start([f"{work}/root/usr/sbin/nginx", "-p", work, "-c", work / "nginx.conf", "-e", work / "nginx.log"], nginx)
-    start([f"{work}/root/usr/sbin/haproxy", "-f", work / "haproxy.cfg", "-db"], haproxy)
+    start([f"{work}/unpacked/usr/sbin/nginx", "-p", work, "-c", work / "nginx.conf", "-e", work / "nginx.log"], nginx)
+    start([f"{work}/unpacked/usr/sbin/haproxy", "-f", work / "haproxy.cfg", "-db"], haproxy)
     for name, door, expected in (("nginx", nginx, [103]), ("HAProxy", haproxy, [103, 200])):
         seen, seconds = statuses(door)
         changed += seen != expected

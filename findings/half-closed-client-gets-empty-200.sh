@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
     libopentracing-c-wrapper0 libopentracing1 'caddy=2.6.2-*' 'lighttpd=1.4.69-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
     aiohttp==3.14.5 granian==2.8.9 uvicorn==0.54.0 hypercorn==0.18.0 gunicorn==27.0.1
 cat >"$work/apps.py" <<'PY'

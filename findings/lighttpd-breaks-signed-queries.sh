@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
     libopentracing-c-wrapper0 libopentracing1 'lighttpd=1.4.69-*' 'tinyproxy-bin=1.11.1-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 timeout 50 python3 - "$work" <<'PY'
 import glob, hashlib, hmac, os, signal, socket, socketserver, subprocess, sys, threading, time
 from pathlib import Path

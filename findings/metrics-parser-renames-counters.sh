@@ -11,7 +11,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'prometheus=2.42.0*')
-dpkg -x "$work"/prometheus*.deb "$work/root"
+dpkg -x "$work"/prometheus*.deb "$work/unpacked"
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" prometheus_client==0.26.0
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
 import json, signal, socket, subprocess, sys, threading, time, urllib.request

