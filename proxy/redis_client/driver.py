@@ -33,7 +33,13 @@ class _Named(AbstractConnection):
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Log in, then give the name."""
-        await super().on_connect_check_health(check_health)
+        try:
+            await super().on_connect_check_health(check_health)
+        except Exception:
+            # redis-py closes it after errors of its own kind only. A peer that answers nonsense causes others, and
+            # a connection that did not log in would be used again.
+            await self.disconnect(nowait=True)
+            raise
         await self.send_command("CLIENT", "SETNAME", CLIENT_NAME, check_health=False)
         try:
             await self.read_response()

@@ -176,7 +176,7 @@ async def peer(answer: bytes) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize(
-    "form", ["redis://{}", "redis+sentinel://{}/main", "redis+cluster://{}", "redis://{}?protocol=3"]
+    "form", ["redis://{}", "redis+sentinel://{}/main", "redis+cluster://{}", "redis://u:p@{}?protocol=3"]
 )
 @pytest.mark.parametrize("answer", NONSENSE)
 async def test_a_peer_that_answers_nonsense_is_away_and_everybody_is_served(answer: str, form: str) -> None:

@@ -416,3 +416,23 @@ async def test_a_cluster_that_is_not_there_is_away(opened: Opener) -> None:
     connection = opened("redis+cluster://127.0.0.1:1")
 
     await breaks(connection)
+
+
+async def test_a_connection_that_could_not_log_in_is_not_used_again(opened: Opener) -> None:
+    said: list[bytes] = []
+
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65_536):
+            said.append(piece)
+            writer.write(b"+OK\r\n")
+        writer.close()
+
+    peer = await asyncio.start_server(agree, "127.0.0.1", 0)
+    connection = opened(f"redis://me:hush@127.0.0.1:{peer.sockets[0].getsockname()[1]}?protocol=3")
+    for _ in range(2):
+        await fails(connection, reading(connection))
+    await connection.close()
+    peer.close()
+
+    assert len(said) == 2
+    assert all(piece.startswith(b"*5\r\n$5\r\nHELLO") for piece in said), "each began anew"

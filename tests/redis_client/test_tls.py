@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.simulator import Simulator
 
 pytestmark = needs_openssl
 AT_ONCE = 64
+TRIES = 5
 TIME = "/api/v3/time"
 
 
@@ -61,6 +63,32 @@ async def test_64_requests_at_once_make_one_context_and_fail_no_operation(
     assert {answer.status for answer in answers} == {200}
     assert "binance_sidecar_redis_errors_total{" not in metrics
     assert len(contexts) == 1
+
+
+@pytest.mark.realtime
+async def test_64_requests_at_once_take_at_most_twice_as_long_as_without_tls(
+    start_valkey: StartValkey, certificates: Certificates
+) -> None:
+    """Of several tries one must be undisturbed. The relay's end of TLS costs the same process as much again."""
+    server = start_valkey()
+    async with (
+        tls_relay(server.folder / "s", None) as plain,
+        tls_relay(server.folder / "s", certificates.server_context()) as tls,
+    ):
+        for _ in range(TRIES):
+            ratio = await seconds_of(url(tls, certificates)) / await seconds_of(f"redis://127.0.0.1:{plain}")
+            print(f"{ratio:.2f} times as long as plain")
+            if ratio <= 2:
+                return
+    pytest.fail(f"in none of {TRIES} tries")
+
+
+async def seconds_of(redis_url: str) -> float:
+    """How long the requests take together, through a gateway that has just started."""
+    async with Simulator() as origin, gateway(origin, redis_url=redis_url) as app, client(app.url) as asking:
+        started = time.perf_counter()
+        await asyncio.gather(*(asking.ask(TIME) for _ in range(AT_ONCE)))
+        return time.perf_counter() - started
 
 
 @pytest.mark.parametrize("form", ["redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster"])
