@@ -116,7 +116,9 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             observer=metrics,
             wait_seconds=timeout_seconds,
         )
-        fills = Fills(filler, local, clock, timeout_seconds=timeout_seconds)
+        fills = Fills(
+            filler, local, clock, timeout_seconds=timeout_seconds, stale_after_seconds=settings.stale_after_seconds
+        )
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )

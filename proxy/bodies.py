@@ -76,12 +76,24 @@ def _gzip(body: bytes) -> bytes:
     return gzip_format.compress(body, _LEVEL, mtime=0)
 
 
-async def entity_tag(body: bytes) -> str:
-    """A strong entity tag of these bytes, without quotes (RFC 9110, section 8.8.3)."""
+async def entity_tag(body: bytes, *, apart: slice | None = None) -> str:
+    """A name of exactly these bytes, without quotes (RFC 9110, section 8.8.3).
+
+    `apart` is a part that changes though nothing else does. The name is then the digest of the body without the
+    content of this part, a dot, and the part itself, which must be ASCII.
+    """
     if len(body) > THREAD_BYTES:
-        return await asyncio.to_thread(_digest, body)
-    return _digest(body)
+        return await asyncio.to_thread(_tag, body, apart)
+    return _tag(body, apart)
 
 
-def _digest(body: bytes) -> str:
-    return hashlib.blake2b(body, digest_size=12).hexdigest()
+def _tag(body: bytes, apart: slice | None) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    if apart is None:
+        digest.update(body)
+        return digest.hexdigest()
+    view, part = memoryview(body), body[apart]
+    digest.update(view[: apart.start])
+    digest.update(b"0" * len(part))
+    digest.update(view[apart.stop :])
+    return f"{digest.hexdigest()}.{part.decode()}"

@@ -22,6 +22,7 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     │   ├── ConnectionLost     502  -1001  sent, but the connection broke before the answer was complete
     │   ├── TooSlow            504  -1007  sent, but no complete answer within the deadline
     │   ├── BadAnswer          502  -1001  an answer that cannot be used: 5xx, HTML, invalid, too large
+    │   ├── OriginRefused      502  -1001  a 4xx to a fill while a good entry is held, or to a refresh
     │   └── Restricted         451  the origin's body
     └── RedisAway                   internal: the shells then work without Redis; no client gets this error
 """
@@ -214,6 +215,12 @@ class BadAnswer(UpstreamFailed):
     """An answer came, but it cannot be used."""
 
     reason = "bad-answer"
+
+
+class OriginRefused(UpstreamFailed):
+    """The origin answered a fill with a 4xx that must not replace the entry that is held."""
+
+    reason = "origin-refused"
 
 
 class Restricted(UpstreamFailed):

@@ -23,6 +23,7 @@ from proxy.errors import (
     MethodNotAllowed,
     SendingRefused,
     SidecarError,
+    TooSlow,
     UnknownPath,
     UpstreamFailed,
 )
@@ -118,6 +119,8 @@ class Gateway:
             document = await self._find(self._local.document_query, client)
         except SidecarError as error:
             return await self._find_without_document(query, error)
+        if document.entry.status != 200:  # the origin's error is about the query without parameters only
+            return await self._find(query, client)
         selected = await self._local.select(query)
         if selected is None:
             return await self._find(query, client)
@@ -146,10 +149,13 @@ class Gateway:
 
     async def _find(self, query: CanonicalQuery, client: str, *, short_lived: bool = False) -> Found:
         """The query's own entry, filled if need be. `short_lived`: it then lives no longer than a negative one."""
+        give_up_at = self._fills.stale_deadline()
         entry = self._local.get(query)
         freshness = decide(entry, self._clock.origin())
-        if freshness is Freshness.STALE_IF_ERROR and entry is not None and self._fills.failure(query) is not None:
-            return await self._stale_if_error(query, client, entry, short_lived=short_lived)
+        if freshness is Freshness.STALE_IF_ERROR and entry is not None:
+            found = self._stale_at_once(query, entry, short_lived=short_lived)
+            if found is not None:
+                return found
         if freshness not in (Freshness.FRESH, Freshness.STALE_WHILE_REVALIDATE):
             entry = await self._fills.load(query)
             freshness = decide(entry, self._clock.origin())
@@ -159,24 +165,45 @@ class Gateway:
         if freshness is Freshness.FRESH:
             return Found(entry, Outcome.HIT)
         if freshness is Freshness.STALE_WHILE_REVALIDATE:
+            failure = self._fills.failure(query)
             self._fills.fill_in_background(query, short_lived=short_lived)
-            return Found(entry, Outcome.STALE)
-        return await self._stale_if_error(query, client, entry, short_lived=short_lived)
+            return Found(entry, Outcome.STALE, failure.error.reason if failure is not None else None)
+        return await self._stale_if_error(query, client, entry, short_lived=short_lived, give_up_at=give_up_at)
 
-    async def _stale_if_error(self, query: CanonicalQuery, client: str, entry: Entry, *, short_lived: bool) -> Found:
-        """Fill, else use the stale entry. After a failed fill no client waits for the next one."""
-        failure = self._fills.failure(query)
-        if failure is not None:
-            self._fills.fill_in_background(query, short_lived=short_lived)
-            return Found(entry, Outcome.STALE_IF_ERROR, failure.error.reason)
+    async def _stale_if_error(
+        self, query: CanonicalQuery, client: str, entry: Entry, *, short_lived: bool, give_up_at: float
+    ) -> Found:
+        """Fill until `give_up_at`, else use the stale entry while the fill goes on."""
+        found = self._stale_at_once(query, entry, short_lived=short_lived)
+        if found is not None:
+            return found
         try:
-            return await self._fill(query, client, Outcome.EXPIRED, short_lived=short_lived)
+            return await self._fill(query, client, Outcome.EXPIRED, short_lived=short_lived, give_up_at=give_up_at)
         except SidecarError as error:
-            return Found(entry, Outcome.STALE_IF_ERROR, error.reason)
+            outcome = Outcome.STALE if self._fills.is_overdue(query) else Outcome.STALE_IF_ERROR
+            return Found(entry, outcome, error.reason)
 
-    async def _fill(self, query: CanonicalQuery, client: str, outcome: Outcome, *, short_lived: bool) -> Found:
+    def _stale_at_once(self, query: CanonicalQuery, entry: Entry, *, short_lived: bool) -> Found | None:
+        """The stale entry if waiting for a fill is no use: the last one failed, or this one takes long. Else None."""
+        if self._fills.is_overdue(query):
+            return Found(entry, Outcome.STALE, TooSlow.reason)
+        failure = self._fills.failure(query)
+        if failure is None:
+            return None
+        self._fills.fill_in_background(query, short_lived=short_lived)
+        return Found(entry, Outcome.STALE_IF_ERROR, failure.error.reason)
+
+    async def _fill(
+        self,
+        query: CanonicalQuery,
+        client: str,
+        outcome: Outcome,
+        *,
+        short_lived: bool,
+        give_up_at: float | None = None,
+    ) -> Found:
         """Fill for this client. `outcome` is the outcome if that takes a request to the origin."""
-        filled = await self._fills.fill(query, client, short_lived=short_lived)
+        filled = await self._fills.fill(query, client, short_lived=short_lived, give_up_at=give_up_at)
         if filled.outcome is not Outcome.MISS:
             return Found(filled.entry, filled.outcome)
         return Found(filled.entry, Outcome.BYPASS if short_lived else outcome)

@@ -172,6 +172,10 @@ class Settings(BaseSettings):
     stale_if_error_seconds: Annotated[
         Lifetime, Field(description="after fresh: how long a stale entry is served when the origin cannot answer")
     ] = 86400.0
+    stale_after_seconds: Annotated[
+        Lifetime,
+        Field(description="after stale-while-revalidate: how long a client waits before it gets a stale entry"),
+    ] = 0.8
     negative_seconds: Annotated[Lifetime, Field(description="how long a 400 of the origin is kept")] = 10.0
     snapshot: Annotated[bool, Field(description="answer filters from the full document")] = True
     keep_warm: Annotated[KeepWarm, BeforeValidator(_lower), Field(description="when to refresh the full document")] = (

@@ -11,16 +11,22 @@ Owns: the names and formats of the fields, and which hashes are valid. Must not 
     size          length of the decoded body, in bytes
     encoding      "gzip" or "identity": of the body
     body          the gzip variant if there is one, else the identity body
+
+Only entries that have them contain these fields, which a reader may ignore:
+
+    age           how old the answer was when it arrived, in seconds
+    sbe_deprecated  the header X-MBX-SBE-DEPRECATED
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from proxy.bodies import decompress
-from proxy.core.messages import Entry, Lifetimes
+from proxy.core.messages import Entry, Lifetimes, notice
 
 VERSION = b"1"
 FIELDS = (
@@ -35,8 +41,12 @@ FIELDS = (
     "size",
     "encoding",
     "body",
+    "age",
+    "sbe_deprecated",
 )
 """The order of the values that `decode` takes."""
+_OPTIONAL = 2
+"""How many fields at the end may be missing."""
 PEEK_FIELDS = ("v", "stored_at")
 """The order of the values that `decode_stored_at` takes."""
 
@@ -44,7 +54,12 @@ PEEK_FIELDS = ("v", "stored_at")
 def encode(entry: Entry) -> Mapping[Any, bytes]:
     """The fields of an entry. The body is not copied."""
     lifetimes = entry.lifetimes
-    return {
+    optional = {}
+    if entry.arrived_age_seconds:
+        optional["age"] = b"%d" % entry.arrived_age_seconds
+    if entry.sbe_deprecated is not None:
+        optional["sbe_deprecated"] = entry.sbe_deprecated.encode()
+    return optional | {
         "v": VERSION,
         "status": b"%d" % entry.status,
         "content_type": entry.content_type.encode(),
@@ -64,7 +79,14 @@ async def decode(values: Sequence[bytes | None], *, max_body_bytes: int) -> Entr
     if values[0] != VERSION or len(values) != len(FIELDS):
         return None
     try:
-        return await _decode([_present(value) for value in values[1:]], max_body_bytes)
+        required = [_present(value) for value in values[1:-_OPTIONAL]]
+        age, sbe_deprecated = values[-_OPTIONAL:]
+        entry = await _decode(required, max_body_bytes)
+        return replace(
+            entry,
+            arrived_age_seconds=_age(age),
+            sbe_deprecated=None if sbe_deprecated is None else notice(sbe_deprecated.decode(errors="replace")),
+        )
     except ValueError:
         return None
 
@@ -118,6 +140,11 @@ def _present(value: bytes | None) -> bytes:
     if value is None:
         raise ValueError("incomplete")
     return value
+
+
+def _age(value: bytes | None) -> int:
+    """A missing or unreadable one is 0: the entry is good without it."""
+    return int(value) if value is not None and len(value) <= 9 and value.isdigit() else 0
 
 
 def _decimal(seconds: float) -> bytes:

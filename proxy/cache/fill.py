@@ -20,13 +20,14 @@ from proxy.cache.fill_lock import LOCK_SECONDS
 from proxy.cache.local import EntrySource, LocalCache
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
-from proxy.core.document.parsed import Document, parse_document
-from proxy.core.messages import Entry, Lifetimes, is_from_future
+from proxy.core.cache.refusal import may_replace, refusal_of
+from proxy.core.document.parsed import Document, parse_document, server_time_of
+from proxy.core.messages import Entry, Lifetimes, arrived_age_seconds, is_from_future, notice
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.origin_headers import parse_rate_limits
-from proxy.core.reply import Outcome
+from proxy.core.reply import SBE_DEPRECATED, Outcome
 from proxy.core.verdict import Good
-from proxy.errors import JSON_CONTENT_TYPE, BadAnswer, RedisAway, SidecarError, TooSlow, UpstreamFailed
+from proxy.errors import JSON_CONTENT_TYPE, BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
 from proxy.origin.guarded import AcceptedResponse, Origin
 from proxy.ports import Clock, FillLock, Ledger, Observer, Store
 
@@ -100,6 +101,8 @@ class Filler:
             return existing
         if entry is None or decide(entry, self._clock.origin()) not in USABLE:
             return None
+        if not may_replace(existing, entry, query, self._clock.origin()):
+            return existing  # another replica without a good entry stored the origin's error
         try:
             document = _parsed(query, entry)
         except BadAnswer as error:
@@ -126,7 +129,7 @@ class Filler:
         result = "cancelled"
         try:
             entry, outcome = await self._fill(query, FillRequest(short_lived, background, client))
-            result = _result(entry, outcome)
+            result = _result(entry, outcome, background=background)
             return entry, outcome
         except SidecarError as error:
             result = error.reason
@@ -173,6 +176,8 @@ class Filler:
                 found = await self.load(query)
                 if found is None:
                     raise RedisAway("The other replica's entry cannot be read.")
+                if found.stored_at <= newer_than:
+                    raise OriginRefused("The origin answered another replica with an error.")
                 return found
             case WaitEnd.EXPIRED | WaitEnd.RELEASED:
                 return None
@@ -186,13 +191,15 @@ class Filler:
                 assert_never(never)
 
     async def _ask(self, query: CanonicalQuery, request: FillRequest) -> Entry:
-        """Ask the origin, and store its answer here and in Redis."""
+        """Ask the origin, and store its answer here and in Redis. Raises OriginRefused for an error that is no news."""
         started = time.monotonic()
         accepted = await self._origin.ask(query, background=request.background, client=request.client)
         verdict = accepted.verdict
         is_positive = isinstance(verdict, Good) and not request.short_lived
         lifetimes = self._policy.positive if is_positive else self._policy.negative
         entry = await _entry(accepted, lifetimes, stored_at=self._clock.to_origin(accepted.response.received_at))
+        if not may_replace(self._local.get(query), entry, query, self._clock.origin()):
+            raise refusal_of(entry)
         document = verdict.document if isinstance(verdict, Good) else None
         # Here first: it raises for a suspicious document, which must not reach the other replicas.
         await self._local.put(query, entry, document=document, started=started)
@@ -221,13 +228,18 @@ async def _entry(accepted: AcceptedResponse, lifetimes: Lifetimes, *, stored_at:
         content_type=response.headers.get("content-type", JSON_CONTENT_TYPE),
         body=response.body,
         gzip=response.gzip or await compress(response.body),
-        etag=await entity_tag(response.body),
+        etag=await entity_tag(response.body, apart=server_time_of(response.body)),
         stored_at=stored_at,
         lifetimes=lifetimes,
+        arrived_age_seconds=arrived_age_seconds(response.headers),
+        sbe_deprecated=notice(response.headers.get(SBE_DEPRECATED.lower())),
     )
 
 
-def _result(entry: Entry, outcome: Outcome) -> str:
+def _result(entry: Entry, outcome: Outcome, *, background: bool) -> str:
+    """The label in metrics. An error answer is a result only for a client that waits for it."""
+    if entry.status != 200 and background:
+        return OriginRefused.reason
     if outcome is not Outcome.MISS:
         return "shared"
     return "stored" if entry.status == 200 else "negative"

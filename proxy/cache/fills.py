@@ -6,6 +6,7 @@ Must not know: how one fill works (`proxy.cache.fill`), replies, which stale ent
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,7 @@ from proxy.cache.local import LocalCache
 from proxy.cache.singleflight import SingleFlight
 from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.recent_failures import Failure, RecentFailures
+from proxy.core.cache.refusal import is_good, refusal_of
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.reply import Outcome
@@ -26,6 +28,9 @@ from proxy.ports import Clock
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+STALE_AFTER_SECONDS = 0.8
+"""How long a client waits for a fill before it gets a stale entry. Binance's own libraries give up after 1 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +45,62 @@ class Filled:
 class Fills:
     """Fills entries for clients and in the background. Safe to call from many tasks of one event loop."""
 
-    def __init__(self, filler: Filler, local: LocalCache, clock: Clock, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        filler: Filler,
+        local: LocalCache,
+        clock: Clock,
+        *,
+        timeout_seconds: float,
+        stale_after_seconds: float = STALE_AFTER_SECONDS,
+    ) -> None:
         self._filler = filler
         self._local = local
         self._clock = clock
         self._timeout_seconds = timeout_seconds
+        self._stale_after_seconds = stale_after_seconds
         self._flights = SingleFlight()
         self._failures = RecentFailures()
+        self._overdue: set[str] = set()
+        """The keys of the fills under way that took longer than a client with a stale entry waits."""
 
     async def load(self, query: CanonicalQuery) -> Entry | None:
         """The query's newest entry, of this process or of Redis."""
         loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
         return self._local.get(query) or loaded
 
-    async def fill(self, query: CanonicalQuery, client: str, *, short_lived: bool) -> Filled:
+    async def fill(
+        self, query: CanonicalQuery, client: str, *, short_lived: bool, give_up_at: float | None = None
+    ) -> Filled:
         """Fill for a client that waits. It joins a fill under way, for which the client that started it pays.
 
-        `short_lived`: the entry lives no longer than a negative one. Raises a SidecarError when there is no entry.
+        `short_lived`: the entry lives no longer than a negative one. `give_up_at`: what `stale_deadline` returned.
+        Raises a SidecarError when there is no entry: TooSlow at that time, while the fill goes on.
         """
 
         async def work() -> tuple[Entry, Outcome]:
             return await self._run(query, short_lived=short_lived, client=client)
 
         self._failures.raise_if_held_down(query.key, self._clock.wall())
-        timeout_seconds = self._timeout_seconds
+        ends = time.monotonic() + self._timeout_seconds if give_up_at is None else give_up_at
         try:
-            (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
-        except BudgetUsedUp:  # it may be that of a background fill, whose budget is lower: try with the client's
-            (entry, outcome), collapsed = await self.join(query, work, client=client, timeout_seconds=timeout_seconds)
+            try:
+                (entry, outcome), collapsed = await self.join(query, work, client=client, ends=ends)
+            except BudgetUsedUp:  # it may be that of a background fill, whose budget is lower: try with the client's
+                (entry, outcome), collapsed = await self.join(query, work, client=client, ends=ends)
+        except TooSlow:
+            if give_up_at is not None and self._flights.is_under_way(query.key):
+                self._overdue.add(query.key)
+            raise
         return Filled(entry, Outcome.COLLAPSED if collapsed else outcome)
+
+    def stale_deadline(self) -> float:
+        """Until when a client that could get a stale entry waits for a fill, by the monotonic clock."""
+        return time.monotonic() + self._stale_after_seconds
+
+    def is_overdue(self, query: CanonicalQuery) -> bool:
+        """Whether a client has already waited in vain for the fill of this query that is under way."""
+        return query.key in self._overdue
 
     async def join(
         self,
@@ -76,13 +108,15 @@ class Fills:
         work: Callable[[], Awaitable[T]],
         *,
         client: str,
-        timeout_seconds: float | None = None,
+        ends: float | None = None,
     ) -> tuple[T, bool]:
         """The result of the work, and whether this call joined the same work of another client.
 
-        If the joined work failed because the other client's share is used up, this call does the work itself.
+        Raises TooSlow at the monotonic time `ends`; the work goes on. If the joined work failed because the other
+        client's share is used up, this call does the work itself.
         """
         while True:
+            timeout_seconds = None if ends is None else max(0.0, ends - time.monotonic())
             try:
                 return await self._flights.do(query.key, work, timeout_seconds=timeout_seconds)
             except TimeoutError as error:
@@ -92,9 +126,9 @@ class Fills:
                     raise
 
     def fill_in_background(self, query: CanonicalQuery, *, short_lived: bool) -> None:
-        """Fill without a waiting client, unless a fill failed a moment ago."""
+        """Fill without a waiting client, unless fills of this query have failed lately."""
         failure = self.failure(query)
-        if failure is None or not failure.is_recent(self._clock.wall()):
+        if failure is None or not failure.backs_off(self._clock.wall()):
             self._flights.spawn(query.key, lambda: self._run(query, short_lived=short_lived, background=True))
 
     def failure(self, query: CanonicalQuery) -> Failure | None:
@@ -102,14 +136,31 @@ class Fills:
         return self._failures.of(query.key, self._clock.wall())
 
     async def warm(self) -> bool:
-        """Load the full document from Redis, if it is there, whatever its age. Returns whether it is fresh."""
+        """Load the full document from Redis, if it is there, whatever its age. Returns whether it is fresh.
+
+        The origin's error answer to the query for the document is not a document.
+        """
         entry = await self._filler.load(self._local.document_query)
-        return decide(entry, self._clock.origin()) is Freshness.FRESH
+        return is_good(entry) and decide(entry, self._clock.origin()) is Freshness.FRESH
 
     async def refresh(self) -> None:
-        """Replace the full document by a newer one, under the background budget. Raises a SidecarError."""
+        """Replace the full document by a newer one, under the background budget. Raises a SidecarError.
+
+        An error answer of the origin is a failure, also where it is stored because there is no document to keep.
+        """
         document = self._local.document_query
-        await self._flights.do(document.key, lambda: self._run(document, short_lived=False, background=True))
+        (entry, _), _ = await self._flights.do(
+            document.key, lambda: self._run(document, short_lived=False, background=True)
+        )
+        if not is_good(entry):
+            raise refusal_of(entry)
+
+    def failures(self) -> tuple[int, float]:
+        """How often the full document could not be filled in a row, and when last, by the origin's clock."""
+        failure = self._failures.of(self._local.document_query.key, self._clock.wall())
+        if failure is None:
+            return 0, float("-inf")
+        return failure.in_a_row, self._clock.to_origin(failure.at)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Wait this long for fills under way, then cancel them."""
@@ -128,5 +179,7 @@ class Fills:
             write("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
             self._failures.remember(query.key, error, self._clock.wall())
             raise
+        finally:
+            self._overdue.discard(query.key)
         self._failures.forget(query.key)
         return filled

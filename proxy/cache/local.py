@@ -1,38 +1,37 @@
 """L1: the entries in this process, the full document with its index, and the answers selected from it.
 
-Owns: the entry that answers a query, and the adoption of a new full document. The new document is indexed before it
-replaces the old one, so no hit waits and no answer mixes two documents. Must not know: Redis, the origin, clients.
+Owns: the entry that answers a query, and the adoption of a new full document. Before the new document replaces the
+old one it is indexed, and the selections that were asked last are made from it. So no hit waits, and no answer mixes
+two documents. Must not know: Redis, the origin, clients.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 import structlog
 
-from proxy.bodies import compress, entity_tag
 from proxy.cache.lru import MemoryStore
+from proxy.cache.selections import RecentSelections, is_small, prepare, select, size_of
 from proxy.cache.singleflight import SingleFlight
 from proxy.core.cache.freshness import Freshness, decide
+from proxy.core.cache.refusal import is_good
 from proxy.core.document.changes import Changes, diff, suspicion_of
 from proxy.core.document.parsed import Document
-from proxy.core.document.snapshot import CannotAnswer, Snapshot, index
+from proxy.core.document.snapshot import Snapshot, index
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.errors import BadAnswer
 
 log = structlog.get_logger(__name__)
 
-FEW_SYMBOLS = 8
-"""A selection of at most this many symbols is made at once: it is too small for a task and a thread."""
 SELECTION = "selection:"
 """The prefix of the keys of selections in memory. No endpoint's name begins with it."""
-_REFERENCE_BYTES = 1024
-"""The size of an entry whose bytes are counted elsewhere."""
 NOT_INDEXED = "not-indexed"
 """Why a document was quarantined: it cannot be indexed, though the document before could."""
 
@@ -87,6 +86,9 @@ class LocalCache:
         self._use_snapshot = use_snapshot
         self._observer = observer
         self._quarantined: LoadedDocument | None = None
+        self._refusal: Entry | None = None
+        """The origin's error answer to the query for the full document, until the next document."""
+        self._recent = RecentSelections()
         self._adopting = asyncio.Lock()
         self._making = SingleFlight()
 
@@ -103,13 +105,16 @@ class LocalCache:
         )
 
     def document(self) -> Entry | None:
-        """The full document, of whatever age."""
-        return self.get(self.document_query)
+        """The full document, of whatever age. Never an error answer."""
+        if self._use_snapshot:
+            return self.loaded.entry if self.loaded is not None else None
+        entry = self.memory.get(self.document_query.key)
+        return entry if is_good(entry) else None
 
     def get(self, query: CanonicalQuery) -> Entry | None:
         """The origin's own answer to this query."""
         if self._use_snapshot and query == self.document_query:
-            return self.loaded.entry if self.loaded is not None else None
+            return self._refusal or self.document()
         return self.memory.get(query.key)
 
     async def put(
@@ -121,16 +126,21 @@ class LocalCache:
         source: EntrySource = EntrySource.ORIGIN,
         started: float | None = None,
     ) -> None:
-        """Store an answer. Raises BadAnswer for a suspicious full document, which goes into quarantine.
+        """Store an answer; the caller knows that it may replace the one that is held.
+
+        Raises BadAnswer for a suspicious full document, which goes into quarantine.
 
         `document` is its parsed body, if the caller has it. `started`, from `time.monotonic`, is when the work for
         it began; the log shows how long that took.
         """
-        if self._use_snapshot and query == self.document_query and entry.status == 200:
+        is_document = self._use_snapshot and query == self.document_query
+        if is_document and is_good(entry):
             async with self._adopting:
                 is_new = await self._adopt(entry, document, source)
             if is_new and self.loaded is not None:
                 _log_adopted(self.loaded, source, started)
+        elif is_document:
+            self._refusal = entry
         else:
             self.memory.put(query.key, entry)
         self.version += 1
@@ -143,6 +153,7 @@ class LocalCache:
         while True:
             existing = self.memory.get(SELECTION + query.key)
             if existing is not None:
+                self._recent.note(query)
                 return existing
             loaded = self.loaded
             if loaded is None or loaded.snapshot is None:
@@ -150,18 +161,20 @@ class LocalCache:
             entry = await self._make(loaded, loaded.snapshot, query)
             if self.loaded is loaded:
                 if entry is not None:
-                    # A selection of all symbols is the document itself, whose bytes are not in this memory.
-                    size_bytes = _REFERENCE_BYTES if entry is loaded.entry else None
-                    self.memory.put(SELECTION + query.key, entry, size_bytes=size_bytes)
+                    self._recent.note(query)
+                    self._keep_selection(query.key, entry, loaded)
                 return entry
             # A newer document arrived meanwhile; select again from it.
 
     async def _make(self, loaded: LoadedDocument, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
-        if query.symbols is not None and len(query.symbols) <= FEW_SYMBOLS:
-            return await _selected(loaded.entry, snapshot, query)
+        if is_small(query):
+            return await select(loaded.entry, snapshot, query)
         flight = (id(loaded), query.key)
-        entry, _ = await self._making.do(flight, lambda: _selected(loaded.entry, snapshot, query))
+        entry, _ = await self._making.do(flight, lambda: select(loaded.entry, snapshot, query))
         return entry
+
+    def _keep_selection(self, key: str, selection: Entry, loaded: LoadedDocument) -> None:
+        self.memory.put(SELECTION + key, selection, size_bytes=size_of(selection, loaded.entry))
 
     async def _adopt(self, entry: Entry, document: Document | None, source: EntrySource) -> bool:
         """Take a document into use. Returns whether it differs from the one before."""
@@ -169,7 +182,7 @@ class LocalCache:
         if old is not None and source is EntrySource.REDIS and old.entry.stored_at >= entry.stored_at:
             return False  # a newer document arrived while this one was read
         if old is not None and old.entry.etag == entry.etag:
-            self._replace(LoadedDocument(entry, old.snapshot, Changes((), (), ())))
+            await self._use(LoadedDocument(entry, old.snapshot, Changes((), (), ())))
             return False
         new = LoadedDocument(entry, await _indexed(entry, document))
         if old is not None and old.snapshot is not None:
@@ -177,15 +190,22 @@ class LocalCache:
                 self._examine(old, new)
             if new.snapshot is not None:
                 new = LoadedDocument(entry, new.snapshot, diff(old.snapshot, new.snapshot))
-        self._replace(new)
+        await self._use(new)
         self._observer.adopted(new.changes)
         return True
 
-    def _replace(self, loaded: LoadedDocument) -> None:
-        self._quarantined = None
+    async def _use(self, loaded: LoadedDocument) -> None:
+        """Make the selections that were asked last, then replace the document and all selections at once."""
+        prepared: Mapping[str, Entry] = {}
+        if loaded.snapshot is not None:
+            room_bytes = self.memory.max_bytes - self.memory.bytes
+            prepared = await prepare(self._recent.queries(), loaded.entry, loaded.snapshot, max_bytes=room_bytes)
+        self._quarantined = self._refusal = None
         self.loaded = loaded
         self.documents += 1
         self.memory.drop(SELECTION)
+        for key, selection in reversed(list(prepared.items())):  # so that the one asked last is evicted last
+            self._keep_selection(key, selection, loaded)
 
     def _examine(self, old: LoadedDocument, new: LoadedDocument) -> None:
         """Raise BadAnswer for a suspicious document, unless it confirms the one in quarantine."""
@@ -229,24 +249,6 @@ def _log_adopted(loaded: LoadedDocument, source: EntrySource, started: float | N
         added=len(changes.added) if changes is not None else None,
         removed=len(changes.removed) if changes is not None else None,
         changed_status=len(changes.changed_status) if changes is not None else None,
-    )
-
-
-async def _selected(whole: Entry, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
-    """The answer as an entry; None if the snapshot cannot answer. Large bodies are compressed in a thread."""
-    body = snapshot.select(query)
-    if isinstance(body, CannotAnswer):
-        return None
-    if len(body) == len(whole.body) and body == whole.body:
-        return whole  # usually `permissions=SPOT`: needs no second copy and no compression
-    return Entry(
-        status=whole.status,
-        content_type=whole.content_type,
-        body=body,
-        gzip=await compress(body),
-        etag=await entity_tag(body),
-        stored_at=whole.stored_at,
-        lifetimes=whole.lifetimes,
     )
 
 

@@ -36,6 +36,9 @@ class Source(Protocol):
     async def refresh(self) -> None:
         """Replace the document by a newer one. Raises a SidecarError."""
 
+    def failures(self) -> tuple[int, float]:
+        """How often the document could not be filled in a row, for whomever, and when last, by the origin's clock."""
+
 
 class Local(Protocol):
     """The entries in this process: `proxy.cache.local.LocalCache`."""
@@ -97,13 +100,14 @@ class Refresher:
     async def tick(self) -> RefreshDecision:
         """Decide once, and refresh if it is due."""
         entry = self._local.document()
+        failures, failed_at = self._source.failures()
         state = RefreshState(
             stored_at=entry.stored_at if entry is not None else None,
             fresh_seconds=self._fresh_seconds,
             wanted_at=self._local.asked_at,
             always=self._keep_warm is KeepWarm.ALWAYS,
-            failures=self._failures,
-            failed_at=self._failed_at,
+            failures=max(self._failures, failures),
+            failed_at=max(self._failed_at, failed_at),
             hold_until=self._hold_until,
         )
         decision = decide_refresh(state, self._wall(), jitter=self._drawn)

@@ -50,6 +50,10 @@ class SingleFlight:
         self._start(key, work)
         return True
 
+    def is_under_way(self, key: Hashable) -> bool:
+        """Whether this key's work is under way."""
+        return self._under_way(key) is not None
+
     def running(self) -> int:
         """The number of keys with work under way."""
         return len(self._tasks)

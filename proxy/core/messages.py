@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_LONGEST_AGE_SECONDS = 2**31
+"""What a recipient assumes of a larger Age (RFC 9111, section 1.2.2)."""
+_AGE_DIGITS = 12
+"""The first digits decide: a number with more of them is larger than the longest age, unless it begins with zeros."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRequest:
@@ -54,6 +59,19 @@ def is_from_future(stored_at: float, now: float) -> bool:
     return stored_at > now + FUTURE_SECONDS
 
 
+def notice(value: str | None) -> str | None:
+    """A header value that may be stored and sent again; None if it is absent or not printable ASCII."""
+    return value if value is not None and value.isascii() and value.isprintable() else None
+
+
+def arrived_age_seconds(headers: Mapping[str, str]) -> int:
+    """The Age header of an answer (names in lower case); 0 if there is none that can be read."""
+    age = headers.get("age", "")
+    if not (age.isascii() and age.isdigit()):
+        return 0
+    return min(int(age[:_AGE_DIGITS]), _LONGEST_AGE_SECONDS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
     """How long an entry may be used, in seconds (RFC 9111, section 4.2; RFC 5861)."""
@@ -87,10 +105,14 @@ class Entry:
     gzip: bytes | None
     """The compressed variant; None if compression saves nothing."""
     etag: str
-    """Identifies the identity body. Without quotes."""
+    """Identifies the identity body. Without quotes. After a dot comes the body's serverTime, if it has one."""
     stored_at: float
     """When the origin's answer arrived, in seconds since the epoch by the origin's clock."""
     lifetimes: Lifetimes
+    arrived_age_seconds: int = 0
+    """How old the answer was when it arrived: the Age of a cache between the origin and us. Ours is added to it."""
+    sbe_deprecated: str | None = None
+    """X-MBX-SBE-DEPRECATED, the origin's only notice before it retires an SBE schema; None if absent."""
 
     def age(self, now: float) -> float:
         """Seconds since the answer arrived. Never negative, even if another replica's clock was a little ahead.
@@ -100,6 +122,11 @@ class Entry:
         if is_from_future(self.stored_at, now):
             return self.lifetimes.unknown_age_seconds
         return max(0.0, now - self.stored_at)
+
+    @property
+    def validator(self) -> str:
+        """The etag without the time: two bodies that differ in nothing else have the same one."""
+        return self.etag.partition(".")[0]
 
     @property
     def size_bytes(self) -> int:

@@ -12,10 +12,11 @@ from functools import lru_cache
 
 import orjson
 
-from proxy.core.messages import Entry, OriginResponse
+from proxy.core.messages import Entry, OriginResponse, notice
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, Restricted, SidecarError
 
 CACHE_NAME = "binance-sidecar"
+SBE_DEPRECATED = "X-MBX-SBE-DEPRECATED"
 VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
 """The request headers that select a representation (RFC 9110, section 12.5.5)."""
 
@@ -103,20 +104,25 @@ class Rendition:
     detail: str | None = None
 
     def reply(self, now: float) -> Reply:
-        """The requested variant, or 304 if the client has it already (RFC 9110, section 13.1.2)."""
+        """The requested variant, or 304 if the client has it already (RFC 9110, section 13.1.2).
+
+        The entity tag is weak: it names the rules of the document, not its time, and all content codings share it.
+        """
         entry, packed = self.entry, self.gzip and self.entry.gzip is not None
-        etag = f'"{entry.etag}-gzip"' if packed else f'"{entry.etag}"'
+        opaque = f'"{entry.validator}"'
         age = entry.age(now)
         ttl_seconds = entry.lifetimes.fresh_seconds - age
         headers = [
-            ("ETag", etag),
+            ("ETag", f"W/{opaque}"),
             ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
             ("Vary", VARY),
-            ("Age", str(int(age))),
+            ("Age", str(int(age) + entry.arrived_age_seconds)),
             ("Cache-Status", cache_status(self.outcome, ttl_seconds=ttl_seconds, detail=self.detail)),
         ]
+        if entry.sbe_deprecated is not None:
+            headers.append((SBE_DEPRECATED, entry.sbe_deprecated))
         status, body = entry.status, entry.body
-        if status == 200 and self.if_none_match is not None and matches(self.if_none_match, etag):
+        if status == 200 and self.if_none_match is not None and matches(self.if_none_match, opaque):
             status, body = 304, b""
         else:
             headers.append(("Content-Type", entry.content_type))
@@ -135,15 +141,18 @@ class Rendition:
 
 
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
-    """Pass on an answer that is not stored: status, content type and body are the origin's, the other headers ours."""
-    headers = (
+    """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
+    headers = [
         ("Content-Type", response.headers.get("content-type", JSON_CONTENT_TYPE)),
         ("Cache-Control", "no-store"),
         ("Cache-Status", cache_status(outcome)),
-    )
+    ]
+    deprecated = notice(response.headers.get(SBE_DEPRECATED.lower()))
+    if deprecated is not None:
+        headers.append((SBE_DEPRECATED, deprecated))
     return Reply(
         status=response.status,
-        headers=headers,
+        headers=tuple(headers),
         body=response.body,
         outcome=outcome,
         endpoint=endpoint,
@@ -169,10 +178,10 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
     return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint)
 
 
-def matches(if_none_match: str, etag: str) -> bool:
-    """Whether If-None-Match names this entity tag, compared weakly (RFC 9110, section 13.1.2)."""
+def matches(if_none_match: str, opaque: str) -> bool:
+    """Whether If-None-Match names the entity tag with this opaque part, compared weakly (RFC 9110, section 13.1.2)."""
     candidates = (candidate.strip() for candidate in if_none_match.split(","))
-    return any(candidate == "*" or candidate.removeprefix("W/") == etag for candidate in candidates)
+    return any(candidate == "*" or candidate.removeprefix("W/") == opaque for candidate in candidates)
 
 
 @lru_cache(maxsize=256)

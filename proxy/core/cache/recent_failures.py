@@ -3,7 +3,8 @@
 Owns: how long a failure counts. Must not know: fills, entries, clocks. Bounded: the oldest failures are dropped.
 
 A failure of the origin counts until a fill of the same key succeeds. Meanwhile requests with a stale entry do not wait
-for the origin, and no request asks it again within HOLD_DOWN_SECONDS. A refusal by our quota counts until it is over.
+for the origin, and no request asks it again within HOLD_DOWN_SECONDS. Fills in the background wait longer with each
+failure, as the refresher does. A refusal by our quota counts until it is over.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from proxy.core.cache.refresh_schedule import retry_seconds
 from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
 
 HOLD_DOWN_SECONDS = 1.0
@@ -23,6 +25,8 @@ class Failure:
 
     error: SidecarError
     at: float
+    in_a_row: int
+    """How often the origin has failed since the last success. Refusals by our quota do not count."""
 
     def counts(self, now: float) -> bool:
         """Whether a fill is expected to fail in the same way now."""
@@ -33,6 +37,10 @@ class Failure:
     def is_recent(self, now: float) -> bool:
         """Whether it is too early to try again."""
         return 0 <= now - self.at < HOLD_DOWN_SECONDS
+
+    def backs_off(self, now: float) -> bool:
+        """Whether it is too early for a fill that no client waits for: 1 s, doubling to a minute."""
+        return 0 <= now - self.at < retry_seconds(max(1, self.in_a_row), jitter=1.0)
 
 
 class RecentFailures:
@@ -47,7 +55,9 @@ class RecentFailures:
 
     def remember(self, key: str, error: SidecarError, now: float) -> None:
         """Record that the fill of `key` failed."""
-        self._failures[key] = Failure(error, now)
+        before = self._failures.get(key)
+        in_a_row = (before.in_a_row if before is not None else 0) + (not isinstance(error, SendingRefused))
+        self._failures[key] = Failure(error, now, in_a_row)
         self._failures.move_to_end(key)
         if len(self._failures) > self._max_failures:
             self._failures.popitem(last=False)

@@ -22,6 +22,7 @@ _SERVER_TIME = re.compile(rb'"serverTime"\s*:\s*[0-9]+')
 _MICROSECONDS_FROM = 10**15
 """serverTime has 13 digits in milliseconds and 16 in microseconds."""
 _UTF8_SLICE_BYTES = 1 << 16
+_TIME_WITHIN_BYTES = 256
 ERROR_IN_200 = "The origin answered 200 with an error."
 
 
@@ -66,6 +67,21 @@ def parse_document(body: bytes) -> Document:
     if not _is_utf8(body):
         raise BadAnswer("The origin's exchangeInfo is not UTF-8.")
     return Document(tuple(members.rateLimits), _milliseconds(members.serverTime), members.symbols)
+
+
+def server_time_of(body: bytes) -> slice | None:
+    """Where the digits of the body's own serverTime are. None: there is none among the first members of an object.
+
+    Looks only before the first nested value, so that it cannot find a member deeper inside.
+    """
+    found = _SERVER_TIME.search(body, 0, _TIME_WITHIN_BYTES)
+    if found is None or found.end() == _TIME_WITHIN_BYTES:
+        return None
+    before = body[: found.start()]
+    if not before.startswith(b"{") or b"{" in before[1:] or b"[" in before:
+        return None
+    start = found.end() - len(found[0].rpartition(b":")[2].strip())
+    return slice(start, found.end())
 
 
 def template(head: bytes, tail: bytes) -> DocumentTemplate:

@@ -40,6 +40,8 @@ class BypassReason(Enum):
     """`symbols=[]`."""
     COMBINATION = "combination"
     """The parameters exclude each other, and the exact text of the origin's refusal is not known."""
+    TOO_MANY = "too-many"
+    """There are more parameters than the endpoint has, and the origin's refusal is known only for none."""
     PERMISSIONS = "permissions"
     """`permissions` is not one name or a list of different names."""
     SHOW_PERMISSION_SETS = "show-permission-sets"
@@ -112,6 +114,8 @@ def _unread(endpoint: Endpoint, sent: Sent) -> Objection:
         return None
     if not endpoint.parameters:
         return Refusal(-1101, f"Too many parameters; expected '0' and received '{len(sent)}'.")
+    if len(sent) > len(endpoint.parameters):
+        return BypassReason.TOO_MANY
     return Refusal(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(sent)}'.")
 
 
