@@ -144,7 +144,7 @@ def _present(value: bytes | None) -> bytes:
 
 def _age(value: bytes | None) -> int:
     """A missing or unreadable one is 0: the entry is good without it."""
-    return int(value) if value is not None and len(value) <= 9 and value.isdigit() else 0
+    return int(value) if value is not None and len(value) <= 10 and value.isdigit() else 0
 
 
 def _decimal(seconds: float) -> bytes:

@@ -49,4 +49,6 @@ def entries(draw: st.DrawFn) -> Entry:
             stale_while_revalidate_seconds=draw(_SECONDS),
             stale_if_error_seconds=draw(_SECONDS),
         ),
+        arrived_age_seconds=draw(st.integers(min_value=0, max_value=2**31)),
+        sbe_deprecated=draw(st.none() | st.text(_PRINTABLE, max_size=20)),
     )

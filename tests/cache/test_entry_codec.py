@@ -14,10 +14,13 @@ from proxy.core.messages import Entry
 from tests.cache.entries import BODY, entries, entry
 
 LIMIT = 1 << 20
+OPTIONAL = ("age", "sbe_deprecated")
+REQUIRED = envelope.FIELDS[: -len(OPTIONAL)]
+"""The fields of version 0.1.0, which asks Redis for these in this order, and wants all of them."""
 
 
 async def decoded(fields: dict[str, bytes | None], *, max_body_bytes: int = LIMIT) -> Entry | None:
-    return await envelope.decode([fields[name] for name in envelope.FIELDS], max_body_bytes=max_body_bytes)
+    return await envelope.decode([fields.get(name) for name in envelope.FIELDS], max_body_bytes=max_body_bytes)
 
 
 def encoded(**changes: bytes | None) -> dict[str, bytes | None]:
@@ -32,7 +35,7 @@ async def test_an_entry_is_read_back_as_it_was(one: Entry) -> None:
 def test_the_fields_can_be_read_by_a_person() -> None:
     fields = envelope.encode(entry(compressed=False))
 
-    assert tuple(fields) == envelope.FIELDS
+    assert tuple(fields) == REQUIRED
     assert fields == {
         "v": b"1",
         "status": b"200",
@@ -55,7 +58,29 @@ def test_of_a_compressed_entry_only_the_compressed_body_is_kept() -> None:
     assert (fields["encoding"], fields["body"], fields["size"]) == (b"gzip", one.gzip, b"%d" % len(BODY))
 
 
-@pytest.mark.parametrize("name", envelope.FIELDS)
+def test_the_fields_of_older_versions_are_written_as_these_read_them() -> None:
+    names = "v status content_type etag stored_at fresh swr sie size encoding body"
+    assert names.split() == list(REQUIRED)
+    assert envelope.FIELDS[len(REQUIRED) :] == OPTIONAL
+
+
+async def test_what_few_entries_have_is_written_only_for_them() -> None:
+    one = replace(entry(), arrived_age_seconds=7, sbe_deprecated="3:4")
+    fields = dict(envelope.encode(one))
+
+    assert (fields["age"], fields["sbe_deprecated"]) == (b"7", b"3:4")
+    assert await decoded(fields) == one
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("age", b"-1"), ("age", b"soon"), ("age", b"9" * 11), ("sbe_deprecated", b"a\r\nb"), ("sbe_deprecated", b"\xff")],
+)
+async def test_an_entry_is_good_without_a_notice_that_cannot_be_read(name: str, value: bytes) -> None:
+    assert await decoded(encoded(**{name: value})) == entry()
+
+
+@pytest.mark.parametrize("name", REQUIRED)
 async def test_an_incomplete_hash_is_no_entry(name: str) -> None:
     assert await decoded(encoded()) == entry()
     assert await decoded(encoded(**{name: None})) is None

@@ -14,7 +14,7 @@ from proxy.cache import local as local_module
 from proxy.cache.local import SELECTION, EntrySource, LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.core.document.changes import Changes
-from proxy.core.document.parsed import Document
+from proxy.core.document.parsed import Document, server_time_of
 from proxy.core.document.snapshot import Snapshot
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest, Entry, Lifetimes
@@ -166,7 +166,10 @@ async def test_answers_and_selections_share_one_bound(local: LocalCache) -> None
 async def test_a_refusal_of_the_bare_query_is_no_document(local: LocalCache) -> None:
     loaded = await document(5)
     await local.put(BARE, loaded)
-    await local.put(BARE, await entry_of(b'{"code":-1,"msg":"m"}', status=400))
+    refusal = await entry_of(b'{"code":-1,"msg":"m"}', status=400)
+    await local.put(BARE, refusal)
+    assert (local.get(BARE), local.document()) == (refusal, loaded)
+    await local.put(BARE, loaded)
     assert local.get(BARE) is loaded
 
 
@@ -218,7 +221,8 @@ async def test_a_selection_is_as_old_as_the_document_and_made_once(local: LocalC
     )
     assert selected.gzip is not None
     assert gzip.decompress(selected.gzip) == selected.body
-    assert selected.etag == await entity_tag(selected.body)
+    assert selected.etag == await entity_tag(selected.body, apart=server_time_of(selected.body))
+    assert selected.etag.endswith(".1800000000000")
     assert await local.select(without_sets) is selected
 
 
@@ -240,7 +244,7 @@ async def test_many_who_ask_for_the_same_large_selection_get_one(
         await asyncio.sleep(0)
         return None
 
-    monkeypatch.setattr("proxy.cache.local.compress", slow)
+    monkeypatch.setattr("proxy.cache.selections.compress", slow)
     selected = await asyncio.gather(*(local.select(query("showPermissionSets=false")) for _ in range(20)))
     assert len(compressed) == 1
     assert len({id(entry) for entry in selected}) == 1
@@ -251,11 +255,11 @@ async def test_what_the_document_does_not_prove_is_not_selected(local: LocalCach
     assert await local.select(query("symbol=UNKNOWN")) is None
 
 
-async def test_a_new_document_empties_the_selections(local: LocalCache) -> None:
+async def test_a_new_document_replaces_the_selections(local: LocalCache) -> None:
     await local.put(BARE, await document(5))
     old = await local.select(ONE)
     await local.put(BARE, await entry_of(body_of(named(5), status="HALT")))
-    assert local.memory.counted(SELECTION) == (0, 0)
+    assert local.memory.counted(SELECTION)[0] == 1, "the new one is made already"
     new = await local.select(ONE)
     assert old is not None
     assert new is not None
@@ -274,7 +278,7 @@ async def test_a_selection_that_takes_until_a_new_document_is_there_is_made_of_t
         await local.put(BARE, newer)
         return None
 
-    monkeypatch.setattr("proxy.cache.local.compress", slow)
+    monkeypatch.setattr("proxy.cache.selections.compress", slow)
     late = await local.select(asked)
     assert late is not None
     assert b"HALT" in late.body

@@ -36,6 +36,8 @@ class World:
     jitters: deque[float] = field(default_factory=deque)
     refreshed_at: list[float] = field(default_factory=list)
     stored_at: float | None = None
+    others_failed: tuple[int, float] = (0, float("-inf"))
+    """How often fills for clients have failed in a row, and when last."""
     slept: list[float] = field(default_factory=list)
     most_ticks: int = 0
     entered: asyncio.Event | None = None
@@ -67,6 +69,9 @@ class World:
         if fault is not None:
             raise fault
         self.stored_at = self.now
+
+    def failures(self) -> tuple[int, float]:
+        return self.others_failed
 
     def document(self) -> Entry | None:
         if self.stored_at is None:
@@ -216,6 +221,13 @@ async def test_one_that_goes_well_ends_the_back_off() -> None:
     world = World(faults=deque([down, down, down, None, down]), jitters=deque([0.0] + [1.0] * 9))
     await world.runs(60)
     assert world.refreshed_at == [0, 1, 3, 7, 52, 53]
+
+
+@pytest.mark.parametrize(("failures", "asked"), [(0, True), (1, True), (4, True), (5, False), (9, False)])
+async def test_a_failed_fill_for_a_client_holds_the_refresher_back_too(failures: int, asked: bool) -> None:
+    world = World(others_failed=(failures, NOW - 15.0), jitters=deque([1.0]))
+    decision = await world.refresher().tick()
+    assert (decision is RefreshDecision.NOW, world.refreshed_at) == (asked, [0] if asked else [])
 
 
 @pytest.mark.parametrize("refusal", [Banned, BackedOff, BudgetUsedUp])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from proxy.core.messages import Entry, Lifetimes, OriginResponse
+from proxy.core.messages import Entry, Lifetimes, OriginResponse, arrived_age_seconds
 from proxy.core.reply import Outcome, Rendition, Reply, accepts_gzip, cache_status, error_reply, matches, passed_reply
 from proxy.errors import (
     BackedOff,
@@ -33,7 +35,7 @@ def entry(*, status: int = 200, gzip: bytes | None = b"GZ") -> Entry:
         content_type=JSON,
         body=b'{"a":1}',
         gzip=gzip,
-        etag="abc",
+        etag="abc.1800000000000",
         stored_at=STORED_AT,
         lifetimes=Lifetimes(fresh_seconds=60.0, stale_while_revalidate_seconds=60.0),
     )
@@ -118,14 +120,14 @@ def test_gzip_is_for_those_who_want_it(accept_encoding: str | None, expected: bo
 @pytest.mark.parametrize(
     ("stored", "gzip", "body", "etag", "encoding"),
     [
-        (entry(), False, b'{"a":1}', '"abc"', None),
-        (entry(), True, b"GZ", '"abc-gzip"', "gzip"),
-        (entry(gzip=None), True, b'{"a":1}', '"abc"', None),
-        (entry(gzip=None), False, b'{"a":1}', '"abc"', None),
-        (entry(gzip=b""), True, b"", '"abc-gzip"', "gzip"),
+        (entry(), False, b'{"a":1}', 'W/"abc"', None),
+        (entry(), True, b"GZ", 'W/"abc"', "gzip"),
+        (entry(gzip=None), True, b'{"a":1}', 'W/"abc"', None),
+        (entry(gzip=None), False, b'{"a":1}', 'W/"abc"', None),
+        (entry(gzip=b""), True, b"", 'W/"abc"', "gzip"),
     ],
 )
-def test_a_variant_has_its_own_body_and_etag(
+def test_each_variant_has_its_own_body_and_all_share_a_weak_etag(
     stored: Entry, gzip: bool, body: bytes, etag: str, encoding: str | None
 ) -> None:
     answer = reply(stored, gzip=gzip)
@@ -166,9 +168,10 @@ def test_if_none_match_is_compared_weakly(if_none_match: str, expected: bool) ->
     ("stored", "gzip", "if_none_match", "status"),
     [
         (entry(), False, '"abc"', 304),
-        (entry(), False, '"abc-gzip"', 200),
-        (entry(), True, '"abc-gzip"', 304),
-        (entry(), True, '"abc"', 200),
+        (entry(), False, 'W/"abc"', 304),
+        (entry(), True, 'W/"abc"', 304),
+        (entry(), True, '"abc"', 304),
+        (entry(), False, 'W/"abc.1800000000000"', 200),
         (entry(gzip=None), True, '"abc"', 304),
         (entry(), False, "*", 304),
         (entry(), False, '"other"', 200),
@@ -176,15 +179,15 @@ def test_if_none_match_is_compared_weakly(if_none_match: str, expected: bool) ->
         (entry(status=400), False, "*", 400),
     ],
 )
-def test_a_client_that_holds_this_variant_gets_304(stored: Entry, gzip: bool, if_none_match: str, status: int) -> None:
+def test_a_client_that_holds_any_variant_gets_304(stored: Entry, gzip: bool, if_none_match: str, status: int) -> None:
     assert reply(stored, gzip=gzip, if_none_match=if_none_match).status == status
 
 
 def test_304_has_the_headers_that_update_a_stored_answer_and_no_body() -> None:
-    answer = reply(entry(), gzip=True, if_none_match='"abc-gzip"')
+    answer = reply(entry(), gzip=True, if_none_match='W/"abc"')
     assert answer.body == b""
     assert answer.headers == (
-        ("ETag", '"abc-gzip"'),
+        ("ETag", 'W/"abc"'),
         ("Cache-Control", "max-age=60"),
         VARY,
         ("Age", "17"),
@@ -192,14 +195,46 @@ def test_304_has_the_headers_that_update_a_stored_answer_and_no_body() -> None:
     )
 
 
+# Notices of the origin
+
+
+@pytest.mark.parametrize("if_none_match", [None, "*"])
+def test_the_notice_of_a_retired_schema_is_passed_on(if_none_match: str | None) -> None:
+    answer = reply(replace(entry(), sbe_deprecated="3:4"), if_none_match=if_none_match)
+    assert ("X-MBX-SBE-DEPRECATED", "3:4") in answer.headers
+    assert "X-MBX-SBE-DEPRECATED" not in dict(reply(entry()).headers)
+
+
+@pytest.mark.parametrize(("value", "sent"), [("3:4", "3:4"), ("", ""), ("a\r\nb", None), ("\xe9", None)])
+def test_the_notice_is_passed_on_with_answers_that_are_not_stored(value: str, sent: str | None) -> None:
+    response = OriginResponse(
+        status=200, headers={"x-mbx-sbe-deprecated": value}, body=b"", sent_at=STORED_AT, received_at=STORED_AT
+    )
+    headers = dict(passed_reply(response, Outcome.BYPASS, endpoint="time", weight=1).headers)
+    assert headers.get("X-MBX-SBE-DEPRECATED") == sent
+
+
 # Age and Cache-Status
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({}, 0), ({"age": "75"}, 75), ({"age": "-1"}, 0), ({"age": "1.5"}, 0), ({"age": "9" * 5000}, 2**31)],
+)
+def test_the_age_that_an_answer_arrived_with_is_read(headers: dict[str, str], seconds: int) -> None:
+    assert arrived_age_seconds(headers) == seconds
+
+
+def test_the_age_of_a_cache_before_us_is_added_to_ours_and_costs_no_freshness() -> None:
+    headers = dict(reply(replace(entry(), arrived_age_seconds=75)).headers)
+    assert (headers["Age"], headers["Cache-Status"]) == ("92", "binance-sidecar; hit; ttl=42")
 
 
 def test_an_answer_from_an_entry_has_these_headers() -> None:
     assert reply(entry(), gzip=True) == Reply(
         status=200,
         headers=(
-            ("ETag", '"abc-gzip"'),
+            ("ETag", 'W/"abc"'),
             ("Cache-Control", "max-age=60"),
             VARY,
             ("Age", "17"),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 
 import pytest
 
 from tests.gateway.harness import INFO, Clock, Stage, client, gateway, stage
 from tests.simulator import Fault, Simulator
+
+SLACK_SECONDS = 1.0
+"""For a machine that is busy."""
 
 
 async def settle(on: Stage, requests: int) -> None:
@@ -53,6 +57,47 @@ async def test_a_stale_entry_is_answered_at_once_and_filled_in_the_background() 
         assert on.asked(INFO) == 2
 
 
+async def test_past_stale_while_revalidate_a_client_waits_a_moment_for_an_origin_that_hangs() -> None:
+    async with stage(stale_after_seconds=0.2, upstream_seconds=30.0) as on:
+        first = await on.ask()
+        on.clock.push(1000)
+        on.origin.set_fault(Fault.HANG)
+        started = time.monotonic()
+        answers = [await on.ask(), await on.ask(), await on.ask(f"{INFO}?symbol=BTCUSDT")]
+        took = time.monotonic() - started
+        assert 0.2 <= took < 0.4 + SLACK_SECONDS, "only the first one waits"
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert answers[0].body == first.body
+        assert {answer.cache_status.partition("ttl=")[2] for answer in answers} == {
+            "-940; detail=too-slow",
+        }
+        assert on.asked(INFO) == 2, "one fill goes on behind them"
+
+
+async def test_the_fill_behind_a_stale_answer_brings_the_new_document() -> None:
+    async with stage(stale_after_seconds=0.0) as on:
+        await on.ask()
+        on.clock.push(1000)
+        on.origin.answer_delay_seconds = 0.1
+        assert (await on.ask()).cache_status == "binance-sidecar; hit; ttl=-940; detail=too-slow"
+        await settle(on, 2)
+        on.origin.answer_delay_seconds = 0.0
+        await on.app.fills.drain(5.0)
+        assert (await on.ask()).cache_status == "binance-sidecar; hit; ttl=60"
+        assert on.asked(INFO) == 2
+
+
+async def test_a_fill_that_fails_behind_a_stale_answer_is_known_to_the_next_client() -> None:
+    async with stage(stale_after_seconds=0.0) as on:
+        await on.ask()
+        on.clock.push(1000)
+        on.origin.answer_delay_seconds = 0.1
+        on.origin.set_fault(Fault.INTERNAL_500)
+        assert (await on.ask()).cache_status.endswith("detail=too-slow")
+        await on.app.fills.drain(5.0)
+        assert (await on.ask()).cache_status.endswith("detail=bad-answer")
+
+
 async def test_past_stale_while_revalidate_a_client_waits_for_the_fill() -> None:
     async with stage() as on:
         await on.ask()
@@ -62,19 +107,31 @@ async def test_past_stale_while_revalidate_a_client_waits_for_the_fill() -> None
         assert on.asked(INFO) == 2
 
 
-async def test_an_entity_tag_gives_304_for_its_own_variant_only() -> None:
+@pytest.mark.parametrize("target", [INFO, f"{INFO}?symbol=BTCUSDT", f"{INFO}?showPermissionSets=false"])
+async def test_a_bot_that_asks_each_minute_gets_304_until_a_rule_changes(target: str) -> None:
     async with stage() as on:
-        identity = await on.ask()
-        packed = await on.ask(Accept_Encoding="gzip")
-        assert identity.headers["etag"] != packed.headers["etag"]
-        same = await on.ask(If_None_Match=identity.headers["etag"])
-        assert (same.status, same.raw) == (304, b"")
-        assert same.headers["etag"] == identity.headers["etag"]
-        assert "content-type" not in same.headers
-        other = await on.ask(If_None_Match=packed.headers["etag"])
-        assert other.status == 200
-        both = await on.ask(If_None_Match=packed.headers["etag"], Accept_Encoding="gzip")
-        assert both.status == 304
+        first = await on.ask(target)
+        validator = first.headers["etag"]
+        assert validator.startswith('W/"')
+        for encoding in ("identity", "gzip"):
+            on.clock.push(1000)
+            same = await on.ask(target, If_None_Match=validator, Accept_Encoding=encoding)
+            assert (same.status, same.raw, same.headers["etag"]) == (304, b"", validator)
+            assert "content-type" not in same.headers
+        again = await on.ask(target)
+        assert again.json["serverTime"] == first.json["serverTime"] + 2_000_000
+        assert again.json | {"serverTime": 0} == first.json | {"serverTime": 0}
+        on.origin.set_status("BTCUSDT", "BREAK")
+        on.clock.push(1000)
+        changed = await on.ask(target, If_None_Match=validator)
+        assert (changed.status, changed.headers["etag"] != validator) == (200, True)
+        assert on.asked() == 4
+
+
+async def test_the_validator_of_one_time_unit_is_not_that_of_the_other() -> None:
+    async with stage() as on:
+        validator = (await on.ask()).headers["etag"]
+        assert (await on.ask(If_None_Match=validator, X_MBX_TIME_UNIT="MICROSECOND")).status == 200
 
 
 @pytest.mark.parametrize(

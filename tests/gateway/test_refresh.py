@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 
 from proxy.app import Application
 from proxy.bodies import compress
-from proxy.cache import local
 from proxy.core.cache.refresh_schedule import RefreshDecision
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
 from tests.gateway.plain import Plain, plain
@@ -263,7 +262,7 @@ async def test_an_answer_that_was_overtaken_by_a_refresh_is_a_fresh_one(monkeypa
             await on.app.fills.drain(5.0)
             return await compress(body)
 
-        monkeypatch.setattr(local, "compress", slow)
+        monkeypatch.setattr("proxy.cache.selections.compress", slow)
         on.clock.push(90.0)
         answer = await on.ask(f"{INFO}?symbol={FLIPPING}")
         assert answer.cache_status == "binance-sidecar; hit; ttl=60; detail=snapshot"

@@ -41,6 +41,9 @@ class Asked:
 class Api:
     """Answers from one document, which may be replaced at any time."""
 
+    sbe_switch: sbe.Switch | None = None
+    """What is wrong with every binary answer from now on."""
+
     def __init__(self, document: Document) -> None:
         self._document = document
         self._kept: dict[Selection, tuple[Rendered, Tail]] = {}
@@ -60,9 +63,10 @@ class Api:
             return missing(asked)
         if asked.method not in ("GET", "HEAD"):
             return Answer(405)
-        schema = sbe.negotiate(asked.headers.get("accept"), asked.headers.get("x-mbx-sbe"))
-        if schema is not None and not schema.is_good:
-            return _refuse(Refused(-1000, "Invalid X-MBX-SBE header."), schema)
+        schema = sbe.negotiate(asked.headers.get("accept"), asked.headers.get("x-mbx-sbe"), switch=self.sbe_switch)
+        if schema is not None and schema.refusal is not None:
+            status, code, text = schema.refusal
+            return _refuse(Refused(code, text, status), schema)
         unit = rules.read_time_unit(asked.headers.get("x-mbx-time-unit"))
         if isinstance(unit, Refused):
             return _refuse(unit, schema)

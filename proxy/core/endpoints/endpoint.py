@@ -57,6 +57,8 @@ class Endpoint:
     weight: WeightRule
     parameters: tuple[str, ...] = ()
     """The parameters that the origin reads, in the order in which keys and upstream queries name them."""
+    takes_one_parameter: bool = False
+    """Whether any two parameters exclude each other. The text of that refusal is not known."""
     policy: CachePolicy
     pool: str | None = None
     """The limit of its own that the origin counts it under, each request as one; None: the API's pool."""

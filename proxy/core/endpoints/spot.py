@@ -28,6 +28,7 @@ GENERAL = (
         "GET executionRules",
         EachSymbol(2, 40),
         "symbol symbols symbolStatus",
+        takes_one_parameter=True,
         policy=CachePolicy.CACHED,
         on_public_data=False,
     ),

@@ -109,13 +109,15 @@ def _duplicates(pairs: Pairs) -> Objection:
 
 
 def _unread(endpoint: Endpoint, sent: Sent) -> Objection:
-    read = len(sent.keys() & set(endpoint.parameters))
-    if read == len(sent):
-        return None
-    if not endpoint.parameters:
+    if sent and not endpoint.parameters:
         return Refusal(-1101, f"Too many parameters; expected '0' and received '{len(sent)}'.")
     if len(sent) > len(endpoint.parameters):
         return BypassReason.TOO_MANY
+    if endpoint.takes_one_parameter and len(sent) > 1:
+        return BypassReason.COMBINATION
+    read = len(sent.keys() & set(endpoint.parameters))
+    if read == len(sent):
+        return None
     return Refusal(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(sent)}'.")
 
 
