@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import struct
 import time
 
 import pytest
 
 from tests.gateway.harness import INFO, Clock, Stage, client, gateway, stage
-from tests.simulator import Fault, Simulator
+from tests.simulator import Fault, Simulator, sbe, wire
+from tests.simulator.api import Api
 
 SLACK_SECONDS = 1.0
 """For a machine that is busy."""
@@ -229,6 +231,42 @@ async def test_sbe_is_a_representation_of_its_own() -> None:
         assert binary.body != json.body
         assert (again.body, again.cache_status) == (binary.body, "binance-sidecar; hit; ttl=60")
         assert on.asked(INFO) == 2
+
+
+@pytest.mark.parametrize(("target", "asked"), [(INFO, 1), ("/api/v3/ping", 2), ("/api/v3/time", 2)])
+async def test_the_notice_before_a_schema_is_retired_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str, target: str, asked: int
+) -> None:
+    monkeypatch.setattr(wire, "_ORIGIN_HEADERS", {**wire._ORIGIN_HEADERS, "X-MBX-SBE-DEPRECATED": "2027-01-07"})
+    clock = Clock()
+    async with Simulator(clock=clock) as origin:
+        for _ in range(2):  # the second replica has the entry from Redis
+            async with gateway(origin, clock, redis_url=redis_url) as app, client(app.url) as asking:
+                answer = await asking.ask(target, Accept="application/sbe", X_MBX_SBE="3:4")
+                assert answer.headers["x-mbx-sbe-deprecated"] == "2027-01-07"
+        assert origin.count(target) == asked
+
+
+@pytest.mark.parametrize(
+    ("schema", "switch", "code"),
+    [
+        ("", None, -1152),
+        ("3", None, -1152),
+        ("2:0", None, -1153),
+        ("3:2", None, -1153),
+        ("3:5", sbe.Switch.OLD_SCHEMA, -1161),
+    ],
+)
+async def test_the_refusals_of_sbe_are_passed_on_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, schema: str, switch: sbe.Switch | None, code: int
+) -> None:
+    monkeypatch.setattr(Api, "sbe_switch", switch)
+    async with stage() as on:
+        for headers in ({"X_MBX_SBE": schema}, {"X_MBX_SBE": schema}):
+            answer = await on.ask(Accept="application/sbe", **headers)
+            assert (answer.status, answer.headers["content-type"]) == (400, "application/sbe")
+            assert struct.unpack_from("<h", answer.body, 8) == (code,)
+        assert on.asked() == 1
 
 
 async def test_only_listed_headers_go_upstream() -> None:

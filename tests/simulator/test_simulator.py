@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.simulator import Fault, Limits, Simulator, generate_document, recorded
+from tests.simulator import Fault, Limits, Simulator, generate_document, recorded, sbe
 from tests.simulator.asking import FakeClock, Received, exchange, get, parse
+from tests.simulator.api import Api
 from tests.simulator.document import render
 from tests.simulator.limits import Admitted, Banned, TooMany
 from tests.simulator.listener import Listener
@@ -354,6 +355,39 @@ async def test_sbe_is_negotiated(
         return
     assert answer.headers["content-type"] == "application/sbe"
     assert struct.unpack_from("<HHH", answer.body)[1:] == (template, 3)
+
+
+@pytest.mark.parametrize(
+    ("header", "switch", "status", "code"),
+    [
+        ("", None, 400, -1152),
+        ("3", None, 400, -1152),
+        ("2:0", None, 400, -1153),
+        ("3:2", None, 400, -1153),
+        ("3:5", sbe.Switch.OFF, 406, -1155),
+        ("3:5", sbe.Switch.OLD_SCHEMA, 400, -1161),
+    ],
+)
+async def test_a_refusal_in_sbe_has_its_own_code(
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    header: str,
+    switch: sbe.Switch | None,
+    status: int,
+    code: int,
+) -> None:
+    monkeypatch.setattr(Api, "sbe_switch", switch)
+    answer = await get(simulator, INFO, {"Accept": "application/sbe", "X-MBX-SBE": header})
+    assert (answer.status, struct.unpack_from("<h", answer.body, 8)) == (status, (code,))
+    both = await get(simulator, INFO, {"Accept": "application/sbe, application/json", "X-MBX-SBE": header})
+    assert (both.status, both.headers["content-type"].lower()) == (200, "application/json;charset=utf-8")
+
+
+@pytest.mark.parametrize(("header", "expected"), [("3:3", True), ("3:4", True), ("3:5", False), ("3:2", False)])
+def test_an_old_schema_is_deprecated_before_it_is_retired(header: str, expected: bool) -> None:
+    schema = sbe.negotiate("application/sbe", header)
+    assert schema is not None
+    assert schema.is_deprecated is expected
 
 
 # Limits

@@ -66,3 +66,18 @@ def test_the_oldest_failures_are_forgotten_beyond_the_bound() -> None:
     assert len(failures) == 2
     assert failures.of("b", NOW) is None
     assert failures.of("a", NOW) is not None
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (50, 60)])
+def test_fills_in_the_background_wait_longer_with_each_failure(failures: int, seconds: float) -> None:
+    recent = RecentFailures()
+    for _ in range(failures):
+        recent.remember("a", BadAnswer("no"), NOW)
+        recent.remember("a", Banned("no", retry_after_seconds=30), NOW)
+    failure = recent.of("a", NOW)
+    assert failure is not None
+    assert failure.in_a_row == failures
+    assert (failure.backs_off(NOW + seconds - 0.001), failure.backs_off(NOW + seconds)) == (True, False)
+    recent.forget("a")
+    recent.remember("a", BadAnswer("no"), NOW)
+    assert [failure.in_a_row for failure in [recent.of("a", NOW)] if failure is not None] == [1]
