@@ -101,7 +101,7 @@ class Filler:
             return existing
         if entry is None or decide(entry, self._clock.origin()) not in USABLE:
             return None
-        if not may_replace(existing, entry, query, self._clock.origin()):
+        if not self._may_replace(existing, entry, query):
             return existing  # another replica without a good entry stored the origin's error
         try:
             document = _parsed(query, entry)
@@ -198,7 +198,7 @@ class Filler:
         is_positive = isinstance(verdict, Good) and not request.short_lived
         lifetimes = self._policy.positive if is_positive else self._policy.negative
         entry = await _entry(accepted, lifetimes, stored_at=self._clock.to_origin(accepted.response.received_at))
-        if not may_replace(self._local.get(query), entry, query, self._clock.origin()):
+        if not self._may_replace(self._local.get(query), entry, query):
             raise refusal_of(entry)
         document = verdict.document if isinstance(verdict, Good) else None
         # Here first: it raises for a suspicious document, which must not reach the other replicas.
@@ -208,6 +208,9 @@ class Filler:
         except RedisAway:
             log.debug("entry_not_shared", key=query.key)
         return entry
+
+    def _may_replace(self, held: Entry | None, entry: Entry, query: CanonicalQuery) -> bool:
+        return may_replace(held, entry, self._clock.origin(), names_symbols=query.symbols is not None)
 
     def _key(self, query: CanonicalQuery) -> str:
         return f"{self._venue}:{query.key}"

@@ -13,7 +13,6 @@ import msgspec
 
 from proxy.core.cache.freshness import USABLE, decide
 from proxy.core.messages import Entry
-from proxy.core.query.canonical import CanonicalQuery
 from proxy.errors import OriginRefused
 
 _INVALID_SYMBOL = -1121
@@ -31,12 +30,15 @@ def is_good(entry: Entry | None) -> bool:
     return entry is not None and entry.status == 200
 
 
-def may_replace(held: Entry | None, entry: Entry, query: CanonicalQuery, now: float) -> bool:
-    """Whether a newer answer to this query may replace the entry that is held. `now`: seconds since the epoch."""
+def may_replace(held: Entry | None, entry: Entry, now: float, *, names_symbols: bool) -> bool:
+    """Whether a newer answer may replace the entry that is held. `now`: seconds since the epoch.
+
+    `names_symbols`: whether the query does.
+    """
     if is_good(entry) or not is_good(held) or decide(held, now) not in USABLE:
         return True
     error = _error_of(entry)
-    return query.symbols is not None and error is not None and error.code == _INVALID_SYMBOL
+    return names_symbols and error is not None and error.code == _INVALID_SYMBOL
 
 
 def refusal_of(entry: Entry) -> OriginRefused:

@@ -7,9 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.cache.refusal import is_good, may_replace, refusal_of
-from proxy.core.endpoints.catalogue import ENDPOINTS
-from proxy.core.messages import ClientRequest, Entry, Lifetimes
-from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.messages import Entry, Lifetimes
 
 NOW = 1_800_000_000.0
 GOOD = Entry(
@@ -27,34 +25,27 @@ def error(status: int = 400, body: bytes = b'{"code":-1121,"msg":"Invalid symbol
     return replace(GOOD, status=status, body=body)
 
 
-def query(raw_query: str, path: str = "/api/v3/exchangeInfo") -> CanonicalQuery:
-    read = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path, raw_query=raw_query))
-    assert isinstance(read, CanonicalQuery)
-    return read
-
-
 @pytest.mark.parametrize(
-    ("held", "newer", "raw_query", "after_seconds", "expected"),
+    ("held", "newer", "names_symbols", "after_seconds", "expected"),
     [
-        (GOOD, GOOD, "", 0, True),
-        (None, error(), "", 0, True),
-        (error(), error(), "", 0, True),
-        (GOOD, error(), "", 0, False),
-        (GOOD, error(), "", 659, False),
-        (GOOD, error(), "", 660, True),
-        (GOOD, error(), "symbol=A", 0, True),
-        (GOOD, error(), "permissions=SPOT", 0, False),
-        (GOOD, error(404), "symbol=A", 0, True),
-        (GOOD, error(400, b'{"code":-1102,"msg":"m"}'), "symbol=A", 0, False),
-        (GOOD, error(404, b""), "symbol=A", 0, False),
-        (GOOD, error(404, b"<html>"), "symbol=A", 0, False),
-        (GOOD, error(400, b"\xff\x00"), "symbol=A", 0, False),
+        (GOOD, GOOD, False, 0, True),
+        (None, error(), False, 0, True),
+        (error(), error(), False, 0, True),
+        (GOOD, error(), False, 0, False),
+        (GOOD, error(), False, 659, False),
+        (GOOD, error(), False, 660, True),
+        (GOOD, error(), True, 0, True),
+        (GOOD, error(404), True, 0, True),
+        (GOOD, error(400, b'{"code":-1102,"msg":"m"}'), True, 0, False),
+        (GOOD, error(404, b""), True, 0, False),
+        (GOOD, error(404, b"<html>"), True, 0, False),
+        (GOOD, error(400, b"\xff\x00"), True, 0, False),
     ],
 )
 def test_an_error_replaces_a_good_entry_only_if_it_is_news_about_the_query(
-    held: Entry | None, newer: Entry, raw_query: str, after_seconds: float, expected: bool
+    held: Entry | None, newer: Entry, names_symbols: bool, after_seconds: float, expected: bool
 ) -> None:
-    assert may_replace(held, newer, query(raw_query), NOW + after_seconds) is expected
+    assert may_replace(held, newer, NOW + after_seconds, names_symbols=names_symbols) is expected
 
 
 @pytest.mark.parametrize(("entry", "expected"), [(None, False), (GOOD, True), (error(), False), (error(404), False)])
