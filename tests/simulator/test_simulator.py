@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.simulator import Fault, Limits, Simulator, generate_document, recorded, sbe
-from tests.simulator.asking import FakeClock, Received, exchange, get, parse
 from tests.simulator.api import Api
+from tests.simulator.asking import FakeClock, Received, exchange, get, parse
 from tests.simulator.document import render
 from tests.simulator.limits import Admitted, Banned, TooMany
 from tests.simulator.listener import Listener
