@@ -26,7 +26,7 @@ from proxy.core.messages import ClientRequest, Lifetimes
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.gateway import Gateway
-from proxy.origin.client import Upstream
+from proxy.origin.build import build_upstream
 from proxy.origin.guarded import Origin
 from proxy.quota.build import build_ledger
 from proxy.quota.clock import OriginClock, watch_clock
@@ -54,8 +54,8 @@ FILLS_SHARE = 1 / 6
 """The part of SIDECAR_SHUTDOWN_SECONDS that fills without a waiting client may still take."""
 FAST_PATH_SHARE = 1 / 2
 """The part of SIDECAR_MEMORY_BYTES that the fast path may hold."""
-_GRACE_SECONDS = 3.0
-"""A fill may take this much longer than the origin's deadlines before its waiters give up."""
+_GRACE_SECONDS = 1.5
+"""A fill may take this much longer than the origin's deadline before its waiters give up: before clients do."""
 
 
 @dataclass(slots=True)
@@ -101,10 +101,10 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             observer=metrics,
             fetch_weight=_document_query().weight,
         )
-        upstream = await stack.enter_async_context(_upstream(settings, metrics, clock))
+        upstream = await stack.enter_async_context(build_upstream(settings, metrics, clock))
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
         local = _local_cache(settings, metrics)
-        timeout_seconds = settings.upstream_connect_seconds + settings.upstream_seconds + _GRACE_SECONDS
+        timeout_seconds = settings.upstream_seconds + _GRACE_SECONDS
         filler = Filler(
             origin,
             local,
@@ -187,17 +187,6 @@ async def _connect_redis(
 
 def _domain(settings: Settings) -> str:
     return domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
-
-
-def _upstream(settings: Settings, metrics: Metrics, clock: OriginClock) -> Upstream:
-    return Upstream(
-        settings.upstreams,
-        connect_seconds=settings.upstream_connect_seconds,
-        total_seconds=settings.upstream_seconds,
-        max_body_bytes=settings.max_body_bytes,
-        observer=metrics,
-        wall=clock.wall,
-    )
 
 
 def _local_cache(settings: Settings, metrics: Metrics) -> LocalCache:

@@ -16,14 +16,16 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     │   ├── ClientShareUsedUp  429  -1003  Retry-After: the end of the window; other clients may still send
     │   ├── BackedOff          429  -1003  Retry-After: what is left of the origin's 429
     │   ├── Banned             418  -1003  Retry-After: what is left of the origin's 418
-    │   └── Paused             403  -1000  Retry-After: what is left of our pause after the origin's 403
+    │   └── Paused             403      0  Retry-After: what is left of our pause after the origin's 403
     ├── UpstreamFailed              we tried to send, and have no answer to pass on
     │   ├── Unreachable        502  -1001  no connection: the request was certainly not sent
     │   ├── ConnectionLost     502  -1001  sent, but the connection broke before the answer was complete
-    │   ├── TooSlow            504  -1007  sent, but no complete answer within the deadline
-    │   ├── BadAnswer          502  -1001  an answer that cannot be used: 5xx, HTML, invalid, too large
+    │   ├── TooSlow            504  -1007  no complete answer within the deadline
+    │   ├── BadAnswer          502  -1001  an answer that cannot be used: cut, invalid, unproven, too large
     │   ├── OriginRefused      502  -1001  a 4xx to a fill while a good entry is held, or to a refresh
-    │   └── Restricted         451  the origin's body
+    │   └── PassedOn                the origin's own answer is the error: its status, content type and body
+    │       ├── OriginError    500  or another 5xx, or a 4xx that is about no request
+    │       └── Restricted     451  the origin does not serve this location
     └── RedisAway                   internal: the shells then work without Redis; no client gets this error
 """
 
@@ -31,8 +33,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from enum import Enum
 
 JSON_CONTENT_TYPE = "application/json;charset=UTF-8"
+INTERNAL_ERROR = "An unknown error occurred while processing the request."
+"""The origin's text for an error of its own, which is ours for a bug."""
 
 
 class SidecarError(Exception):
@@ -163,8 +168,43 @@ class Paused(SendingRefused):
     """The origin's firewall answered 403, and our pause after it is not over."""
 
     status = 403
-    code = -1000
+    code = 0
+    """No code of Binance means this. Clients then go by the status, as they do with the firewall's own page."""
     reason = "pause"
+
+
+class Cause(Enum):
+    """Why a connection failed. The value is the word in logs and metrics."""
+
+    CERTIFICATE = "certificate"
+    TLS = "tls"
+    DNS = "dns"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    CLOSED = "closed"
+    NETWORK = "network"
+    PROXY = "proxy"
+    OTHER = "other"
+
+    @property
+    def words(self) -> str:
+        """The cause in a sentence, after the host's name."""
+        return _CAUSES[self]
+
+
+_CAUSES = {
+    Cause.CERTIFICATE: "its certificate is not accepted",
+    Cause.TLS: "the TLS handshake failed",
+    Cause.DNS: "its name cannot be resolved",
+    Cause.REFUSED: "the connection was refused",
+    Cause.TIMEOUT: "no connection in time",
+    Cause.RESET: "the connection was reset",
+    Cause.CLOSED: "the connection was closed",
+    Cause.NETWORK: "there is no route to it",
+    Cause.PROXY: "the HTTP proxy does not connect to it",
+    Cause.OTHER: "the connection failed",
+}
 
 
 class UpstreamFailed(SidecarError):
@@ -185,14 +225,25 @@ class Unreachable(UpstreamFailed):
 
     reason = "unreachable"
 
-    def __init__(self, msg: str = "The origin cannot be reached.", *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        msg: str = "The origin cannot be reached.",
+        *,
+        headers: Mapping[str, str] | None = None,
+        cause: Cause = Cause.OTHER,
+    ) -> None:
         super().__init__(msg, headers=headers)
+        self.cause = cause
 
 
 class ConnectionLost(UpstreamFailed):
     """The connection broke after the request was sent: the origin may have counted it."""
 
     reason = "connection-lost"
+
+    def __init__(self, msg: str, *, headers: Mapping[str, str] | None = None, cause: Cause = Cause.CLOSED) -> None:
+        super().__init__(msg, headers=headers)
+        self.cause = cause
 
 
 class TooSlow(UpstreamFailed):
@@ -223,17 +274,41 @@ class OriginRefused(UpstreamFailed):
     reason = "origin-refused"
 
 
-class Restricted(UpstreamFailed):
+class PassedOn(UpstreamFailed):
+    """The origin's own answer is the error: its status, content type and body."""
+
+    def __init__(self, msg: str, body: bytes, *, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(msg, headers=headers)
+        self.body = body
+        self.content_type = content_type
+        """Empty if the origin sent none."""
+
+
+class OriginError(PassedOn):
+    """The origin failed (5xx), or answered 4xx for a reason that is not the request. Its answer is passed on."""
+
+    status = 500
+    reason = "origin-error"
+
+    def __init__(
+        self, status: int, body: bytes, *, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"The origin answered {status}.", body, content_type=content_type, headers=headers)
+        self.status = status
+
+
+class Restricted(PassedOn):
     """451: the origin does not serve this location. Its body is passed on unchanged."""
 
     status = 451
     code = 0
     reason = "restricted"
 
-    def __init__(self, body: bytes, *, content_type: str = JSON_CONTENT_TYPE) -> None:
-        super().__init__("Service unavailable from a restricted location.")
-        self.body = body
-        self.content_type = content_type
+    def __init__(
+        self, body: bytes, *, content_type: str = JSON_CONTENT_TYPE, headers: Mapping[str, str] | None = None
+    ) -> None:
+        msg = "Service unavailable from a restricted location."
+        super().__init__(msg, body, content_type=content_type, headers=headers)
 
 
 class RedisAway(SidecarError):

@@ -216,4 +216,5 @@ def _passed(query: CanonicalQuery, answer: AcceptedResponse, outcome: Outcome) -
 def _outcome(error: SidecarError) -> Outcome:
     if isinstance(error, SendingRefused):
         return Outcome.REFUSED
-    return Outcome.FAILED if isinstance(error, UpstreamFailed) else Outcome.REJECTED
+    is_bug = type(error) is SidecarError
+    return Outcome.FAILED if is_bug or isinstance(error, UpstreamFailed) else Outcome.REJECTED

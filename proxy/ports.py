@@ -70,8 +70,13 @@ class Upstream(Protocol):
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         """Base URLs in the order to try them."""
 
-    async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
-        """Send one request. Raises an UpstreamFailed if there is no complete answer."""
+    async def send(
+        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+    ) -> OriginResponse:
+        """Send one request. Raises an UpstreamFailed if there is no complete answer within `seconds`.
+
+        `check` is called right before the first byte is written; what it raises ends the attempt, and nothing is sent.
+        """
 
 
 class Clock(Protocol):
@@ -124,6 +129,9 @@ class Observer(Protocol):
 
     def fill_wait(self, end: WaitEnd) -> None:
         """A wait for another replica's fill ended."""
+
+    def refused(self, reason: str) -> None:
+        """A request was refused at the moment of sending. `reason`: the error's reason (`proxy.errors`)."""
 
 
 class LedgerObserver(Protocol):

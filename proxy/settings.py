@@ -188,7 +188,9 @@ class Settings(BaseSettings):
         Ratio, Field(description="share of the budget for one client's uncached calls once half is used")
     ] = 0.25
     upstream_connect_seconds: Annotated[Seconds, Field(description="deadline to connect to the origin")] = 3.0
-    upstream_seconds: Annotated[Seconds, Field(description="deadline of one answer of the origin")] = 10.0
+    upstream_seconds: Annotated[Seconds, Field(description="deadline of the origin's answer, from the request on")] = (
+        8.0
+    )
     redis_seconds: Annotated[Seconds, Field(description="deadline of one Redis operation")] = 0.25
     max_body_bytes: Annotated[Bytes, Field(description="largest body of the origin, decompressed")] = 64 << 20
     memory_bytes: Annotated[Bytes, Field(description="memory for the entries in this process")] = 128 << 20

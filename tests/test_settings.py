@@ -49,7 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "local_budget_ratio": 0.25,
     "client_ratio": 0.25,
     "upstream_connect_seconds": 3,
-    "upstream_seconds": 10,
+    "upstream_seconds": 8,
     "redis_seconds": 0.25,
     "max_body_bytes": 67108864,
     "memory_bytes": 134217728,

@@ -27,7 +27,7 @@ from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.reply import SBE_DEPRECATED, Outcome
 from proxy.core.verdict import Good
-from proxy.errors import JSON_CONTENT_TYPE, BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
+from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
 from proxy.origin.guarded import AcceptedResponse, Origin
 from proxy.ports import Clock, FillLock, Ledger, Observer, Store
 
@@ -134,6 +134,9 @@ class Filler:
         except SidecarError as error:
             result = error.reason
             raise
+        except Exception:
+            result = SidecarError.reason
+            raise
         finally:
             seconds = time.monotonic() - started
             self._observer.filled(query.endpoint.name, result=result, seconds=seconds)
@@ -228,7 +231,7 @@ async def _entry(accepted: AcceptedResponse, lifetimes: Lifetimes, *, stored_at:
     response = accepted.response
     return Entry(
         status=response.status,
-        content_type=response.headers.get("content-type", JSON_CONTENT_TYPE),
+        content_type=response.content_type,
         body=response.body,
         gzip=response.gzip or await compress(response.body),
         etag=await entity_tag(response.body, apart=server_time_of(response.body)),

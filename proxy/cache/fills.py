@@ -22,7 +22,7 @@ from proxy.core.cache.refusal import is_good, refusal_of
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.reply import Outcome
-from proxy.errors import BudgetUsedUp, ClientShareUsedUp, SendingRefused, SidecarError, TooSlow
+from proxy.errors import INTERNAL_ERROR, BudgetUsedUp, ClientShareUsedUp, SendingRefused, SidecarError, TooSlow
 from proxy.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class Fills:
 
     async def load(self, query: CanonicalQuery) -> Entry | None:
         """The query's newest entry, of this process or of Redis."""
-        loaded, _ = await self._flights.do(("load", query.key), lambda: self._filler.load(query))
+        loaded, _ = await self._flights.do(("load", query.key), lambda: self._load(query))
         return self._local.get(query) or loaded
 
     async def fill(
@@ -140,7 +140,7 @@ class Fills:
 
         The origin's error answer to the query for the document is not a document.
         """
-        entry = await self._filler.load(self._local.document_query)
+        entry = await self._load(self._local.document_query)
         return is_good(entry) and decide(entry, self._clock.origin()) is Freshness.FRESH
 
     async def refresh(self) -> None:
@@ -166,10 +166,23 @@ class Fills:
         """Wait this long for fills under way, then cancel them."""
         await self._flights.drain(timeout_seconds)
 
+    async def _load(self, query: CanonicalQuery) -> Entry | None:
+        """As if Redis had nothing if this fails by a bug of ours, which is logged once for all that wait."""
+        try:
+            return await self._filler.load(query)
+        except SidecarError:
+            raise
+        except Exception:
+            log.exception("load_failed", key=query.key)
+            return self._local.get(query)
+
     async def _run(
         self, query: CanonicalQuery, *, short_lived: bool, background: bool = False, client: str | None = None
     ) -> tuple[Entry, Outcome]:
-        """One fill. Remembers whether it failed, unless it failed for one client alone."""
+        """One fill. Remembers whether it failed, unless it failed for one client alone.
+
+        A bug of ours is logged here, once for all that wait, and is a SidecarError for them: they get what is stored.
+        """
         try:
             filled = await self._filler.fill(query, short_lived=short_lived, background=background, client=client)
         except ClientShareUsedUp:
@@ -179,6 +192,11 @@ class Fills:
             write("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
             self._failures.remember(query.key, error, self._clock.wall())
             raise
+        except Exception as error:
+            log.exception("fill_failed", key=query.key, reason=SidecarError.reason, background=background)
+            failure = SidecarError(INTERNAL_ERROR)
+            self._failures.remember(query.key, failure, self._clock.wall())
+            raise failure from error
         finally:
             self._overdue.discard(query.key)
         self._failures.forget(query.key)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.errors import JSON_CONTENT_TYPE
+
 _LONGEST_AGE_SECONDS = 2**31
 """What a recipient assumes of a larger Age (RFC 9111, section 1.2.2)."""
 _AGE_DIGITS = 12
@@ -48,6 +50,11 @@ class OriginResponse:
     """Wall time just before the request was sent, in seconds since the epoch."""
     received_at: float
     """Wall time at which the headers of the answer arrived."""
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type; JSON for a body that has none, empty for no body that has none."""
+        return self.headers.get("content-type", JSON_CONTENT_TYPE if self.body else "")
 
 
 FUTURE_SECONDS = 2.0

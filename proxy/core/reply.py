@@ -13,7 +13,7 @@ from functools import lru_cache
 import orjson
 
 from proxy.core.messages import Entry, OriginResponse, notice
-from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, Restricted, SidecarError
+from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
 
 CACHE_NAME = "binance-sidecar"
 SBE_DEPRECATED = "X-MBX-SBE-DEPRECATED"
@@ -125,7 +125,7 @@ class Rendition:
         if status == 200 and self.if_none_match is not None and matches(self.if_none_match, opaque):
             status, body = 304, b""
         else:
-            headers.append(("Content-Type", entry.content_type))
+            headers.extend(_content_type(entry.content_type))
             if packed:
                 headers.append(("Content-Encoding", "gzip"))
                 body = entry.gzip or b""
@@ -143,7 +143,7 @@ class Rendition:
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
     """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
     headers = [
-        ("Content-Type", response.headers.get("content-type", JSON_CONTENT_TYPE)),
+        *_content_type(response.content_type),
         ("Cache-Control", "no-store"),
         ("Cache-Status", cache_status(outcome)),
     ]
@@ -161,13 +161,16 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
 
 
 def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other") -> Reply:
-    """Render an error: Binance's body shape, Retry-After, Allow, and the reason in Cache-Status."""
+    """Render an error: Binance's body shape, Retry-After, Allow, and the reason in Cache-Status.
+
+    An answer of the origin that is passed on keeps its body and content type.
+    """
     body = orjson.dumps({"code": error.code, "msg": error.msg})
     content_type = JSON_CONTENT_TYPE
-    if isinstance(error, Restricted):
+    if isinstance(error, PassedOn):
         body, content_type = error.body, error.content_type
     headers = [
-        ("Content-Type", content_type),
+        *_content_type(content_type),
         ("Cache-Control", "no-store"),
         ("Cache-Status", cache_status(outcome, detail=error.reason)),
     ]
@@ -176,6 +179,11 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", error.allow))
     return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint)
+
+
+def _content_type(content_type: str) -> tuple[tuple[str, str], ...]:
+    """The header; none where the origin sent none."""
+    return (("Content-Type", content_type),) if content_type else ()
 
 
 def matches(if_none_match: str, opaque: str) -> bool:

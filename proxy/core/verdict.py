@@ -17,7 +17,7 @@ from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.origin_headers import ban_end, retry_after_seconds
-from proxy.errors import BadAnswer, Restricted, UpstreamFailed
+from proxy.errors import BadAnswer, OriginError, Restricted, UpstreamFailed
 
 SBE_CONTENT_TYPE = "application/sbe"
 _SBE_HEAD_BYTES = 8
@@ -36,9 +36,18 @@ class Good:
     """The parsed exchangeInfo body, so that a large one is not parsed twice."""
 
 
+MAX_ERROR_BYTES = 1 << 16
+"""The largest body of an error that is passed on or stored."""
+_ABOUT_NO_REQUEST = frozenset({407, 408, 421, 425})
+"""4xx that tell of the connection, not of the request: a later request may succeed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """The origin refuses this very request: its error body is the answer, and is stored for a short time."""
+    """The origin refuses this very request: its answer is passed on, and is stored for a short time."""
+
+    by_firewall: bool = False
+    """A 403: whether the firewall refuses the IP too is open until a ping tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +66,6 @@ class Failed:
 
 
 Verdict = Good | Negative | Throttled | Failed
-
-
-class _ErrorBody(msgspec.Struct):
-    code: int
-    msg: str
 
 
 class _AnyObject(msgspec.Struct):
@@ -86,13 +90,19 @@ def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdic
         case 418:
             text = response.body.decode(errors="replace")
             return Throttled(BlockReason.BAN, ban_end(response.headers, text, now))
-        case 403:
+        case 403 if query.bypass_hash is None:
             return Throttled(BlockReason.PAUSE, _until(response, now))
+        case status if status >= 400 and len(response.body) > MAX_ERROR_BYTES:
+            return Failed(BadAnswer(f"The origin's {status} is too large.", headers=response.headers))
+        case 403:  # the client chose the words of this query, and the firewall looks at words
+            return Negative(by_firewall=True)
         case 451:
-            content_type = response.headers.get("content-type", "application/json")
-            return Failed(Restricted(response.body, content_type=content_type))
-        case status if 400 <= status < 500 and _is_error_body(response):
+            return Failed(Restricted(response.body, content_type=response.content_type, headers=response.headers))
+        case status if 400 <= status < 500 and status not in _ABOUT_NO_REQUEST:
             return Negative()
+        case status if 400 <= status < 600:
+            content_type = response.content_type
+            return Failed(OriginError(status, response.body, content_type=content_type, headers=response.headers))
         case status:
             return Failed(BadAnswer(f"The origin answered {status}.", headers=response.headers))
 
@@ -145,13 +155,3 @@ def _validate_sbe(query: CanonicalQuery, response: OriginResponse) -> Verdict:
     if template == _SBE_ERROR_TEMPLATE or schema != int(query.representation.sbe.partition(":")[0]):
         raise BadAnswer("The origin's answer is an SBE error, or has another schema.")
     return Good()
-
-
-def _is_error_body(response: OriginResponse) -> bool:
-    if _is_sbe(response):
-        return response.status == 400
-    try:
-        msgspec.json.decode(response.body, type=_ErrorBody)
-    except _UNREADABLE:
-        return False
-    return True

@@ -1,12 +1,11 @@
 """The origin behind the quota: reserve, send, reconcile, and block when the origin says so.
 
-Owns: the rules that nothing is sent without a reservation, and that every answer is reconciled. Must not know:
-caching, clients. In doubt the quota counts too much: a request that may have reached the origin stays charged.
+Owns: the order of hosts of one question, and the rule that every answer is reconciled. Must not know: caching, clients.
+In doubt the quota counts too much: a request that may have reached the origin stays charged.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ import structlog
 
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
-from proxy.core.quota.block import BlockReason
-from proxy.core.quota.budget import Blocked, Reservation
+from proxy.core.quota.block import Block, BlockReason
+from proxy.core.quota.budget import Reservation
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, parse_rate_limits
-from proxy.core.quota.view import blocked_error
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
-from proxy.errors import BackedOff, Banned, ConnectionLost, Paused, SendingRefused, Unreachable, UpstreamFailed
+from proxy.errors import ConnectionLost, Restricted, SendingRefused, TooSlow, Unreachable, UpstreamFailed
+from proxy.origin.firewall import FirewallProbe
+from proxy.origin.gate import Gate, Passage, Ticket
 from proxy.ports import Clock, Ledger, Observer, Upstream
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ LOST_ATTEMPTS = 2
 """How often a request may be sent if its connections break. Each attempt is charged."""
 
 UNREACHABLE_SECONDS = 0.5
-"""When no host could be reached, none is tried for this long: each attempt stays charged, though nothing was sent."""
+"""When no host could be reached, none is tried for this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,84 +60,83 @@ class Origin:
         self._observer = observer
         self._total_seconds = total_seconds
         self._monotonic = monotonic
-        self._unreachable_at = float("-inf")
-        self._is_blocked = False
-        """Whether the last request ended with a block of the origin, seen by this replica or by another one."""
-        self._probing = asyncio.Lock()
+        self._gate = Gate(ledger, clock, observer=observer, monotonic=monotonic)
+        self._firewall = FirewallProbe(self._ask, monotonic=monotonic)
+        self._unreachable: tuple[float, Unreachable] | None = None
+        """When no host could be reached, by this machine's clock, and the error."""
 
     async def ask(
         self, query: CanonicalQuery, *, background: bool = False, client: str | None = None
     ) -> AcceptedResponse:
         """One answer of the origin, for this client. Raises a SendingRefused or an UpstreamFailed.
 
-        After a block requests go one at a time until the origin answers one. So when a block ends while many
-        requests wait, a single one finds out whether the origin really answers again.
+        The deadline counts from now: the wait for a connection is part of it.
         """
-        if self._is_blocked:
-            async with self._probing:
-                if self._is_blocked:
-                    return await self._ask_noting_blocks(query, background=background, client=client)
-        return await self._ask_noting_blocks(query, background=background, client=client)
-
-    async def _ask_noting_blocks(
-        self, query: CanonicalQuery, *, background: bool, client: str | None
-    ) -> AcceptedResponse:
-        try:
-            accepted = await self._ask(query, background=background, client=client)
-        except (BackedOff, Banned, Paused):
-            self._is_blocked = True
-            raise
-        self._is_blocked = False
+        passage = Passage(query.weight, self._monotonic() + self._total_seconds, background=background, client=client)
+        accepted = await self._ask(query, passage)
+        if isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall:
+            await self._firewall.probe(passage.deadline)
         return accepted
 
-    async def _ask(self, query: CanonicalQuery, *, background: bool, client: str | None) -> AcceptedResponse:
+    async def _ask(self, query: CanonicalQuery, passage: Passage) -> AcceptedResponse:
+        self._raise_if_unreachable()
+        async with self._gate.enter(passage) as ticket:
+            return await self._ask_hosts(query, passage, ticket)
+
+    def _raise_if_unreachable(self) -> None:
+        if self._unreachable is None:
+            return
+        at, error = self._unreachable
+        if 0 <= self._clock.wall() - at < UNREACHABLE_SECONDS:
+            raise error.with_traceback(None)
+
+    async def _ask_hosts(self, query: CanonicalQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
         """Ask one host after another until one answers.
 
         A host that cannot be reached costs nothing: the next one is tried with the same reservation. A request whose
-        connection broke stays charged, and the next attempt is charged again.
+        connection broke stays charged, and the next attempt is charged again. So is that after a 451: another host may
+        serve this location. A 5xx ends it, because all hosts of the API share what is behind them.
         """
-        if 0 <= self._clock.wall() - self._unreachable_at < UNREACHABLE_SECONDS:
-            raise Unreachable
-        deadline = self._monotonic() + self._total_seconds
         lost_attempts = 0
         failure: UpstreamFailed = Unreachable()
-        reservation: Reservation | None = None
         for base_url in self._upstream.candidates(query.endpoint):
-            if self._monotonic() >= deadline or lost_attempts == LOST_ATTEMPTS:
+            if self._monotonic() >= passage.deadline or lost_attempts == LOST_ATTEMPTS:
                 break
-            if reservation is not None and not self._covers(reservation):
-                await self._ledger.release(reservation)  # connecting took so long that another window has begun
-                reservation = None
-            reservation = reservation or await self._ledger.reserve(query.weight, background=background, client=client)
             try:
-                return await self._send(base_url, query, reservation, client)
+                return await self._send(base_url, query, passage, ticket)
             except Unreachable as error:
+                failure = failure if isinstance(failure, Restricted) else error
+            except Restricted as error:
                 failure = error
             except ConnectionLost as error:
-                failure, reservation, lost_attempts = error, None, lost_attempts + 1
-        if reservation is not None:
-            await self._ledger.release(reservation)
+                failure, lost_attempts = error, lost_attempts + 1
         if isinstance(failure, Unreachable):
-            self._unreachable_at = self._clock.wall()
+            self._unreachable = (self._clock.wall(), failure)
         raise failure
 
-    def _covers(self, reservation: Reservation) -> bool:
-        return reservation.covers(self._clock.origin(), self._clock.guard_seconds())
+    async def _send(self, base_url: str, query: CanonicalQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+        async def exchange(check: Callable[[], None]) -> OriginResponse:
+            seconds = passage.deadline - self._monotonic()
+            if seconds <= 0:
+                raise TooSlow
+            return await self._upstream.send(base_url, query, check=check, seconds=seconds)
 
-    async def _send(
-        self, base_url: str, query: CanonicalQuery, reservation: Reservation, client: str | None
-    ) -> AcceptedResponse:
         try:
-            response = await self._upstream.send(base_url, query)
+            response = await ticket.send(exchange)
         except Unreachable:
             raise
         except UpstreamFailed as error:
-            self._observer.spent(query.endpoint.name, query.weight, client=client)
-            if error.headers:
-                await self._ledger.reconcile(reservation, error.headers, ok=False)
+            if ticket.is_sent:
+                self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
+                reservation = ticket.charge()
+                if error.headers:
+                    await self._ledger.reconcile(reservation, error.headers, ok=False)
             raise
-        self._observer.spent(query.endpoint.name, query.weight, client=client)
-        return await self._read(query, response, reservation)
+        self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
+        accepted = await self._read(query, response, ticket.charge())
+        if not (isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall):
+            ticket.answered()
+        return accepted
 
     async def _read(
         self, query: CanonicalQuery, response: OriginResponse, reservation: Reservation
@@ -145,7 +144,7 @@ class Origin:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
         if isinstance(verdict, Throttled):
-            await self._ledger.block(verdict.reason, self._with_guard(verdict.until))
+            await self._block(verdict)
         await self._ledger.reconcile(reservation, response.headers, ok=isinstance(verdict, Good))
         match verdict:
             case Good():
@@ -160,16 +159,20 @@ class Origin:
             case _:
                 assert_never(verdict)
 
-    def _with_guard(self, until: float | None) -> float | None:
-        """The end of a block by the clock of every replica, whatever they learn of the origin's clock meanwhile."""
-        return None if until is None else until + self._clock.guard_seconds()
+    async def _block(self, throttled: Throttled) -> None:
+        """Tell the ledger, which tells the other replicas; then refuse all that wait here."""
+        until = throttled.until
+        # By the clock of every replica, whatever they learn of the origin's clock meanwhile.
+        guarded = None if until is None else until + self._clock.guard_seconds()
+        await self._ledger.block(throttled.reason, guarded)
+        self._gate.close()
 
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
         """The error of every request from now on, until the block ends."""
-        block, now = self._ledger.view().block, self._clock.origin()
-        until = block.until if block is not None else now + 1.0
-        log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(until - now, 1))
-        return blocked_error(Blocked(reason, until), now)
+        now = self._clock.origin()
+        block = self._ledger.view().block or Block(reason, now + 1.0)
+        log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(block.until - now, 1))
+        return self._gate.blocked(block)
 
     def _learn_date(self, response: OriginResponse) -> None:
         date = origin_time(response.headers)

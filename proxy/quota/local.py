@@ -70,7 +70,7 @@ class MemoryLedger:
             case Refused():
                 raise self._count_refusal(refused_error(outcome, now, ratio=ratio, client=client))
             case Blocked():
-                raise self._count_refusal(blocked_error(outcome, now))
+                raise self._count_refusal(blocked_error(outcome, now, self._limits.windows))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx."""

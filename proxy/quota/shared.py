@@ -97,7 +97,7 @@ class RedisLedger:
             case Refused():
                 raise self._count_refusal(refused_error(outcome, now, ratio=wanted.ratio, client=client))
             case Blocked():
-                raise self._count_refusal(blocked_error(outcome, now))
+                raise self._count_refusal(blocked_error(outcome, now, self._limits.windows))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx. Never raises."""
@@ -249,7 +249,7 @@ class RedisLedger:
         if block is None:
             return reservation
         await self.release(reservation)
-        raise self._count_refusal(blocked_error(block, now))
+        raise self._count_refusal(blocked_error(block, now, self._limits.windows))
 
     async def _reconcile_shared(self, reservation: Reservation, report: UsageReport, now: float) -> int:
         await self._merge_unsynced(now)

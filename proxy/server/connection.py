@@ -22,7 +22,7 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.core.reply import Outcome, error_reply
-from proxy.errors import HeadTooLarge, MalformedRequest, SidecarError, TargetTooLong
+from proxy.errors import INTERNAL_ERROR, HeadTooLarge, MalformedRequest, SidecarError, TargetTooLong
 from proxy.server.cors import CORS_HEADERS, is_public
 
 log = structlog.get_logger(__name__)
@@ -186,7 +186,7 @@ def _names_public_path(exc: BaseException | None) -> bool:
 
 def internal_error() -> SidecarError:
     """The error for a bug of ours, in the origin's words."""
-    return SidecarError("An unknown error occurred while processing the request.")
+    return SidecarError(INTERNAL_ERROR)
 
 
 class Server(web.Server):

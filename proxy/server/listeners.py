@@ -41,12 +41,17 @@ async def listen(
 ) -> list[Address]:
     """Serve until the stack is left; requests under way may then take `shutdown_seconds`.
 
-    Returns the addresses that are bound; port 0 binds a free one. Raises OSError when a port is taken.
+    Returns the addresses that are bound; port 0 binds a free one. Raises OSError, which names host and port, when a
+    port is taken or a host cannot be resolved.
     """
     runner = web.ServerRunner(server, shutdown_timeout=shutdown_seconds)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await _site(runner, address).start()
+    host, port = address
+    try:
+        await _site(runner, address).start()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     return [(str(bound[0]), int(bound[1])) for bound in runner.addresses]
 
 

@@ -67,6 +67,9 @@ class Metrics:
         self._upstream_durations = self._histogram(
             "upstream_request_duration_seconds", "Time of a request to the origin.", "host"
         )
+        self._connection_failures = self._counter(
+            "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
+        )
         self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
         self._clients = HeavyHitters()
         self.registry.register(_Clients(self._clients))
@@ -110,6 +113,10 @@ class Metrics:
         """One attempt at one host ended."""
         self._upstream.labels(host, status).inc()
         self._upstream_durations.labels(host).observe(seconds)
+
+    def connection_failed(self, host: str, *, cause: str) -> None:
+        """A connection to the origin could not be made, or broke."""
+        self._connection_failures.labels(host, cause).inc()
 
     def foreign_weight(self, weight: int) -> None:
         """The origin counted this weight, which no replica spent."""

@@ -69,8 +69,15 @@ class StatusReport:
             "document": self._document(),
             "entries": self._entries(),
             "redis": self._redis(),
-            "upstreams": [{"host": host, "healthy": healthy} for host, healthy in self._upstream.health().items()],
+            "upstreams": self._upstreams(),
         }
+
+    def _upstreams(self) -> list[dict[str, Any]]:
+        """The hosts of the origin, and the HTTP proxy on the way to each, without its credentials."""
+        return [
+            {"host": host, "healthy": healthy, "proxy": self._upstream.proxy_of(host)}
+            for host, healthy in self._upstream.health().items()
+        ]
 
     def _document(self) -> dict[str, Any] | None:
         loaded = self._local.loaded

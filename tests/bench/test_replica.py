@@ -123,7 +123,10 @@ class Real:
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         return ("http://origin",)
 
-    async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
+    async def send(
+        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+    ) -> OriginResponse:
+        check()
         self._used_weight += query.weight
         now = self._clock.now
         headers = {

@@ -48,6 +48,7 @@ def test_the_fields_can_be_read_by_a_person() -> None:
         "size": b"%d" % len(BODY),
         "encoding": b"identity",
         "body": BODY,
+        "age": b"0.0",
     }
 
 
@@ -84,6 +85,10 @@ async def test_an_entry_is_good_without_a_notice_that_cannot_be_read(name: str, 
 async def test_an_incomplete_hash_is_no_entry(name: str) -> None:
     assert await decoded(encoded()) == entry()
     assert await decoded(encoded(**{name: None})) is None
+
+
+async def test_an_entry_of_an_older_version_was_new_when_it_came() -> None:
+    assert await decoded(encoded(age=None)) == entry()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from proxy.errors import (
     BudgetUsedUp,
     ConnectionLost,
     MethodNotAllowed,
+    OriginError,
     Paused,
     RequestRejected,
     Restricted,
@@ -352,7 +353,7 @@ def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
         (
             Paused("m", retry_after_seconds=0.2),
             403,
-            b'{"code":-1000,"msg":"m"}',
+            b'{"code":0,"msg":"m"}',
             "pause",
             (("Retry-After", "1"),),
         ),
@@ -389,3 +390,10 @@ def test_451_passes_the_origins_body() -> None:
     answer = error_reply(Restricted(b'{ "code": 0 }', content_type="application/json"), Outcome.FAILED)
     assert (answer.status, answer.body) == (451, b'{ "code": 0 }')
     assert ("Content-Type", "application/json") in answer.headers
+
+
+def test_a_5xx_passes_the_origins_status_body_and_type() -> None:
+    answer = error_reply(OriginError(503, b"<html>", content_type="text/html"), Outcome.FAILED)
+    assert (answer.status, answer.body) == (503, b"<html>")
+    assert ("Content-Type", "text/html") in answer.headers
+    assert "Content-Type" not in dict(error_reply(OriginError(502, b"", content_type=""), Outcome.FAILED).headers)

@@ -10,10 +10,10 @@ import pytest
 
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest, OriginResponse
-from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.core.quota.block import BlockReason
-from proxy.core.verdict import Failed, Good, Negative, Throttled, Verdict, judge
-from proxy.errors import BadAnswer, Restricted
+from proxy.core.verdict import MAX_ERROR_BYTES, Failed, Good, Negative, Throttled, Verdict, judge
+from proxy.errors import BadAnswer, OriginError, Restricted
 
 NOW = 1_800_000_000.0
 PING, TIME = "/api/v3/ping", "/api/v3/time"
@@ -29,9 +29,12 @@ DEEP = b'{"a":' * 100_000
 SBE = "application/sbe"
 
 
-def query(path: str, *, sbe: str | None = None) -> CanonicalQuery:
-    accept = SBE if sbe else None
-    read = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path, accept=accept, sbe_schema=sbe))
+def query(path: str, *, sbe: str | None = None, raw_query: str = "") -> CanonicalQuery:
+    accept = SBE if sbe is not None else None
+    request = ClientRequest(method="GET", path=path, raw_query=raw_query, accept=accept, sbe_schema=sbe)
+    read = canonicalize(ENDPOINTS[path], request)
+    if isinstance(read, Bypass):
+        return read.query
     assert isinstance(read, CanonicalQuery)
     return read
 
@@ -157,7 +160,6 @@ def test_json_is_good_too_where_sbe_was_asked_for() -> None:
 
 def test_an_sbe_error_with_400_is_the_origins_own_refusal() -> None:
     assert verdict(INFO, 400, message(template=100), sbe="3:5", headers=AS_SBE) == Negative()
-    assert isinstance(verdict(INFO, 404, message(template=100), sbe="3:5", headers=AS_SBE), Failed)
 
 
 # --- Refusals of this request.
@@ -174,9 +176,23 @@ def test_a_4xx_with_an_error_body_is_the_answer(path: str, status: int) -> None:
     [b"", HTML, b"{}", b"[]", b'{"code":-1121}', b'{"code":"-1121","msg":"m"}', b'{"code":-1,"msg":"\xff"}', DEEP],
     ids=lambda body: f"{body[:10]!r}{body[-10:]!r}",
 )
-@pytest.mark.parametrize("status", [400, 404])
-def test_a_4xx_without_one_proves_nothing(status: int, body: bytes) -> None:
-    told = verdict(INFO, status, body)
+@pytest.mark.parametrize("status", [400, 404, 410, 414])
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_a_4xx_is_the_answer_whatever_its_body(path: str, status: int, body: bytes) -> None:
+    assert verdict(path, status, body[:MAX_ERROR_BYTES]) == Negative()
+
+
+@pytest.mark.parametrize("status", [407, 408, 421, 425])
+def test_a_4xx_about_the_connection_is_passed_on_and_not_stored(status: int) -> None:
+    told = verdict(INFO, status, HTML, headers={"content-type": "text/html"})
+    assert isinstance(told, Failed)
+    assert isinstance(told.error, OriginError)
+    assert (told.error.status, told.error.body, told.error.content_type) == (status, HTML, "text/html")
+
+
+@pytest.mark.parametrize("status", [400, 404, 451, 500, 503])
+def test_an_error_too_large_to_be_held_proves_nothing(status: int) -> None:
+    told = verdict(INFO, status, bytes(MAX_ERROR_BYTES + 1))
     assert isinstance(told, Failed)
     assert isinstance(told.error, BadAnswer)
 
@@ -214,10 +230,50 @@ def test_a_restricted_location_keeps_the_origins_body() -> None:
     assert (told.error.body, told.error.content_type) == (b'{\n  "code": 0\n}', "application/json")
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        (INFO, {"raw_query": "permissions=UNION%20SELECT"}),
+        (INFO, {"raw_query": "showPermissionSets=maybe"}),
+        (RULES, {"raw_query": "symbols=%5B%5D"}),
+        (PING, {"sbe": ""}),
+    ],
+)
+def test_a_403_to_a_clients_own_words_tells_nothing_of_the_ip(path: str, asked: dict[str, str]) -> None:
+    read = query(path, **asked)
+    assert read.bypass_hash is not None
+    for body in (HTML, ERROR, b""):
+        told = judge(read, OriginResponse(status=403, headers={}, body=body, sent_at=NOW, received_at=NOW), NOW)
+        assert told == Negative(by_firewall=True)
+
+
+@pytest.mark.parametrize("status", [429, 418])
+def test_other_refusals_of_the_ip_block_whatever_was_asked(status: int) -> None:
+    read = query(INFO, raw_query="permissions=UNION%20SELECT")
+    told = judge(read, OriginResponse(status=status, headers={}, body=b"", sent_at=NOW, received_at=NOW), NOW)
+    assert isinstance(told, Throttled)
+
+
+# --- Failures of the origin.
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 599])
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(b"", ""), (ERROR, "application/json;charset=UTF-8"), (HTML, "text/html")]
+)
+def test_a_5xx_keeps_status_type_and_body(status: int, body: bytes, content_type: str) -> None:
+    headers = {"x-mbx-used-weight-1m": "7"} | ({"content-type": content_type} if content_type else {})
+    told = verdict(INFO, status, body, headers=headers)
+    assert isinstance(told, Failed)
+    assert isinstance(told.error, OriginError)
+    assert (told.error.status, told.error.body, told.error.content_type) == (status, body, content_type)
+    assert told.error.headers == headers
+
+
 # --- Everything else.
 
 
-@pytest.mark.parametrize("status", [100, 201, 204, 206, 301, 302, 304, 500, 501, 502, 503, 504, 520, 599, 999])
+@pytest.mark.parametrize("status", [100, 201, 204, 206, 301, 302, 304, 600, 999])
 @pytest.mark.parametrize("body", [b"", ERROR, DOCUMENT, HTML], ids=["empty", "error", "document", "page"])
 def test_any_other_status_proves_nothing(status: int, body: bytes) -> None:
     headers: dict[str, Any] = {"x-mbx-used-weight-1m": "7"}

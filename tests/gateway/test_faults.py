@@ -37,15 +37,15 @@ TABLE = [
     Row(Fault.GARBAGE, 502, -1001, "bad-answer"),
     Row(Fault.INVALID_JSON, 502, -1001, "bad-answer"),
     Row(Fault.ERROR_BODY, 502, -1001, "bad-answer"),
-    Row(Fault.INTERNAL_500, 502, -1001, "bad-answer"),
-    Row(Fault.BAD_GATEWAY_502, 502, -1001, "bad-answer"),
-    Row(Fault.OVERLOADED_503, 502, -1001, "bad-answer"),
-    Row(Fault.GATEWAY_TIMEOUT_504, 502, -1001, "bad-answer"),
-    Row(Fault.HTML_503, 502, -1001, "bad-answer"),
+    Row(Fault.INTERNAL_500, 500, -1000, "origin-error"),
+    Row(Fault.BAD_GATEWAY_502, 502, -1001, "origin-error"),
+    Row(Fault.OVERLOADED_503, 503, -1008, "origin-error"),
+    Row(Fault.GATEWAY_TIMEOUT_504, 504, -1007, "origin-error"),
+    Row(Fault.HTML_503, 503, None, "origin-error"),
     Row(Fault.RESTRICTED_451, 451, None, "restricted"),
     Row(Fault.TOO_MANY_429, 429, -1003, "back-off", 9, (("retry_after", 7),)),
     Row(Fault.TEAPOT_418, 418, -1003, "ban", 92, (("retry_after", 90),)),
-    Row(Fault.HTML_403, 403, -1000, "pause", 60),
+    Row(Fault.HTML_403, 403, 0, "pause", 60),
 ]
 QUICK: dict[str, Any] = {"upstream_seconds": 0.4, "upstream_connect_seconds": 0.4}
 
@@ -55,8 +55,11 @@ def is_the_row(answer: Answer, row: Row) -> None:
     assert answer.cache_status == f"binance-sidecar; detail={row.reason}"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers.get("retry-after") == (None if row.retry_after is None else str(row.retry_after))
-    if row.code is None:
+    if row.fault is Fault.RESTRICTED_451:
         assert b"restricted location" in answer.body
+    elif row.code is None:
+        assert b"<H1>503 ERROR</H1>" in answer.body
+        assert answer.headers["content-type"] == "text/html"
     else:
         assert answer.json["code"] == row.code
         assert answer.headers["content-type"] == "application/json;charset=UTF-8"

@@ -64,7 +64,7 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
             "counts_alone": False,
             "caches_alone": False,
         }
-        assert status["upstreams"] == [{"host": on.origin.url.removeprefix("http://"), "healthy": True}]
+        assert status["upstreams"] == [{"host": on.origin.url.removeprefix("http://"), "healthy": True, "proxy": None}]
 
 
 async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:

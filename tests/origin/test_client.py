@@ -18,7 +18,7 @@ import pytest
 from proxy import __version__
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
-from proxy.core.messages import ClientRequest
+from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.errors import BadAnswer, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.client import COOL_DOWN_SECONDS, Upstream
@@ -54,17 +54,42 @@ class Told:
     """What the observer was told."""
 
     attempts: list[tuple[str, str]] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         assert seconds >= 0
         self.attempts.append((host, status))
 
+    def connection_failed(self, host: str, *, cause: str) -> None:
+        assert host
+        self.causes.append(cause)
+
+
+class Client(Upstream):
+    """One whose requests may be sent at any moment."""
+
+    total_seconds = 5.0
+
+    async def send(
+        self,
+        base_url: str,
+        query: CanonicalQuery,
+        *,
+        check: Callable[[], None] = lambda: None,
+        seconds: float | None = None,
+    ) -> OriginResponse:
+        return await super().send(base_url, query, check=check, seconds=seconds or self.total_seconds)
+
 
 @asynccontextmanager
-async def upstream(*base_urls: str, told: Told | None = None, **changed: Any) -> AsyncIterator[Upstream]:
-    options: dict[str, Any] = {"connect_seconds": 2.0, "total_seconds": 5.0, "max_body_bytes": 1 << 22}
-    async with Upstream(base_urls, observer=told or Told(), **(options | changed)) as opened:
-        yield opened
+async def upstream(
+    *base_urls: str, told: Told | None = None, total_seconds: float = 5.0, **changed: Any
+) -> AsyncIterator[Client]:
+    options: dict[str, Any] = {"connect_seconds": 2.0, "max_body_bytes": 1 << 22}
+    client = Client(base_urls, observer=told or Told(), **(options | changed))
+    client.total_seconds = total_seconds
+    async with client:
+        yield client
 
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -465,7 +490,7 @@ async def test_an_attempt_that_is_cancelled_is_told_and_says_nothing_of_the_host
 
 
 async def test_it_is_used_inside_its_context_only() -> None:
-    closed = Upstream((AWAY,), connect_seconds=1, total_seconds=1, max_body_bytes=1, observer=Told())
+    closed = Client((AWAY,), connect_seconds=1, max_body_bytes=1, observer=Told())
     with pytest.raises(AssertionError, match="inside its context"):
         await closed.send(AWAY, query())
     await closed.__aexit__(None, None, None)

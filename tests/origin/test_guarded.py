@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
@@ -17,19 +18,20 @@ from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
-from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import charges_of, cost_of
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
-from proxy.core.verdict import Good, Negative
+from proxy.core.verdict import MAX_ERROR_BYTES, Good, Negative
 from proxy.errors import (
     BackedOff,
     BadAnswer,
     Banned,
     BudgetUsedUp,
     ConnectionLost,
+    OriginError,
     Paused,
     Restricted,
     SendingRefused,
@@ -38,6 +40,7 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
+from proxy.origin.gate import SLOTS
 from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, AcceptedResponse, Origin
 from proxy.quota.clock import OriginClock
 
@@ -48,6 +51,8 @@ USED = {"x-mbx-used-weight-1m": "7"}
 
 def query(path: str = "/api/v3/ping", raw_query: str = "") -> CanonicalQuery:
     read = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path, raw_query=raw_query))
+    if isinstance(read, Bypass):
+        return read.query
     assert isinstance(read, CanonicalQuery)
     return read
 
@@ -75,11 +80,17 @@ class World:
     now: float = NOW
     seconds_each: float = 0.0
     """How long each attempt takes."""
+    on_connect: Callable[[], None] | None = None
+    """What happens while a connection is made."""
+    hold: asyncio.Event | None = None
+    """If set: answers come once it is set."""
+    on_wire: int = 0
     done: list[str] = field(default_factory=list)
     learned: list[tuple[Window, ...]] = field(default_factory=list)
     held: Block | None = None
     forgets_blocks: bool = False
     reservations: int = 0
+    guard_seconds: Callable[[], float] = lambda: GUARD_SECONDS
     seen: list[Mapping[str, str]] = field(default_factory=list)
     """The headers that the ledger saw."""
 
@@ -89,10 +100,23 @@ class World:
         assert endpoint.path.startswith("/api/v3/")
         return self.hosts
 
-    async def send(self, base_url: str, query: CanonicalQuery) -> OriginResponse:
+    async def send(
+        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+    ) -> OriginResponse:
+        assert seconds > 0
+        if not isinstance(self.answers[0], Unreachable):
+            if self.on_connect is not None:
+                self.on_connect()
+            check()
         self.done.append(f"send {base_url.removeprefix('http://')}")
         self.now += self.seconds_each
         given = self.answers.pop(0)
+        if self.hold is not None:
+            self.on_wire += 1
+            try:
+                await self.hold.wait()
+            finally:
+                self.on_wire -= 1
         if isinstance(given, UpstreamFailed):
             raise given
         return given
@@ -105,7 +129,7 @@ class World:
         if refusal is not None:
             raise refusal
         self.reservations += 1
-        charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=GUARD_SECONDS)
+        charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=self.guard_seconds())
         return Reservation(charges, float(self.reservations))
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
@@ -140,6 +164,9 @@ class World:
     def fill_wait(self, end: WaitEnd) -> None:
         raise NotImplementedError
 
+    def refused(self, reason: str) -> None:
+        self.done.append(f"refused {reason}")
+
     # Who asks.
 
     def clock(self) -> float:
@@ -149,6 +176,7 @@ class World:
         if clock is None:
             clock = OriginClock(self.clock)
             clock.observe_server_time(self.now, sent_at=self.now, received_at=self.now)
+        self.guard_seconds = clock.guard_seconds
         return Origin(
             self,
             self,
@@ -203,13 +231,13 @@ async def test_the_origins_own_refusal_of_a_request_is_an_answer_but_does_not_en
 @pytest.mark.parametrize(
     ("response", "error"),
     [
-        (answer(500), BadAnswer),
+        (answer(500), OriginError),
         (answer(200, b"<html>"), BadAnswer),
         (answer(200, b'{"a":' * 100_000), BadAnswer),
-        (answer(400, b'{"code":-1,"msg":"\xff"}'), BadAnswer),
-        (answer(451, b"no"), Restricted),
+        (answer(302), BadAnswer),
+        (answer(400, bytes(MAX_ERROR_BYTES + 1)), BadAnswer),
     ],
-    ids=["500", "html", "too deep", "not utf-8", "451"],
+    ids=["500", "html", "too deep", "302", "too large"],
 )
 async def test_an_answer_that_proves_nothing_is_reconciled_all_the_same(
     response: OriginResponse, error: type[SidecarError]
@@ -341,6 +369,181 @@ async def test_a_refusal_of_the_ledger_sends_nothing() -> None:
     world = World(refusals=[refusal])
     assert await failure(world) is refusal
     assert world.done == ["reserve 1"]
+
+
+async def test_a_host_that_does_not_serve_this_location_is_followed_by_the_next() -> None:
+    world = World([answer(451, b"no"), answer()])
+    assert (await world.origin().ask(PING)).response.status == 200
+    assert world.done == [
+        *("reserve 1", "send one", "spent ping 1", "reconcile 1 not ok"),
+        *("reserve 1", "send two", "spent ping 1", "reconcile 2 ok"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "rest", [[answer(451, b"no") for _ in HOSTS[1:]], [Unreachable("a"), Unreachable("b"), Unreachable("c")]]
+)
+async def test_where_no_host_serves_this_location_the_answer_is_theirs(
+    rest: list[OriginResponse | UpstreamFailed],
+) -> None:
+    raised = await failure(World([answer(451, b"no"), *rest]))
+    assert isinstance(raised, Restricted)
+    assert raised.body == b"no"
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 418, 403])
+async def test_no_other_refusal_or_failure_is_taken_to_the_next_host(status: int) -> None:
+    world = World([answer(status), answer()])
+    await failure(world)
+    assert len(world.answers) == 1
+
+
+# --- The moment of sending.
+
+
+async def test_a_connection_that_takes_until_the_next_window_is_sent_under_that_windows_reservation() -> None:
+    world = World([answer()])
+
+    def takes_a_minute() -> None:
+        world.now += 70.0
+        world.on_connect = None
+
+    world.on_connect = takes_a_minute
+    await world.origin(total_seconds=300).ask(PING)
+    assert world.done[:4] == ["reserve 1", "release 1", "reserve 1", "send one"]
+
+
+async def test_a_block_that_comes_while_the_connection_is_made_stops_the_request() -> None:
+    world = World([answer()])
+    world.on_connect = lambda: setattr(world, "held", Block(BlockReason.BAN, world.now + 60))
+    raised = await failure(world)
+    assert isinstance(raised, Banned)
+    assert world.done == ["reserve 1", "refused ban", "release 1"]
+
+
+async def test_all_that_wait_for_a_connection_are_refused_with_the_first() -> None:
+    hold = asyncio.Event()
+    world = World([answer(418, retry_after="60") for _ in range(SLOTS)], hold=hold)
+    origin = world.origin()
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(failure(world, origin=origin)) for _ in range(400)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (world.on_wire, world.answers) == (SLOTS, [])
+        hold.set()
+    assert {type(task.result()) for task in asked} == {Banned}
+    assert {task.result().msg for task in asked} == {asked[0].result().msg}
+    assert sum(line.startswith("send") for line in world.done) == SLOTS
+    assert world.done.count("reserve 1") == SLOTS, "what waits has reserved nothing"
+
+
+async def test_the_deadline_counts_the_wait_for_a_connection() -> None:
+    hold = asyncio.Event()
+    world = World([answer() for _ in range(SLOTS)], hold=hold)
+    origin = world.origin(total_seconds=0.05)
+    first = [asyncio.create_task(origin.ask(PING)) for _ in range(SLOTS)]
+    await asyncio.sleep(0)
+    assert isinstance(await failure(world, origin=origin), TooSlow)
+    assert world.done.count("reserve 1") == SLOTS
+    hold.set()
+    await asyncio.gather(*first)
+
+
+async def test_a_client_that_leaves_the_queue_leaves_no_slot_behind() -> None:
+    hold = asyncio.Event()
+    world = World([answer() for _ in range(2 * SLOTS + 1)], hold=hold)
+    origin = world.origin()
+    first = [asyncio.create_task(origin.ask(PING)) for _ in range(SLOTS)]
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(origin.ask(PING)) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    hold.set()
+    await asyncio.sleep(0)
+    first[0].cancel()
+    await asyncio.gather(*first, *waiting, return_exceptions=True)
+    hold.clear()
+    rest = [asyncio.create_task(origin.ask(PING)) for _ in range(SLOTS)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert world.on_wire == SLOTS
+    hold.set()
+    await asyncio.gather(*rest)
+
+
+async def test_after_a_block_requests_go_one_at_a_time_until_one_is_answered() -> None:
+    world = World([answer(429, retry_after="5"), *(answer(500) for _ in range(2)), *(answer() for _ in range(9))])
+    origin = world.origin()
+    await failure(world, origin=origin)
+    world.held, world.now = None, world.now + 10
+    hold = world.hold = asyncio.Event()
+    asked = [asyncio.create_task(origin.ask(PING)) for _ in range(11)]
+    seen = []
+    for _ in range(3):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        seen.append(world.on_wire)
+        hold.set()
+        await asyncio.sleep(0)
+        hold.clear()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (seen, world.on_wire) == ([1, 1, 1], 8)
+    hold.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_late_answer_to_a_request_from_before_the_block_frees_nobody() -> None:
+    world = World([answer(), answer(429, retry_after="5")], hold=asyncio.Event())
+    origin = world.origin()
+    slow = asyncio.create_task(origin.ask(PING))
+    await asyncio.sleep(0)
+    hold, world.hold = world.hold, None
+    await failure(world, origin=origin)
+    assert hold is not None
+    hold.set()
+    await slow
+    assert origin._gate.is_probing
+
+
+# --- 403: the words, or the IP?
+
+ODD = query("/api/v3/exchangeInfo", "permissions=UNION%20SELECT")
+
+
+async def test_a_403_to_odd_words_is_the_answer_where_a_ping_is_answered() -> None:
+    world = World([answer(403, b"<html>"), answer()])
+    accepted = await world.origin().ask(ODD)
+    assert accepted == AcceptedResponse(accepted.response, Negative(by_firewall=True))
+    assert world.done == [
+        *("reserve 20", "send one", "spent exchangeInfo 20", "reconcile 1 not ok"),
+        *("reserve 1", "send one", "spent ping 1", "reconcile 2 ok"),
+    ]
+
+
+async def test_where_the_ping_is_refused_too_all_is_paused() -> None:
+    world = World([answer(403, b"<html>"), answer(403, b"<html>")])
+    assert isinstance(await failure(world, ODD), Paused)
+    assert world.done[-2:] == ["block pause", "reconcile 2 not ok"]
+
+
+@pytest.mark.parametrize("given", [TooSlow(), answer(500), answer(200, b"<html>"), ConnectionLost("a")])
+async def test_a_ping_that_proves_nothing_pauses_nothing(given: OriginResponse | UpstreamFailed) -> None:
+    world = World([answer(403, b"<html>"), given, answer(500)])
+    assert (await world.origin().ask(ODD)).response.status == 403
+    assert not any(line.startswith("block") for line in world.done)
+
+
+async def test_many_odd_words_at_once_cost_one_ping() -> None:
+    hold = asyncio.Event()
+    world = World([*(answer(403, b"<html>") for _ in range(SLOTS)), answer()], hold=hold)
+    origin = world.origin()
+    asked = [asyncio.create_task(origin.ask(ODD)) for _ in range(SLOTS)]
+    await asyncio.sleep(0)
+    hold.set()
+    accepted = await asyncio.gather(*asked)
+    assert {each.response.status for each in accepted} == {403}
+    assert world.done.count("spent ping 1") == 1
 
 
 # --- After no host could be reached.

@@ -9,7 +9,7 @@ from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
 from proxy.core.quota.block import BlockReason
 from proxy.core.reply import Outcome
-from proxy.errors import SendingRefused
+from proxy.errors import Cause, SendingRefused
 from proxy.redis_client.connection import RedisOperation
 from proxy.telemetry.metrics import Metrics
 from tests.pages.markdown import ROOT, rows, words
@@ -27,6 +27,7 @@ LABELS = {words(row[0])[0]: set(words(row[2])) for row in rows(PAGE)}
         ("requests_total", {outcome.value for outcome in Outcome}),
         ("fill_waits_total", {end.value for end in WaitEnd}),
         ("refusals_total", {error.reason for error in errors(SendingRefused)}),
+        ("upstream_connection_failures_total", {cause.value for cause in Cause}),
         ("blocked_until_timestamp_seconds", {reason.value for reason in BlockReason}),
     ],
 )
@@ -43,6 +44,7 @@ def everything_counted() -> Metrics:
     metrics = Metrics()
     metrics.spent("time", 1, client="bot")
     metrics.upstream_answered("host", status="200", seconds=0.1)
+    metrics.connection_failed("host", cause="dns")
     metrics.refused("quota")
     metrics.filled("exchangeInfo", result="stored", seconds=0.1)
     metrics.fill_wait(WaitEnd.FILLED)

@@ -2,9 +2,9 @@
 
 Owns: how long a failure counts. Must not know: fills, entries, clocks. Bounded: the oldest failures are dropped.
 
-A failure of the origin counts until a fill of the same key succeeds. Meanwhile requests with a stale entry do not wait
-for the origin, and no request asks it again within HOLD_DOWN_SECONDS. Fills in the background wait longer with each
-failure, as the refresher does. A refusal by our quota counts until it is over.
+A failure of the origin, or of ours, counts until a fill of the same key succeeds. Meanwhile requests with a stale entry
+do not wait for the origin, and no request asks it again within HOLD_DOWN_SECONDS. Fills in the background wait longer
+with each failure, as the refresher does. A refusal by our quota counts until it is over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from proxy.core.cache.refresh_schedule import retry_seconds
-from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
+from proxy.errors import SendingRefused, SidecarError
 
 HOLD_DOWN_SECONDS = 1.0
 MAX_FAILURES = 1024
@@ -74,5 +74,5 @@ class RecentFailures:
     def raise_if_held_down(self, key: str, now: float) -> None:
         """Raise the error of the last fill if it is too early to ask the origin again."""
         failure = self.of(key, now)
-        if failure is not None and isinstance(failure.error, UpstreamFailed) and failure.is_recent(now):
+        if failure is not None and not isinstance(failure.error, SendingRefused) and failure.is_recent(now):
             raise failure.error.with_traceback(None)

@@ -6,7 +6,7 @@ know: where usage is kept, who sends requests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -15,7 +15,14 @@ from proxy.core.quota.budget import Blocked, Budget, Refused, UsageReport
 from proxy.core.quota.charges import budget_of
 from proxy.core.quota.client_share import Limit
 from proxy.core.quota.origin_headers import origin_time, parse_used_weight
-from proxy.core.quota.windows import MINUTE_SECONDS, WEIGHT_NAME, RateLimitKind, Window, interval_words
+from proxy.core.quota.windows import (
+    DEFAULT_WINDOWS,
+    MINUTE_SECONDS,
+    WEIGHT_NAME,
+    RateLimitKind,
+    Window,
+    interval_words,
+)
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Paused, SendingRefused
 
 
@@ -105,18 +112,29 @@ def refused_error(refused: Refused, now: float, *, ratio: float, client: str | N
             assert_never(refused.by)
 
 
-def blocked_error(blocked: Blocked | Block, now: float) -> SendingRefused:
-    """The error while a block holds. A ban has the origin's text, because clients parse it."""
+def blocked_error(
+    blocked: Blocked | Block, now: float, windows: Iterable[Window | WindowView] = DEFAULT_WINDOWS
+) -> SendingRefused:
+    """The error while a block holds: the origin's text, built from what all replicas know, because clients parse it.
+
+    `windows`: the known limits. Source: Binance's API documents.
+    """
     seconds = blocked.until - now
     match blocked.reason:
         case BlockReason.BACK_OFF:
-            msg = "Too much request weight used; the origin asked for a pause."
+            limit = next((window.limit for window in windows if window.name == WEIGHT_NAME), 0)
+            allowed = f" current limit is {limit} request weight per 1 MINUTE." if limit else ""
+            msg = f"Too much request weight used;{allowed} {_ADVICE} to avoid polling the API."
             return BackedOff(msg, retry_after_seconds=seconds)
         case BlockReason.BAN:
-            msg = f"Way too much request weight used; IP banned until {round(blocked.until * 1000)}."
+            until = round(blocked.until * 1000)
+            msg = f"Way too much request weight used; IP banned until {until}. {_ADVICE} to avoid bans."
             return Banned(msg, retry_after_seconds=seconds)
         case BlockReason.PAUSE:
             msg = "The origin's firewall refused this IP; nothing is sent for a while."
             return Paused(msg, retry_after_seconds=seconds)
         case _:
             assert_never(blocked.reason)
+
+
+_ADVICE = "Please use WebSocket Streams for live updates"

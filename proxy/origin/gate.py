@@ -1,0 +1,224 @@
+"""The gate in front of the origin: what may be sent at this moment, and how much at once.
+
+Owns: the connection slots and their queue, the reservation of each request until its first byte is written, and the
+last look at both block and reservation. Must not know: hosts, HTTP, what an answer means. Every way to the origin
+passes here: enter, send, and call the check right before the first byte.
+
+A request waits for its slot without a reservation, so a queue charges nothing. When the origin refuses, everything
+that waits is refused at once. After a block requests go one at a time until the origin answers one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from proxy.core.quota.block import Block
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.view import blocked_error
+from proxy.errors import BackedOff, Banned, Paused, SendingRefused, TooSlow
+from proxy.ports import Clock, Ledger, Observer
+
+SLOTS = 64
+"""The most requests on the wire at once, to all hosts together: so many the origin may get after its first refusal."""
+
+_RESERVATIONS = 3
+"""How often one attempt may reserve: each time another window began before the connection was there."""
+
+T = TypeVar("T")
+
+
+class _Outdated(Exception):
+    """Another window has begun since the reservation: reserve again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a request needs to pass."""
+
+    weight: int
+    deadline: float
+    """On the monotonic clock. After it nothing is sent."""
+    background: bool = False
+    client: str | None = None
+
+
+class Gate:
+    """One for all requests of this process to the origin."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        observer: Observer,
+        slots: int = SLOTS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.monotonic = monotonic
+        self.is_probing = False
+        """Whether the origin has answered no request since the last block, as far as this process knows."""
+        self._observer = observer
+        self._slots = slots
+        self._in_use = 0
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+        """True: the waiter has a slot. False: look at the block again."""
+
+    @asynccontextmanager
+    async def enter(self, passage: Passage) -> AsyncIterator[Ticket]:
+        """Hold a slot. Raises a SendingRefused while a block holds, TooSlow when there is no slot before the deadline.
+
+        A reservation that was not used is released at the end.
+        """
+        await self._acquire(passage.deadline)
+        ticket = Ticket(self, passage)
+        try:
+            yield ticket
+        finally:
+            try:
+                await ticket.close()
+            finally:
+                self._release()
+
+    def close(self) -> None:
+        """The origin refuses, as the ledger knows by now: refuse all that wait, then send one at a time."""
+        self.is_probing = True
+        waiting, self._waiting = self._waiting, deque()
+        for turn in waiting:
+            if not turn.done():
+                turn.set_result(False)
+
+    def open(self) -> None:
+        """The origin has answered a request that was sent after the block."""
+        self.is_probing = False
+        self._serve()
+
+    def raise_if_blocked(self) -> None:
+        """Raise the error of the block that holds. No I/O."""
+        view = self.ledger.view()
+        if view.block is not None:
+            self.close()
+            error = self.blocked(view.block)
+            self._observer.refused(error.reason)
+            raise error
+
+    def blocked(self, block: Block) -> SendingRefused:
+        """The error of every request while this block holds."""
+        return blocked_error(block, self.clock.origin(), self.ledger.view().windows)
+
+    def _has_room(self) -> bool:
+        return self._in_use < (1 if self.is_probing else self._slots)
+
+    async def _acquire(self, deadline: float) -> None:
+        self.raise_if_blocked()
+        if self._has_room():
+            self._in_use += 1
+            return
+        while not await self._wait(deadline):
+            self.raise_if_blocked()
+
+    async def _wait(self, deadline: float) -> bool:
+        """Wait in the queue. Returns whether there is a slot now; then it is taken."""
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self.monotonic())):
+                return await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self._release()  # the slot came at the moment of giving up
+            if isinstance(error, TimeoutError):
+                raise TooSlow from error
+            raise
+
+    def _release(self) -> None:
+        self._in_use -= 1
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self._has_room():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._in_use += 1
+                turn.set_result(True)
+
+
+class Ticket:
+    """A slot, and the reservation of the request that is sent with it."""
+
+    def __init__(self, gate: Gate, passage: Passage) -> None:
+        self._gate = gate
+        self._passage = passage
+        self._reservation: Reservation | None = None
+        self.is_sent = False
+        """Whether the first byte may have been written with the present reservation."""
+        self._is_probe = False
+
+    async def send(self, exchange: Callable[[Callable[[], None]], Awaitable[T]]) -> T:
+        """Reserve, then run the exchange, which calls the check that it gets right before the first byte.
+
+        If the exchange ends without that call, the reservation stays for the next one. Raises a SendingRefused, TooSlow
+        after the deadline, and what the exchange raises.
+        """
+        for _ in range(_RESERVATIONS):
+            await self._reserve()
+            try:
+                return await exchange(self._check)
+            except _Outdated:
+                await self._give_back()
+        raise TooSlow
+
+    def charge(self) -> Reservation:
+        """Take the reservation out: its request was sent, so it is not given back."""
+        reservation, self._reservation = self._reservation, None
+        assert reservation is not None, "nothing was reserved"
+        self.is_sent = False
+        return reservation
+
+    def answered(self) -> None:
+        """The origin answered the request: if it was sent after a block, the others may go again."""
+        if self._is_probe:
+            self._gate.open()
+
+    async def close(self) -> None:
+        """Give back a reservation that was not used."""
+        if not self.is_sent:
+            await self._give_back()
+
+    async def _reserve(self) -> None:
+        gate, passage = self._gate, self._passage
+        if self._reservation is not None and self._covers(self._reservation):
+            return
+        await self._give_back()
+        if gate.monotonic() >= passage.deadline:
+            raise TooSlow
+        try:
+            self._reservation = await gate.ledger.reserve(
+                passage.weight, background=passage.background, client=passage.client
+            )
+        except (BackedOff, Banned, Paused):
+            gate.close()
+            raise
+
+    def _check(self) -> None:
+        """Raise if the request may not be sent at this very moment."""
+        self._gate.raise_if_blocked()
+        if self._reservation is None or not self._covers(self._reservation):
+            raise _Outdated
+        self.is_sent = True
+        self._is_probe = self._gate.is_probing
+
+    def _covers(self, reservation: Reservation) -> bool:
+        return reservation.covers(self._gate.clock.origin(), self._gate.clock.guard_seconds())
+
+    async def _give_back(self) -> None:
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            await self._gate.ledger.release(reservation)
