@@ -162,7 +162,8 @@ class Upstream:
             return response
         except UpstreamFailed as error:
             status = error.reason
-            self._note_failure(base_url, error)
+            if sending.is_allowed or not isinstance(error, TooSlow):
+                self._note_failure(base_url, error)
             raise
         except Exception:
             status = None if not sending.is_allowed else status
@@ -249,10 +250,10 @@ class Upstream:
 def _failure(host: str, error: Exception, headers: Mapping[str, str], *, is_sent: bool) -> UpstreamFailed:
     """What an error of the HTTP client means. Before the check has passed nothing was sent."""
     cause = cause_of(error)
+    if isinstance(error, TimeoutError) and (is_sent or not isinstance(error, aiohttp.ConnectionTimeoutError)):
+        return TooSlow(headers=headers)
     if not is_sent:
         return Unreachable(f"{host} cannot be reached: {cause.words}.", cause=cause)
-    if isinstance(error, TimeoutError):
-        return TooSlow(headers=headers)
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientConnectionError):
         return ConnectionLost("The origin's answer broke off.", headers=headers, cause=cause)
     return BadAnswer("The origin's answer is not HTTP.", headers=headers)

@@ -158,7 +158,7 @@ class Ticket:
         self._passage = passage
         self._reservation: Reservation | None = None
         self.is_sent = False
-        """Whether the first byte may have been written with the present reservation."""
+        """Whether the first byte of the last attempt may have been written."""
         self._is_probe = False
 
     async def send(self, exchange: Callable[[Callable[[], None]], Awaitable[T]]) -> T:
@@ -179,7 +179,6 @@ class Ticket:
         """Take the reservation out: its request was sent, so it is not given back."""
         reservation, self._reservation = self._reservation, None
         assert reservation is not None, "nothing was reserved"
-        self.is_sent = False
         return reservation
 
     def answered(self) -> None:
@@ -194,6 +193,7 @@ class Ticket:
 
     async def _reserve(self) -> None:
         gate, passage = self._gate, self._passage
+        self.is_sent = False
         if self._reservation is not None and self._covers(self._reservation):
             return
         await self._give_back()

@@ -64,6 +64,7 @@ class Origin:
         self._firewall = FirewallProbe(self._ask, monotonic=monotonic)
         self._unreachable: tuple[float, Unreachable] | None = None
         """When no host could be reached, by this machine's clock, and the error."""
+        self._logged_until = 0.0
 
     async def ask(
         self, query: CanonicalQuery, *, background: bool = False, client: str | None = None
@@ -98,7 +99,7 @@ class Origin:
         serve this location. A 5xx ends it, because all hosts of the API share what is behind them.
         """
         lost_attempts = 0
-        failure: UpstreamFailed = Unreachable()
+        failure: UpstreamFailed | None = None
         for base_url in self._upstream.candidates(query.endpoint):
             if self._monotonic() >= passage.deadline or lost_attempts == LOST_ATTEMPTS:
                 break
@@ -110,6 +111,11 @@ class Origin:
                 failure = error
             except ConnectionLost as error:
                 failure, lost_attempts = error, lost_attempts + 1
+            except TooSlow as error:
+                if not ticket.is_sent and failure is not None:
+                    break  # the time went by at the hosts before
+                raise error
+        failure = failure or TooSlow()
         if isinstance(failure, Unreachable):
             self._unreachable = (self._clock.wall(), failure)
         raise failure
@@ -171,7 +177,9 @@ class Origin:
         """The error of every request from now on, until the block ends."""
         now = self._clock.origin()
         block = self._ledger.view().block or Block(reason, now + 1.0)
-        log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(block.until - now, 1))
+        if block.until != self._logged_until:  # all that were on the wire are refused alike
+            self._logged_until = block.until
+            log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(block.until - now, 1))
         return self._gate.blocked(block)
 
     def _learn_date(self, response: OriginResponse) -> None:
