@@ -328,7 +328,7 @@ def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
     [
         (RequestRejected(-1121, "Invalid symbol."), 400, b'{"code":-1121,"msg":"Invalid symbol."}', "rejected", ()),
         (UnknownPath("m"), 404, b'{"code":-1020,"msg":"m"}', "unknown-path", ()),
-        (MethodNotAllowed("m"), 405, b'{"code":-1020,"msg":"m"}', "method", (("Allow", "GET, HEAD"),)),
+        (MethodNotAllowed("m"), 405, b'{"code":-1020,"msg":"m"}', "method", (("Allow", "GET, HEAD, OPTIONS"),)),
         (
             BudgetUsedUp("m", retry_after_seconds=12.1),
             429,
