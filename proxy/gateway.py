@@ -109,21 +109,21 @@ class Gateway:
 
     async def _cached(self, query: CanonicalQuery, request: ClientRequest, *, short_lived: bool) -> Found:
         """From the full document where it proves the answer, else from the query's own entry."""
-        client = request.client
+        client, give_up_at = request.client, self._fills.stale_deadline()
         if short_lived or not self._local.selects(query):
-            return await self._find(query, client, short_lived=short_lived)
+            return await self._find(query, client, give_up_at, short_lived=short_lived)
         self._local.asked_at = self._clock.origin()
         if query == self._local.document_query:
-            return await self._find(query, client)
+            return await self._find(query, client, give_up_at)
         try:
-            document = await self._find(self._local.document_query, client)
+            document = await self._find(self._local.document_query, client, give_up_at)
         except SidecarError as error:
             return await self._find_without_document(query, error)
         if document.entry.status != 200:  # the origin's error is about the query without parameters only
-            return await self._find(query, client)
+            return await self._find(query, client, give_up_at)
         selected = await self._local.select(query)
         if selected is None:
-            return await self._find(query, client)
+            return await self._find(query, client, give_up_at)
         if document.outcome is Outcome.HIT or self._is_newer(selected, document):
             return Found(selected, Outcome.SNAPSHOT)
         return Found(selected, document.outcome, document.detail)
@@ -147,9 +147,11 @@ class Gateway:
             case _:
                 raise error
 
-    async def _find(self, query: CanonicalQuery, client: str, *, short_lived: bool = False) -> Found:
-        """The query's own entry, filled if need be. `short_lived`: it then lives no longer than a negative one."""
-        give_up_at = self._fills.stale_deadline()
+    async def _find(self, query: CanonicalQuery, client: str, give_up_at: float, *, short_lived: bool = False) -> Found:
+        """The query's own entry, filled if need be. `short_lived`: it then lives no longer than a negative one.
+
+        `give_up_at`: when a client that could get a stale entry waits no longer, by the monotonic clock.
+        """
         entry = self._local.get(query)
         freshness = decide(entry, self._clock.origin())
         if freshness is Freshness.STALE_IF_ERROR and entry is not None:

@@ -76,6 +76,19 @@ async def test_past_stale_while_revalidate_a_client_waits_a_moment_for_an_origin
         assert on.asked(INFO) == 2, "one fill goes on behind them"
 
 
+async def test_a_client_waits_once_even_if_the_document_and_its_own_answer_are_old() -> None:
+    hidden = f"{INFO}?permissions=TRD_GRP_003"
+    async with stage(stale_after_seconds=0.5, upstream_seconds=30.0) as on:
+        assert (await on.ask(hidden)).status == 200
+        on.clock.push(1000)
+        on.origin.set_fault(Fault.HANG)
+        started = time.monotonic()
+        answer = await on.ask(hidden)
+        took = time.monotonic() - started
+        assert answer.cache_status == "binance-sidecar; hit; ttl=-940; detail=too-slow"
+        assert 0.5 <= took < 0.95
+
+
 async def test_the_fill_behind_a_stale_answer_brings_the_new_document() -> None:
     async with stage(stale_after_seconds=0.0) as on:
         await on.ask()
