@@ -91,7 +91,8 @@ async def test_hits_go_on_with_the_old_document_until_they_are_made(monkeypatch:
 
     monkeypatch.setattr("proxy.cache.selections.compress", slow)
     adoption = asyncio.create_task(local.put(BARE, await document(51)))
-    await making.wait()
+    async with asyncio.timeout(5.0):
+        await making.wait()
     assert (local.document(), await local.select(WITHOUT_SETS)) == (old, before)
     go_on.set()
     await adoption
