@@ -61,4 +61,7 @@ def _keeper(settings: Settings, clock: Clock) -> BlockKeeper:
     if settings.state_dir is None:
         return NullBlockKeeper()
     name = file_name(settings.venue_name, settings.quota_domain, SPOT_POOL)
-    return BlockFile(settings.state_dir, name, clock)
+    try:
+        return BlockFile(settings.state_dir, name, clock)
+    except OSError as error:
+        raise OSError(f"SIDECAR_STATE_DIR: {error}") from error

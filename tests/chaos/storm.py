@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import aiohttp
 
@@ -43,9 +45,18 @@ class Plan:
     pause_seconds: float = 2.0
     """The mean time between two bursts."""
     weight_limit: int = 3000
-    grace_seconds: float = 0.5
-    """A refusal counts as known so long after the origin wrote it; a busy machine needs it."""
+    grace_seconds: float = 0.1
+    """A request that arrives so shortly after its process knew of a refusal was on its way."""
     seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One that a process logged: from then on it is known to the process. Seconds since the epoch."""
+
+    door: str
+    known_at: float
+    ends_at: float
 
 
 @dataclass(slots=True)
@@ -56,13 +67,28 @@ class Outcome:
     weather: Weather
     answers: Counter[int] = field(default_factory=Counter)
     """What the clients got, by status; 0: no answer."""
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def late(self) -> list[str]:
+        """The requests of a process that knew of a refusal: there may be none."""
+        grace_seconds, by_door = self.plan.grace_seconds, defaultdict(list)
+        for refusal in self.refusals:
+            by_door[refusal.door].append(refusal)
+        return [
+            f"{arrival.path} {arrival.at - refusal.known_at:.2f} s after it logged a refusal"
+            for arrival in self.weather.origin.storm.arrivals
+            for refusal in by_door[arrival.door]
+            if refusal.known_at + grace_seconds < arrival.at < refusal.ends_at
+        ]
 
     def faults(self) -> list[str]:
         """The promises that were broken, and what was not tried at all."""
-        record = self.weather.origin.storm
-        found = [f"a process sent {late}" for late in record.after_refusal[:SHOWN]]
-        if len(record.after_refusal) > SHOWN:
-            found.append(f"and {len(record.after_refusal) - SHOWN} more")
+        record, late = self.weather.origin.storm, self.late()
+        found = [f"a process sent {one}" for one in late[:SHOWN]]
+        if len(late) > SHOWN:
+            found.append(f"and {len(late) - SHOWN} more")
+        if not self.refusals:
+            found.append("no process logged a refusal")
         if record.most_used > self.plan.weight_limit:
             found.append(f"{record.most_used} weight in one minute of {self.plan.weight_limit}")
         if not record.statuses[418] + record.statuses[429]:
@@ -79,9 +105,10 @@ class Outcome:
             f"{self.plan.processes} processes, {self.plan.seconds:.0f} s, seed {self.plan.seed}\n"
             f"events:        {events}\n"
             f"clients got:   {_counts(self.answers)}\n"
-            f"origin saw:    {record.requests} requests; answered {_counts(record.statuses)}\n"
+            f"origin saw:    {len(record.arrivals)} requests; answered {_counts(record.statuses)}\n"
             f"most used:     {record.most_used} of {self.plan.weight_limit} in one minute\n"
-            f"after refusal: {len(record.after_refusal)} by the process that knew, {record.by_neighbours} by others"
+            f"refusals:      {len(self.refusals)} logged by the processes; {len(self.late())} sent after that\n"
+            f"slowest loop:  {record.longest_lag_seconds:.2f} s late, that of this program"
         )
 
 
@@ -93,43 +120,53 @@ async def storm(plan: Plan) -> Outcome:
     """Let it rage, and tell what came of it."""
     async with _scene(plan) as (outcome, replicas, session):
         raging = asyncio.create_task(outcome.weather.rage())
-        clients = [asyncio.create_task(_ask_on(plan, outcome, one, session)) for one in replicas]
-        tasks = [raging, *clients]
+        measuring = asyncio.create_task(outcome.weather.origin.measure_lag())
+        clients = [asyncio.create_task(_ask_on(plan, outcome, one, session)) for one in replicas.values()]
+        tasks = [raging, measuring, *clients]
         done, _ = await asyncio.wait(tasks, timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()  # a storm that ended early has failed
+        outcome.refusals = [refusal for door, one in replicas.items() for refusal in _logged(door, one)]
         return outcome
 
 
 @asynccontextmanager
-async def _scene(plan: Plan) -> AsyncIterator[tuple[Outcome, list[Replica], aiohttp.ClientSession]]:
+async def _scene(plan: Plan) -> AsyncIterator[tuple[Outcome, dict[str, Replica], aiohttp.ClientSession]]:
     """Origin, Redis behind a network, and the gateways: all know the origin's limits."""
     chance = random.Random(plan.seed)
     server = Valkey()
     try:
         await asyncio.to_thread(server.start)
         async with AsyncExitStack() as stack:
-            origin = StormOrigin(weight_limit=plan.weight_limit, grace_seconds=plan.grace_seconds, chance=chance)
+            origin = StormOrigin(weight_limit=plan.weight_limit, chance=chance)
             await stack.enter_async_context(origin)
             network = await stack.enter_async_context(relay(str(server.folder / "s")))
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(30))
             )
             url = f"redis://127.0.0.1:{network.port}"
-            replicas = [
-                await stack.enter_async_context(replica(session, origin.door(), url, redis_seconds="0.25"))
-                for _ in range(plan.processes)
-            ]
-            for one in replicas:
+            replicas: dict[str, Replica] = {}
+            for _ in range(plan.processes):
+                door = origin.door()
+                one = await stack.enter_async_context(replica(session, door, url, redis_seconds="0.25"))
+                one.log = deque(one.log)  # all of it
+                replicas[door] = one
                 async with session.get(f"{one.url}{INFO}") as answer:
                     assert answer.status == 200, await answer.text()
             origin.answer_delay_seconds = ANSWER_SECONDS
             yield Outcome(plan, Weather(origin, server, network, chance)), replicas, session
     finally:
         server.remove()
+
+
+def _logged(door: str, one: Replica) -> list[Refusal]:
+    """The refusals in the log of a process."""
+    lines = [json.loads(line) for line in one.log if '"origin_blocks"' in line]
+    times = [datetime.fromisoformat(line["timestamp"]).timestamp() for line in lines]
+    return [Refusal(door, at, at + line["seconds"]) for at, line in zip(times, lines, strict=True)]
 
 
 async def _ask_on(plan: Plan, outcome: Outcome, one: Replica, session: aiohttp.ClientSession) -> None:
@@ -162,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--burst", type=int, default=usual.burst, help="requests at once to one process")
     parser.add_argument("--pause", type=float, default=usual.pause_seconds, help="mean seconds between two bursts")
     parser.add_argument("--limit", type=int, default=usual.weight_limit, help="the origin's weight a minute")
-    parser.add_argument("--grace", type=float, default=usual.grace_seconds, help="seconds until a refusal is known")
+    parser.add_argument("--grace", type=float, default=usual.grace_seconds, help="seconds that a request may take")
     parser.add_argument("--seed", type=int, default=usual.seed)
     flags = parser.parse_args(arguments)
     plan = Plan(

@@ -1,6 +1,6 @@
 """The origin and the Redis of a storm, and what goes wrong with them.
 
-Owns: which process sent each request, the rules that may not be broken, the events. Must not know: gateways, clients.
+Owns: which process sent each request, the events. Must not know: gateways, clients, what may not happen.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -22,83 +22,79 @@ from tests.simulator import Fault, Simulator
 from tests.simulator.endpoints import ApiName
 from tests.simulator.hosts import Hosts
 
-REFUSALS = (429, 418)
+LAG_SECONDS = 0.05
+LAG_MEMORY_SECONDS = 3.0
 WRONG_SECONDS = (-86_400, -3600, -60, -7, 7, 60, 3600, 86_400)
 
 
-@dataclass(slots=True)
-class Refusal:
-    """The last one that a process got, in seconds of the monotonic clock."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request, as the origin saw it."""
 
-    answered_at: float
-    ends_at: float
+    door: str
+    """The URL by which the process that sent it knows the origin."""
+    at: float
+    """When it can have arrived at the earliest, in seconds since the epoch: the origin's own delay is taken off."""
+    path: str
 
 
 @dataclass(slots=True)
 class StormLog:
     """What the origin saw."""
 
-    requests: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    after_refusal: list[str] = field(default_factory=list)
-    """Requests that a process sent while a refusal was known to it: there may be none."""
-    by_neighbours: int = 0
-    """Requests of processes that another one could have warned, had Redis answered: a number, not a fault."""
     most_used: int = 0
     """The most weight in one minute."""
+    longest_lag_seconds: float = 0.0
 
 
 class StormOrigin(Simulator):
     """A stand-in with a door for each process, so that it knows who asks."""
 
-    def __init__(self, *, weight_limit: int, grace_seconds: float, chance: random.Random) -> None:
+    def __init__(self, *, weight_limit: int, chance: random.Random) -> None:
         super().__init__(weight_limit=weight_limit)
         self.storm = StormLog()
         self.are_dates_wrong = False
-        self._grace_seconds = grace_seconds
         self._chance = chance
-        self._doors: list[Hosts] = []
-        self._refusals: dict[int, Refusal] = {}
+        self._doors: dict[int, Listener] = {}
+        self._lags: deque[float] = deque([0.0], maxlen=round(LAG_MEMORY_SECONDS / LAG_SECONDS))
 
     def door(self) -> str:
         """The URL for one more process."""
-        door = Hosts(self._handle, "127.0.0.1", 0)
-        self._doors.append(door)
-        return door.url()
+        assert self._server is not None
+        listener = Listener(self._server, host="127.0.0.1", port=0)
+        listener.listen()
+        self._doors[door.port()] = listener
+        return f"http://127.0.0.1:{door.port()}"
 
     async def stop(self) -> None:
         """Close all doors."""
-        for door in self._doors:
-            await door.close()
+        for listener in self._doors.values():
+            listener.close()
         await super().stop()
 
+    async def measure_lag(self) -> None:
+        """Notice how late this process is: a request may have waited as long before it is seen."""
+        while True:
+            started = time.monotonic()
+            await asyncio.sleep(LAG_SECONDS)
+            lag_seconds = time.monotonic() - started - LAG_SECONDS
+            self._lags.append(lag_seconds)
+            self.storm.longest_lag_seconds = max(self.storm.longest_lag_seconds, lag_seconds)
+
     async def _handle(self, host: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
-        arrived = time.monotonic()
         transport = request.transport
         door = int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
-        self._examine(door, arrived, request.path)
+        if door in self._doors:
+            at = time.time() - max(self._lags)
+            self.storm.arrivals.append(Arrival(f"http://127.0.0.1:{door}", at, request.path))
         response = await super()._handle(host, request)
         self.storm.statuses[response.status] += 1
         self.storm.most_used = max(self.storm.most_used, self.used_weight)
-        if response.status in REFUSALS:
-            now, seconds = time.monotonic(), float(response.headers.get("Retry-After", "0"))
-            self._refusals[door] = Refusal(now, arrived + seconds)
         if self.are_dates_wrong:
             response.headers["Date"] = formatdate(time.time() + self._wrong_seconds(), usegmt=True)
         return response
-
-    def _examine(self, door: int, arrived: float, path: str) -> None:
-        self.storm.requests += 1
-        known = {
-            who: refusal
-            for who, refusal in self._refusals.items()
-            if refusal.answered_at + self._grace_seconds < arrived < refusal.ends_at
-        }
-        if door in known:
-            late_seconds = arrived - known[door].answered_at
-            self.storm.after_refusal.append(f"{path}, {late_seconds:.2f} s after a refusal")
-        elif known:
-            self.storm.by_neighbours += 1
 
     def _wrong_seconds(self) -> float:
         """No two answers in a row agree: two that agree are believed."""
@@ -144,6 +140,7 @@ class Weather:
             case Event.BAN | Event.BACK_OFF:
                 fault = Fault.TEAPOT_418 if event is Event.BAN else Fault.TOO_MANY_429
                 origin.set_fault(fault, times=self.chance.randint(1, 3), retry_after=self.chance.randint(3, 8))
+                await asyncio.sleep(seconds)
             case Event.PAGE:
                 origin.set_fault(Fault.HTML_503, times=3)
             case Event.WRONG_DATES:
