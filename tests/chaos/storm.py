@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import aiohttp
+import uvloop
 
 from tests.chaos.fleet import Replica, replica
 from tests.chaos.relay import relay
@@ -28,7 +29,7 @@ from tests.chaos.weather import StormOrigin, Weather
 from tests.gateway.harness import INFO
 from tests.redis_client.valkey import Valkey
 
-TARGETS = ("/api/v3/time", "/api/v3/time", "/api/v3/ping", f"{INFO}?symbol=BTCUSDT", f"{INFO}?permissions=NONE")
+TARGETS = (*["/api/v3/time"] * 6, "/api/v3/ping", f"{INFO}?symbol=BTCUSDT", f"{INFO}?permissions=NONE")
 ANSWER_SECONDS = 0.3
 """How long the origin takes: so that requests wait for a connection when a refusal arrives."""
 SHOWN = 5
@@ -40,9 +41,9 @@ class Plan:
 
     seconds: float = 60.0
     processes: int = 8
-    burst: int = 100
+    burst: int = 400
     """Requests at once to one process: more than it has connections."""
-    pause_seconds: float = 2.0
+    pause_seconds: float = 10.0
     """The mean time between two bursts."""
     weight_limit: int = 3000
     grace_seconds: float = 0.1
@@ -151,7 +152,9 @@ async def _scene(plan: Plan) -> AsyncIterator[tuple[Outcome, dict[str, Replica],
             replicas: dict[str, Replica] = {}
             for _ in range(plan.processes):
                 door = origin.door()
-                one = await stack.enter_async_context(replica(session, door, url, redis_seconds="0.25"))
+                one = await stack.enter_async_context(
+                    replica(session, door, url, redis_seconds="0.25", client_ratio="1")
+                )
                 one.log = deque(one.log)  # all of it
                 replicas[door] = one
                 async with session.get(f"{one.url}{INFO}") as answer:
@@ -211,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         grace_seconds=flags.grace,
         seed=flags.seed,
     )
-    outcome = asyncio.run(storm(plan))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the faster this program, the less it hides
+        outcome = runner.run(storm(plan))
     print(outcome.summary())
     faults = outcome.faults()
     for fault in faults:

@@ -23,7 +23,7 @@ from tests.simulator.endpoints import ApiName
 from tests.simulator.hosts import Hosts
 
 LAG_SECONDS = 0.05
-LAG_MEMORY_SECONDS = 3.0
+LAG_MEMORY_SECONDS = 1.0
 WRONG_SECONDS = (-86_400, -3600, -60, -7, 7, 60, 3600, 86_400)
 
 
@@ -128,7 +128,7 @@ class Weather:
     async def rage(self) -> None:
         """For as long as the storm lasts: an event, then a moment of calm."""
         while True:
-            event = self.chance.choice(list(Event))
+            event = self.chance.choice(EVENTS)
             self.events[event] += 1
             await self._happen(event)
             await asyncio.sleep(self.chance.uniform(0.5, 2.0))
@@ -162,6 +162,9 @@ class Weather:
             case Event.REDIS_FLUSHED:
                 await asyncio.to_thread(self.redis.admin, "FLUSHALL")
 
+
+EVENTS = (*Event, *[Event.BAN, Event.BACK_OFF] * 3)
+"""Refusals are half of them."""
 
 Act = Callable[[], object]
 
