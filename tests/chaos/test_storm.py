@@ -32,10 +32,10 @@ async def test_a_request_after_a_logged_refusal_is_a_fault(arrival: Arrival, *, 
     try:
         async with relay("unused") as network:
             outcome = Outcome(Plan(), Weather(origin, server, network, chance), refusals=[REFUSED])
-            origin.record.statuses[200] = origin.record.statuses[418] = 1
-            origin.record.arrivals.append(arrival)
+            origin.storm.statuses[200] = origin.storm.statuses[418] = 1
+            origin.storm.arrivals.append(arrival)
             assert bool(outcome.faults()) is is_late
-            origin.record.most_used = Plan().weight_limit + 1
+            origin.storm.most_used = Plan().weight_limit + 1
             assert len(outcome.faults()) == 1 + is_late
     finally:
         server.remove()

@@ -57,21 +57,19 @@ class StormOrigin(Simulator):
         self.storm = StormLog()
         self.are_dates_wrong = False
         self._chance = chance
-        self._doors: dict[int, Listener] = {}
+        self._doors: dict[int, Hosts] = {}
         self._lags: deque[float] = deque([0.0], maxlen=round(LAG_MEMORY_SECONDS / LAG_SECONDS))
 
     def door(self) -> str:
         """The URL for one more process."""
-        assert self._server is not None
-        listener = Listener(self._server, host="127.0.0.1", port=0)
-        listener.listen()
-        self._doors[door.port()] = listener
-        return f"http://127.0.0.1:{door.port()}"
+        door = Hosts(self._handle, "127.0.0.1", 0)
+        self._doors[door.port()] = door
+        return door.url()
 
     async def stop(self) -> None:
         """Close all doors."""
-        for listener in self._doors.values():
-            listener.close()
+        for door in self._doors.values():
+            await door.close()
         await super().stop()
 
     async def measure_lag(self) -> None:
