@@ -16,10 +16,10 @@ from proxy.core.quota.replicas import ReplicaCount
 from proxy.quota.heartbeat import Heartbeat
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
-from proxy.redis_client.connection import RedisConnection
+from proxy.redis_client.connection import RedisConnection, RedisOperation
 from proxy.redis_client.refusals import Part
 from tests.cache.entries import entry
-from tests.quota.doubles import RATIOS, ManualClock
+from tests.quota.doubles import RATIOS, ManualClock, SwitchedConnection
 from tests.redis_client.fixtures import Opener, StartValkey
 from tests.redis_client.places import serve
 from tests.redis_client.valkey import Valkey
@@ -64,7 +64,11 @@ async def all_of_it(connection: RedisConnection) -> None:
     assert await store.get(KEY) == entry()
     assert await store.peek(KEY) is not None
     await lock.release(filled=False)
-    ledger = RedisLedger(connection, domain_key=DOMAIN, clock=clock, ratios=RATIOS)
+    switched = SwitchedConnection(connection)
+    ledger = RedisLedger(switched, domain_key=DOMAIN, clock=clock, ratios=RATIOS)
+    switched.away = True
+    await ledger.reserve(1)
+    switched.away = False
     reservation = await ledger.reserve(20, client="bot")
     await ledger.release(await ledger.reserve(1))
     await ledger.reconcile(reservation, {"x-mbx-used-weight-1m": "30"}, ok=True)
@@ -72,6 +76,7 @@ async def all_of_it(connection: RedisConnection) -> None:
     clock.now += 10.0
     await ledger.reconcile(await ledger.reserve(1), {}, ok=True)
     assert not ledger.view().local
+    assert switched.operations.count(RedisOperation.RECONCILE) >= 3, "also what was counted alone"
     await connection.ping()
     assert {part: connection.refusal(part) for part in Part} == dict.fromkeys(Part)
 
