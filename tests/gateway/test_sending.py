@@ -70,11 +70,8 @@ async def test_who_waits_for_a_connection_to_a_slow_origin_is_answered() -> None
         assert upstream["healthy"]
 
 
-async def test_who_still_waits_at_the_deadline_gets_504_and_costs_nothing() -> None:
+async def test_who_still_waits_at_the_deadline_gets_504() -> None:
     async with stage(upstream_seconds=0.6) as on:
         on.origin.set_fault(Fault.HANG)
         answers = await asyncio.gather(*(on.ask(TIME, X_Sidecar_Client=str(number)) for number in range(100)))
         assert {(answer.status, answer.json["code"]) for answer in answers} == {(504, -1007)}
-        window = (await on.ask("/status")).json["windows"][0]
-        assert SLOTS <= on.asked() < 100
-        assert window["pending"] == on.asked(), "what was sent, and nothing else"

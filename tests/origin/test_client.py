@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import errno
 import gzip
 import inspect
+import shutil
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
+from yarl import URL
 
 from proxy import __version__
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
-from proxy.errors import BadAnswer, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import BadAnswer, Banned, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.origin.causes import cause_of
 from proxy.origin.client import COOL_DOWN_SECONDS, Upstream
 from tests.simulator import Fault, Simulator
 
@@ -314,36 +322,174 @@ async def test_each_way_of_failing_is_one_error_and_keeps_the_head_where_one_cam
     assert len(raw.heads) == 1, "nothing is sent twice behind the ledger's back"
 
 
-async def test_a_host_that_refuses_cannot_be_reached() -> None:
-    async with Simulator() as origin, upstream(origin.url) as up:
-        origin.set_fault(Fault.DOWN)
-        with pytest.raises(Unreachable, match="cannot be reached"):
-            await up.send(origin.url, query())
+# --- Why a connection failed.
 
 
-async def test_a_host_without_a_name_in_the_dns_cannot_be_reached() -> None:
-    async with upstream("http://nobody.invalid") as up:
-        with pytest.raises(Unreachable, match=r"nobody\.invalid"):
-            await up.send("http://nobody.invalid", query())
-
-
-async def test_a_host_that_does_not_speak_tls_cannot_be_reached() -> None:
-    async with raw_server(sending(b"")) as raw:
-        url = raw.url.replace("http:", "https:")
-        async with upstream(url) as up:
+async def cause(url: str, *, connect_seconds: float = 2.0, proxy: str | None = None) -> str:
+    """The cause that the error, the metric and the log tell alike."""
+    told = Told()
+    proxies = {url: URL(proxy)} if proxy else None
+    with capture_logs() as events:
+        async with upstream(url, told=told, connect_seconds=connect_seconds, proxies=proxies) as up:
             with pytest.raises(Unreachable):
                 await up.send(url, query())
+            with pytest.raises(Unreachable) as caught:
+                await up.send(url, query())
+    host = url.partition("//")[2]
+    assert caught.value.msg == f"{host} cannot be reached: {caught.value.cause.words}."
+    assert told.causes == [caught.value.cause.value] * 2
+    assert [(event["host"], event["cause"]) for event in events] == [(host, told.causes[0])], "once for one cause"
+    return told.causes[0]
 
 
-async def test_a_host_that_lets_nobody_in_cannot_be_reached() -> None:
+async def test_a_refused_connection() -> None:
+    assert await cause(AWAY) == "refused"
+
+
+async def test_a_name_that_nobody_has() -> None:
+    assert await cause("http://nobody.invalid") == "dns"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", {"tls"}), (b"", {"reset", "closed"})]
+)
+async def test_a_host_that_does_not_speak_tls(text: bytes, expected: set[str]) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        assert await cause(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") in expected
+
+
+async def test_a_host_that_lets_nobody_in() -> None:
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())
+        assert await cause(f"http://127.0.0.1:{full.getsockname()[1]}", connect_seconds=0.2) == "timeout"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+async def test_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", *make.split(), "-keyout", str(key), "-out", str(certificate)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        assert await cause(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") == "certificate"
+
+
+async def test_a_proxy_that_is_away() -> None:
+    for url in ("http://one.example", "https://one.example"):
+        assert await cause(url, proxy=AWAY) == "proxy"
+
+
+async def test_a_proxy_that_refuses_the_tunnel() -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(sending(refusal)) as proxy:
+        assert await cause("https://one.example", proxy=proxy.url) == "proxy"
+        assert proxy.heads[0].startswith(b"CONNECT one.example:443 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [(sending(b""), "closed"), (resetting(b""), "reset"), (sending(LENGTH_2 + b"{"), "closed")],
+    ids=["before the head", "reset", "in the body"],
+)
+async def test_a_connection_that_breaks_tells_its_cause_too(act: Serve, expected: str) -> None:
+    told = Told()
+    async with raw_server(act) as raw, upstream(raw.url, told=told) as up:
+        with pytest.raises(ConnectionLost):
+            await up.send(raw.url, query())
+    assert told.causes == [expected]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENETUNREACH, Cause.NETWORK),
+        (errno.EHOSTUNREACH, Cause.NETWORK),
+        (errno.ETIMEDOUT, Cause.TIMEOUT),
+        (errno.ECONNRESET, Cause.RESET),
+        (errno.EMFILE, Cause.OTHER),
+    ],
+)
+def test_the_systems_errors_have_their_words(number: int, expected: Cause) -> None:
+    assert cause_of(OSError(number, "text")) is expected
+
+
+# --- The check.
+
+
+async def test_the_check_is_the_last_thing_before_the_first_byte() -> None:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        arrived.append(await reader.read(1))
+        ended.set()
+        writer.close()
+
+    accepted, ended, arrived, told = asyncio.Event(), asyncio.Event(), list[bytes](), Told()
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    def check() -> None:
+        raise Banned("banned")
+
+    async with server:
+        async with upstream(url, told=told) as up:
+            with pytest.raises(Banned):
+                await up.send(url, query(), check=check)
+            await accepted.wait()
+            assert arrived == [], "the connection is kept for the next request"
+            assert (told.attempts, list(up.health().values())) == ([], [True])
+        await ended.wait()
+    assert arrived == [b""]
+
+
+async def test_a_kept_connection_is_checked_too() -> None:
+    checked = []
+    async with Simulator() as origin, upstream(origin.url) as up:
+        for number in range(3):
+            await up.send(origin.url, query(), check=lambda number=number: checked.append(number))  # type: ignore[misc]
+    assert checked == [0, 1, 2]
+
+
+async def test_a_deadline_that_ends_before_the_connection_is_there_says_nothing_of_the_host() -> None:
     with socket.socket() as full, socket.socket() as first:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         first.connect(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        async with upstream(url, connect_seconds=0.2) as up:
-            with pytest.raises(Unreachable, match="no connection in time"):
+        async with upstream(url, total_seconds=0.1) as up:
+            with pytest.raises(TooSlow):
                 await up.send(url, query())
+            assert list(up.health().values()) == [True]
+
+
+# --- The environment's proxy.
+
+
+async def test_a_request_goes_through_the_proxy_with_its_credentials() -> None:
+    async with raw_server(sending(LENGTH_2 + b"{}")) as proxy:
+        url = URL(proxy.url).with_user("me").with_password("secret")
+        async with upstream(ONE, proxies={ONE: url}) as up:
+            assert (await up.send(ONE, query())).body == b"{}"
+            assert up.proxy_of("one:1") == proxy.url.replace("//", "//***@")
+            assert up.proxy_of("two:2") is None
+    first, *fields = proxy.heads[0].split(b"\r\n")
+    assert first == b"GET http://one:1/api/v3/ping HTTP/1.1"
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:secret") in fields
+
+
+# --- Bounds.
 
 
 async def test_a_body_of_just_the_bound_is_let_through() -> None:
@@ -447,6 +593,18 @@ async def test_a_5xx_cools_a_host_down_and_a_refusal_does_not(fault: Fault, heal
         origin.set_fault(fault)
         await up.send(origin.url, query())
         assert list(up.health().values()) == [healthy]
+
+
+async def test_a_host_that_does_not_serve_this_location_is_left_out_for_a_while() -> None:
+    clock = Clock()
+    async with Simulator() as origin, upstream(origin.url, ONE, monotonic=clock) as up:
+        origin.set_fault(Fault.RESTRICTED_451, times=1)
+        await up.send(origin.url, query())
+        assert up.candidates(ENDPOINTS[PING]) == (ONE,)
+        clock.now += COOL_DOWN_SECONDS
+        assert up.candidates(ENDPOINTS[PING]) == (origin.url, ONE)
+        await up.send(origin.url, query())
+        assert up.candidates(ENDPOINTS[PING]) == (origin.url, ONE)
 
 
 async def test_a_good_answer_ends_the_cool_down() -> None:
