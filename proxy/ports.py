@@ -38,6 +38,9 @@ class Store(Protocol):
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
         """Wait until another replica has filled `key`, or the wait ends otherwise."""
 
+    async def failure(self, key: str) -> bytes:
+        """What the last holder of the fill lock left about its failure (FillLock.release); empty if nothing is left."""
+
 
 class Ledger(Protocol):
     """The weight used in every rate-limit window, for all replicas of a quota domain together."""
@@ -187,9 +190,10 @@ class FillLock(Protocol):
     async def renew(self) -> bool:
         """Extend it to its full lifetime. False: it was lost, and another replica may be filling."""
 
-    async def release(self, *, filled: bool) -> None:
+    async def release(self, *, filled: bool, failure: bytes = b"") -> None:
         """Release it. Call this after the entry is stored. Does nothing to a lock that was lost.
 
         With `filled=False` the waiting replicas see that the fill failed (WaitEnd.FAILED), and no replica gets the
-        lock for a second. Pass True after an interruption too: another replica then takes over (WaitEnd.RELEASED).
+        lock for a second. `failure` is for them (Store.failure). Pass True after an interruption too: another replica
+        then takes over (WaitEnd.RELEASED).
         """

@@ -241,6 +241,23 @@ async def test_a_port_that_is_taken_ends_the_start_with_a_sentence(taken: int, s
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("setting", ["HOST", "OPS_HOST"])
+async def test_a_host_that_cannot_be_listened_on_is_named(setting: str) -> None:
+    ended = await run(**({"PORT": "0", "OPS_PORT": "0", "UPSTREAMS": AWAY} | {setting: "nobody.invalid"}))
+    assert ended.status == 1
+    assert ended.lines[-1].startswith("binance-sidecar: cannot start: ")
+    assert "nobody.invalid:0" in ended.lines[-1]
+    assert "Traceback" not in ended.err
+
+
+async def test_a_proxy_that_cannot_be_used_ends_the_start_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:hunter2@proxy.example:1080")
+    ended = await run(PORT="0")
+    assert ended.status == 1
+    assert ended.lines[-1].startswith("binance-sidecar: cannot start: HTTPS_PROXY is not the URL of an HTTP proxy")
+    assert "hunter2" not in ended.err
+
+
 async def test_a_redis_url_that_cannot_be_used_ends_the_start_without_its_password() -> None:
     ended = await run(PORT="0", REDIS_URL="redis://user:hunter2@host/?no_such_option=1")
     assert ended.status == 1

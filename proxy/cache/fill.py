@@ -16,6 +16,7 @@ from typing import assert_never
 import structlog
 
 from proxy.bodies import compress, entity_tag
+from proxy.cache import failure_codec
 from proxy.cache.fill_lock import LOCK_SECONDS
 from proxy.cache.local import EntrySource, LocalCache
 from proxy.core.cache.fill_wait import WaitEnd
@@ -185,7 +186,7 @@ class Filler:
             case WaitEnd.EXPIRED | WaitEnd.RELEASED:
                 return None
             case WaitEnd.FAILED:
-                raise BadAnswer("The origin could not answer another replica a moment ago.")
+                raise failure_codec.decode(await self._store.failure(self._key(query)))
             case WaitEnd.DEADLINE:
                 raise TooSlow
             case WaitEnd.REDIS_AWAY:
@@ -258,17 +259,17 @@ async def _held(lock: FillLock) -> AsyncIterator[None]:
     The lock says `failed` to the other replicas only when the origin failed: after other errors one of them may try.
     """
     renewal = asyncio.create_task(_renew(lock))
-    filled = True
+    filled, failure = True, b""
     try:
         yield
-    except UpstreamFailed:
-        filled = False
+    except UpstreamFailed as error:
+        filled, failure = False, failure_codec.encode(error)
         raise
     finally:
         renewal.cancel()
         try:
             with suppress(RedisAway):
-                await lock.release(filled=filled)
+                await lock.release(filled=filled, failure=failure)
         finally:
             await asyncio.wait([renewal])
 

@@ -33,6 +33,10 @@ class NullStore:
         """EXPIRED: there is no holder to wait for."""
         return WaitEnd.EXPIRED
 
+    async def failure(self, key: str) -> bytes:
+        """Empty."""
+        return b""
+
 
 @dataclass(frozen=True, slots=True)
 class NoLock:
@@ -42,5 +46,5 @@ class NoLock:
         """True."""
         return True
 
-    async def release(self, *, filled: bool) -> None:
+    async def release(self, *, filled: bool, failure: bytes = b"") -> None:
         """Do nothing."""

@@ -82,7 +82,8 @@ class RedisStore:
 
     async def lock_status(self, key: str) -> LockStatus:
         """Whether a replica fills `key`, and how long its lock will live unless it is renewed."""
-        return await self._connection.run(RedisOperation.GET, lambda: self._read_lock(self._lock_name(key)))
+        status, _ = await self._look(key)
+        return status
 
     async def wait_for_fill(self, key: str, *, newer_than: float, timeout_seconds: float) -> WaitEnd:
         """Wait for another replica's fill. Never raises RedisAway: WaitEnd.REDIS_AWAY says it."""
@@ -90,15 +91,25 @@ class RedisStore:
             self, key, newer_than=newer_than, timeout_seconds=timeout_seconds, schedule=self._schedule
         )
 
-    async def _read_lock(self, name: str) -> LockStatus:
+    async def failure(self, key: str) -> bytes:
+        """What the last holder left about its failure; empty if the key is gone."""
+        status, value = await self._look(key)
+        return value.removeprefix(_FAILED) if status.state is LockState.FAILED else b""
+
+    async def _look(self, key: str) -> tuple[LockStatus, bytes]:
+        return await self._connection.run(RedisOperation.GET, lambda: self._read_lock(self._lock_name(key)))
+
+    async def _read_lock(self, name: str) -> tuple[LockStatus, bytes]:
+        """The lock, and the value of its key."""
         async with self._connection.client.pipeline(transaction=False) as pipeline:
             pipeline.get(name)
             pipeline.pttl(name)
             value, left_ms = await pipeline.execute()
         if value is None:
-            return LockStatus(LockState.FREE)
+            return LockStatus(LockState.FREE), b""
         left_seconds = max(0, int(left_ms)) / 1000
-        return LockStatus(LockState.FAILED if value == _FAILED else LockState.HELD, left_seconds)
+        state = LockState.FAILED if value.startswith(_FAILED) else LockState.HELD
+        return LockStatus(state, left_seconds), value
 
     async def _fields(self, key: str, fields: tuple[str, ...]) -> list[bytes | None]:
         client = self._connection.client
@@ -142,11 +153,11 @@ class RedisFillLock:
             )
         )
 
-    async def release(self, *, filled: bool) -> None:
-        """Release it; with `filled=False` the key says `failed` for a second. See FillLock."""
+    async def release(self, *, filled: bool, failure: bytes = b"") -> None:
+        """Release it; with `filled=False` the key says `failed` for a second, and why. See FillLock."""
         arguments: list[str | bytes | int] = [
             self.token,
-            b"" if filled else _FAILED,
+            b"" if filled else _FAILED + failure,
             _milliseconds(_FAILED_SECONDS),
         ]
         await self.connection.run(RedisOperation.UNLOCK, lambda: self.release_script([self.name], arguments))

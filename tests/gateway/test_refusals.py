@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 
@@ -123,6 +124,30 @@ async def test_a_refusal_of_the_request_passes_and_is_kept(
         clock.push(11)
         await asking.ask(RULES)
         assert script.targets == [RULES, RULES]
+
+
+# --- Failures keep their class, for replicas that wait too.
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.HTML_503, Fault.OVERLOADED_503, Fault.GATEWAY_TIMEOUT_504, Fault.RESTRICTED_451]
+)
+async def test_the_replica_that_waited_answers_as_the_one_that_failed(fault: Fault, redis_url: str) -> None:
+    clock = Clock()
+    async with (
+        Simulator(clock=clock) as origin,
+        gateway(origin, clock, redis_url=redis_url) as one,
+        gateway(origin, clock, redis_url=redis_url) as two,
+        client(one.url) as asking,
+    ):
+        origin.set_fault(fault)
+        origin.answer_delay_seconds = 0.3
+        answers = await asyncio.gather(*(asking.ask(url=app.url) for app in (one, two)))
+        later = [await asking.ask(f"{INFO}?symbol=BTCUSDT", url=app.url) for app in (one, two)]
+        seen = {(each.status, each.headers["content-type"], each.body) for each in [*answers, *later]}
+        assert len(seen) == 1
+        assert answers[0].status == int(fault.value[-3:])
+        assert origin.count() == 1
 
 
 # --- Hosts.
