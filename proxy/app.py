@@ -103,8 +103,7 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         )
         upstream = await stack.enter_async_context(build_upstream(settings, metrics, clock))
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
-        local = _local_cache(settings, metrics)
-        timeout_seconds = settings.upstream_seconds + _GRACE_SECONDS
+        local, timeout_seconds = _local_cache(settings, metrics), settings.upstream_seconds + _GRACE_SECONDS
         filler = Filler(
             origin,
             local,

@@ -5,10 +5,6 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
 
     SidecarError
     ├── RequestRejected        400  the origin would refuse this request; nothing was sent
-    ├── MalformedRequest       400  -1000  the bytes are not valid HTTP
-    ├── TargetTooLong          414  -1000
-    ├── HeadTooLarge           431  -1000
-    ├── Misdirected            421  -1020  the target names a host that is not the origin's
     ├── UnknownPath            404  -1020
     ├── MethodNotAllowed       405  -1020
     ├── SendingRefused              we did not send the request
@@ -27,6 +23,8 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     │       ├── OriginError    500  or another 5xx, or a 4xx that is about no request
     │       └── Restricted     451  the origin does not serve this location
     └── RedisAway                   internal: the shells then work without Redis; no client gets this error
+
+The refusals of HTTP itself are in `proxy/server/refusals.py`.
 """
 
 from __future__ import annotations
@@ -70,45 +68,6 @@ class RequestRejected(SidecarError):
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(msg)
         self.code = code
-
-
-class MalformedRequest(SidecarError):
-    """The client sent bytes that are not a valid HTTP request."""
-
-    status = 400
-    reason = "malformed"
-
-
-class TargetTooLong(SidecarError):
-    """The request target is longer than the gateway reads (RFC 9110, section 15.5.15)."""
-
-    status = 414
-    reason = "target-too-long"
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"The request target is too long: at most {max_bytes} bytes are read.")
-
-
-class HeadTooLarge(SidecarError):
-    """One header field is too large, or there are too many of them (RFC 6585, section 5)."""
-
-    status = 431
-    reason = "head-too-large"
-
-    def __init__(self, max_field_bytes: int, max_fields: int) -> None:
-        limits = f"at most {max_fields} fields of at most {max_field_bytes} bytes each are read"
-        super().__init__(f"The request headers are too large: {limits}.")
-
-
-class Misdirected(SidecarError):
-    """The request target names a host that the gateway does not stand for (RFC 9110, section 15.5.20)."""
-
-    status = 421
-    code = -1020
-    reason = "misdirected"
-
-    def __init__(self) -> None:
-        super().__init__("This gateway answers for the hosts of its origin only.")
 
 
 class UnknownPath(SidecarError):

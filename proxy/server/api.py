@@ -20,11 +20,12 @@ from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
-from proxy.errors import MethodNotAllowed, Misdirected, SidecarError
+from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.server.connection import SERVER, internal_error
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
+from proxy.server.refusals import Misdirected
 from proxy.server.target import named_host, path_of
 
 log = structlog.get_logger(__name__)

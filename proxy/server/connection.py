@@ -22,8 +22,9 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.core.reply import Outcome, error_reply
-from proxy.errors import INTERNAL_ERROR, HeadTooLarge, MalformedRequest, SidecarError, TargetTooLong
+from proxy.errors import INTERNAL_ERROR, SidecarError
 from proxy.server.cors import CORS_HEADERS, is_public
+from proxy.server.refusals import HeadTooLarge, MalformedRequest, TargetTooLong
 
 log = structlog.get_logger(__name__)
 

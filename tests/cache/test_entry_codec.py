@@ -48,7 +48,6 @@ def test_the_fields_can_be_read_by_a_person() -> None:
         "size": b"%d" % len(BODY),
         "encoding": b"identity",
         "body": BODY,
-        "age": b"0.0",
     }
 
 

@@ -110,7 +110,7 @@ async def test_a_fill_that_fails_behind_a_stale_answer_is_known_to_the_next_clie
         on.origin.set_fault(Fault.INTERNAL_500)
         assert (await on.ask()).cache_status.endswith("detail=too-slow")
         await on.app.fills.drain(5.0)
-        assert (await on.ask()).cache_status.endswith("detail=bad-answer")
+        assert (await on.ask()).cache_status.endswith("detail=origin-error")
 
 
 async def test_past_stale_while_revalidate_a_client_waits_for_the_fill() -> None:
@@ -342,7 +342,7 @@ async def test_nothing_is_asked_of_a_dead_origin_twice_in_a_second() -> None:
     async with stage() as on:
         on.origin.set_fault(Fault.INTERNAL_500)
         for _ in range(5):
-            assert (await on.ask()).status == 502
+            assert (await on.ask()).status == 500
         assert on.asked() == 1
         on.clock.push(1.5)
         await on.ask()

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from yarl import URL
 
-from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
+from tests.gateway.harness import INFO, Answer, Clock, age_block, client, gateway, stage
 from tests.simulator import Fault, Simulator
 
 
@@ -81,6 +81,7 @@ async def test_nothing_stored(row: Row, store: str) -> None:
         is_the_row(await on.ask(f"{INFO}?symbol=BTCUSDT"), row)
         on.origin.clear_fault()
         on.clock.push((row.retry_after or 0) + 65)
+        await age_block(store, (row.retry_after or 0) + 65)
         await a_second_passes_in_redis(store)
         good = await on.ask()
         assert (good.status, good.cache_status) == (200, "binance-sidecar; fwd=uri-miss; stored")

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.quota.budget import Reservation
 from proxy.quota.local import MemoryLedger
-from tests.gateway.harness import INFO, NOON, Answer, Clock, Stage, client, gateway, stage
+from tests.gateway.harness import INFO, NOON, Answer, Clock, Stage, age_block, client, gateway, stage
 from tests.simulator import Fault, Simulator
 
 TIME = "/api/v3/time"
@@ -71,6 +71,7 @@ async def test_after_a_refusal_nothing_is_sent_until_it_is_over(
             assert (first.status, first.headers["retry-after"]) == (status, str(seconds + 1)), "and a second to be sure"
             before = origin.count()
             clock.push(seconds - 10)
+            await age_block(redis_url, seconds - 10)
             for url in (one.url, two.url):
                 refused = await asking.ask(TIME, url=url)
                 assert (refused.status, refused.headers["retry-after"]) == (status, "11")
@@ -85,6 +86,7 @@ async def test_after_a_refusal_nothing_is_sent_until_it_is_over(
             blocked = (await asking.ask("/status")).json["blocked"]
             assert blocked["until"] == pytest.approx(NOON + seconds + 1, abs=1)
             clock.push(12)
+            await age_block(redis_url, 12)
             assert (await asking.ask(TIME)).status == 200
 
 

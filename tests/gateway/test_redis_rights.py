@@ -19,7 +19,7 @@ from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 from proxy.redis_client.refusals import Part
 from tests.cache.entries import entry
-from tests.quota.doubles import RATIOS, ManualClock, SwitchedConnection
+from tests.quota.doubles import RATIOS, Ageing, ManualClock, SwitchedConnection
 from tests.redis_client.fixtures import Opener, StartValkey
 from tests.redis_client.places import serve
 from tests.redis_client.valkey import Valkey
@@ -72,8 +72,10 @@ async def all_of_it(connection: RedisConnection) -> None:
     reservation = await ledger.reserve(20, client="bot")
     await ledger.release(await ledger.reserve(1))
     await ledger.reconcile(reservation, {"x-mbx-used-weight-1m": "30"}, ok=True)
+    age = Ageing(connection.client, f"{DOMAIN}:block", clock)
     await ledger.block(BlockReason.BAN, clock.now + 1.0)
     clock.now += 10.0
+    await age()
     await ledger.reconcile(await ledger.reserve(1), {}, ok=True)
     assert not ledger.view().local
     assert switched.operations.count(RedisOperation.RECONCILE) >= 3, "also what was counted alone"

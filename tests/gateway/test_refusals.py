@@ -192,7 +192,7 @@ async def test_the_age_that_an_answer_brings_is_added_to_ours() -> None:
             clock.push(15)
             later = await asking.ask(RULES)
             assert later.headers["age"] == "55"
-            assert later.cache_status == "binance-sidecar; hit; ttl=5"
+            assert later.cache_status == "binance-sidecar; hit; ttl=45"
 
 
 async def test_an_answer_that_comes_old_is_not_fetched_for_each_request() -> None:

@@ -1,0 +1,53 @@
+"""The refusals of HTTP itself, whatever the path: bytes, sizes and hosts that the gateway does not take.
+
+Owns: status, code and text of each. Must not know: connections, parsers.
+
+    SidecarError
+    ├── MalformedRequest       400  -1000  the bytes are not valid HTTP
+    ├── TargetTooLong          414  -1000
+    ├── HeadTooLarge           431  -1000
+    └── Misdirected            421  -1020  the target names a host that is not the origin's
+"""
+
+from __future__ import annotations
+
+from proxy.errors import SidecarError
+
+
+class MalformedRequest(SidecarError):
+    """The client sent bytes that are not a valid HTTP request."""
+
+    status = 400
+    reason = "malformed"
+
+
+class TargetTooLong(SidecarError):
+    """The request target is longer than the gateway reads (RFC 9110, section 15.5.15)."""
+
+    status = 414
+    reason = "target-too-long"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The request target is too long: at most {max_bytes} bytes are read.")
+
+
+class HeadTooLarge(SidecarError):
+    """One header field is too large, or there are too many of them (RFC 6585, section 5)."""
+
+    status = 431
+    reason = "head-too-large"
+
+    def __init__(self, max_field_bytes: int, max_fields: int) -> None:
+        limits = f"at most {max_fields} fields of at most {max_field_bytes} bytes each are read"
+        super().__init__(f"The request headers are too large: {limits}.")
+
+
+class Misdirected(SidecarError):
+    """The request target names a host that the gateway does not stand for (RFC 9110, section 15.5.20)."""
+
+    status = 421
+    code = -1020
+    reason = "misdirected"
+
+    def __init__(self) -> None:
+        super().__init__("This gateway answers for the hosts of its origin only.")
