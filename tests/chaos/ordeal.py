@@ -28,8 +28,10 @@ NEW = ("ETHUSDT", "SNTETH", "BNTETH", "GASBTC", "OAXETH", "DNTETH")
 Fleet = Callable[..., AbstractAsyncContextManager[Sequence[Gateway]]]
 REFRESH_WEIGHT = 22
 """Of the document and the entry."""
-RECOVERY_SECONDS = 30.0
+RECOVERY_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_SHORT_LOOK_SECONDS = 0.5
+"""A page of metrics costs milliseconds, and the gateways of a short ordeal share one core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Plan:
     is_short: bool = False
     """A short ordeal is forgiven what each replica spends in every lifetime that it takes: on a busy machine these are
     several, and a refresh may be under way when the counters are read."""
+
+    @property
+    def look_seconds(self) -> float:
+        """The pause between two looks at the metrics."""
+        return _SHORT_LOOK_SECONDS if self.is_short else _LOOK_SECONDS
 
     @property
     def fresh_seconds(self) -> float:
@@ -189,7 +196,7 @@ class Ordeal:
             is_noticed = len(down) == len(self.replicas) or self.plan.trouble.seen not in (Seen.AWAY, Seen.REFUSING)
             if time.monotonic() >= (until if is_noticed else at_the_latest):
                 return len(down), sight.errors
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self.plan.look_seconds)
 
     async def recovery(self) -> float:
         """How long until all replicas say that Redis is up."""
@@ -197,7 +204,7 @@ class Ordeal:
         while time.monotonic() - started < RECOVERY_SECONDS:
             if all((await self.look()).up):
                 return time.monotonic() - started
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self.plan.look_seconds)
         return math.inf
 
     async def shares(self) -> bool:
@@ -213,7 +220,7 @@ class Ordeal:
 
 async def undergo(plan: Plan, *, start: Fleet = fleet) -> Outcome:
     """Go through it with the gateways that `start` starts. Leaves nothing behind."""
-    async with patient(plan.trouble, plan.seconds + plan.patience_seconds / 8) as redis, Simulator() as origin:
+    async with patient(plan.trouble, plan.seconds + plan.patience_seconds / 4) as redis, Simulator() as origin:
         if plan.trouble.is_from_start:
             await redis.begin()
         async with (
@@ -248,7 +255,8 @@ async def undergo(plan: Plan, *, start: Fleet = fleet) -> Outcome:
 def _settings(plan: Plan) -> dict[str, str]:
     return {
         "fresh_seconds": str(plan.fresh_seconds),
-        "stale_while_revalidate_seconds": str(10 * plan.fresh_seconds),
+        "stale_while_revalidate_seconds": "3600" if plan.is_short else str(5 * plan.fresh_seconds),
+        "upstream_seconds": "60",
         "keep_warm": "demand",
         "redis_seconds": str(plan.redis_seconds),
     }

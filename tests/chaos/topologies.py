@@ -28,7 +28,7 @@ def sentinel(servers: list[Valkey]) -> tuple[str, Valkey]:
     port, other_port, sentinel_port = free_ports(3)
     master = _add(servers, "--port", str(port))
     follower = _add(servers, "--port", str(other_port), "--replicaof", f"127.0.0.1 {port}")
-    _wait(partial(_follows, follower))
+    wait(partial(_follows, follower))
     watch = Valkey("--sentinel", "--port", str(sentinel_port))
     servers.append(watch)
     configuration = Path(watch.folder) / "sentinel.conf"
@@ -39,7 +39,7 @@ def sentinel(servers: list[Valkey]) -> tuple[str, Valkey]:
     )
     watch.options = (str(configuration), *watch.options)
     watch.start()
-    _wait(lambda: str(other_port) in str(watch.admin("SENTINEL", "REPLICAS", "main")))
+    wait(lambda: str(other_port) in str(watch.admin("SENTINEL", "REPLICAS", "main")))
     return f"redis+sentinel://127.0.0.1:{sentinel_port}/main", master
 
 
@@ -54,12 +54,12 @@ def cluster(servers: list[Valkey]) -> tuple[str, Valkey]:
         nodes[i][0].admin("CLUSTER", "ADDSLOTSRANGE", str(start), str(end))
     for i in range(3):
         follower = nodes[3 + i][0]
-        _wait(partial(_knows, follower, ids[i]))
+        wait(partial(_knows, follower, ids[i]))
         follower.admin("CLUSTER", "REPLICATE", ids[i])
     for server, _ in nodes:
         server.wait_for_cluster()
     for server, _ in nodes[3:]:
-        _wait(partial(_follows, server))
+        wait(partial(_follows, server))
     slot = int(str(first.admin("CLUSTER", "KEYSLOT", "{spot:default}")))
     victim = nodes[0 if slot <= 5460 else 1 if slot <= 10922 else 2][0]
     hosts = ",".join(f"127.0.0.1:{port}" for _, port in nodes)
@@ -102,7 +102,8 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _wait(is_so: Callable[[], bool]) -> None:
+def wait(is_so: Callable[[], bool]) -> None:
+    """Return when it is so. An error of Redis means that it is not."""
     give_up_at = time.monotonic() + START_SECONDS
     while True:
         with suppress(RedisError):

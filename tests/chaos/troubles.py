@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from tests.chaos.relay import relay
-from tests.chaos.topologies import cluster, sentinel, single_node
+from tests.chaos.topologies import cluster, sentinel, single_node, wait
 from tests.redis_client.valkey import Valkey
 
 Act = Callable[[], Awaitable[None]]
@@ -137,7 +137,8 @@ def _single(trouble: Trouble, server: Valkey, seconds: float) -> Patient:
         case Trouble.STOPPED:
             return Patient(server.url, _act(server.freeze), _act(server.thaw))
         case Trouble.PAUSED:  # CLIENT UNPAUSE would wait for the end of the pause like any other command
-            return _administered(server, ("CLIENT", "PAUSE", str(int(seconds * 1000)), "ALL"), ("PING",))
+            pause = ("CLIENT", "PAUSE", str(int(seconds * 1000)), "ALL")
+            return Patient(server.url, _act(server.admin, *pause), _act(wait, lambda: bool(server.admin("PING"))))
         case Trouble.FULL | Trouble.FULL_FROM_START:
             limit = ("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory")
             return _administered(server, (*limit, "1mb"), (*limit, "0"))
