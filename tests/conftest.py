@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from redis.asyncio import Redis
 
 from proxy.redis_client.embedded import EmbeddedValkey
+from tests.environment import forget_proxies
 from tests.sizes import load_profile
 
 pytest_plugins = ["tests.leaks", "tests.redis_client.fixtures"]
 
 load_profile()
+forget_proxies(os.environ)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

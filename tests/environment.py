@@ -10,10 +10,19 @@ from collections.abc import Mapping, MutableMapping
 
 from proxy.settings import PREFIX
 
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+
 
 def forget_settings(environment: MutableMapping[str, str]) -> None:
-    """Drop the gateway's settings: those of the shell are for the real one, a demonstration has its own."""
+    """Drop the gateway's settings and proxies: those of the shell are for the real one, a demonstration has its own."""
     for name in [name for name in environment if name.upper().startswith(PREFIX)]:
+        del environment[name]
+    forget_proxies(environment)
+
+
+def forget_proxies(environment: MutableMapping[str, str]) -> None:
+    """Drop the HTTP proxies of the shell: whatever a test or a demonstration asks is on this machine."""
+    for name in [name for name in environment if name.lower() in _PROXIES]:
         del environment[name]
 
 
