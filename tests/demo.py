@@ -25,7 +25,7 @@ from proxy.redis_client.embedded import EmbeddedUnavailable, EmbeddedValkey
 from proxy.settings import LogFormat, LogLevel
 from proxy.telemetry import logs
 from tests.environment import allow_open_files, forget_settings
-from tests.gateway.harness import INFO, Answer, Client, client, settings
+from tests.gateway.harness import INFO, Answer, Client, age_block, client, settings
 from tests.simulator import Fault, Simulator, generate_document
 from tests.transcript import Teller, counted, cut, milliseconds, section
 
@@ -177,11 +177,13 @@ async def banned(stage: Stage, teller: Teller) -> bool:
     during = [await teller.ask(f"{INFO}?symbol=BTCUSDT")]
     print("  …an hour later (the clock of this demo is put forward):")
     clock.ahead += 3600
+    await age_block(stage.redis_url, 3600)
     during += [await teller.ask(f"{INFO}?symbol=BTCUSDT"), await teller.ask(INFO, Accept_Encoding="gzip")]
     unasked = origin.count() == seen
     print(f"  requests that reached Binance in that hour: {origin.count() - seen}")
     origin.clear_fault()
     clock.ahead += BAN_SECONDS
+    await age_block(stage.redis_url, BAN_SECONDS)
     spent = origin.weight_spent
     await refreshed(teller.asking)
     print(

@@ -17,7 +17,9 @@ from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, parse_rate_limits
+from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
 from proxy.errors import ConnectionLost, Restricted, SendingRefused, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.firewall import FirewallProbe
@@ -151,12 +153,11 @@ class Origin:
         verdict = judge(query, response, self._clock.origin())
         if isinstance(verdict, Throttled):
             await self._block(verdict)
+        if isinstance(verdict, Good):
+            self._learn(verdict, response)  # first: reconciling tells the other replicas the origin's time
         await self._ledger.reconcile(reservation, response.headers, ok=isinstance(verdict, Good))
         match verdict:
-            case Good():
-                self._learn(verdict, response)
-                return AcceptedResponse(response, verdict)
-            case Negative():
+            case Good() | Negative():
                 return AcceptedResponse(response, verdict)
             case Throttled(reason, _):
                 raise self._blocked(reason, response.status)
@@ -168,8 +169,9 @@ class Origin:
     async def _block(self, throttled: Throttled) -> None:
         """Tell the ledger, which tells the other replicas; then refuse all that wait here."""
         until = throttled.until
-        # By the clock of every replica, whatever they learn of the origin's clock meanwhile.
-        guarded = None if until is None else until + self._clock.guard_seconds()
+        # When the clock jumps, the block moves with it. It must outlast the smaller corrections, which do not move it.
+        guard_seconds = min(self._clock.guard_seconds(), GUARD_SECONDS + JUMP_SECONDS)
+        guarded = None if until is None else until + guard_seconds
         await self._ledger.block(throttled.reason, guarded)
         self._gate.close()
 
