@@ -326,7 +326,7 @@ async def test_closing_breaks_off_what_runs_and_what_waits_for_a_connection(
     start_valkey: StartValkey, opened: Opener
 ) -> None:
     server = start_valkey()
-    connection = opened(server.url)
+    connection = opened(server.url, deadline_seconds=1.0)
     await connection.ping()
     server.freeze()
     running = [asyncio.create_task(connection.run(GET, reading(connection))) for _ in range(200)]
