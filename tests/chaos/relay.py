@@ -77,6 +77,8 @@ class Relay:
             while piece := await reader.read(_CHUNK_BYTES):
                 if is_answer and self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
+                if writer.transport.is_closing():  # cut while the answer was delayed
+                    break
                 writer.write(piece)
                 await writer.drain()
         except OSError:
