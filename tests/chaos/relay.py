@@ -40,7 +40,10 @@ class Relay:
         """Cut everything and give the port back."""
         self._listener.close()
         self._cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = list(self._tasks)
+        for task in tasks:  # one that is just connecting has no connection to cut yet
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _cut(self) -> None:
         for writer in self._writers:
