@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -46,7 +46,7 @@ _PATH = re.compile(rb"(?:[A-Z]+ )?(/[^?#\s]*)")
 class ClientConnection(RequestHandler):
     """aiohttp's connection, with other answers to malformed requests, and other ways to end."""
 
-    __slots__ = ("_has_ended", "_is_lingering", "_left", "_next_check", "_unanswered", "_unread_bytes")
+    __slots__ = ("_body", "_has_ended", "_is_lingering", "_left", "_next_check", "_unanswered", "_unread_bytes")
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         bounds = {"max_line_size": MAX_TARGET_BYTES, "max_field_size": MAX_FIELD_BYTES, "max_headers": MAX_FIELDS}
@@ -55,6 +55,8 @@ class ClientConnection(RequestHandler):
         self._unread_bytes = 0
         self._unanswered = 0
         """The requests that were parsed and whose answers are not written yet."""
+        self._body: StreamReader | None = None
+        """The body of the request that was answered last."""
         self._has_ended = False
         """Whether the client has ended its side of the connection."""
         self._is_lingering = False
@@ -73,13 +75,15 @@ class ClientConnection(RequestHandler):
         """The client has ended its side. True keeps ours open, for the answers that are under way."""
         self._has_ended = True
         self._leave()
+        if self._body is not None and not self._body.is_eof():
+            self._body.feed_eof()  # the rest will not come, and aiohttp would wait ten seconds for it
         return self._unanswered > 0
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write the answer. The last one to a client that has ended its side ends the connection."""
-        before = self._parsed_count
+        before, self._body = self._parsed_count, request.content
         finished = await super().finish_response(request, resp, start_time)
         self._unanswered += self._parsed_count - before - 1
         if self._is_lingering:

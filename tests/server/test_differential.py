@@ -11,10 +11,10 @@ import asyncio
 import os
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 
 from tests.server.conftest import LOOPS
-from tests.server.streams import Step, transcripts
+from tests.server.streams import Leave, Send, Step, transcripts
 from tests.server.twins import Twins, twins
 from tests.sizes import sized
 
@@ -35,9 +35,15 @@ def test_the_bytes_that_come_back_are_the_same_with_and_without_the_lane(loop: s
             runner.run(context.__aexit__(None, None, None))
 
 
+PLAIN = b"GET /api/v3/exchangeInfo HTTP/1.1\r\nHost: gateway\r\n\r\n"
+CUT_BODY = b"HEAD /livez HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"
+"""A client that leaves within a body must not keep its connection: no more of the body can come."""
+
+
 def _compare(runner: asyncio.Runner, pair: Twins) -> None:
     @settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
     @given(transcript=transcripts())
+    @example(transcript=[Send(0, (CUT_BODY, PLAIN), hurried=True), Leave(0)])
     def are_the_same(transcript: list[Step]) -> None:
         before = pair.fast.fast_answers
         runner.run(_play(pair, transcript))
