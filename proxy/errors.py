@@ -6,6 +6,8 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     SidecarError
     ├── RequestRejected        400  the origin would refuse this request; nothing was sent
     ├── UnknownPath            404  -1020
+    │   ├── NotForwarded       404  -1020  an endpoint of the exchange that SIDECAR_FORWARD leaves out
+    │   └── ApiNotConfigured   404  -1020  an endpoint of an API for which no host is configured
     ├── MethodNotAllowed       405  -1020
     ├── SendingRefused              we did not send the request
     │   ├── BudgetUsedUp       429  -1003  Retry-After: the end of the window
@@ -76,6 +78,18 @@ class UnknownPath(SidecarError):
     status = 404
     code = -1020
     reason = "unknown-path"
+
+
+class NotForwarded(UnknownPath):
+    """The exchange has this endpoint, but SIDECAR_FORWARD leaves it out."""
+
+    reason = "not-forwarded"
+
+
+class ApiNotConfigured(UnknownPath):
+    """The exchange has this endpoint, but the gateway has no host for its API."""
+
+    reason = "no-upstream"
 
 
 class MethodNotAllowed(SidecarError):

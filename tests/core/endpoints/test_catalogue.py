@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.endpoints.catalogue import ENDPOINTS, find
-from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
+from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue, Forward, find
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
+from proxy.errors import ApiNotConfigured, MethodNotAllowed, NotForwarded, SidecarError, UnknownPath
 
 PING, TIME = "/api/v3/ping", "/api/v3/time"
 INFO, RULES = "/api/v3/exchangeInfo", "/api/v3/executionRules"
@@ -101,3 +102,72 @@ def test_a_bypass_costs_the_most(path: str, raw_query: str, expected: int) -> No
     bypass = canonicalize(endpoint, ClientRequest(method="GET", path=path, raw_query=raw_query))
     assert isinstance(bypass, Bypass)
     assert bypass.query.weight == expected
+
+
+EVERY_API = tuple(Api)
+
+
+@pytest.mark.parametrize("forward", Forward)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_general_endpoints_are_served_in_every_mode(forward: Forward, method: str) -> None:
+    assert Catalogue(forward).find(INFO, method) is endpoint_at(INFO)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "error", "reason"),
+    [
+        ("/api/v3/depth", "GET", NotForwarded, "not-forwarded"),
+        ("/api/v3/order", "POST", NotForwarded, "not-forwarded"),
+        ("/api/v3/ping", "POST", MethodNotAllowed, "method"),
+        ("/api/v3/nothing", "GET", UnknownPath, "unknown-path"),
+        ("/fapi/v1/klines", "GET", NotForwarded, "not-forwarded"),
+    ],
+)
+def test_general_refuses_all_else(path: str, method: str, error: type[SidecarError], reason: str) -> None:
+    with pytest.raises(error) as caught:
+        Catalogue(Forward.GENERAL, apis=EVERY_API).find(path, method)
+    assert (caught.value.status, caught.value.code, caught.value.reason) == (
+        405 if error is MethodNotAllowed else 404,
+        -1020,
+        reason,
+    )
+
+
+@pytest.mark.parametrize("path", ["/api/v3/depth", "/fapi/v1/klines", "/dapi/v1/klines", "/eapi/v1/mark"])
+def test_market_serves_public_data_of_every_api(path: str) -> None:
+    assert Catalogue(Forward.MARKET, apis=EVERY_API).find(path).path == path
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/api/v3/account", "GET"),
+        ("/api/v3/order", "POST"),
+        ("/api/v3/order", "GET"),
+        ("/fapi/v1/historicalTrades", "GET"),
+        ("/eapi/v1/listenKey", "POST"),
+    ],
+)
+def test_market_refuses_what_wants_a_key_and_names_the_setting(path: str, method: str) -> None:
+    with pytest.raises(NotForwarded, match="SIDECAR_FORWARD is market"):
+        Catalogue(Forward.MARKET, apis=EVERY_API).find(path, method)
+
+
+def test_an_api_without_hosts_names_its_setting() -> None:
+    with pytest.raises(ApiNotConfigured, match="SIDECAR_OPTIONS_UPSTREAMS"):
+        Catalogue(Forward.MARKET).find("/eapi/v1/mark")
+
+
+def test_a_path_of_both_futures_goes_to_usd_futures_unless_the_host_is_a_coin_futures_one() -> None:
+    catalogue = Catalogue(Forward.MARKET, apis=EVERY_API)
+    assert catalogue.find("/futures/data/basis").api is Api.USD_FUTURES
+    assert catalogue.find("/futures/data/basis", to_coin_futures=True).api is Api.COIN_FUTURES
+    assert catalogue.find("/futures/data/takerBuySellVol").api is Api.COIN_FUTURES
+    assert catalogue.find("/api/v3/depth", to_coin_futures=True).api is Api.SPOT
+
+
+def test_a_wrong_method_on_a_served_path_is_told_apart() -> None:
+    with pytest.raises(MethodNotAllowed):
+        Catalogue(Forward.MARKET).find("/api/v3/depth", "POST")
+    with pytest.raises(NotForwarded):
+        Catalogue(Forward.MARKET).find("/api/v3/account", "POST")

@@ -1,0 +1,104 @@
+"""A request for public market data: what is sent on, what it costs, and which other requests are equal to it.
+
+Owns: the reading of parameters for the weight, and the key under which equal requests share one answer. Must not know:
+what a parameter means to the origin: the query is sent on as the client wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from urllib.parse import parse_qsl, quote, unquote_plus
+
+import msgspec
+
+from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.endpoints.weight_rules import Parameters
+from proxy.core.messages import ClientRequest
+
+MAX_REMEMBERED = 1024
+"""Characters of query and headers. With 4096 requests this limits the memo to about 30 MB."""
+MAX_PARAMETERS = 64
+_QUERY_CHARACTERS = "!$&'()*+,-./:;=?@_~%"
+"""What a query may contain unescaped besides letters and digits (RFC 3986, section 3.4), and `%`."""
+_HEADER_VALUE = re.compile(r"[ -~]{1,256}")
+_UNESCAPED = re.compile(rf"[A-Za-z0-9{re.escape(_QUERY_CHARACTERS)}]*")
+
+
+@dataclass(frozen=True, slots=True)
+class MarketQuery:
+    """One request for public data. Equal requests have the same key."""
+
+    endpoint: Endpoint
+    upstream_query: str
+    """The client's query as it is sent on, without the question mark."""
+    upstream_headers: Mapping[str, str]
+    """The headers to send: Accept, Accept-Encoding, X-MBX-TIME-UNIT, X-MBX-SBE."""
+    key: str
+    weight: int
+    """What the origin charges for it."""
+
+
+def market_query(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> MarketQuery:
+    """The request as it is sent on. `gzip`: whether the client accepts it. Memoized, because most requests repeat."""
+    spelling = (request.raw_query, request.accept, request.time_unit, request.sbe_schema)
+    is_short = sum(len(text) for text in spelling if text is not None) <= MAX_REMEMBERED
+    return (_remembered if is_short else _market_query)(endpoint, *spelling, gzip)
+
+
+def _market_query(
+    endpoint: Endpoint, raw_query: str, accept: str | None, time_unit: str | None, sbe_schema: str | None, gzip: bool
+) -> MarketQuery:
+    given = {"Accept": accept, "X-MBX-TIME-UNIT": time_unit, "X-MBX-SBE": sbe_schema}
+    headers = {name: value for name, value in given.items() if value is not None and _HEADER_VALUE.fullmatch(value)}
+    headers["Accept-Encoding"] = "gzip" if gzip else "identity"
+    # The origin's time is wanted in both: a header that is left out would be filled in by the HTTP client.
+    headers.setdefault("Accept", "*/*")
+    query = raw_query
+    if not _UNESCAPED.fullmatch(raw_query):
+        query = quote(raw_query.encode("utf-8", "surrogateescape"), safe=_QUERY_CHARACTERS)
+    parameters = read_parameters(raw_query)
+    weight = endpoint.weight.dearest if parameters is None else endpoint.weight.of(parameters)
+    return MarketQuery(endpoint, query, headers, _key(endpoint, query, headers), weight)
+
+
+_remembered = lru_cache(maxsize=4096)(_market_query)
+
+
+def _key(endpoint: Endpoint, query: str, headers: Mapping[str, str]) -> str:
+    """Readable as far as it is short; the rest is a hash of 128 bits, so that collisions cannot be found."""
+    digest = sha256(repr((query, sorted(headers.items()))).encode()).hexdigest()[:32]
+    shown = re.sub(r"[^A-Za-z0-9=&]", "", query)[:80]
+    return f"{endpoint.name}:{shown}#{digest}"
+
+
+def read_parameters(raw_query: str) -> Parameters | None:
+    """The parameters of a query; None where a name stands twice or the query cannot be read."""
+    try:
+        pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        return None
+    if "symbols" in values:
+        count = _count(values["symbols"])
+        return None if count is None or "symbol" in values else Parameters(count, values)
+    return Parameters(1 if values.get("symbol") else None, values)
+
+
+def _count(symbols: str) -> int | None:
+    """How many names a JSON list has; None for anything else."""
+    try:
+        names = msgspec.json.decode(symbols, type=list[str])
+    except msgspec.DecodeError:
+        return None
+    return len(names) or None
+
+
+def is_signed(raw_query: str) -> bool:
+    """Whether a query carries a signature, which makes the request one of a single account."""
+    return any(unquote_plus(part.partition("=")[0]) == "signature" for part in raw_query.split("&"))

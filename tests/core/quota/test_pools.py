@@ -1,0 +1,45 @@
+"""Which limit a request counts in."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.endpoints.catalogue import TABLES
+from proxy.core.quota.pools import POOLS, api_pool, default_windows, pool_of
+
+LINES = {line.name: line for table in TABLES.values() for line in table}
+
+
+@pytest.mark.parametrize(
+    ("name", "pool", "api"),
+    [
+        ("depth", "spot", "spot"),
+        ("fapi/v1/klines", "futures", "futures"),
+        ("dapi/v1/klines", "futures", "futures"),
+        ("eapi/v1/mark", "options", "options"),
+        ("fapi/v1/fundingRate", "funding", "futures"),
+        ("fapi/v1/fundingInfo", "funding", "futures"),
+        ("dapi/v1/fundingRate", "futures", "futures"),
+        ("futures/data/basis", "futures-data-basis", "futures"),
+        ("coin/futures/data/basis", "futures", "futures"),
+    ],
+)
+def test_each_endpoint_counts_in_its_pool(name: str, pool: str, api: str) -> None:
+    assert (pool_of(LINES[name]), api_pool(LINES[name])) == (pool, api)
+
+
+def test_the_pools_and_their_limits_until_the_origin_names_them() -> None:
+    limits = {
+        pool: [(window.name, window.limit) for window in default_windows(pool)]
+        for pool in POOLS
+        if not pool.startswith("futures-data")
+    }
+    assert limits == {
+        "spot": [("REQUEST_WEIGHT:1m", 6000), ("RAW_REQUESTS:5m", 61_000)],
+        "futures": [("REQUEST_WEIGHT:1m", 2400)],
+        "options": [("REQUEST_WEIGHT:1m", 400)],
+        "funding": [("RAW_REQUESTS:5m", 500)],
+    }
+    statistics = [pool for pool in POOLS if pool.startswith("futures-data")]
+    assert len(statistics) == 7
+    assert {default_windows(pool)[0].limit for pool in statistics} == {1000}
