@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from proxy.core.endpoints.venues import SPOT_HOSTS, VENUES
+from proxy.core.endpoints.catalogue import Forward
+from proxy.core.endpoints.endpoint import Api
+from proxy.core.endpoints.venues import DERIVATIVES_HOSTS, SPOT_HOSTS, VENUES
 
 PREFIX = "SIDECAR_"
 _REDIS_SCHEMES = (
@@ -67,10 +69,18 @@ def _split(value: Any) -> Any:
 def _upstreams(urls: tuple[str, ...]) -> tuple[str, ...]:
     if not urls:
         raise ValueError("at least one base URL is needed")
+    return _base_urls(urls)
+
+
+def _base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
     faulty = [f"{_masked(url)} {fault}" for url in urls if (fault := _base_url_fault(url)) is not None]
     if faulty:
         raise ValueError("; ".join(faulty))
     return tuple(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls))
+
+
+def _api_upstreams(urls: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if urls is None else _base_urls(urls)
 
 
 def _base_url_fault(url: str) -> str | None:
@@ -118,6 +128,10 @@ Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Bytes = Annotated[int, Field(ge=1 << 20, le=1 << 40)]
 
 
+ApiUpstreams = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split), AfterValidator(_api_upstreams)]
+"""The hosts of an API beside spot; None: not set."""
+
+
 class Settings(BaseSettings):
     """Gateway in front of Binance's general endpoints. Every flag is also SIDECAR_<NAME> in the environment."""
 
@@ -148,6 +162,23 @@ class Settings(BaseSettings):
         AfterValidator(_upstreams),
         Field(description="base URLs of the origin in order of preference, comma-separated"),
     ] = SPOT_HOSTS
+    usd_futures_upstreams: Annotated[
+        ApiUpstreams, Field(description="base URLs of USD-M futures; unset: Binance's where spot is; empty: none")
+    ] = None
+    coin_futures_upstreams: Annotated[
+        ApiUpstreams, Field(description="base URLs of COIN-M futures; unset: Binance's where spot is; empty: none")
+    ] = None
+    options_upstreams: Annotated[
+        ApiUpstreams, Field(description="base URLs of options; unset: Binance's where spot is; empty: none")
+    ] = None
+    forward: Annotated[
+        Forward,
+        BeforeValidator(_lower),
+        Field(description="general: four endpoints of spot; market: all public data"),
+    ] = Forward.MARKET
+    market_fresh_seconds: Annotated[
+        Lifetime, Field(description="how long market data is shared; 0: only while it is in flight")
+    ] = 0.0
     redis_url: Annotated[
         SecretStr,
         AfterValidator(_redis_url),
@@ -219,8 +250,27 @@ class Settings(BaseSettings):
 
     @property
     def upstream_hosts(self) -> frozenset[str]:
-        """The hosts of the origin, in lower case and without ports."""
-        return frozenset(str(urlsplit(url).hostname).removesuffix(".") for url in self.upstreams)
+        """The hosts of every API, in lower case and without ports."""
+        urls = [url for api in Api for url in self.upstreams_of(api)]
+        return frozenset(str(urlsplit(url).hostname).removesuffix(".") for url in urls)
+
+    def upstreams_of(self, api: Api) -> tuple[str, ...]:
+        """The base URLs of an API; none: it is not served."""
+        chosen = {
+            Api.SPOT: self.upstreams,
+            Api.USD_FUTURES: self.usd_futures_upstreams,
+            Api.COIN_FUTURES: self.coin_futures_upstreams,
+            Api.OPTIONS: self.options_upstreams,
+        }[api]
+        if chosen is not None:
+            return chosen
+        is_main_exchange = VENUES.get(str(urlsplit(self.upstreams[0]).hostname)) == "spot"
+        return DERIVATIVES_HOSTS[api] if is_main_exchange else ()
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """The APIs that have hosts."""
+        return tuple(api for api in Api if self.upstreams_of(api))
 
 
 def load(flags: Sequence[str] = ()) -> Settings:

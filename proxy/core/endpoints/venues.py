@@ -5,7 +5,11 @@ Owns: Binance's base URLs and the venue that each host belongs to. Must not know
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
+
+from proxy.core.endpoints.endpoint import Api
 
 SPOT_HOSTS = (
     "https://api.binance.com",
@@ -15,10 +19,11 @@ SPOT_HOSTS = (
     "https://api3.binance.com",
     "https://api4.binance.com",
 )
-
+USD_FUTURES_HOSTS = ("https://fapi.binance.com",)
+COIN_FUTURES_HOSTS = ("https://dapi.binance.com",)
+OPTIONS_HOSTS = ("https://eapi.binance.com",)
 
 PUBLIC_DATA_HOST = "data-api.binance.vision"
-
 
 VENUES = {
     **{str(urlsplit(url).hostname): "spot" for url in SPOT_HOSTS},
@@ -27,3 +32,8 @@ VENUES = {
     "testnet.binance.vision": "testnet",
     "demo-api.binance.com": "demo",
 }
+
+DERIVATIVES_HOSTS: Mapping[Api, tuple[str, ...]] = MappingProxyType(
+    {Api.USD_FUTURES: USD_FUTURES_HOSTS, Api.COIN_FUTURES: COIN_FUTURES_HOSTS, Api.OPTIONS: OPTIONS_HOSTS}
+)
+"""The hosts of the APIs beside spot, where the exchange is Binance's main one."""
