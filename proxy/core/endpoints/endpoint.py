@@ -29,6 +29,8 @@ class CachePolicy(Enum):
     """Stored, and filled by a single flight."""
     COLLAPSED = "collapsed"
     """Never stored; a request joins only one that is in flight."""
+    SHARED = "shared"
+    """Equal requests in flight are one; stored only for as long as the operator allows."""
     FORWARDED = "forwarded"
     """Never stored nor collapsed: each request has an answer of its own."""
 
@@ -66,6 +68,8 @@ class Endpoint:
     """Whether the origin takes the weight back when the request succeeds."""
     has_used_weight: bool = True
     """Whether the used-weight header of its answers can be believed."""
+    ignores_parameters: bool = False
+    """Whether the origin answers alike whatever parameters it gets."""
     has_document: bool = False
     """Whether the full document can answer filters."""
     has_times: bool = True
@@ -83,7 +87,7 @@ class Lines:
 
     def public(self, place: str, weight: WeightRule | int, parameters: str = "", **fields: Any) -> Endpoint:
         """An endpoint that wants nothing of the caller."""
-        return self._line(Security.PUBLIC, place, weight, parameters, fields)
+        return self._line(Security.PUBLIC, place, weight, parameters, {"policy": CachePolicy.SHARED, **fields})
 
     def keyed(self, place: str, weight: WeightRule | int, parameters: str = "", **fields: Any) -> Endpoint:
         """An endpoint that wants a key."""

@@ -16,7 +16,7 @@ _DEPTH = Limit(((50, 1), (100, 5), (500, 10)), absent=5, dearest=20)
 MARKET = (
     public("GET blockTrades", 5, "symbol limit"),
     public("GET depth", _DEPTH, "symbol limit"),
-    public("GET exchangeInfo", 1, policy=CachePolicy.CACHED),
+    public("GET exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True),
     public("GET exerciseHistory", 3, "underlying startTime endTime limit"),
     public("GET index", 1, "underlying"),
     public("GET klines", 1, "symbol interval startTime endTime limit"),
@@ -24,7 +24,7 @@ MARKET = (
     public("GET openInterest", 0, "underlyingAsset expiration"),
     public("GET ping", 1, policy=CachePolicy.COLLAPSED, has_times=False),
     public("GET ticker", OneSymbol(1, 40), "symbol"),
-    public("GET time", 1),
+    public("GET time", 1, policy=CachePolicy.FORWARDED),
     public("GET trades", 5, "symbol limit"),
 )
 """The exchange itself and market data: the same for every caller."""

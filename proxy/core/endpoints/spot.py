@@ -16,7 +16,7 @@ _DEPTH = Limit(((100, 5), (500, 25), (1000, 50)), absent=5, dearest=250)
 
 GENERAL = (
     public("GET ping", 1, policy=CachePolicy.COLLAPSED, has_times=False),
-    public("GET time", 1),
+    public("GET time", 1, policy=CachePolicy.FORWARDED),
     public(
         "GET exchangeInfo",
         20,
