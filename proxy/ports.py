@@ -12,7 +12,7 @@ from typing import Protocol
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse
-from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.limits import Absurdity
@@ -74,7 +74,7 @@ class Upstream(Protocol):
         """Base URLs in the order to try them."""
 
     async def send(
-        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+        self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float
     ) -> OriginResponse:
         """Send one request. Raises an UpstreamFailed if there is no complete answer within `seconds`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import assert_never
@@ -18,33 +18,26 @@ import structlog
 from proxy.bodies import compress, entity_tag
 from proxy.cache import failure_codec
 from proxy.cache.fill_lock import LOCK_SECONDS
+from proxy.cache.lifetimes import NOTHING, Policy, Room
 from proxy.cache.local import EntrySource, LocalCache
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
 from proxy.core.cache.refusal import may_replace, refusal_of
 from proxy.core.document.parsed import Document, parse_document, server_time_of
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, Lifetimes, arrived_age_seconds, is_from_future, notice
-from proxy.core.query.canonical import CanonicalQuery
-from proxy.core.quota.origin_headers import parse_rate_limits
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.reply import SBE_DEPRECATED, Outcome
-from proxy.core.verdict import Good
+from proxy.core.verdict import Good, contracts_rate_limits
 from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
-from proxy.origin.guarded import AcceptedResponse, Origin
-from proxy.ports import Clock, FillLock, Ledger, Observer, Store
+from proxy.origin.guarded import AcceptedResponse, RateLimits
+from proxy.origin.origins import Origins
+from proxy.ports import Clock, FillLock, Observer, Store
 
 log = structlog.get_logger(__name__)
 
 RENEWALS = 3
 """How often a fill lock is renewed in its lifetime."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The lifetimes of entries."""
-
-    positive: Lifetimes
-    negative: Lifetimes
-    """Of the origin's 400s, and of answers to queries that we do not understand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +57,31 @@ class Filler:
 
     def __init__(  # noqa: PLR0913 - the parts that it joins
         self,
-        origin: Origin,
+        origin: Origins,
         local: LocalCache,
         store: Store,
         *,
-        ledger: Ledger,
+        learn: Callable[[Endpoint, RateLimits], None],
         venue: str,
         policy: Policy,
         clock: Clock,
         observer: Observer,
         wait_seconds: float,
+        history_bytes: int = 0,
     ) -> None:
+        """`history_bytes`: how much history this process may hold in Redis at a time."""
+        self._history_room = Room(history_bytes, policy.history.fresh_seconds)
         self._origin = origin
         self._local = local
         self._store = store
-        self._ledger = ledger
+        self._learn = learn
         self._venue = venue
         self._policy = policy
         self._clock = clock
         self._observer = observer
         self._wait_seconds = wait_seconds
 
-    async def load(self, query: CanonicalQuery) -> Entry | None:
+    async def load(self, query: UpstreamQuery) -> Entry | None:
         """The newest usable entry of this process and Redis, stored in this process; None if there is none.
 
         Transfers nothing if the entry of this process is as new as that of Redis.
@@ -105,18 +101,18 @@ class Filler:
         if not self._may_replace(existing, entry, query):
             return existing  # another replica without a good entry stored the origin's error
         try:
-            document = _parsed(query, entry)
+            document, rate_limits = _parsed(query, entry)
         except BadAnswer as error:
             log.warning("entry_unreadable", key=query.key, error=error.msg)
             return None
-        if document is not None:
-            self._ledger.learn(parse_rate_limits(document.rate_limits))
+        if rate_limits:
+            self._learn(query.endpoint, rate_limits)
         await self._local.put(query, entry, document=document, source=EntrySource.REDIS, started=started)
         return self._local.get(query) or entry  # a newer one may have come while this one was read
 
     async def fill(
         self,
-        query: CanonicalQuery,
+        query: UpstreamQuery,
         *,
         short_lived: bool = False,
         background: bool = False,
@@ -142,7 +138,7 @@ class Filler:
             seconds = time.monotonic() - started
             self._observer.filled(query.endpoint.name, result=result, seconds=seconds)
 
-    async def _fill(self, query: CanonicalQuery, request: FillRequest) -> tuple[Entry, Outcome]:
+    async def _fill(self, query: UpstreamQuery, request: FillRequest) -> tuple[Entry, Outcome]:
         """Fill under the fill lock; without it while Redis is away."""
         key = self._key(query)
         existing = self._local.get(query)
@@ -165,7 +161,7 @@ class Filler:
     def _is_fresh(self, entry: Entry) -> bool:
         return decide(entry, self._clock.origin()) is Freshness.FRESH
 
-    async def _wait(self, query: CanonicalQuery, *, newer_than: float) -> Entry | None:
+    async def _wait(self, query: UpstreamQuery, *, newer_than: float) -> Entry | None:
         """Wait for the replica that holds the lock. None: it died or released the lock, so try to acquire it.
 
         Raises RedisAway when Redis does not answer any more, an UpstreamFailed when the other's fill failed or
@@ -194,38 +190,50 @@ class Filler:
             case never:
                 assert_never(never)
 
-    async def _ask(self, query: CanonicalQuery, request: FillRequest) -> Entry:
+    async def _ask(self, query: UpstreamQuery, request: FillRequest) -> Entry:
         """Ask the origin, and store its answer here and in Redis. Raises OriginRefused for an error that is no news."""
         started = time.monotonic()
         accepted = await self._origin.ask(query, background=request.background, client=request.client)
         verdict = accepted.verdict
         is_positive = isinstance(verdict, Good) and not request.short_lived
-        lifetimes = self._policy.positive if is_positive else self._policy.negative
-        entry = await _entry(accepted, lifetimes, stored_at=self._clock.to_origin(accepted.response.received_at))
+        stored_at = self._clock.to_origin(accepted.response.received_at)
+        lifetimes = self._policy.of(query, accepted.response, is_good=is_positive, now=stored_at)
+        if lifetimes is None:
+            return await _entry(accepted, NOTHING, stored_at=stored_at)
+        entry = await _entry(accepted, lifetimes, stored_at=stored_at)
         if not self._may_replace(self._local.get(query), entry, query):
             raise refusal_of(entry)
         document = verdict.document if isinstance(verdict, Good) else None
         # Here first: it raises for a suspicious document, which must not reach the other replicas.
         await self._local.put(query, entry, document=document, started=started)
+        await self._share(query, entry)
+        return entry
+
+    async def _share(self, query: UpstreamQuery, entry: Entry) -> None:
+        """Store an entry for the other replicas."""
+        is_history = entry.lifetimes is self._policy.history
+        if is_history and not self._history_room.take(entry.size_bytes, entry.stored_at):
+            return
         try:
             await self._store.put(self._key(query), entry)
         except RedisAway:
             log.debug("entry_not_shared", key=query.key)
-        return entry
 
-    def _may_replace(self, held: Entry | None, entry: Entry, query: CanonicalQuery) -> bool:
-        return may_replace(held, entry, self._clock.origin(), names_symbols=query.symbols is not None)
+    def _may_replace(self, held: Entry | None, entry: Entry, query: UpstreamQuery) -> bool:
+        return may_replace(held, entry, self._clock.origin(), names_symbols=query.names_symbols)
 
-    def _key(self, query: CanonicalQuery) -> str:
+    def _key(self, query: UpstreamQuery) -> str:
         return f"{self._venue}:{query.key}"
 
 
-def _parsed(query: CanonicalQuery, entry: Entry) -> Document | None:
-    """The document in an entry; None for other entries. Raises BadAnswer for a document that cannot be parsed."""
-    is_json = entry.content_type.startswith("application/json")
-    if query.endpoint.has_document and is_json and entry.status == 200:
-        return parse_document(entry.body)
-    return None
+def _parsed(query: UpstreamQuery, entry: Entry) -> tuple[Document | None, RateLimits]:
+    """The document in an entry, and the limits that it names. Raises BadAnswer if it cannot be parsed."""
+    if entry.status != 200 or not entry.content_type.startswith("application/json"):
+        return None, ()
+    if query.endpoint.has_document:
+        document = parse_document(entry.body)
+        return document, document.rate_limits
+    return None, contracts_rate_limits(entry.body) if query.endpoint.has_rate_limits else ()
 
 
 async def _entry(accepted: AcceptedResponse, lifetimes: Lifetimes, *, stored_at: float) -> Entry:

@@ -20,7 +20,7 @@ from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.recent_failures import Failure, RecentFailures
 from proxy.core.cache.refusal import is_good, refusal_of
 from proxy.core.messages import Entry
-from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.reply import Outcome
 from proxy.errors import INTERNAL_ERROR, BudgetUsedUp, ClientShareUsedUp, SendingRefused, SidecarError, TooSlow
 from proxy.ports import Clock
@@ -64,13 +64,13 @@ class Fills:
         self._overdue: set[str] = set()
         """The keys of the fills under way that took longer than a client with a stale entry waits."""
 
-    async def load(self, query: CanonicalQuery) -> Entry | None:
+    async def load(self, query: UpstreamQuery) -> Entry | None:
         """The query's newest entry, of this process or of Redis."""
         loaded, _ = await self._flights.do(("load", query.key), lambda: self._load(query))
         return self._local.get(query) or loaded
 
     async def fill(
-        self, query: CanonicalQuery, client: str, *, short_lived: bool, give_up_at: float | None = None
+        self, query: UpstreamQuery, client: str, *, short_lived: bool, give_up_at: float | None = None
     ) -> Filled:
         """Fill for a client that waits. It joins a fill under way, for which the client that started it pays.
 
@@ -98,13 +98,13 @@ class Fills:
         """Until when a client that could get a stale entry waits for a fill, by the monotonic clock."""
         return time.monotonic() + self._stale_after_seconds
 
-    def is_overdue(self, query: CanonicalQuery) -> bool:
+    def is_overdue(self, query: UpstreamQuery) -> bool:
         """Whether a client has already waited in vain for the fill of this query that is under way."""
         return query.key in self._overdue
 
     async def join(
         self,
-        query: CanonicalQuery,
+        query: UpstreamQuery,
         work: Callable[[], Awaitable[T]],
         *,
         client: str,
@@ -125,13 +125,13 @@ class Fills:
                 if refused.client == client:
                     raise
 
-    def fill_in_background(self, query: CanonicalQuery, *, short_lived: bool) -> None:
+    def fill_in_background(self, query: UpstreamQuery, *, short_lived: bool) -> None:
         """Fill without a waiting client, unless fills of this query have failed lately."""
         failure = self.failure(query)
         if failure is None or not failure.backs_off(self._clock.wall()):
             self._flights.spawn(query.key, lambda: self._run(query, short_lived=short_lived, background=True))
 
-    def failure(self, query: CanonicalQuery) -> Failure | None:
+    def failure(self, query: UpstreamQuery) -> Failure | None:
         """How the last fill of this query failed; None if it succeeded, or failed long ago."""
         return self._failures.of(query.key, self._clock.wall())
 
@@ -166,7 +166,7 @@ class Fills:
         """Wait this long for fills under way, then cancel them."""
         await self._flights.drain(timeout_seconds)
 
-    async def _load(self, query: CanonicalQuery) -> Entry | None:
+    async def _load(self, query: UpstreamQuery) -> Entry | None:
         """As if Redis had nothing if this fails by a bug of ours, which is logged once for all that wait."""
         try:
             return await self._filler.load(query)
@@ -177,7 +177,7 @@ class Fills:
             return self._local.get(query)
 
     async def _run(
-        self, query: CanonicalQuery, *, short_lived: bool, background: bool = False, client: str | None = None
+        self, query: UpstreamQuery, *, short_lived: bool, background: bool = False, client: str | None = None
     ) -> tuple[Entry, Outcome]:
         """One fill. Remembers whether it failed, unless it failed for one client alone.
 

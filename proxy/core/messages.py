@@ -23,6 +23,8 @@ class ClientRequest:
 
     method: str
     path: str
+    host: str = ""
+    """The host that the client named, in lower case and without a port."""
     raw_query: str = ""
     """The query of the request line, still percent-encoded, without the question mark."""
     accept: str | None = None

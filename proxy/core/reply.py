@@ -12,7 +12,10 @@ from functools import lru_cache
 
 import orjson
 
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse, notice
+from proxy.core.query.market import MarketQuery
+from proxy.core.quota.pools import SPOT, pool_of
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
 
 CACHE_NAME = "binance-sidecar"
@@ -38,6 +41,8 @@ class Outcome(Enum):
     """The stored entry had expired: filled for this request."""
     COLLAPSED = "collapsed"
     """Another request's fill also answered this one."""
+    CLOCK = "clock"
+    """The time, from the gateway's own estimate of the origin's clock."""
     BYPASS = "bypass"
     """Forwarded: the cache does not store this endpoint or query."""
     REJECTED = "rejected"
@@ -85,6 +90,8 @@ class Reply:
     """The endpoint's name, from a table: a metric label."""
     weight: int = 0
     """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
+    pool: str | None = SPOT
+    """The pool of limits whose used weight the answer tells; None: it tells none."""
     rendition: Rendition | None = field(default=None, compare=False, repr=False)
     """How to make this reply again later; None if it is not made from an entry."""
 
@@ -102,6 +109,7 @@ class Rendition:
     gzip: bool
     if_none_match: str | None = None
     detail: str | None = None
+    pool: str | None = SPOT
 
     def reply(self, now: float) -> Reply:
         """The requested variant, or 304 if the client has it already (RFC 9110, section 13.1.2).
@@ -136,6 +144,7 @@ class Rendition:
             outcome=self.outcome,
             endpoint=self.endpoint,
             weight=self.weight,
+            pool=self.pool,
             rendition=self,
         )
 
@@ -160,7 +169,44 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
     )
 
 
-def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other") -> Reply:
+def market_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery) -> Reply:
+    """Pass on market data as it came: status, body, its content coding if the client takes it, Binance's headers."""
+    body, headers = response.body, [*_content_type(response.content_type)]
+    if response.gzip is not None and query.accepts_gzip:
+        body = response.gzip
+        headers.append(("Content-Encoding", "gzip"))
+    headers += [("Cache-Control", "no-store"), ("Vary", VARY), ("Cache-Status", cache_status(outcome))]
+    headers += [(_spelled(name), value) for name, value in response.headers.items() if _is_passed(name, value)]
+    return Reply(
+        status=response.status,
+        headers=tuple(headers),
+        body=body,
+        outcome=outcome,
+        endpoint=query.endpoint.name,
+        weight=query.weight,
+        pool=reported_pool(query.endpoint),
+    )
+
+
+def reported_pool(endpoint: Endpoint) -> str | None:
+    """The pool whose used weight the answers of an endpoint tell; None for a limit of its own, without a weight."""
+    return None if endpoint.pool is not None else pool_of(endpoint)
+
+
+def _is_passed(name: str, value: str) -> bool:
+    """Whether a header (in lower case) of the origin passes; the used weight is told as all replicas know it."""
+    is_binances = name.startswith("x-mbx-") and not name.startswith("x-mbx-used-weight")
+    return (is_binances or name == "retry-after") and notice(value) is not None
+
+
+def _spelled(name: str) -> str:
+    """As the other answers spell it."""
+    return {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}.get(name, name)
+
+
+def error_reply(
+    error: SidecarError, outcome: Outcome, *, endpoint: str = "other", pool: str | None = SPOT
+) -> Reply:
     """Render an error: Binance's body shape, Retry-After, Allow, and the reason in Cache-Status.
 
     An answer of the origin that is passed on keeps its body and content type.
@@ -174,11 +220,16 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
         ("Cache-Control", "no-store"),
         ("Cache-Status", cache_status(outcome, detail=error.reason)),
     ]
-    if error.retry_after is not None:
-        headers.append(("Retry-After", error.retry_after))
+    retry_after = error.retry_after
+    if isinstance(error, PassedOn):
+        retry_after = notice(error.headers.get("retry-after"))
+    if retry_after is not None:
+        headers.append(("Retry-After", retry_after))
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", error.allow))
-    return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint)
+    return Reply(
+        status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint, pool=pool
+    )
 
 
 def _content_type(content_type: str) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,8 @@ import msgspec
 
 from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
 from proxy.core.messages import OriginResponse
-from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.market import MarketQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.origin_headers import ban_end, retry_after_seconds
 from proxy.errors import BadAnswer, OriginError, Restricted, UpstreamFailed
@@ -26,7 +27,7 @@ _SBE_ERROR_TEMPLATE = 100
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A complete, valid 200: store it and pass it on."""
+    """A complete 200, and a valid one if it is to be stored: pass it on. Market data passes as it came."""
 
     rate_limits: Sequence[Mapping[str, Any]] = ()
     """The document's `rateLimits`; empty if it has none."""
@@ -76,11 +77,20 @@ class _TimeBody(_AnyObject, kw_only=True):
     serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
 
 
+class _Contracts(_AnyObject, kw_only=True):
+    """The exchangeInfo of futures or of options."""
+
+    serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
+    rateLimits: list[dict[str, Any]]  # noqa: N815 - the origin's name
+    symbols: list[dict[str, Any]] = []
+    optionSymbols: list[dict[str, Any]] = []  # noqa: N815 - the origin's name
+
+
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises for an invalid body."""
 
 
-def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdict:
+def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
     match response.status:
         case 200:
@@ -90,7 +100,7 @@ def judge(query: CanonicalQuery, response: OriginResponse, now: float) -> Verdic
         case 418:
             text = response.body.decode(errors="replace")
             return Throttled(BlockReason.BAN, ban_end(response.headers, text, now))
-        case 403 if query.bypass_hash is None:
+        case 403 if not query.has_own_words:
             return Throttled(BlockReason.PAUSE, _until(response, now))
         case status if status >= 400 and len(response.body) > MAX_ERROR_BYTES:
             return Failed(BadAnswer(f"The origin's {status} is too large.", headers=response.headers))
@@ -112,7 +122,7 @@ def _until(response: OriginResponse, now: float) -> float | None:
     return None if seconds is None else now + seconds
 
 
-def _validate(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+def _validate(query: UpstreamQuery, response: OriginResponse) -> Verdict:
     try:
         return _good(query, response)
     except BadAnswer as error:
@@ -121,18 +131,49 @@ def _validate(query: CanonicalQuery, response: OriginResponse) -> Verdict:
         return Failed(BadAnswer(f"The origin's answer is not as expected: {error}", headers=response.headers))
 
 
-def _good(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+def _good(query: UpstreamQuery, response: OriginResponse) -> Verdict:
+    if isinstance(query, MarketQuery):
+        return Good()
     if _is_sbe(response):
         return _validate_sbe(query, response)
-    if query.endpoint.name == "exchangeInfo":
+    if query.endpoint.has_document:
         document = parse_document(response.body)
         return Good(document.rate_limits, _seconds(document.server_time_ms), document)
+    if query.endpoint.has_rate_limits:
+        return Good(contracts_rate_limits(response.body))
     is_time = query.endpoint.name == "time"
     # Decode to text first: the JSON decoder checks only the strings that it returns for valid UTF-8.
     body = msgspec.json.decode(response.body.decode(), type=_TimeBody if is_time else _AnyObject)
     if body.code is not msgspec.UNSET:
         raise BadAnswer(ERROR_IN_200)
     return Good((), _seconds(body.serverTime) if isinstance(body, _TimeBody) else None)
+
+
+def contracts_rate_limits(body: bytes) -> Sequence[Mapping[str, Any]]:
+    """The `rateLimits` of the exchangeInfo of futures or of options. Raises BadAnswer if it is not valid.
+
+    Valid means: an object with `rateLimits`, `serverTime` and at least one contract, and without `code`.
+    """
+    try:
+        contracts = msgspec.json.decode(body.decode(), type=_Contracts)
+    except _UNREADABLE as error:
+        raise BadAnswer(f"The origin's answer is not a valid exchangeInfo: {error}") from error
+    if contracts.code is not msgspec.UNSET:
+        raise BadAnswer(ERROR_IN_200)
+    if not contracts.symbols and not contracts.optionSymbols:
+        raise BadAnswer("The origin's exchangeInfo has no contract.")
+    return contracts.rateLimits
+
+
+def is_data(response: OriginResponse) -> bool:
+    """Whether a 200 is a whole JSON value and no error, so that it may be stored."""
+    if not response.content_type.startswith("application/json"):
+        return False
+    try:
+        value = msgspec.json.decode(response.body.decode())
+    except _UNREADABLE:
+        return False
+    return not (isinstance(value, dict) and "code" in value)
 
 
 def _seconds(server_time: int) -> float | None:
@@ -146,12 +187,12 @@ def _is_sbe(response: OriginResponse) -> bool:
     return response.headers.get("content-type", "").startswith(SBE_CONTENT_TYPE)
 
 
-def _validate_sbe(query: CanonicalQuery, response: OriginResponse) -> Verdict:
+def _validate_sbe(query: UpstreamQuery, response: OriginResponse) -> Verdict:
     """An SBE message starts with block length, template, schema and version, each a little-endian uint16."""
-    if query.representation.sbe is None or len(response.body) < _SBE_HEAD_BYTES:
+    if query.sbe is None or len(response.body) < _SBE_HEAD_BYTES:
         raise BadAnswer("The origin's answer is SBE without a request for it, or too short.")
     template = int.from_bytes(response.body[2:4], "little")
     schema = int.from_bytes(response.body[4:6], "little")
-    if template == _SBE_ERROR_TEMPLATE or schema != int(query.representation.sbe.partition(":")[0]):
+    if template == _SBE_ERROR_TEMPLATE or schema != int(query.sbe.partition(":")[0]):
         raise BadAnswer("The origin's answer is an SBE error, or has another schema.")
     return Good()

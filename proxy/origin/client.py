@@ -23,7 +23,7 @@ from proxy.bodies import decompress
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
-from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.causes import cause_of
 from proxy.origin.environment_proxy import masked
@@ -146,7 +146,7 @@ class Upstream:
         return now - self._failed_at.get(base_url, float("-inf")) < COOL_DOWN_SECONDS
 
     async def send(
-        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+        self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float
     ) -> OriginResponse:
         """One request, one answer of any status. Raises an UpstreamFailed if there was no complete answer.
 
@@ -194,7 +194,7 @@ class Upstream:
             log.warning("connection_failed", host=host, cause=error.cause.value, error=str(error.__cause__)[:300])
 
     async def _exchange(
-        self, base_url: str, query: CanonicalQuery, sending: _Sending, seconds: float
+        self, base_url: str, query: UpstreamQuery, sending: _Sending, seconds: float
     ) -> OriginResponse:
         assert self._session is not None, "the upstream is used inside its context"
         target = URL(_target(base_url, query), encoded=True)
@@ -267,6 +267,6 @@ def _host(base_url: str) -> str:
     return urlsplit(base_url).netloc
 
 
-def _target(base_url: str, query: CanonicalQuery) -> str:
+def _target(base_url: str, query: UpstreamQuery) -> str:
     path = f"{base_url}{query.endpoint.path}"
     return f"{path}?{query.upstream_query}" if query.upstream_query else path

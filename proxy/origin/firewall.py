@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from proxy.core.endpoints.catalogue import ENDPOINTS
-from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BackedOff, Banned, Paused, SidecarError
 from proxy.origin.gate import Passage
 
-_PING = "/api/v3/ping"
 PROBE_SECONDS = 1.0
 """A ping speaks for all 403s until so long after it."""
 
 
 class FirewallProbe:
-    """One for all requests of this process."""
+    """One for all requests of this process to one API."""
 
     def __init__(
-        self, ask: Callable[[CanonicalQuery, Passage], Awaitable[object]], *, monotonic: Callable[[], float]
+        self,
+        ask: Callable[[UpstreamQuery, Passage], Awaitable[object]],
+        ping: UpstreamQuery,
+        *,
+        monotonic: Callable[[], float],
     ) -> None:
         self._ask = ask
+        self._ping = ping
         self._monotonic = monotonic
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
@@ -38,9 +41,8 @@ class FirewallProbe:
         async with self._asking:
             if self._monotonic() - self._asked_at < PROBE_SECONDS:
                 return
-            query = CanonicalQuery(endpoint=ENDPOINTS[_PING])
             try:
-                await self._ask(query, Passage(query.weight, deadline))
+                await self._ask(self._ping, Passage(self._ping.weight, deadline))
             except (BackedOff, Banned, Paused):
                 raise
             except SidecarError:

@@ -49,7 +49,7 @@ class Passage:
 
 
 class Gate:
-    """One for all requests of this process to the origin."""
+    """One for all requests of this process that count in one pool."""
 
     def __init__(
         self,
@@ -57,10 +57,13 @@ class Gate:
         clock: Clock,
         *,
         observer: Observer,
+        above: Ledger | None = None,
         slots: int = SLOTS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
+        self._above = above
+        """The ledger whose block holds here too: that of the API, for a limit of its own within the API."""
         self.clock = clock
         self.monotonic = monotonic
         self.is_probing = False
@@ -102,10 +105,12 @@ class Gate:
 
     def raise_if_blocked(self) -> None:
         """Raise the error of the block that holds. No I/O."""
-        view = self.ledger.view()
-        if view.block is not None:
+        block = self.ledger.view().block
+        if block is None and self._above is not None:
+            block = self._above.view().block
+        if block is not None:
             self.close()
-            error = self.blocked(view.block)
+            error = self.blocked(block)
             self._observer.refused(error.reason)
             raise error
 

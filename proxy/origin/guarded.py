@@ -7,18 +7,21 @@ In doubt the quota counts too much: a request that may have reached the origin s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
+from proxy.core.endpoints.catalogue import ENDPOINTS
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.clock_offset import JUMP_SECONDS
-from proxy.core.quota.origin_headers import is_api_answer, origin_time, parse_rate_limits
+from proxy.core.quota.origin_headers import is_api_answer, origin_time, parse_rate_limits, without_used_weight
 from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
 from proxy.errors import ConnectionLost, Restricted, SendingRefused, TooSlow, Unreachable, UpstreamFailed
@@ -30,6 +33,11 @@ log = structlog.get_logger(__name__)
 
 LOST_ATTEMPTS = 2
 """How often a request may be sent if its connections break. Each attempt is charged."""
+
+SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
+
+RateLimits = Sequence[Mapping[str, Any]]
+"""The `rateLimits` of an exchangeInfo document."""
 
 UNREACHABLE_SECONDS = 0.5
 """When no host could be reached, none is tried for this long."""
@@ -54,22 +62,31 @@ class Origin:
         *,
         observer: Observer,
         total_seconds: float,
+        gate: Gate | None = None,
+        firewall: FirewallProbe | None = None,
+        ping: UpstreamQuery = SPOT_PING,
+        learn: Callable[[Endpoint, RateLimits], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`gate`: that of the ledger's pool, where several APIs share it. `firewall`: that of the API, for a pool of
+        its own within the API; None: a new one that asks for `ping`. `learn`: takes the limits that an API announces.
+        """
         self._upstream = upstream
         self._ledger = ledger
         self._clock = clock
         self._observer = observer
         self._total_seconds = total_seconds
         self._monotonic = monotonic
-        self._gate = Gate(ledger, clock, observer=observer, monotonic=monotonic)
-        self._firewall = FirewallProbe(self._ask, monotonic=monotonic)
+        self._gate = gate or Gate(ledger, clock, observer=observer, monotonic=monotonic)
+        self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
+        """Tells whether the API's firewall refuses this IP."""
+        self._learn_limits = learn or (lambda _, limits: ledger.learn(parse_rate_limits(limits)))
         self._unreachable: tuple[float, Unreachable] | None = None
         """When no host could be reached, by this machine's clock, and the error."""
         self._logged_until = 0.0
 
     async def ask(
-        self, query: CanonicalQuery, *, background: bool = False, client: str | None = None
+        self, query: UpstreamQuery, *, background: bool = False, client: str | None = None
     ) -> AcceptedResponse:
         """One answer of the origin, for this client. Raises a SendingRefused or an UpstreamFailed.
 
@@ -78,10 +95,10 @@ class Origin:
         passage = Passage(query.weight, self._monotonic() + self._total_seconds, background=background, client=client)
         accepted = await self._ask(query, passage)
         if isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall:
-            await self._firewall.probe(passage.deadline)
+            await self.firewall.probe(passage.deadline)
         return accepted
 
-    async def _ask(self, query: CanonicalQuery, passage: Passage) -> AcceptedResponse:
+    async def _ask(self, query: UpstreamQuery, passage: Passage) -> AcceptedResponse:
         self._raise_if_unreachable()
         async with self._gate.enter(passage) as ticket:
             return await self._ask_hosts(query, passage, ticket)
@@ -93,7 +110,7 @@ class Origin:
         if 0 <= self._clock.wall() - at < UNREACHABLE_SECONDS:
             raise error.with_traceback(None)
 
-    async def _ask_hosts(self, query: CanonicalQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+    async def _ask_hosts(self, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
         """Ask one host after another until one answers.
 
         A host that cannot be reached costs nothing: the next one is tried with the same reservation. A request whose
@@ -122,7 +139,7 @@ class Origin:
             self._unreachable = (self._clock.wall(), failure)
         raise failure
 
-    async def _send(self, base_url: str, query: CanonicalQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+    async def _send(self, base_url: str, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
         async def exchange(check: Callable[[], None]) -> OriginResponse:
             seconds = passage.deadline - self._monotonic()
             if seconds <= 0:
@@ -138,7 +155,7 @@ class Origin:
                 self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
                 reservation = ticket.charge()
                 if error.headers:
-                    await self._ledger.reconcile(reservation, error.headers, ok=False)
+                    await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
             raise
         self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
         accepted = await self._read(query, response, ticket.charge())
@@ -147,15 +164,16 @@ class Origin:
         return accepted
 
     async def _read(
-        self, query: CanonicalQuery, response: OriginResponse, reservation: Reservation
+        self, query: UpstreamQuery, response: OriginResponse, reservation: Reservation
     ) -> AcceptedResponse:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
         if isinstance(verdict, Throttled):
             await self._block(verdict)
         if isinstance(verdict, Good):
-            self._learn(verdict, response)  # first: reconciling tells the other replicas the origin's time
-        await self._ledger.reconcile(reservation, response.headers, ok=isinstance(verdict, Good))
+            self._learn(query.endpoint, verdict, response)  # first: reconciling tells the other replicas the origin's time
+        headers = _believed(query.endpoint, response.headers)
+        await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
         match verdict:
             case Good() | Negative():
                 return AcceptedResponse(response, verdict)
@@ -189,9 +207,17 @@ class Origin:
         if date is not None and is_api_answer(response.headers):
             self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
 
-    def _learn(self, good: Good, response: OriginResponse) -> None:
-        self._ledger.learn(parse_rate_limits(good.rate_limits))
+    def _learn(self, endpoint: Endpoint, good: Good, response: OriginResponse) -> None:
+        if good.rate_limits:
+            self._learn_limits(endpoint, good.rate_limits)
         if good.server_time is not None:
             self._clock.observe_server_time(
                 good.server_time, sent_at=response.sent_at, received_at=response.received_at
             )
+
+
+def _believed(endpoint: Endpoint, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers of an answer, without a used weight that is wrong or is that of another pool."""
+    if endpoint.has_used_weight and endpoint.pool is None:
+        return headers
+    return without_used_weight(headers)

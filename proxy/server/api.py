@@ -19,6 +19,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest
+from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.server.connection import SERVER, internal_error
@@ -26,7 +27,7 @@ from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.refusals import Misdirected
-from proxy.server.target import named_host, path_of
+from proxy.server.target import host_of, named_host, path_of
 
 log = structlog.get_logger(__name__)
 
@@ -50,20 +51,27 @@ class Headers:
     Their names are spelled as Binance spells them: some clients compare them case-sensitively.
     """
 
-    used_weight: Callable[[], int]
+    used_weight: Callable[[str], int]
+    """The used weight of a pool in the current minute."""
     wall: Callable[[], float]
 
     def __call__(self, reply: Reply, *, is_public: bool) -> list[tuple[str, str]]:
         """All headers but Content-Length, in order. `is_public`: of a path that pages of other sites may read."""
-        used = str(self.used_weight())
         return [
             *reply.headers,
             *(CORS_HEADERS if is_public else ()),
-            ("x-mbx-used-weight", used),
-            ("x-mbx-used-weight-1m", used),
+            *self._used(reply.pool),
             ("Server", SERVER),
             ("Date", _http_date(int(self.wall()))),
         ]
+
+    def _used(self, pool: str | None) -> tuple[tuple[str, str], ...]:
+        """Spot has both names, the other APIs have only the second one."""
+        if pool is None:
+            return ()
+        used = str(self.used_weight(pool))
+        in_minute = ("x-mbx-used-weight-1m", used)
+        return (("x-mbx-used-weight", used), in_minute) if pool == SPOT else (in_minute,)
 
     def of_stored(self, reply: Reply) -> list[tuple[str, str]]:
         """The same for an answer made from an entry: only answers of public paths are stored."""
@@ -105,7 +113,7 @@ class Traffic:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(internal_error(), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
-        if self._fast_path is not None:
+        if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
             remember(self._fast_path, request, reply)
         return await self._write(request, reply)
 
@@ -159,6 +167,7 @@ def client_request(request: web.BaseRequest) -> ClientRequest:
     return ClientRequest(
         method=request.method,
         path=path_of(request),
+        host=host_of(request),
         raw_query=target.partition("?")[2],
         accept=headers.get("Accept"),
         accept_encoding=headers.get("Accept-Encoding"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from proxy.core.endpoints.catalogue import PUBLIC_PATHS, find
+from proxy.core.endpoints.catalogue import PUBLIC_PATHS, find_public
 from proxy.core.reply import Outcome, Reply, cache_status
 
 CORS_HEADERS = (
@@ -39,7 +39,7 @@ def preflight_reply(path: str, asked: Iterable[str]) -> Reply:
     headers = [("Cache-Control", "no-store"), ("Cache-Status", cache_status(Outcome.PREFLIGHT, detail="preflight"))]
     if allowed:
         headers.append(("Access-Control-Allow-Headers", ", ".join(allowed)))
-    endpoint = find(path)
+    endpoint = find_public(path)
     return Reply(
         status=204,
         headers=tuple(headers),

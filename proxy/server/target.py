@@ -1,11 +1,15 @@
 """The request target: the path that it names, and the host if it names one (RFC 9112, section 3.2).
 
-Owns: several slashes at the start of a path, the host of a target in absolute form. Must not know: which paths exist.
+Owns: several slashes at the start of a path, the host that a request names. Must not know: which paths exist.
 """
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
+
+_HAS_PORT = re.compile(r":[0-9]*$")
 
 
 def path_of(request: web.BaseRequest) -> str:
@@ -21,3 +25,12 @@ def named_host(request: web.BaseRequest) -> str | None:
         return None
     host = request.url.raw_host
     return None if host is None else host.lower().removesuffix(".")
+
+
+def host_of(request: web.BaseRequest) -> str:
+    """The host that a request is for, in lower case and without a port: that of the target, else the Host field's."""
+    named = named_host(request)
+    if named is not None:
+        return named
+    field = request.headers.get("Host", "").lower()
+    return field.rpartition(":")[0].removesuffix(".") if _HAS_PORT.search(field) else field.removesuffix(".")

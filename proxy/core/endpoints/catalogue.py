@@ -33,6 +33,10 @@ PUBLIC_PATHS = frozenset(endpoint.path for endpoint in _LINES) - frozenset(
 )
 """The paths on which no request needs a key, whether the gateway serves them or not."""
 
+_PUBLIC: Mapping[str, Endpoint] = MappingProxyType(
+    {endpoint.path: endpoint for endpoint in reversed(_LINES) if endpoint.path in PUBLIC_PATHS}
+)
+
 UPSTREAM_SETTINGS: Mapping[Api, str] = MappingProxyType(
     {
         Api.SPOT: "SIDECAR_UPSTREAMS",
@@ -104,6 +108,6 @@ def not_forwarded(forward: Forward) -> NotForwarded:
     return NotForwarded(f"This gateway does not forward this request: SIDECAR_FORWARD is {forward.value}.")
 
 
-def find(path: str) -> Endpoint | None:
-    """The general endpoint with exactly this path."""
-    return ENDPOINTS.get(path)
+def find_public(path: str) -> Endpoint | None:
+    """The endpoint with exactly this path, if none with it needs a key; the first API's where two have it."""
+    return _PUBLIC.get(path)

@@ -21,7 +21,7 @@ MARKET = (
     public("GET v1/constituents", 1, "symbol"),
     public("GET v1/continuousKlines", KLINES, "pair contractType interval startTime endTime limit"),
     public("GET v1/depth", _DEPTH, "symbol limit"),
-    public("GET v1/exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True),
+    public("GET v1/exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True, has_rate_limits=True),
     public("GET v1/fundingInfo", 1),
     public("GET v1/fundingRate", 1, "symbol startTime endTime limit"),
     public("GET v1/indexPriceKlines", KLINES, "pair interval startTime endTime limit"),

@@ -70,6 +70,8 @@ class Endpoint:
     """Whether the used-weight header of its answers can be believed."""
     ignores_parameters: bool = False
     """Whether the origin answers alike whatever parameters it gets."""
+    has_rate_limits: bool = False
+    """Whether its answer names the limits of the API."""
     has_document: bool = False
     """Whether the full document can answer filters."""
     has_times: bool = True

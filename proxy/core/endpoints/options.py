@@ -16,7 +16,7 @@ _DEPTH = Limit(((50, 1), (100, 5), (500, 10)), absent=5, dearest=20)
 MARKET = (
     public("GET blockTrades", 5, "symbol limit"),
     public("GET depth", _DEPTH, "symbol limit"),
-    public("GET exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True),
+    public("GET exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True, has_rate_limits=True),
     public("GET exerciseHistory", 3, "underlying startTime endTime limit"),
     public("GET index", 1, "underlying"),
     public("GET klines", 1, "symbol interval startTime endTime limit"),

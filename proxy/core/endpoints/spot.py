@@ -22,6 +22,7 @@ GENERAL = (
         20,
         "symbol symbols permissions symbolStatus showPermissionSets",
         policy=CachePolicy.CACHED,
+        has_rate_limits=True,
         has_document=True,
     ),
     public(

@@ -23,7 +23,7 @@ MARKET = (
     public("GET v1/continuousKlines", KLINES, "pair contractType interval startTime endTime limit"),
     public("GET v1/convert/exchangeInfo", 20, "fromAsset toAsset"),
     public("GET v1/depth", _DEPTH, "symbol limit"),
-    public("GET v1/exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True),
+    public("GET v1/exchangeInfo", 1, policy=CachePolicy.CACHED, ignores_parameters=True, has_rate_limits=True),
     public("GET v1/fundingInfo", 0, pool="funding", has_used_weight=False),
     public("GET v1/fundingRate", 0, "symbol startTime endTime limit", pool="funding", has_used_weight=False),
     public("GET v1/indexInfo", 1, "symbol"),

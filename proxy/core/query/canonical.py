@@ -148,6 +148,21 @@ class CanonicalQuery:
         """The headers to send that select the representation."""
         return self.representation.headers
 
+    @property
+    def has_own_words(self) -> bool:
+        """Whether the client's own words are sent on."""
+        return self.bypass_hash is not None
+
+    @property
+    def names_symbols(self) -> bool:
+        """Whether it asks for symbols by name."""
+        return self.symbols is not None
+
+    @property
+    def sbe(self) -> str | None:
+        """The SBE schema that it asks for."""
+        return self.representation.sbe
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

@@ -39,7 +39,27 @@ class MarketQuery:
     """The headers to send: Accept, Accept-Encoding, X-MBX-TIME-UNIT, X-MBX-SBE."""
     key: str
     weight: int
-    """What the origin charges for it."""
+    """The most that the origin charges for it."""
+
+    @property
+    def accepts_gzip(self) -> bool:
+        """Whether the origin may answer in gzip."""
+        return self.upstream_headers["Accept-Encoding"] == "gzip"
+
+    @property
+    def has_own_words(self) -> bool:
+        """Whether it has a query, which is sent as the client wrote it."""
+        return bool(self.upstream_query)
+
+    @property
+    def names_symbols(self) -> bool:
+        """No error answer about a symbol replaces market data."""
+        return False
+
+    @property
+    def sbe(self) -> str | None:
+        """The schema that the client named."""
+        return self.upstream_headers.get("X-MBX-SBE")
 
 
 def market_query(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> MarketQuery:
@@ -55,7 +75,7 @@ def _market_query(
     given = {"Accept": accept, "X-MBX-TIME-UNIT": time_unit, "X-MBX-SBE": sbe_schema}
     headers = {name: value for name, value in given.items() if value is not None and _HEADER_VALUE.fullmatch(value)}
     headers["Accept-Encoding"] = "gzip" if gzip else "identity"
-    # The origin's time is wanted in both: a header that is left out would be filled in by the HTTP client.
+    # The HTTP client would fill in a header that is left out.
     headers.setdefault("Accept", "*/*")
     query = raw_query
     if not _UNESCAPED.fullmatch(raw_query):

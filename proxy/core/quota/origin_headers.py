@@ -23,9 +23,11 @@ from proxy.core.quota.windows import (
     Window,
 )
 
+_USED = "x-mbx-used-weight"
 _USED_WEIGHT = re.compile(r"x-mbx-used-weight(?:-([0-9]{1,6})([smhd]))?")
 _COUNT = re.compile(r"[0-9]{1,15}")
-_BANNED_UNTIL = re.compile(r"IP banned until ([0-9]{13})(?![0-9])")
+_BANNED_UNTIL = re.compile(r"\bbanned until ([0-9]{13})(?![0-9])")
+"""Spot writes `IP banned until`, futures `IP(203.0.113.7) banned until`."""
 _LONGEST_INTERVAL_SECONDS = 366 * 86_400
 _LARGEST_COUNT = 10**15
 """Below 2**53, so that it is exact in Lua's numbers too."""
@@ -84,9 +86,14 @@ def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
     return used
 
 
+def without_used_weight(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """All headers but those of the used weight."""
+    return {name: value for name, value in headers.items() if not name.startswith(_USED)}
+
+
 def is_api_answer(headers: Mapping[str, str]) -> bool:
     """Whether the API itself answered: it tells the used weight or an id. Pages of the edge do neither."""
-    return "x-mbx-uuid" in headers or any(name.startswith("x-mbx-used-weight") for name in headers)
+    return "x-mbx-uuid" in headers or any(name.startswith(_USED) for name in headers)
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

@@ -1,0 +1,47 @@
+"""What the way to the origin must know of a request, whatever kind it is.
+
+Owns: the interface. Must not know: how a query is read, what its answer is kept for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from proxy.core.endpoints.endpoint import Endpoint
+
+
+class UpstreamQuery(Protocol):
+    """One request to the origin."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The line of the table."""
+
+    @property
+    def key(self) -> str:
+        """Equal for requests with the same answer. Without prefix and venue."""
+
+    @property
+    def weight(self) -> int:
+        """The most that the origin charges for it."""
+
+    @property
+    def upstream_query(self) -> str:
+        """The query to send, percent-encoded, without the question mark. May be empty."""
+
+    @property
+    def upstream_headers(self) -> Mapping[str, str]:
+        """The headers to send that select the representation."""
+
+    @property
+    def has_own_words(self) -> bool:
+        """Whether the client chose words in it: the origin's firewall looks at words."""
+
+    @property
+    def names_symbols(self) -> bool:
+        """Whether it asks for symbols by name."""
+
+    @property
+    def sbe(self) -> str | None:
+        """`<schema id>:<version>` of the SBE answer that it asks for; None: JSON."""
