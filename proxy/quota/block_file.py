@@ -24,8 +24,6 @@ from proxy.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-SPOT_POOL = "spot"
-"""The hosts of the spot API share their limits."""
 MOST_BYTES = 4096
 """A larger file is none of ours."""
 _CLOSE_SECONDS = 0.001

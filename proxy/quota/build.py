@@ -1,67 +1,108 @@
-"""The ledger that the settings ask for.
+"""The ledgers that the settings ask for.
 
-Owns: which ledger is built, from which settings. Must not know: how a ledger counts.
+Owns: which ledgers are built, from which settings, and the names of their keys and files. Must not know: how a ledger
+counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.core.endpoints.catalogue import Catalogue
+from proxy.core.quota.pools import SPOT, default_windows, fetch_weight, pools_of
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.view import Ratios
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper
-from proxy.quota.block_file import SPOT_POOL, BlockFile, file_name
+from proxy.quota.block_file import BlockFile, file_name
 from proxy.quota.limits import KnownLimits
 from proxy.quota.local import MemoryLedger
+from proxy.quota.pools import AnyLedger, PoolLedgers
 from proxy.quota.scripts import ScriptRunner, domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.settings import Settings
 
 
-def build_ledger(
+def build_ledgers(
     settings: Settings,
     connection: ScriptRunner | None,
     *,
     clock: Clock,
     replica_count: ReplicaCount,
-    observer: LedgerObserver,
-    fetch_weight: int,
-) -> MemoryLedger | RedisLedger:
-    """A ledger with the block of an earlier process in it, if one was kept; in Redis if there is a connection.
+    observer_of: Callable[[str], LedgerObserver],
+) -> PoolLedgers:
+    """A ledger for each pool that the gateway uses; in Redis if there is a connection.
 
-    `fetch_weight`: the weight of the full document. Raises OSError if SIDECAR_STATE_DIR cannot be written.
+    Each has the block of an earlier process in it, if one was kept. `observer_of`: the observer of a pool. Raises
+    OSError if SIDECAR_STATE_DIR cannot be written.
     """
-    ratios = Ratios(
+    build = _Build(settings, connection, clock, replica_count, observer_of)
+    catalogue = Catalogue(settings.forward, apis=settings.apis)
+    return PoolLedgers(build.ledger, pools_of(settings.apis, catalogue.forwards))
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    settings: Settings
+    connection: ScriptRunner | None
+    clock: Clock
+    replica_count: ReplicaCount
+    observer_of: Callable[[str], LedgerObserver]
+
+    def ledger(self, pool: str) -> AnyLedger:
+        """The ledger of one pool."""
+        keeper = self._keeper(pool)
+        ledger = self._empty(pool, keeper)
+        block = keeper.load()
+        if block is not None:
+            ledger.restore(block)
+        return ledger
+
+    def _empty(self, pool: str, keeper: BlockKeeper) -> AnyLedger:
+        settings, observer, ratios = self.settings, self.observer_of(pool), _ratios(self.settings)
+        limits = KnownLimits(
+            refresh_ratio=ratios.refresh,
+            fetch_weight=fetch_weight(pool),
+            observer=observer,
+            windows=default_windows(pool),
+        )
+        if self.connection is None:
+            return MemoryLedger(clock=self.clock, ratios=ratios, observer=observer, limits=limits, keeper=keeper)
+        domain = pool_domain(settings.quota_domain, pool)
+        return RedisLedger(
+            self.connection,
+            domain_key=domain_key(settings.redis_prefix, settings.venue_name, domain),
+            clock=self.clock,
+            ratios=ratios,
+            replica_count=self.replica_count,
+            observer=observer,
+            limits=limits,
+            keeper=keeper,
+        )
+
+    def _keeper(self, pool: str) -> BlockKeeper:
+        settings = self.settings
+        if settings.state_dir is None:
+            return NullBlockKeeper()
+        name = file_name(settings.venue_name, settings.quota_domain, pool)
+        try:
+            return BlockFile(settings.state_dir, name, self.clock)
+        except OSError as error:
+            raise OSError(f"SIDECAR_STATE_DIR: {error}") from error
+
+
+def pool_domain(quota_domain: str, pool: str) -> str:
+    """The quota domain in a pool's keys. That of spot is bare, as it was before there were other pools.
+
+    The setting allows no slash, so no quota domain can be mistaken for a pool.
+    """
+    return quota_domain if pool == SPOT else f"{quota_domain}/{pool}"
+
+
+def _ratios(settings: Settings) -> Ratios:
+    return Ratios(
         budget=settings.budget_ratio,
         refresh=settings.refresh_budget_ratio,
         local=settings.local_budget_ratio,
         client=settings.client_ratio,
     )
-    limits = KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=fetch_weight, observer=observer)
-    keeper = _keeper(settings, clock)
-    ledger: MemoryLedger | RedisLedger
-    if connection is None:
-        ledger = MemoryLedger(clock=clock, ratios=ratios, observer=observer, limits=limits, keeper=keeper)
-    else:
-        ledger = RedisLedger(
-            connection,
-            domain_key=domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain),
-            clock=clock,
-            ratios=ratios,
-            replica_count=replica_count,
-            observer=observer,
-            limits=limits,
-            keeper=keeper,
-        )
-    block = keeper.load()
-    if block is not None:
-        ledger.restore(block)
-    return ledger
-
-
-def _keeper(settings: Settings, clock: Clock) -> BlockKeeper:
-    if settings.state_dir is None:
-        return NullBlockKeeper()
-    name = file_name(settings.venue_name, settings.quota_domain, SPOT_POOL)
-    try:
-        return BlockFile(settings.state_dir, name, clock)
-    except OSError as error:
-        raise OSError(f"SIDECAR_STATE_DIR: {error}") from error

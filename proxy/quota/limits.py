@@ -6,11 +6,14 @@ how usage is counted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
-from proxy.core.quota.limits import judge_limits
-from proxy.core.quota.view import with_learned
-from proxy.core.quota.windows import DEFAULT_WINDOWS, Window
+from proxy.core.quota.budget import UsageReport
+from proxy.core.quota.limits import judge_limits, lowest_limits
+from proxy.core.quota.view import read_usage_report, with_learned
+from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 from proxy.ports import LedgerObserver, NullLedgerObserver
 
 log = structlog.get_logger(__name__)
@@ -22,9 +25,9 @@ SHOWN = 4
 
 
 class KnownLimits:
-    """The limits of one API."""
+    """The limits of one pool. Two APIs that share a pool each name its limits: the lower ones hold."""
 
-    __slots__ = ("_disbelieved", "_fetch_weight", "_observer", "_refresh_ratio", "windows")
+    __slots__ = ("_disbelieved", "_fetch_weight", "_initial", "_observer", "_refresh_ratio", "_told", "windows")
 
     def __init__(
         self,
@@ -36,19 +39,32 @@ class KnownLimits:
     ) -> None:
         self.windows = windows
         """The last good ones."""
+        self._initial = windows
         self._refresh_ratio = refresh_ratio
         self._fetch_weight = fetch_weight
         self._observer = observer or NullLedgerObserver()
-        self._disbelieved: tuple[Window, ...] = ()
+        self._told: dict[str, tuple[Window, ...]] = {}
+        """The last good ones of each source."""
+        self._disbelieved: dict[str, tuple[Window, ...]] = {}
 
-    def learn(self, learned: tuple[Window, ...]) -> None:
-        """Adopt the limits of a document, but for absurd ones. These are counted each time and logged once."""
+    def learn(self, learned: tuple[Window, ...], *, source: str = "") -> None:
+        """Adopt the limits of a document, but for absurd ones. These are counted each time and logged once.
+
+        `source`: whose document it is.
+        """
         judgement = judge_limits(learned, refresh_ratio=self._refresh_ratio, fetch_weight=self._fetch_weight)
-        self.windows = with_learned(self.windows, judgement.believed)
+        if judgement.believed:
+            self._told[source] = with_learned(self._told.get(source, ()), judgement.believed)
+            self.windows = with_learned(self._initial, lowest_limits(self._told.values()))
         if judgement.why is not None:
             self._observer.limits_disbelieved(judgement.why)
-            if judgement.absurd != self._disbelieved:
+            if judgement.absurd != self._disbelieved.get(source, ()):
                 shown = [f"{window.name}={window.limit}" for window in judgement.absurd[:SHOWN]]
                 log.warning("limits_not_believed", reason=judgement.why.value, windows=len(learned), limits=shown)
         if learned:
-            self._disbelieved = judgement.absurd
+            self._disbelieved[source] = judgement.absurd
+
+    def read_usage_report(self, headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
+        """The usage of this pool that an answer's headers report."""
+        counts_weight = any(window.kind is RateLimitKind.REQUEST_WEIGHT for window in self.windows)
+        return read_usage_report(headers, now, ok=ok, counts_weight=counts_weight)

@@ -16,7 +16,6 @@ from proxy.core.quota.view import (
     LedgerView,
     Ratios,
     blocked_error,
-    read_usage_report,
     refused_error,
     used_in_minute,
     view_of,
@@ -75,7 +74,7 @@ class MemoryLedger:
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx."""
         now = self._anchor.now()
-        report, guard_seconds = read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
+        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
         had_block = self.local_view.last_block is not None
         reconciled = self.local_view.reconcile(reservation, report, now=now, guard_seconds=guard_seconds)
         if had_block and self.local_view.last_block is None:
@@ -94,13 +93,20 @@ class MemoryLedger:
             self.local_view.block(reason, self._anchor.now(), until=until, guard_seconds=guard_seconds)
         )
 
+    async def raise_if_blocked(self) -> None:
+        """Raise the SendingRefused of a block, if one holds."""
+        now = self._anchor.now()
+        block = self.local_view.block_at(now)
+        if block is not None:
+            raise self._count_refusal(blocked_error(block, now, self._limits.windows))
+
     def restore(self, block: Block) -> None:
         """Adopt the block that an earlier process kept."""
         self.local_view.adopt_block(block)
 
-    def learn(self, windows: tuple[Window, ...]) -> None:
-        """Adopt the origin's limits, but for absurd ones."""
-        self._limits.learn(windows)
+    def learn(self, windows: tuple[Window, ...], *, source: str = "") -> None:
+        """Adopt the origin's limits, but for absurd ones. Of several sources the lowest limits hold."""
+        self._limits.learn(windows, source=source)
 
     def view(self) -> LedgerView:
         """The current windows and the block."""

@@ -1,18 +1,19 @@
 """One ledger for each pool of the origin's limits.
 
-Owns: which ledger a request is charged in, and the key of a pool's ledger in Redis. Must not know: how a ledger
-counts, who sends.
+Owns: which ledger a request is charged in, and what is done with all of them. Must not know: how a ledger counts, how
+it is built, who sends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
-from proxy.core.endpoints.endpoint import Endpoint
-from proxy.core.quota.origin_headers import parse_rate_limits
+from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.quota.pools import SPOT, api_pool, pool_of
 from proxy.core.quota.view import LedgerView
+from proxy.core.quota.windows import Window
 from proxy.quota.local import MemoryLedger
 from proxy.quota.shared import RedisLedger
 
@@ -20,41 +21,62 @@ AnyLedger = MemoryLedger | RedisLedger
 
 
 class PoolLedgers:
-    """The ledgers, each made for its first request. The pool of spot is there from the start."""
+    """The ledgers of the pools that a gateway uses. That of spot is always there.
 
-    def __init__(self, make: Callable[[str], AnyLedger]) -> None:
-        self._make = make
-        self._ledgers: dict[str, AnyLedger] = {}
-        self.spot = self.of_pool(SPOT)
-        """The ledger of the spot exchange."""
+    A block holds in its own pool. A pool of its own, such as `funding`, also obeys the block of its API's pool
+    (`raise_if_blocked`), because that one is the block of the IP on that API.
+    """
 
-    def of_pool(self, pool: str) -> AnyLedger:
-        """The ledger of a pool."""
-        ledger = self._ledgers.get(pool)
-        if ledger is None:
-            ledger = self._ledgers[pool] = self._make(pool)
-        return ledger
+    def __init__(self, make: Callable[[str], AnyLedger], pools: Iterable[str] = (SPOT,)) -> None:
+        """`make` makes the ledger of a pool."""
+        self.by_pool: Mapping[str, AnyLedger] = MappingProxyType(
+            {pool: make(pool) for pool in dict.fromkeys((SPOT, *pools))}
+        )
+        """Each pool and its ledger, spot first."""
+
+    @property
+    def spot(self) -> AnyLedger:
+        """The ledger of the spot API."""
+        return self.by_pool[SPOT]
 
     def of(self, endpoint: Endpoint) -> AnyLedger:
-        """The ledger that a request for this endpoint is charged in."""
-        return self.of_pool(pool_of(endpoint))
+        """The ledger that a request for this endpoint is charged in. KeyError for one that is not served."""
+        return self.by_pool[pool_of(endpoint)]
 
-    def of_api(self, endpoint: Endpoint) -> AnyLedger:
-        """The ledger of the endpoint's API, whose block holds for every request to that API."""
-        return self.of_pool(api_pool(endpoint))
+    def of_api(self, api: Api) -> AnyLedger:
+        """The ledger of the API's IP pool. KeyError for an API that is not served."""
+        return self.by_pool[api_pool(api)]
+
+    def all(self) -> tuple[AnyLedger, ...]:
+        """Every ledger, spot's first."""
+        return tuple(self.by_pool.values())
 
     def views(self) -> Iterator[tuple[str, LedgerView]]:
-        """Each pool that was used, as last seen. No I/O."""
-        for pool, ledger in self._ledgers.items():
+        """Each pool as last seen, spot first. No I/O."""
+        for pool, ledger in self.by_pool.items():
             yield pool, ledger.view()
 
-    def learn(self, endpoint: Endpoint, rate_limits: list[Mapping[str, Any]]) -> None:
-        """Adopt the `rateLimits` of an API's exchangeInfo; an empty list changes nothing."""
-        windows = parse_rate_limits(rate_limits)
-        if windows:
-            self.of_api(endpoint).learn(windows)
+    def learn(self, api: Api, windows: tuple[Window, ...]) -> None:
+        """Adopt the limits that the exchangeInfo of this API names; none changes nothing.
 
+        Where two APIs share a pool, the lower of what each named last holds: both count all requests of the IP, and
+        the stricter one refuses first.
+        """
+        self.of_api(api).learn(windows, source=api.value)
 
-def pool_domain(quota_domain: str, pool: str) -> str:
-    """The part of a pool's keys that stands for the quota domain. A quota domain has no slash in its name."""
-    return quota_domain if pool == SPOT else f"{quota_domain}/{pool}"
+    async def raise_if_blocked(self, endpoint: Endpoint) -> None:
+        """Raise the SendingRefused of the API's pool if that is blocked and the endpoint has a pool of its own.
+
+        One round trip to Redis, because the block may be another replica's; none where the API's pool is charged
+        anyway.
+        """
+        ledger = self.of_api(endpoint.api)
+        if ledger is not self.of(endpoint):
+            await ledger.raise_if_blocked()
+
+    async def watch_blocks(self) -> None:
+        """Follow the blocks of all pools in Redis. Runs for as long as the process lives; returns without Redis."""
+        async with asyncio.TaskGroup() as tasks:
+            for ledger in self.all():
+                if isinstance(ledger, RedisLedger):
+                    tasks.create_task(ledger.watch_block())

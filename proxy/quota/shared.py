@@ -27,7 +27,6 @@ from proxy.core.quota.view import (
     LedgerView,
     Ratios,
     blocked_error,
-    read_usage_report,
     refused_error,
     used_in_minute,
     view_of,
@@ -102,7 +101,7 @@ class RedisLedger:
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx. Never raises."""
         now = self._anchor.now()
-        report = read_usage_report(headers, now, ok=ok)
+        report = self._limits.read_usage_report(headers, now, ok=ok)
         rest = self._seen.settle_alone(reservation, now)
         had_block = self.local_view.last_block is not None
         try:
@@ -177,14 +176,33 @@ class RedisLedger:
         except RedisAway:
             self._local = True
 
+    async def raise_if_blocked(self) -> None:
+        """Raise the SendingRefused of a block, if one holds here or Redis knows of one."""
+        now = self._anchor.now()
+        if self.local_view.block_at(now) is None:
+            await self._adopt_shared_block(now)
+        block = self.local_view.block_at(now)
+        if block is not None:
+            raise self._count_refusal(blocked_error(block, now, self._limits.windows))
+
+    async def _adopt_shared_block(self, now: float) -> None:
+        try:
+            shared = await self._scripts.read_block(now)
+        except RedisAway:
+            self._local = True
+            return
+        self._local = False
+        if shared is not None and shared.until > now:
+            await self._keeper.keep(self._seen.adopt_block(shared, now))
+
     def restore(self, block: Block) -> None:
         """Adopt the block that an earlier process kept, and tell Redis, which may have lost it."""
         self.local_view.adopt_block(block)
         self._is_unpublished = True
 
-    def learn(self, windows: tuple[Window, ...]) -> None:
-        """Adopt the origin's limits, but for absurd ones."""
-        self._limits.learn(windows)
+    def learn(self, windows: tuple[Window, ...], *, source: str = "") -> None:
+        """Adopt the origin's limits, but for absurd ones. Of several sources the lowest limits hold."""
+        self._limits.learn(windows, source=source)
 
     def view(self) -> LedgerView:
         """The current windows and the block, as last seen. No I/O."""

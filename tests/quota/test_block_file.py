@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.quota.block_file import SPOT_POOL, BlockFile, file_name
+from proxy.quota.block_file import BlockFile, file_name
 from proxy.quota.local import MemoryLedger
 from proxy.quota.shared import RedisLedger
 from tests.quota.conftest import Domain
@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_used_is_a_fault_at_start(tmp_path: Path, clock:
 
 
 def test_every_venue_quota_domain_and_pool_has_its_own_file() -> None:
-    assert file_name("spot", "default", SPOT_POOL) == NAME
+    assert file_name("spot", "default", "spot") == NAME
     odd = [("a", "b+c", "d"), ("a+b", "c", "d"), ("a", "b", "c+d"), ("a", "fe80::1", "d"), ("a/../b", "c", "d")]
     names = [file_name(*parts) for parts in odd]
     assert len(set(names)) == len(odd)

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from proxy.core.endpoints.catalogue import TABLES
+from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.block import BlockReason
-from proxy.core.quota.pools import default_windows
+from proxy.core.quota.replicas import ReplicaCount
+from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import Banned, BudgetUsedUp
-from proxy.quota.local import MemoryLedger
-from proxy.quota.pools import PoolLedgers, pool_domain
+from proxy.quota.build import build_ledgers, pool_domain
+from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
-from tests.quota.doubles import RATIOS, ManualClock
+from proxy.redis_client.connection import RedisConnection
+from proxy.settings import Settings
+from tests.quota.doubles import ManualClock, Tally
 
 LINES = {line.name: line for table in TABLES.values() for line in table}
+ALL_POOLS = 11
 
 
-@pytest.fixture
-def ledgers(clock: ManualClock) -> PoolLedgers:
-    return PoolLedgers(lambda pool: MemoryLedger(clock=clock, ratios=RATIOS, windows=default_windows(pool)))
+def build(clock: ManualClock, connection: RedisConnection | None = None, **settings: object) -> PoolLedgers:
+    return build_ledgers(
+        Settings.model_validate(settings),
+        connection,
+        clock=clock,
+        replica_count=ReplicaCount(),
+        observer_of=lambda _: Tally(),
+    )
+
+
+@pytest.fixture(params=["memory", "redis"])
+def ledgers(request: pytest.FixtureRequest, clock: ManualClock, connection: RedisConnection) -> PoolLedgers:
+    return build(clock, None if request.param == "memory" else connection)
+
+
+def weight_limit(limit: int) -> tuple[Window, ...]:
+    return (Window(RateLimitKind.REQUEST_WEIGHT, 60, limit),)
+
+
+def limits_of(ledgers: PoolLedgers, pool: str) -> list[tuple[str, int]]:
+    return [(window.name, window.limit) for window in ledgers.by_pool[pool].view().windows]
 
 
 async def test_usd_and_coin_futures_spend_one_budget(ledgers: PoolLedgers) -> None:
@@ -27,14 +54,36 @@ async def test_usd_and_coin_futures_spend_one_budget(ledgers: PoolLedgers) -> No
     await usd.reserve(2160)  # 0.9 of 2400
     with pytest.raises(BudgetUsedUp):
         await coin.reserve(1)
+    await ledgers.spot.reserve(5400)
+    await ledgers.of_api(Api.OPTIONS).reserve(360)
 
 
 async def test_a_ban_of_one_pool_leaves_the_others_alone(ledgers: PoolLedgers) -> None:
     await ledgers.of(LINES["fapi/v1/trades"]).block(BlockReason.BAN, None)
+    for line in (LINES["depth"], LINES["eapi/v1/mark"]):
+        await ledgers.raise_if_blocked(line)
+        await ledgers.of(line).reserve(5)
+
+
+async def test_a_pool_of_its_own_obeys_the_block_of_its_api_and_not_the_other_way_round(ledgers: PoolLedgers) -> None:
+    own, api = LINES["fapi/v1/fundingRate"], LINES["fapi/v1/trades"]
+    await ledgers.of(own).block(BlockReason.BACK_OFF, None)
+    await ledgers.of(api).reserve(5)
+    await ledgers.raise_if_blocked(own)
+    await ledgers.of(api).block(BlockReason.BAN, None)
     with pytest.raises(Banned):
-        await ledgers.of_api(LINES["fapi/v1/fundingRate"]).reserve(0)
-    await ledgers.of(LINES["depth"]).reserve(5)
-    await ledgers.of(LINES["eapi/v1/mark"]).reserve(5)
+        await ledgers.raise_if_blocked(own)
+    await ledgers.raise_if_blocked(LINES["depth"])
+
+
+async def test_a_pool_of_its_own_obeys_a_block_that_only_another_replica_met(
+    clock: ManualClock, connection: RedisConnection
+) -> None:
+    here, there = build(clock, connection), build(clock, connection)
+    await there.of_api(Api.USD_FUTURES).block(BlockReason.BAN, clock.now + 100)
+    with pytest.raises(Banned):
+        await here.raise_if_blocked(LINES["futures/data/basis"])
+    assert here.of_api(Api.COIN_FUTURES).view().block is not None
 
 
 async def test_a_pool_of_its_own_counts_requests(ledgers: PoolLedgers) -> None:
@@ -46,19 +95,58 @@ async def test_a_pool_of_its_own_counts_requests(ledgers: PoolLedgers) -> None:
         await funding.reserve(0)
 
 
-def test_only_pools_that_were_used_are_shown(ledgers: PoolLedgers) -> None:
-    assert [pool for pool, _ in ledgers.views()] == ["spot"]
-    ledgers.of(LINES["eapi/v1/mark"])
-    assert [pool for pool, _ in ledgers.views()] == ["spot", "options"]
+async def test_the_used_weight_of_the_api_is_not_that_of_a_pool_of_its_own(ledgers: PoolLedgers) -> None:
+    own = ledgers.of(LINES["futures/data/basis"])
+    await own.reconcile(await own.reserve(0), {"x-mbx-used-weight-1m": "2000"}, ok=True)
+    assert own.used_weight() == 0
+    assert ledgers.of_api(Api.USD_FUTURES).used_weight() == 0
+
+
+def test_each_served_pool_is_shown_spot_first(clock: ManualClock) -> None:
+    assert [pool for pool, _ in build(clock, forward="general").views()] == ["spot"]
+    assert [pool for pool, _ in build(clock, upstreams="http://localhost:1").views()] == ["spot"]
+    pools = [pool for pool, _ in build(clock).views()]
+    assert pools[:4] == ["spot", "futures", "options", "funding"]
+    assert len(pools) == ALL_POOLS
 
 
 def test_limits_are_learned_for_the_pool_of_the_api(ledgers: PoolLedgers) -> None:
-    told = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200}]
-    ledgers.learn(LINES["dapi/v1/exchangeInfo"], told)
-    ledgers.learn(LINES["dapi/v1/exchangeInfo"], [])
-    (window,) = ledgers.of(LINES["fapi/v1/trades"]).view().windows
-    assert (window.name, window.limit, window.budget) == ("REQUEST_WEIGHT:1m", 1200, 1080)
-    assert ledgers.spot.view().windows[0].limit == 6000
+    ledgers.learn(Api.COIN_FUTURES, weight_limit(1200))
+    ledgers.learn(Api.COIN_FUTURES, ())
+    assert limits_of(ledgers, "futures") == [("REQUEST_WEIGHT:1m", 1200)]
+    assert limits_of(ledgers, "spot")[0] == ("REQUEST_WEIGHT:1m", 6000)
+    assert limits_of(ledgers, "options") == [("REQUEST_WEIGHT:1m", 400)]
+
+
+def test_of_two_apis_in_one_pool_the_lower_limit_holds_whoever_comes_last(ledgers: PoolLedgers) -> None:
+    for api, limit, holds in [
+        (Api.USD_FUTURES, 2400, 2400),
+        (Api.COIN_FUTURES, 6000, 2400),
+        (Api.USD_FUTURES, 4800, 4800),
+        (Api.COIN_FUTURES, 1, 4800),  # not believed
+        (Api.COIN_FUTURES, 1200, 1200),
+        (Api.USD_FUTURES, 2400, 1200),
+    ]:
+        ledgers.learn(api, weight_limit(limit))
+        assert limits_of(ledgers, "futures") == [("REQUEST_WEIGHT:1m", holds)]
+
+
+async def test_each_pool_keeps_its_own_block_over_a_restart(clock: ManualClock, tmp_path: Path) -> None:
+    before = build(clock, state_dir=tmp_path)
+    await before.of_api(Api.OPTIONS).block(BlockReason.BAN, clock.now + 500)
+    after = build(clock, state_dir=tmp_path)
+    blocked = [pool for pool, view in after.views() if view.block is not None]
+    assert blocked == ["options"]
+
+
+async def test_all_blocks_are_followed_in_redis(clock: ManualClock, connection: RedisConnection) -> None:
+    watching = asyncio.create_task(build(clock, connection).watch_blocks())
+    await asyncio.sleep(0)
+    assert not watching.done()
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    await build(clock).watch_blocks()  # without Redis there is nothing to follow
 
 
 def test_the_keys_of_spot_stay_and_no_quota_domain_can_be_mistaken_for_a_pool() -> None:

@@ -53,5 +53,15 @@ def judge_limits(windows: tuple[Window, ...], *, refresh_ratio: float, fetch_wei
     return Judgement(tuple(window for window in windows if window.kind not in doubtful), tuple(low), Absurdity.TOO_LOW)
 
 
+def lowest_limits(told: Iterable[tuple[Window, ...]]) -> tuple[Window, ...]:
+    """The limits of several sources that count in one pool: of each kind and interval the lowest."""
+    lowest: dict[str, Window] = {}
+    for window in (window for windows in told for window in windows):
+        known = lowest.setdefault(window.name, window)
+        if window.limit < known.limit:
+            lowest[window.name] = window
+    return tuple(lowest.values())
+
+
 def _kinds(windows: Iterable[Window]) -> frozenset[RateLimitKind]:
     return frozenset(window.kind for window in windows)

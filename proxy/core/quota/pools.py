@@ -7,11 +7,11 @@ futures, which share one pool since 30 June 2026.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from proxy.core.endpoints.catalogue import TABLES
-from proxy.core.endpoints.endpoint import Api, Endpoint
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
 from proxy.core.quota.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, RateLimitKind, Window
 
 SPOT = "spot"
@@ -31,9 +31,21 @@ def pool_of(endpoint: Endpoint) -> str:
     return endpoint.pool or _POOLS[endpoint.api]
 
 
-def api_pool(endpoint: Endpoint) -> str:
-    """The pool of the endpoint's API: while it is blocked, endpoints with a pool of their own are not sent either."""
-    return _POOLS[endpoint.api]
+def api_pool(api: Api) -> str:
+    """The IP pool of an API. While it is blocked, its endpoints with a pool of their own are not sent either."""
+    return _POOLS[api]
+
+
+def pools_of(apis: Iterable[Api], forwards: Callable[[Endpoint], bool]) -> tuple[str, ...]:
+    """The pools of the endpoints that a gateway forwards, each API's own pool before those beside it."""
+    lines = [line for api in apis for line in TABLES[api] if forwards(line)]
+    return tuple(dict.fromkeys([*(api_pool(line.api) for line in lines), *map(pool_of, lines)]))
+
+
+def fetch_weight(pool: str) -> int:
+    """The most that one fetch of a document costs that names the limits of this pool; 1 if there is none."""
+    costs = [line.weight.dearest for line in _DOCUMENTS if api_pool(line.api) == pool]
+    return max(costs, default=1)
 
 
 def default_windows(pool: str) -> tuple[Window, ...]:
@@ -51,6 +63,10 @@ def default_windows(pool: str) -> tuple[Window, ...]:
             return _STATISTICS
 
 
-_LINES = tuple(line for table in TABLES.values() for line in table)
-POOLS = tuple(dict.fromkeys([*map(api_pool, _LINES), *map(pool_of, _LINES)]))
-"""Every pool, the spot exchange's first."""
+_DOCUMENTS = tuple(
+    line
+    for table in TABLES.values()
+    for line in table
+    if line.policy is CachePolicy.CACHED and line.path.endswith("/exchangeInfo")
+)
+"""The documents that name the limits, one for each API."""

@@ -89,10 +89,13 @@ def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tu
     return learned + tuple(window for window in current if window.kind not in learned_kinds)
 
 
-def read_usage_report(headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
-    """The usage that an answer's headers (lower-case names) report. If it has no Date, its time is `now`."""
+def read_usage_report(headers: Mapping[str, str], now: float, *, ok: bool, counts_weight: bool = True) -> UsageReport:
+    """The usage that an answer's headers (lower-case names) report. If it has no Date, its time is `now`.
+
+    `counts_weight`: whether the pool has a limit of weight. If not, the header is about another pool.
+    """
     at = origin_time(headers)
-    return UsageReport(now if at is None else at, parse_used_weight(headers), ok)
+    return UsageReport(now if at is None else at, parse_used_weight(headers) if counts_weight else {}, ok)
 
 
 def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.endpoints.catalogue import TABLES
-from proxy.core.quota.pools import POOLS, api_pool, default_windows, pool_of
+from proxy.core.endpoints.catalogue import TABLES, Catalogue, Forward
+from proxy.core.endpoints.endpoint import Api
+from proxy.core.quota.pools import api_pool, default_windows, fetch_weight, pool_of, pools_of
 
+POOLS = pools_of(Api, lambda _: True)
 LINES = {line.name: line for table in TABLES.values() for line in table}
 
 
@@ -25,7 +27,7 @@ LINES = {line.name: line for table in TABLES.values() for line in table}
     ],
 )
 def test_each_endpoint_counts_in_its_pool(name: str, pool: str, api: str) -> None:
-    assert (pool_of(LINES[name]), api_pool(LINES[name])) == (pool, api)
+    assert (pool_of(LINES[name]), api_pool(LINES[name].api)) == (pool, api)
 
 
 def test_the_pools_and_their_limits_until_the_origin_names_them() -> None:
@@ -43,3 +45,19 @@ def test_the_pools_and_their_limits_until_the_origin_names_them() -> None:
     statistics = [pool for pool in POOLS if pool.startswith("futures-data")]
     assert len(statistics) == 7
     assert {default_windows(pool)[0].limit for pool in statistics} == {1000}
+
+
+def test_a_gateway_has_the_pools_of_what_it_forwards() -> None:
+    def pools(forward: Forward, *apis: Api) -> tuple[str, ...]:
+        return pools_of(apis, Catalogue(forward, apis=apis).forwards)
+
+    assert pools(Forward.GENERAL, *Api) == ("spot",)
+    assert pools(Forward.MARKET, Api.SPOT, Api.OPTIONS) == ("spot", "options")
+    assert pools(Forward.MARKET, Api.SPOT, Api.COIN_FUTURES) == ("spot", "futures")
+    assert pools(Forward.MARKET, *Api) == POOLS
+    assert POOLS[:4] == ("spot", "futures", "options", "funding")
+    assert len(POOLS) == 11
+
+
+def test_a_fetch_weighs_what_the_dearest_document_of_the_pool_costs() -> None:
+    assert {pool: fetch_weight(pool) for pool in POOLS[:4]} == {"spot": 20, "futures": 1, "options": 1, "funding": 1}
