@@ -28,7 +28,7 @@ from proxy.core.quota.replicas import ReplicaCount
 from proxy.gateway import Gateway
 from proxy.origin.build import build_upstream
 from proxy.origin.guarded import Origin
-from proxy.quota.build import build_ledger
+from proxy.quota.build import build_ledgers
 from proxy.quota.clock import OriginClock, watch_clock
 from proxy.quota.heartbeat import Heartbeat
 from proxy.quota.local import MemoryLedger
@@ -93,14 +93,10 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         metrics = Metrics()
         replica_count = ReplicaCount()
         connection = await _connect_redis(settings, metrics, clock, replica_count, stack)
-        ledger = build_ledger(
-            settings,
-            connection,
-            clock=clock,
-            replica_count=replica_count,
-            observer=metrics,
-            fetch_weight=_document_query().weight,
+        ledgers = build_ledgers(
+            settings, connection, clock=clock, replica_count=replica_count, observer_of=lambda _: metrics
         )
+        ledger = ledgers.spot
         upstream = await stack.enter_async_context(build_upstream(settings, metrics, clock))
         origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
         local, timeout_seconds = _local_cache(settings, metrics), settings.upstream_seconds + _GRACE_SECONDS
