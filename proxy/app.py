@@ -13,27 +13,28 @@ from dataclasses import dataclass, field
 import structlog
 
 from proxy.background import background
-from proxy.cache.fill import Filler, Policy
+from proxy.cache.fill import Filler
 from proxy.cache.fills import Fills
+from proxy.cache.lifetimes import Policy
 from proxy.cache.local import LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.cache.null import NullStore
 from proxy.cache.probe import EntryProbe
 from proxy.cache.refresher import Refresher
 from proxy.cache.shared import RedisStore
-from proxy.core.endpoints.catalogue import find
-from proxy.core.messages import ClientRequest, Lifetimes
-from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue
+from proxy.core.endpoints.endpoint import Api
+from proxy.core.messages import Lifetimes
+from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.gateway import Gateway
-from proxy.origin.build import build_upstream
-from proxy.origin.guarded import Origin
+from proxy.origin.build import build_upstreams
+from proxy.origin.origins import Origins
 from proxy.quota.build import build_ledgers
 from proxy.quota.clock import OriginClock, watch_clock
 from proxy.quota.heartbeat import Heartbeat
-from proxy.quota.local import MemoryLedger
+from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
-from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection, connect
 from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
@@ -42,7 +43,7 @@ from proxy.server.fast_path import FastPathServer, can_be_used
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
-from proxy.settings import Settings
+from proxy.settings import Settings, TimeSource
 from proxy.telemetry.metrics import Metrics, measure_lag
 from proxy.telemetry.status import StatusReport
 
@@ -94,22 +95,31 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         replica_count = ReplicaCount()
         connection = await _connect_redis(settings, metrics, clock, replica_count, stack)
         ledgers = build_ledgers(
-            settings, connection, clock=clock, replica_count=replica_count, observer_of=lambda _: metrics
+            settings, connection, clock=clock, replica_count=replica_count, observer_of=metrics.of_pool
         )
-        ledger = ledgers.spot
-        upstream = await stack.enter_async_context(build_upstream(settings, metrics, clock))
-        origin = Origin(upstream, ledger, clock, observer=metrics, total_seconds=settings.upstream_seconds)
+        upstreams = build_upstreams(settings, metrics, clock)
+        for upstream in upstreams.values():
+            await stack.enter_async_context(upstream)
+        origins = Origins(
+            upstreams,
+            ledgers,
+            clock,
+            observer=metrics,
+            refusals_of=metrics.of_pool,
+            total_seconds=settings.upstream_seconds,
+        )
         local, timeout_seconds = _local_cache(settings, metrics), settings.upstream_seconds + _GRACE_SECONDS
         filler = Filler(
-            origin,
+            origins,
             local,
             RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NullStore(),
-            ledger=ledger,
+            learn=origins.learn,
             venue=settings.venue_name,
             policy=_policy(settings),
             clock=clock,
             observer=metrics,
             wait_seconds=timeout_seconds,
+            history_bytes=settings.history_bytes,
         )
         fills = Fills(
             filler, local, clock, timeout_seconds=timeout_seconds, stale_after_seconds=settings.stale_after_seconds
@@ -120,14 +130,23 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         app = Application(local, fills, refresher, metrics, clock)
         report = StatusReport(
             settings=settings,
-            ledger=ledger,
+            ledgers=ledgers,
             local=local,
-            upstream=upstream,
+            upstreams=upstreams,
             clock=clock,
             connection=connection,
             replica_count=replica_count,
         )
-        await _start(settings, app, Gateway(origin, fills, local, clock), ledger, report, stack)
+        gateway = Gateway(
+            origins,
+            fills,
+            local,
+            clock,
+            catalogue=Catalogue(settings.forward, apis=settings.apis),
+            coin_futures_hosts=settings.hosts_of(Api.COIN_FUTURES),
+            clock_error=clock.error_seconds if settings.time is TimeSource.CLOCK else None,
+        )
+        await _start(settings, app, gateway, ledgers, report, stack)
         yield app
 
 
@@ -135,19 +154,18 @@ async def _start(
     settings: Settings,
     app: Application,
     gateway: Gateway,
-    ledger: MemoryLedger | RedisLedger,
+    ledgers: PoolLedgers,
     report: StatusReport,
     stack: AsyncExitStack,
 ) -> None:
     """Listen, then start the work in the background. Stopping takes these steps in reverse order."""
     app.metrics.read_at_scrape(report.samples)
     stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
-    await _listen(settings, app, gateway, ledger, report, stack)
+    await _listen(settings, app, gateway, ledgers, report, stack)
     background(app.refresher.run(), stack)
     background(measure_lag(app.metrics), stack)
     background(watch_clock(app.clock), stack)
-    if isinstance(ledger, RedisLedger):
-        background(ledger.watch_block(), stack)
+    background(ledgers.watch_blocks(), stack)
     stack.push_async_callback(_drain, app)
 
 
@@ -201,17 +219,14 @@ def _policy(settings: Settings) -> Policy:
             stale_if_error_seconds=settings.stale_if_error_seconds,
         ),
         negative=Lifetimes(fresh_seconds=settings.negative_seconds),
+        market=Lifetimes(fresh_seconds=settings.market_fresh_seconds),
+        history=Lifetimes(fresh_seconds=settings.history_seconds),
     )
 
 
 def _document_query() -> CanonicalQuery:
     """The exchangeInfo query without parameters: its answer is the full document."""
-    path = "/api/v3/exchangeInfo"
-    endpoint = find(path)
-    assert endpoint is not None
-    query = canonicalize(endpoint, ClientRequest(method="GET", path=path))
-    assert isinstance(query, CanonicalQuery)
-    return query
+    return CanonicalQuery(endpoint=ENDPOINTS["/api/v3/exchangeInfo"])
 
 
 def _fast_path_share(settings: Settings) -> float:
@@ -219,16 +234,14 @@ def _fast_path_share(settings: Settings) -> float:
     return FAST_PATH_SHARE if settings.fast_lane else 0.0
 
 
-def _fast_path(
-    settings: Settings, app: Application, ledger: MemoryLedger | RedisLedger, headers: Headers
-) -> FastPathTable | None:
+def _fast_path(settings: Settings, app: Application, ledgers: PoolLedgers, headers: Headers) -> FastPathTable | None:
     """The fast path; None where it is switched off, or where aiohttp lacks the private names that it needs."""
     if not settings.fast_lane or not can_be_used():
         return None
     return FastPathTable(
         app.local,
         clock=app.clock,
-        usage=ledger.local_view,
+        usage=ledgers.spot.local_view,
         life_cycle=app,
         headers=headers.of_stored,
         tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
@@ -240,13 +253,13 @@ async def _listen(
     settings: Settings,
     app: Application,
     gateway: Gateway,
-    ledger: MemoryLedger | RedisLedger,
+    ledgers: PoolLedgers,
     report: StatusReport,
     stack: AsyncExitStack,
 ) -> None:
     """Open the traffic listener, and a second one for operations if the settings ask for it."""
-    headers = Headers(ledger.used_weight, app.clock.wall)
-    fast_path = _fast_path(settings, app, ledger, headers)
+    headers = Headers(lambda pool: ledgers.by_pool[pool].used_weight(), app.clock.wall)
+    fast_path = _fast_path(settings, app, ledgers, headers)
     traffic = Traffic(
         gateway.handle,
         headers=headers,

@@ -6,35 +6,42 @@ answer and an error. Must not know: HTTP servers and clients, Redis, how an entr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar, assert_never
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 import structlog
 
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.core.cache.freshness import Freshness, decide
-from proxy.core.endpoints.catalogue import find
+from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue, find_public
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest, Entry
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
-from proxy.core.reply import Outcome, Rendition, Reply, accepts_gzip, error_reply, passed_reply
-from proxy.errors import (
-    MethodNotAllowed,
-    SendingRefused,
-    SidecarError,
-    TooSlow,
-    UnknownPath,
-    UpstreamFailed,
+from proxy.core.query.market import MarketQuery, is_signed, market_query
+from proxy.core.query.upstream_query import UpstreamQuery
+from proxy.core.quota.pools import SPOT
+from proxy.core.reply import (
+    Outcome,
+    Rendition,
+    Reply,
+    accepts_gzip,
+    error_reply,
+    market_reply,
+    passed_reply,
+    reported_pool,
+    time_reply,
 )
-from proxy.origin.guarded import AcceptedResponse, Origin
+from proxy.errors import SendingRefused, SidecarError, TooSlow, UpstreamFailed
+from proxy.origin.guarded import AcceptedResponse
+from proxy.origin.origins import Origins
 from proxy.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
-METHODS = frozenset({"GET", "HEAD"})
+MAX_ERROR_SECONDS = 0.05
+"""The gateway's clock answers for the origin's only if it is not further off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +57,52 @@ class Found:
 class Gateway:
     """Answers client requests. Safe to call from many tasks of one event loop."""
 
-    def __init__(self, origin: Origin, fills: Fills, local: LocalCache, clock: Clock) -> None:
-        self._origin = origin
+    def __init__(  # noqa: PLR0913 - the parts that it joins, and what it may do
+        self,
+        origins: Origins,
+        fills: Fills,
+        local: LocalCache,
+        clock: Clock,
+        *,
+        catalogue: Catalogue,
+        coin_futures_hosts: Collection[str] = (),
+        clock_error: Callable[[], float | None] | None = None,
+    ) -> None:
+        """`coin_futures_hosts`: requests for these hosts mean COIN-M where a path does not tell.
+
+        `clock_error`: the largest error of the clock in seconds, None while it is unknown. With it the clock answers
+        for the origin while it is known well enough.
+        """
+        self._origins = origins
         self._fills = fills
         self._local = local
         self._clock = clock
+        self._catalogue = catalogue
+        self._coin_futures_hosts = frozenset(coin_futures_hosts)
+        self._clock_error = clock_error
 
     async def handle(self, request: ClientRequest) -> Reply:
         """One request, one reply. Renders every SidecarError; catches no other error."""
-        endpoint = find(request.path)
-        if endpoint is None:
-            error = UnknownPath("This gateway serves /api/v3/ping, time, exchangeInfo and executionRules only.")
-            return error_reply(error, Outcome.REJECTED)
+        endpoint = find_public(request.path)
         try:
-            if request.method not in METHODS:
-                raise MethodNotAllowed(f"Request method '{request.method[:20]}' is not supported.")
+            endpoint = self._endpoint(request)
             return await self._answer(endpoint, request)
         except SidecarError as failure:
-            return error_reply(failure, _outcome(failure), endpoint=endpoint.name)
+            name, pool = ("other", SPOT) if endpoint is None else (endpoint.name, reported_pool(endpoint))
+            return error_reply(failure, _outcome(failure), endpoint=name, pool=pool)
+
+    def _endpoint(self, request: ClientRequest) -> Endpoint:
+        to_coin_futures = request.host in self._coin_futures_hosts
+        endpoint = self._catalogue.find(request.path, request.method, to_coin_futures=to_coin_futures)
+        if is_signed(request.raw_query):
+            raise self._catalogue.not_forwarded()
+        return endpoint
 
     async def _answer(self, endpoint: Endpoint, request: ClientRequest) -> Reply:
+        if endpoint.path not in ENDPOINTS:
+            if endpoint.policy is CachePolicy.CACHED:  # the origin ignores parameters there: all queries are one
+                return await self._answer_query(CanonicalQuery(endpoint=endpoint), request, short_lived=False)
+            return await self._market(endpoint, request)
         match canonicalize(endpoint, request):
             case Rejected(error):
                 raise error
@@ -80,21 +113,45 @@ class Gateway:
             case never:
                 assert_never(never)
 
+    async def _market(self, endpoint: Endpoint, request: ClientRequest) -> Reply:
+        """Market data: stored for as long as the operator allows; else equal requests in flight are one."""
+        query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
+        if self._fills.keeps(query):
+            found = await self._find(query, request.client, self._fills.stale_deadline())
+            if found.entry.lifetimes.horizon_seconds == 0:
+                found = replace(found, outcome=Outcome.BYPASS)
+            return self._render(query, request, found)
+        if endpoint.policy is CachePolicy.FORWARDED:
+            answer = await self._origins.ask(query, client=request.client)
+            return market_reply(answer.response, Outcome.BYPASS, query=query)
+        answer, collapsed = await self._fills.join(
+            query, lambda: self._origins.ask(query, client=request.client), client=request.client
+        )
+        return market_reply(answer.response, Outcome.COLLAPSED if collapsed else Outcome.BYPASS, query=query)
+
     async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, short_lived: bool) -> Reply:
         match query.endpoint.policy:
             case CachePolicy.CACHED:
                 return self._render(query, request, await self._cached(query, request, short_lived=short_lived))
             case CachePolicy.COLLAPSED:
                 answer, collapsed = await self._fills.join(
-                    query, lambda: self._origin.ask(query, client=request.client), client=request.client
+                    query, lambda: self._origins.ask(query, client=request.client), client=request.client
                 )
                 return _passed(query, answer, Outcome.COLLAPSED if collapsed else Outcome.BYPASS)
-            case CachePolicy.FORWARDED:
-                return _passed(query, await self._origin.ask(query, client=request.client), Outcome.BYPASS)
+            case CachePolicy.FORWARDED | CachePolicy.SHARED:
+                told = None if short_lived else self._told(query)
+                return told or _passed(query, await self._origins.ask(query, client=request.client), Outcome.BYPASS)
             case never:
                 assert_never(never)
 
-    def _render(self, query: CanonicalQuery, request: ClientRequest, found: Found) -> Reply:
+    def _told(self, query: CanonicalQuery) -> Reply | None:
+        """The time by the gateway's own clock, if it may tell it and knows it well enough."""
+        error_seconds = None if self._clock_error is None else self._clock_error()
+        if error_seconds is None or error_seconds > MAX_ERROR_SECONDS or query.sbe is not None:
+            return None
+        return time_reply(self._clock.origin(), error_seconds, microseconds=query.representation.microseconds)
+
+    def _render(self, query: CanonicalQuery | MarketQuery, request: ClientRequest, found: Found) -> Reply:
         rendition = Rendition(
             entry=found.entry,
             key=query.key,
@@ -104,6 +161,7 @@ class Gateway:
             gzip=accepts_gzip(request.accept_encoding),
             if_none_match=request.if_none_match,
             detail=found.detail,
+            pool=reported_pool(query.endpoint),
         )
         return rendition.reply(self._clock.origin())
 
@@ -147,7 +205,7 @@ class Gateway:
             case _:
                 raise error
 
-    async def _find(self, query: CanonicalQuery, client: str, give_up_at: float, *, short_lived: bool = False) -> Found:
+    async def _find(self, query: UpstreamQuery, client: str, give_up_at: float, *, short_lived: bool = False) -> Found:
         """The query's own entry, filled if need be. `short_lived`: it then lives no longer than a negative one.
 
         `give_up_at`: when a client that could get a stale entry waits no longer, by the monotonic clock.
@@ -173,7 +231,7 @@ class Gateway:
         return await self._stale_if_error(query, client, entry, short_lived=short_lived, give_up_at=give_up_at)
 
     async def _stale_if_error(
-        self, query: CanonicalQuery, client: str, entry: Entry, *, short_lived: bool, give_up_at: float
+        self, query: UpstreamQuery, client: str, entry: Entry, *, short_lived: bool, give_up_at: float
     ) -> Found:
         """Fill until `give_up_at`, else use the stale entry while the fill goes on."""
         found = self._stale_at_once(query, entry, short_lived=short_lived)
@@ -185,7 +243,7 @@ class Gateway:
             outcome = Outcome.STALE if self._fills.is_overdue(query) else Outcome.STALE_IF_ERROR
             return Found(entry, outcome, error.reason)
 
-    def _stale_at_once(self, query: CanonicalQuery, entry: Entry, *, short_lived: bool) -> Found | None:
+    def _stale_at_once(self, query: UpstreamQuery, entry: Entry, *, short_lived: bool) -> Found | None:
         """The stale entry if waiting for a fill is no use: the last one failed, or this one takes long. Else None."""
         if self._fills.is_overdue(query):
             return Found(entry, Outcome.STALE, TooSlow.reason)
@@ -197,7 +255,7 @@ class Gateway:
 
     async def _fill(
         self,
-        query: CanonicalQuery,
+        query: UpstreamQuery,
         client: str,
         outcome: Outcome,
         *,

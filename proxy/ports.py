@@ -133,18 +133,19 @@ class Observer(Protocol):
     def fill_wait(self, end: WaitEnd) -> None:
         """A wait for another replica's fill ended."""
 
+
+class RefusalObserver(Protocol):
+    """Counts refusals."""
+
     def refused(self, reason: str) -> None:
-        """A request was refused at the moment of sending. `reason`: the error's reason (`proxy.errors`)."""
+        """A request was refused. `reason`: the error's reason (`proxy.errors`)."""
 
 
-class LedgerObserver(Protocol):
+class LedgerObserver(RefusalObserver, Protocol):
     """Counts the events of the ledger."""
 
     def foreign_weight(self, weight: int) -> None:
         """The origin counted this much more in the current minute than our reservations explain."""
-
-    def refused(self, reason: str) -> None:
-        """A request was refused. `reason`: the error's reason (`proxy.errors`)."""
 
     def limits_disbelieved(self, why: Absurdity) -> None:
         """A document has limits that are not believed."""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from proxy.core.endpoints.base_urls import base_urls, host_of, masked
 from proxy.core.endpoints.catalogue import Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.endpoints.venues import DERIVATIVES_HOSTS, SPOT_HOSTS, VENUES
@@ -44,6 +45,14 @@ class KeepWarm(Enum):
     NEVER = "never"
 
 
+class TimeSource(Enum):
+    """Who answers `/api/v3/time`."""
+
+    ORIGIN = "origin"
+    CLOCK = "clock"
+    """The gateway, by its estimate of the origin's clock, while that is known well enough."""
+
+
 class LogLevel(Enum):
     """The least severe event that is logged."""
 
@@ -69,38 +78,11 @@ def _split(value: Any) -> Any:
 def _upstreams(urls: tuple[str, ...]) -> tuple[str, ...]:
     if not urls:
         raise ValueError("at least one base URL is needed")
-    return _base_urls(urls)
-
-
-def _base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
-    faulty = [f"{_masked(url)} {fault}" for url in urls if (fault := _base_url_fault(url)) is not None]
-    if faulty:
-        raise ValueError("; ".join(faulty))
-    return tuple(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls))
+    return base_urls(urls)
 
 
 def _api_upstreams(urls: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return None if urls is None else _base_urls(urls)
-
-
-def _base_url_fault(url: str) -> str | None:
-    """What is wrong with one base URL, or None."""
-    unusable = "is not an http or https base URL such as https://api.binance.com"
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return unusable
-    if not is_usable:
-        return unusable
-    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
-        return "must be a scheme, host and port only"
-    return None
-
-
-def _masked(text: str) -> str:
-    """The text with everything before an `@` replaced: that may be a password."""
-    return re.sub(r".*@", "***@", text, flags=re.DOTALL)
+    return None if urls is None else base_urls(urls)
 
 
 def _lower(value: Any) -> Any:
@@ -177,8 +159,19 @@ class Settings(BaseSettings):
         Field(description="general: four endpoints of spot; market: all public data"),
     ] = Forward.MARKET
     market_fresh_seconds: Annotated[
-        Lifetime, Field(description="how long market data is shared; 0: only while it is in flight")
+        Lifetime, Field(description="how long market data is kept and shared; 0: only while it is in flight")
     ] = 0.0
+    history_seconds: Annotated[
+        Lifetime, Field(description="how long market data that cannot change any more is kept; 0: not longer")
+    ] = 0.0
+    history_bytes: Annotated[Bytes, Field(description="most of that history which one replica keeps in Redis")] = (
+        256 << 20
+    )
+    time: Annotated[
+        TimeSource,
+        BeforeValidator(_lower),
+        Field(description="origin, or clock: answer /api/v3/time from the estimate of the origin's clock"),
+    ] = TimeSource.ORIGIN
     redis_url: Annotated[
         SecretStr,
         AfterValidator(_redis_url),
@@ -251,8 +244,7 @@ class Settings(BaseSettings):
     @property
     def upstream_hosts(self) -> frozenset[str]:
         """The hosts of every API, in lower case and without ports."""
-        urls = [url for api in Api for url in self.upstreams_of(api)]
-        return frozenset(str(urlsplit(url).hostname).removesuffix(".") for url in urls)
+        return frozenset().union(*map(self.hosts_of, Api))
 
     def upstreams_of(self, api: Api) -> tuple[str, ...]:
         """The base URLs of an API; none: it is not served."""
@@ -266,6 +258,10 @@ class Settings(BaseSettings):
             return chosen
         is_main_exchange = VENUES.get(str(urlsplit(self.upstreams[0]).hostname)) == "spot"
         return DERIVATIVES_HOSTS[api] if is_main_exchange else ()
+
+    def hosts_of(self, api: Api) -> frozenset[str]:
+        """The hosts of an API, in lower case and without ports."""
+        return frozenset(map(host_of, self.upstreams_of(api)))
 
     @property
     def apis(self) -> tuple[Api, ...]:
@@ -294,4 +290,4 @@ def _fault(detail: Mapping[str, Any]) -> str:
     name = str(detail["loc"][0])
     if name == "redis_url":
         return f"{PREFIX}REDIS_URL: {message}"
-    return f"{PREFIX}{name.upper()}={_masked(str(detail['input']))}: {message}"
+    return f"{PREFIX}{name.upper()}={masked(str(detail['input']))}: {message}"

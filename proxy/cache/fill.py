@@ -81,6 +81,10 @@ class Filler:
         self._observer = observer
         self._wait_seconds = wait_seconds
 
+    def keeps(self, query: UpstreamQuery) -> bool:
+        """Whether an answer to this query may be stored."""
+        return self._policy.keeps(query, self._clock.origin())
+
     async def load(self, query: UpstreamQuery) -> Entry | None:
         """The newest usable entry of this process and Redis, stored in this process; None if there is none.
 

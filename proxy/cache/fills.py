@@ -64,6 +64,10 @@ class Fills:
         self._overdue: set[str] = set()
         """The keys of the fills under way that took longer than a client with a stale entry waits."""
 
+    def keeps(self, query: UpstreamQuery) -> bool:
+        """Whether an answer to this query may be stored."""
+        return self._filler.keeps(query)
+
     async def load(self, query: UpstreamQuery) -> Entry | None:
         """The query's newest entry, of this process or of Redis."""
         loaded, _ = await self._flights.do(("load", query.key), lambda: self._load(query))

@@ -26,6 +26,7 @@ from proxy.core.document.parsed import Document
 from proxy.core.document.snapshot import Snapshot, index
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer
 
 log = structlog.get_logger(__name__)
@@ -111,7 +112,7 @@ class LocalCache:
         entry = self.memory.get(self.document_query.key)
         return entry if is_good(entry) else None
 
-    def get(self, query: CanonicalQuery) -> Entry | None:
+    def get(self, query: UpstreamQuery) -> Entry | None:
         """The origin's own answer to this query."""
         if self._use_snapshot and query == self.document_query:
             return self._refusal or self.document()
@@ -119,7 +120,7 @@ class LocalCache:
 
     async def put(
         self,
-        query: CanonicalQuery,
+        query: UpstreamQuery,
         entry: Entry,
         *,
         document: Document | None = None,

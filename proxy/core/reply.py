@@ -204,9 +204,20 @@ def _spelled(name: str) -> str:
     return {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}.get(name, name)
 
 
-def error_reply(
-    error: SidecarError, outcome: Outcome, *, endpoint: str = "other", pool: str | None = SPOT
-) -> Reply:
+def time_reply(now: float, error_seconds: float, *, microseconds: bool) -> Reply:
+    """The origin's time as the gateway knows it, and the largest error of it. Both in seconds."""
+    server_time = int(now * (1_000_000 if microseconds else 1000))
+    headers = (
+        ("Content-Type", JSON_CONTENT_TYPE),
+        ("Cache-Control", "no-store"),
+        ("Cache-Status", cache_status(Outcome.CLOCK, detail="clock")),
+        ("X-Sidecar-Clock-Error-Ms", f"{error_seconds * 1000:.1f}"),
+    )
+    body = orjson.dumps({"serverTime": server_time})
+    return Reply(status=200, headers=headers, body=body, outcome=Outcome.CLOCK, endpoint="time", weight=1)
+
+
+def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other", pool: str | None = SPOT) -> Reply:
     """Render an error: Binance's body shape, Retry-After, Allow, and the reason in Cache-Status.
 
     An answer of the origin that is passed on keeps its body and content type.
@@ -227,9 +238,7 @@ def error_reply(
         headers.append(("Retry-After", retry_after))
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", error.allow))
-    return Reply(
-        status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint, pool=pool
-    )
+    return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint, pool=pool)
 
 
 def _content_type(content_type: str) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""The client of the origin as the settings and the environment want it.
+"""The clients of the origin as the settings and the environment want them.
 
 Owns: which setting goes where. Must not know: how a request is sent.
 """
@@ -6,20 +6,26 @@ Owns: which setting goes where. Must not know: how a request is sent.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
+from proxy.core.endpoints.endpoint import Api
 from proxy.origin.client import Upstream, UpstreamObserver
 from proxy.origin.environment_proxy import environment_proxies
 from proxy.ports import Clock
 from proxy.settings import Settings
 
 
-def build_upstream(settings: Settings, observer: UpstreamObserver, clock: Clock) -> Upstream:
-    """The client. Raises ValueError if the environment names an HTTP proxy that cannot be used."""
+def build_upstreams(settings: Settings, observer: UpstreamObserver, clock: Clock) -> Mapping[Api, Upstream]:
+    """The client of each API that has hosts. Raises ValueError if the environment names an unusable HTTP proxy."""
+    return {api: _upstream(settings, settings.upstreams_of(api), observer, clock) for api in settings.apis}
+
+
+def _upstream(settings: Settings, urls: tuple[str, ...], observer: UpstreamObserver, clock: Clock) -> Upstream:
     return Upstream(
-        settings.upstreams,
+        urls,
         connect_seconds=settings.upstream_connect_seconds,
         max_body_bytes=settings.max_body_bytes,
         observer=observer,
-        proxies=environment_proxies(settings.upstreams, os.environ),
+        proxies=environment_proxies(urls, os.environ),
         wall=clock.wall,
     )

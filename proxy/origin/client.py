@@ -193,9 +193,7 @@ class Upstream:
             self._causes[base_url] = error.cause
             log.warning("connection_failed", host=host, cause=error.cause.value, error=str(error.__cause__)[:300])
 
-    async def _exchange(
-        self, base_url: str, query: UpstreamQuery, sending: _Sending, seconds: float
-    ) -> OriginResponse:
+    async def _exchange(self, base_url: str, query: UpstreamQuery, sending: _Sending, seconds: float) -> OriginResponse:
         assert self._session is not None, "the upstream is used inside its context"
         target = URL(_target(base_url, query), encoded=True)
         headers: dict[str, str] = {}

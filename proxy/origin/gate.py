@@ -22,7 +22,7 @@ from proxy.core.quota.block import Block
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.view import blocked_error
 from proxy.errors import BackedOff, Banned, Paused, SendingRefused, TooSlow
-from proxy.ports import Clock, Ledger, Observer
+from proxy.ports import Clock, Ledger, RefusalObserver
 
 SLOTS = 64
 """The most requests on the wire at once, to all hosts together: so many the origin may get after its first refusal."""
@@ -56,7 +56,7 @@ class Gate:
         ledger: Ledger,
         clock: Clock,
         *,
-        observer: Observer,
+        observer: RefusalObserver,
         above: Ledger | None = None,
         slots: int = SLOTS,
         monotonic: Callable[[], float] = time.monotonic,

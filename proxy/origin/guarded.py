@@ -21,7 +21,7 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.clock_offset import JUMP_SECONDS
-from proxy.core.quota.origin_headers import is_api_answer, origin_time, parse_rate_limits, without_used_weight
+from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
 from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
 from proxy.errors import ConnectionLost, Restricted, SendingRefused, TooSlow, Unreachable, UpstreamFailed
@@ -52,9 +52,9 @@ class AcceptedResponse:
 
 
 class Origin:
-    """Sends requests to the origin, within the quota."""
+    """Sends requests to the hosts of one API, within the quota of one pool."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it joins
         self,
         upstream: Upstream,
         ledger: Ledger,
@@ -62,14 +62,14 @@ class Origin:
         *,
         observer: Observer,
         total_seconds: float,
-        gate: Gate | None = None,
+        gate: Gate,
+        learn: Callable[[Endpoint, RateLimits], None],
         firewall: FirewallProbe | None = None,
         ping: UpstreamQuery = SPOT_PING,
-        learn: Callable[[Endpoint, RateLimits], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`gate`: that of the ledger's pool, where several APIs share it. `firewall`: that of the API, for a pool of
-        its own within the API; None: a new one that asks for `ping`. `learn`: takes the limits that an API announces.
+        """`gate`: that of the ledger's pool. `learn`: takes the limits that an API announces. `firewall`: that of the
+        API, for a pool of its own within the API; None: a new one that asks for `ping`.
         """
         self._upstream = upstream
         self._ledger = ledger
@@ -77,10 +77,10 @@ class Origin:
         self._observer = observer
         self._total_seconds = total_seconds
         self._monotonic = monotonic
-        self._gate = gate or Gate(ledger, clock, observer=observer, monotonic=monotonic)
+        self._gate = gate
         self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
         """Tells whether the API's firewall refuses this IP."""
-        self._learn_limits = learn or (lambda _, limits: ledger.learn(parse_rate_limits(limits)))
+        self._learn_limits = learn
         self._unreachable: tuple[float, Unreachable] | None = None
         """When no host could be reached, by this machine's clock, and the error."""
         self._logged_until = 0.0
@@ -163,15 +163,15 @@ class Origin:
             ticket.answered()
         return accepted
 
-    async def _read(
-        self, query: UpstreamQuery, response: OriginResponse, reservation: Reservation
-    ) -> AcceptedResponse:
+    async def _read(self, query: UpstreamQuery, response: OriginResponse, reservation: Reservation) -> AcceptedResponse:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
         if isinstance(verdict, Throttled):
             await self._block(verdict)
         if isinstance(verdict, Good):
-            self._learn(query.endpoint, verdict, response)  # first: reconciling tells the other replicas the origin's time
+            self._learn(
+                query.endpoint, verdict, response
+            )  # first: reconciling tells the other replicas the origin's time
         headers = _believed(query.endpoint, response.headers)
         await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
         match verdict:

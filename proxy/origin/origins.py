@@ -6,7 +6,8 @@ ledger counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Protocol
 
 from proxy.core.endpoints.catalogue import TABLES
@@ -14,20 +15,28 @@ from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.messages import ClientRequest
 from proxy.core.query.market import market_query
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.core.quota.pools import api_pool, pool_of
+from proxy.core.quota.origin_headers import parse_rate_limits
+from proxy.core.quota.pools import pool_of
+from proxy.core.quota.windows import Window
 from proxy.origin.gate import Gate
 from proxy.origin.guarded import SPOT_PING, AcceptedResponse, Origin, RateLimits
-from proxy.ports import Clock, Ledger, Observer, Upstream
+from proxy.ports import Clock, Ledger, Observer, RefusalObserver, Upstream
 
 
 class Ledgers(Protocol):
     """The ledgers of all pools."""
 
-    def of_pool(self, pool: str) -> Ledger:
-        """The ledger of a pool."""
+    def of(self, endpoint: Endpoint) -> Ledger:
+        """The ledger that a request for this endpoint is charged in."""
 
-    def learn(self, endpoint: Endpoint, rate_limits: RateLimits) -> None:
-        """Adopt the limits that this endpoint's answer names."""
+    def of_api(self, api: Api) -> Ledger:
+        """The ledger of the API's IP pool."""
+
+    def learn(self, api: Api, windows: tuple[Window, ...]) -> None:
+        """Adopt the limits that the API's exchangeInfo names."""
+
+    async def raise_if_blocked(self, endpoint: Endpoint) -> None:
+        """Raise the SendingRefused of the API's pool if that is blocked and the endpoint has a pool of its own."""
 
 
 class Origins:
@@ -40,12 +49,15 @@ class Origins:
         clock: Clock,
         *,
         observer: Observer,
+        refusals_of: Callable[[str], RefusalObserver],
         total_seconds: float,
     ) -> None:
+        """`refusals_of`: who counts the refusals of a pool."""
         self._upstreams = upstreams
         self._ledgers = ledgers
         self._clock = clock
         self._observer = observer
+        self._refusals_of = refusals_of
         self._total_seconds = total_seconds
         self._gates: dict[str, Gate] = {}
         self._origins: dict[tuple[Api, str], Origin] = {}
@@ -54,43 +66,49 @@ class Origins:
         self, query: UpstreamQuery, *, background: bool = False, client: str | None = None
     ) -> AcceptedResponse:
         """One answer of the origin, for this client. Raises a SendingRefused or an UpstreamFailed."""
-        return await self.of(query.endpoint).ask(query, background=background, client=client)
+        endpoint = query.endpoint
+        if endpoint.pool is not None:
+            await self._ledgers.raise_if_blocked(endpoint)
+        return await self._of(endpoint).ask(query, background=background, client=client)
 
-    def of(self, endpoint: Endpoint) -> Origin:
-        """The origin of an endpoint. Its API has hosts."""
-        return self._origin(endpoint.api, pool_of(endpoint), api_pool(endpoint))
+    def learn(self, endpoint: Endpoint, rate_limits: RateLimits) -> None:
+        """Adopt the `rateLimits` of the endpoint's answer."""
+        self._ledgers.learn(endpoint.api, parse_rate_limits(rate_limits))
 
-    def _origin(self, api: Api, pool: str, pool_above: str) -> Origin:
-        origin = self._origins.get((api, pool))
+    def _of(self, endpoint: Endpoint) -> Origin:
+        key = endpoint.api, pool_of(endpoint)
+        origin = self._origins.get(key)
         if origin is None:
-            origin = self._origins[api, pool] = self._make(api, pool, pool_above)
+            above = None if endpoint.pool is None else self._of(_ping_of(endpoint.api).endpoint)
+            origin = self._origins[key] = self._make(endpoint, above)
         return origin
 
-    def _make(self, api: Api, pool: str, pool_above: str) -> Origin:
-        above = None if pool == pool_above else self._origin(api, pool_above, pool_above)
+    def _make(self, endpoint: Endpoint, above: Origin | None) -> Origin:
         return Origin(
-            self._upstreams[api],
-            self._ledgers.of_pool(pool),
+            self._upstreams[endpoint.api],
+            self._ledgers.of(endpoint),
             self._clock,
             observer=self._observer,
             total_seconds=self._total_seconds,
-            gate=self._gate(pool, pool_above),
+            gate=self._gate(endpoint),
             firewall=None if above is None else above.firewall,
-            ping=_ping(api),
-            learn=self._ledgers.learn,
+            ping=_ping_of(endpoint.api),
+            learn=self.learn,
         )
 
-    def _gate(self, pool: str, pool_above: str) -> Gate:
+    def _gate(self, endpoint: Endpoint) -> Gate:
         """One for each pool: what two APIs send in the same pool stops together."""
+        pool = pool_of(endpoint)
         gate = self._gates.get(pool)
         if gate is None:
-            above = None if pool == pool_above else self._ledgers.of_pool(pool_above)
-            ledger = self._ledgers.of_pool(pool)
-            gate = self._gates[pool] = Gate(ledger, self._clock, observer=self._observer, above=above)
+            above = None if endpoint.pool is None else self._ledgers.of_api(endpoint.api)
+            ledger = self._ledgers.of(endpoint)
+            gate = self._gates[pool] = Gate(ledger, self._clock, observer=self._refusals_of(pool), above=above)
         return gate
 
 
-def _ping(api: Api) -> UpstreamQuery:
+@cache
+def _ping_of(api: Api) -> UpstreamQuery:
     """The API's ping, which has no words that a firewall could refuse."""
     if api is Api.SPOT:
         return SPOT_PING

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from proxy.core.quota.budget import Budget
-from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, JUMP_SECONDS, ClockEstimate, ClockOffset
+from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, DRIFT, JUMP_SECONDS, ClockEstimate, ClockOffset
 from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.ports import Clock
 
@@ -56,6 +56,13 @@ class OriginClock:
         """The largest difference between `origin()` and the time at which the origin counts a request sent now."""
         self._forget_when_set()
         return GUARD_SECONDS + self.offset.uncertainty_seconds
+
+    def error_seconds(self) -> float | None:
+        """The largest difference between `origin()` and the origin's clock; None: unknown."""
+        if not self.is_synchronized() or not self._estimate.is_confirmed:
+            return None
+        drift_seconds = DRIFT * max(0.0, self.wall() - self._estimate.observed_at)
+        return self.offset.uncertainty_seconds + drift_seconds
 
     def is_synchronized(self) -> bool:
         """Whether the origin's clock was learned since the wall clock was last set."""

@@ -46,7 +46,8 @@ class Sample:
     name: str
     help: str
     value: float
-    label: tuple[str, str] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    """Name and value of each. The samples of one name have the same label names in the same order."""
 
 
 class Metrics:
@@ -73,11 +74,9 @@ class Metrics:
         self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
         self._clients = HeavyHitters()
         self.registry.register(_Clients(self._clients))
-        self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.")
-        self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "reason")
-        self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "reason")
-        for why in Absurdity:
-            self._disbelieved.labels(why.value)
+        self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
+        self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "pool", "reason")
+        self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "pool", "reason")
         self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
         self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")
         self._fill_waits = self._counter("fill_waits", "Waits for another replica's fill, by their end.", "end")
@@ -118,17 +117,11 @@ class Metrics:
         """A connection to the origin could not be made, or broke."""
         self._connection_failures.labels(host, cause).inc()
 
-    def foreign_weight(self, weight: int) -> None:
-        """The origin counted this weight, which no replica spent."""
-        self._foreign.inc(weight)
-
-    def limits_disbelieved(self, why: Absurdity) -> None:
-        """A document has limits that are not believed."""
-        self._disbelieved.labels(why.value).inc()
-
-    def refused(self, reason: str) -> None:
-        """The quota kept a request from being sent."""
-        self._refusals.labels(reason).inc()
+    def of_pool(self, pool: str) -> PoolMetrics:
+        """The series of one pool of limits."""
+        for why in Absurdity:
+            self._disbelieved.labels(pool, why.value)
+        return PoolMetrics(pool, self._foreign.labels(pool), self._refusals, self._disbelieved)
 
     def filled(self, endpoint: str, *, result: str, seconds: float) -> None:
         """A fill ended."""
@@ -174,6 +167,28 @@ class Metrics:
         return Histogram(f"{PREFIX}_{name}", text, labels, registry=self.registry, buckets=buckets)
 
 
+@dataclass(frozen=True, slots=True)
+class PoolMetrics:
+    """What happens to one pool of limits. Each method is one event."""
+
+    pool: str
+    _foreign: Counter
+    _refusals: Counter
+    _disbelieved: Counter
+
+    def foreign_weight(self, weight: int) -> None:
+        """The origin counted this weight, which no replica spent."""
+        self._foreign.inc(weight)
+
+    def limits_disbelieved(self, why: Absurdity) -> None:
+        """A document has limits that are not believed."""
+        self._disbelieved.labels(self.pool, why.value).inc()
+
+    def refused(self, reason: str) -> None:
+        """The quota kept a request from being sent."""
+        self._refusals.labels(self.pool, reason).inc()
+
+
 class _Reader(Collector):
     """Gauges whose values are read at scrape time."""
 
@@ -183,11 +198,11 @@ class _Reader(Collector):
     def collect(self) -> Iterable[Metric]:
         families: dict[str, GaugeMetricFamily] = {}
         for sample in self._read():
-            labels = [sample.label[0]] if sample.label else []
+            names = [name for name, _ in sample.labels]
             family = families.setdefault(
-                sample.name, GaugeMetricFamily(f"{PREFIX}_{sample.name}", sample.help, labels=labels)
+                sample.name, GaugeMetricFamily(f"{PREFIX}_{sample.name}", sample.help, labels=names)
             )
-            family.add_metric([sample.label[1]] if sample.label else [], sample.value)
+            family.add_metric([value for _, value in sample.labels], sample.value)
         return families.values()
 
 

@@ -5,16 +5,16 @@ Owns: the format of the state. Must not know: how the state changes. Nothing her
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proxy import __version__
 from proxy.cache.local import SELECTION, LocalCache
+from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.origin.client import Upstream
 from proxy.quota.clock import OriginClock
-from proxy.quota.local import MemoryLedger
-from proxy.quota.shared import RedisLedger
+from proxy.quota.pools import PoolLedgers
 from proxy.redis_client.connection import RedisConnection
 from proxy.redis_client.refusals import Part
 from proxy.redis_client.url import masked
@@ -31,40 +31,31 @@ class StatusReport:
         self,
         *,
         settings: Settings,
-        ledger: MemoryLedger | RedisLedger,
+        ledgers: PoolLedgers,
         local: LocalCache,
-        upstream: Upstream,
+        upstreams: Mapping[Api, Upstream],
         clock: OriginClock,
         connection: RedisConnection | None,
         replica_count: ReplicaCount,
     ) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self._ledgers = ledgers
         self._local = local
-        self._upstream = upstream
+        self._upstreams_of = upstreams
         self._clock = clock
         self._connection = connection
         self._replica_count = replica_count
 
     def status(self) -> dict[str, Any]:
         """The status page as JSON values. Times are seconds since the epoch, by the origin's clock."""
-        view = self._ledger.view()
+        blocks = self._blocks()
         return {
             "version": __version__,
             "venue": self._settings.venue_name,
             "quota_domain": self._settings.quota_domain,
-            "windows": [
-                {
-                    "window": window.name,
-                    "used": window.used,
-                    "pending": window.pending,
-                    "budget": window.budget,
-                    "limit": window.limit,
-                    "reset": window.reset,
-                }
-                for window in view.windows
-            ],
-            "blocked": None if view.block is None else {"reason": view.block.reason.value, "until": view.block.until},
+            "windows": self._windows(),
+            "blocked": blocks[0] if blocks else None,
+            "blocks": blocks,
             "clock_offset_seconds": round(self._clock.offset.seconds, 3),
             "document": self._document(),
             "entries": self._entries(),
@@ -72,11 +63,36 @@ class StatusReport:
             "upstreams": self._upstreams(),
         }
 
+    def _windows(self) -> list[dict[str, Any]]:
+        """The windows of every pool, spot first."""
+        return [
+            {
+                "pool": pool,
+                "window": window.name,
+                "used": window.used,
+                "pending": window.pending,
+                "budget": window.budget,
+                "limit": window.limit,
+                "reset": window.reset,
+            }
+            for pool, view in self._ledgers.views()
+            for window in view.windows
+        ]
+
+    def _blocks(self) -> list[dict[str, Any]]:
+        """The pools that are blocked, spot first."""
+        return [
+            {"pool": pool, "reason": view.block.reason.value, "until": view.block.until}
+            for pool, view in self._ledgers.views()
+            if view.block is not None
+        ]
+
     def _upstreams(self) -> list[dict[str, Any]]:
         """The hosts of the origin, and the HTTP proxy on the way to each, without its credentials."""
         return [
-            {"host": host, "healthy": healthy, "proxy": self._upstream.proxy_of(host)}
-            for host, healthy in self._upstream.health().items()
+            {"api": api.value, "host": host, "healthy": healthy, "proxy": upstream.proxy_of(host)}
+            for api, upstream in self._upstreams_of.items()
+            for host, healthy in upstream.health().items()
         ]
 
     def _document(self) -> dict[str, Any] | None:
@@ -108,7 +124,7 @@ class StatusReport:
             "url": url,
             "up": quota_shared and cache_shared if has_redis else None,
             "replicas": self._replica_count.replicas,
-            "counts_alone": self._ledger.view().local or (has_redis and not quota_shared),
+            "counts_alone": self._ledgers.spot.view().local or (has_redis and not quota_shared),
             "caches_alone": has_redis and not cache_shared,
         }
 
@@ -131,30 +147,31 @@ class StatusReport:
         yield Sample("clock_offset_seconds", "The origin's clock less ours, as estimated.", self._clock.offset.seconds)
 
     def _window_samples(self) -> Iterable[Sample]:
-        view = self._ledger.view()
-        for window in view.windows:
-            label = ("window", window.name)
-            yield Sample("window_used", "Used in the window: weight or requests.", window.used, label)
-            yield Sample("window_pending", "Sent in the window and not yet answered.", window.pending, label)
-            yield Sample("window_budget", "How much may be used before sending is refused.", window.budget, label)
-            yield Sample("window_limit", "The origin's limit.", window.limit, label)
-            yield Sample("window_reset_timestamp_seconds", "When the window ends.", window.reset, label)
-        for reason in ("back-off", "ban", "pause"):
-            until = view.block.until if view.block is not None and view.block.reason.value == reason else 0.0
-            text = "Until when nothing is sent, by reason; 0: not blocked."
-            yield Sample("blocked_until_timestamp_seconds", text, until, ("reason", reason))
+        for pool, view in self._ledgers.views():
+            for window in view.windows:
+                labels = ("pool", pool), ("window", window.name)
+                yield Sample("window_used", "Used in the window: weight or requests.", window.used, labels)
+                yield Sample("window_pending", "Sent in the window and not yet answered.", window.pending, labels)
+                yield Sample("window_budget", "How much may be used before sending is refused.", window.budget, labels)
+                yield Sample("window_limit", "The origin's limit.", window.limit, labels)
+                yield Sample("window_reset_timestamp_seconds", "When the window ends.", window.reset, labels)
+            for reason in ("back-off", "ban", "pause"):
+                until = view.block.until if view.block is not None and view.block.reason.value == reason else 0.0
+                text = "Until when nothing is sent, by reason; 0: not blocked."
+                labels = ("pool", pool), ("reason", reason)
+                yield Sample("blocked_until_timestamp_seconds", text, until, labels)
 
     def _entry_samples(self) -> Iterable[Sample]:
         memory, loaded = self._local.memory, self._local.loaded
         selections, selected_bytes = memory.counted(SELECTION)
         text = "Entries in this process."
-        yield Sample("entries", text, len(memory) - selections, ("kind", "answer"))
-        yield Sample("entries", text, selections, ("kind", "selection"))
-        yield Sample("entries", text, 1 if loaded else 0, ("kind", "document"))
+        yield Sample("entries", text, len(memory) - selections, (("kind", "answer"),))
+        yield Sample("entries", text, selections, (("kind", "selection"),))
+        yield Sample("entries", text, 1 if loaded else 0, (("kind", "document"),))
         text = "Bytes of the entries in this process."
-        yield Sample("entries_bytes", text, memory.bytes - selected_bytes, ("kind", "answer"))
-        yield Sample("entries_bytes", text, selected_bytes, ("kind", "selection"))
-        yield Sample("entries_bytes", text, loaded.entry.size_bytes if loaded else 0, ("kind", "document"))
+        yield Sample("entries_bytes", text, memory.bytes - selected_bytes, (("kind", "answer"),))
+        yield Sample("entries_bytes", text, selected_bytes, (("kind", "selection"),))
+        yield Sample("entries_bytes", text, loaded.entry.size_bytes if loaded else 0, (("kind", "document"),))
         if loaded is not None:
             yield Sample("document_age_seconds", "Age of the full document.", loaded.entry.age(self._clock.origin()))
             symbols = loaded.snapshot.symbols_count if loaded.snapshot is not None else 0

@@ -12,18 +12,21 @@ from typing import Any, Protocol, TypeVar, cast
 import orjson
 import pytest
 
-from proxy.cache.fill import Filler, Policy
+from proxy.cache.fill import Filler
 from proxy.cache.fill_lock import PollSchedule
 from proxy.cache.fills import Fills
+from proxy.cache.lifetimes import Policy
 from proxy.cache.local import LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.cache.shared import RedisFillLock, RedisStore
-from proxy.core.endpoints.catalogue import find
-from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.endpoints.catalogue import ENDPOINTS
+from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import RedisAway, SidecarError
-from proxy.origin.guarded import Origin
+from proxy.origin.origins import Origins
+from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection, RedisOperation
@@ -41,9 +44,7 @@ BODY = orjson.dumps(
 
 
 def query(path: str) -> CanonicalQuery:
-    endpoint = find(path)
-    assert endpoint is not None
-    canonical = canonicalize(endpoint, ClientRequest(method="GET", path=path))
+    canonical = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path))
     assert isinstance(canonical, CanonicalQuery)
     return canonical
 
@@ -104,12 +105,15 @@ class Real:
         metrics, clock = Metrics(), self._clock
         ledger = RedisLedger(recorded, domain_key=domain_key("test", "spot", "bench"), clock=clock, ratios=RATIOS)
         local = LocalCache(MemoryStore(1 << 20), document=INFO, use_snapshot=True, observer=metrics)
-        self._origin = Origin(self, ledger, clock, observer=metrics, total_seconds=10.0)
+        ledgers = PoolLedgers(lambda _: ledger)
+        self._origin = Origins(
+            {Api.SPOT: self}, ledgers, clock, observer=metrics, refusals_of=metrics.of_pool, total_seconds=10.0
+        )
         filler = Filler(
             self._origin,
             local,
             RedisStore(recorded, schedule=PollSchedule(sleep=self._end_other_fill)),
-            ledger=ledger,
+            learn=self._origin.learn,
             venue="spot",
             policy=Policy(positive=LIFETIMES, negative=LIFETIMES),
             clock=clock,
@@ -124,7 +128,7 @@ class Real:
         return ("http://origin",)
 
     async def send(
-        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+        self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float
     ) -> OriginResponse:
         check()
         self._used_weight += query.weight

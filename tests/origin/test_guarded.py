@@ -19,9 +19,11 @@ from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import charges_of, cost_of
+from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
 from proxy.core.verdict import MAX_ERROR_BYTES, Good, Negative
@@ -40,7 +42,7 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from proxy.origin.gate import SLOTS
+from proxy.origin.gate import SLOTS, Gate
 from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, AcceptedResponse, Origin
 from proxy.quota.clock import OriginClock
 
@@ -101,7 +103,7 @@ class World:
         return self.hosts
 
     async def send(
-        self, base_url: str, query: CanonicalQuery, *, check: Callable[[], None], seconds: float
+        self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float
     ) -> OriginResponse:
         assert seconds > 0
         if not isinstance(self.answers[0], Unreachable):
@@ -183,6 +185,8 @@ class World:
             clock,
             observer=self,
             total_seconds=total_seconds,
+            gate=Gate(self, clock, observer=self, monotonic=self.clock),
+            learn=lambda _, limits: self.learn(parse_rate_limits(limits)),
             monotonic=self.clock,
         )
 

@@ -45,7 +45,7 @@ def everything_counted() -> Metrics:
     metrics.spent("time", 1, client="bot")
     metrics.upstream_answered("host", status="200", seconds=0.1)
     metrics.connection_failed("host", cause="dns")
-    metrics.refused("quota")
+    metrics.of_pool("spot").refused("quota")
     metrics.filled("exchangeInfo", result="stored", seconds=0.1)
     metrics.fill_wait(WaitEnd.FILLED)
     metrics.adopted(Changes((), (), ()))

@@ -59,15 +59,17 @@ def everything(metrics: Metrics) -> None:
     metrics.answered(reply(Outcome.COLLAPSED), 0.01)
     metrics.spent("exchangeInfo", 20)
     metrics.upstream_answered("api.binance.com", status="200", seconds=0.2)
-    metrics.foreign_weight(7)
-    metrics.refused("quota")
+    metrics.of_pool("spot").foreign_weight(7)
+    metrics.of_pool("spot").refused("quota")
     metrics.filled("exchangeInfo", result="stored", seconds=0.3)
     metrics.fill_wait(WaitEnd.FILLED)
     metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
     metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.GET, seconds=0.001, ok=False)
     metrics.lagged(0.002)
-    metrics.read_at_scrape(lambda: [Sample("window_used", "Used.", 5, ("window", "w")), Sample("age_seconds", "A.", 2)])
+    metrics.read_at_scrape(
+        lambda: [Sample("window_used", "Used.", 5, (("window", "w"),)), Sample("age_seconds", "A.", 2)]
+    )
 
 
 # --- Each event.
@@ -115,8 +117,8 @@ def test_durations_are_added_up_and_sorted_into_buckets(metrics: Metrics) -> Non
 def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
     before = series(metrics)
     metrics.upstream_answered("api.binance.com", status="too-slow", seconds=0.2)
-    metrics.foreign_weight(7)
-    metrics.refused("ban")
+    metrics.of_pool("spot").foreign_weight(7)
+    metrics.of_pool("spot").refused("ban")
     metrics.filled("exchangeInfo", result="stored", seconds=0.3)
     metrics.fill_wait(WaitEnd.EXPIRED)
     metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
@@ -128,8 +130,8 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
     assert changed(metrics, before) == {
         'upstream_requests_total{host="api.binance.com"}{status="too-slow"}': 1,
         'upstream_request_duration_seconds_count{host="api.binance.com"}': 1,
-        "foreign_weight_total": 7,
-        'refusals_total{reason="ban"}': 1,
+        'foreign_weight_total{pool="spot"}': 7,
+        'refusals_total{pool="spot",reason="ban"}': 1,
         'fills_total{endpoint="exchangeInfo"}{result="stored"}': 1,
         'fill_duration_seconds_count{endpoint="exchangeInfo"}': 1,
         'fill_waits_total{end="expired"}': 1,
@@ -152,8 +154,8 @@ def test_gauges_of_others_are_read_anew_at_each_scrape(metrics: Metrics) -> None
     state = [1.0]
     metrics.read_at_scrape(
         lambda: [
-            Sample("window_used", "Used.", state[0], ("window", "one")),
-            Sample("window_used", "Used.", 2.0, ("window", "two")),
+            Sample("window_used", "Used.", state[0], (("window", "one"),)),
+            Sample("window_used", "Used.", 2.0, (("window", "two"),)),
             Sample("age_seconds", "Age.", state[0] * 10),
         ]
     )
@@ -253,8 +255,8 @@ def test_no_family_is_told_twice(metrics: Metrics) -> None:
 
 def test_two_sets_of_metrics_know_nothing_of_each_other() -> None:
     one, other = Metrics(), Metrics()
-    one.refused("quota")
-    assert 'refusals_total{reason="quota"}' not in series(other)
+    one.of_pool("spot").refused("quota")
+    assert 'refusals_total{pool="spot",reason="quota"}' not in series(other)
 
 
 def test_the_process_is_described_too(metrics: Metrics) -> None:

@@ -100,12 +100,11 @@ class Catalogue:
         is_served = any(self.forwards(endpoint) for lines in methods.values() for endpoint in lines.values())
         if is_served and method not in methods:
             return MethodNotAllowed(f"Request method '{method[:20]}' is not supported.")
-        return not_forwarded(self._forward)
+        return self.not_forwarded()
 
-
-def not_forwarded(forward: Forward) -> NotForwarded:
-    """The refusal of a request that the mode leaves out."""
-    return NotForwarded(f"This gateway does not forward this request: SIDECAR_FORWARD is {forward.value}.")
+    def not_forwarded(self) -> NotForwarded:
+        """The refusal of a request that the mode leaves out. It repeats nothing of the request."""
+        return NotForwarded(f"This gateway does not forward this request: SIDECAR_FORWARD is {self._forward.value}.")
 
 
 def find_public(path: str) -> Endpoint | None:

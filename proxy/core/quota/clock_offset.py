@@ -19,6 +19,9 @@ DATE_RESOLUTION_SECONDS = 1.0
 JUMP_SECONDS = 2.0
 """A larger change of the estimate needs two answers that agree."""
 
+DRIFT = 100e-6
+"""How much two clocks may move apart in a second. Quartz clocks stay below half of it."""
+
 UNKNOWN_SECONDS = 60.0
 """The assumed largest offset before the first observation. If a machine's clock is further off, the origin may count
 its first requests in windows that were not charged."""
@@ -53,6 +56,11 @@ class ClockOffset:
         lowest = origin_time - max(sent_at, received_at)
         return self.narrowed(ClockOffset(lowest, origin_time + resolution_seconds - sent_at))
 
+    def widened(self, seconds: float) -> ClockOffset:
+        """The interval after so many seconds without an answer, in which the clocks may have moved apart."""
+        drift = DRIFT * max(0.0, seconds)
+        return ClockOffset(self.lowest - drift, self.highest + drift)
+
     def distance(self, other: ClockOffset) -> float:
         """Seconds between the nearest ends of two intervals; 0 if they overlap. Unknown counts as an offset of 0."""
         lowest, highest = (self.lowest, self.highest) if self.is_known else (0.0, 0.0)
@@ -82,6 +90,8 @@ class ClockEstimate:
     doubt: Doubt | None = None
     is_confirmed: bool = False
     """Whether the last answer that this process got agrees with the estimate: only then it may teach others."""
+    observed_at: float = float("-inf")
+    """When that answer was received, by our clock."""
 
     def observe(
         self, origin_time: float, *, sent_at: float, received_at: float, resolution_seconds: float = 0.0
@@ -95,14 +105,17 @@ class ClockEstimate:
             origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds
         )
         if self.offset.distance(seen) <= JUMP_SECONDS:
-            return ClockEstimate(self.offset.narrowed(seen), is_confirmed=True)
+            known = self.offset
+            if self.observed_at > float("-inf"):
+                known = known.widened(received_at - self.observed_at)
+            return ClockEstimate(known.narrowed(seen), is_confirmed=True, observed_at=received_at)
         exchange = (sent_at, received_at)
         if self.doubt is None or self.doubt.offset.distance(seen) > JUMP_SECONDS:
             return replace(self, doubt=Doubt(seen, exchange), is_confirmed=False)
         agreed = self.doubt.offset.narrowed(seen)
         if self.offset.is_known and self.doubt.exchange == exchange:
             return replace(self, doubt=Doubt(agreed, exchange))
-        return ClockEstimate(agreed, is_confirmed=True)
+        return ClockEstimate(agreed, is_confirmed=True, observed_at=received_at)
 
     def adopt(self, shared: ClockOffset) -> ClockEstimate:
         """Believe what another replica has learned. This process must not teach it further."""

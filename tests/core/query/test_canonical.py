@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from proxy.core.endpoints.catalogue import ENDPOINTS, find
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, Representation, canonicalize
 from proxy.core.query.parameters import BypassReason, read_pairs
@@ -53,7 +53,7 @@ def read(
     time_unit: str | None = None,
     sbe_schema: str | None = None,
 ) -> CanonicalQuery | Rejected | Bypass:
-    endpoint = find(path)
+    endpoint = ENDPOINTS.get(path)
     assert endpoint is not None
     request = ClientRequest(
         method="GET",
