@@ -258,7 +258,7 @@ async def _listen(
     stack: AsyncExitStack,
 ) -> None:
     """Open the traffic listener, and a second one for operations if the settings ask for it."""
-    headers = Headers(lambda pool: ledgers.by_pool[pool].used_weight(), app.clock.wall)
+    headers = Headers(ledgers.used_weight, app.clock.wall)
     fast_path = _fast_path(settings, app, ledgers, headers)
     traffic = Traffic(
         gateway.handle,

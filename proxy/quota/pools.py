@@ -47,6 +47,11 @@ class PoolLedgers:
         """The ledger of the API's IP pool. KeyError for an API that is not served."""
         return self.by_pool[api_pool(api)]
 
+    def used_weight(self, pool: str) -> int | None:
+        """The last known used weight of a pool in the current minute; None for a pool that is not served. No I/O."""
+        ledger = self.by_pool.get(pool)
+        return None if ledger is None else ledger.used_weight()
+
     def all(self) -> tuple[AnyLedger, ...]:
         """Every ledger, spot's first."""
         return tuple(self.by_pool.values())

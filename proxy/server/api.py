@@ -51,8 +51,8 @@ class Headers:
     Their names are spelled as Binance spells them: some clients compare them case-sensitively.
     """
 
-    used_weight: Callable[[str], int]
-    """The used weight of a pool in the current minute."""
+    used_weight: Callable[[str], int | None]
+    """The used weight of a pool in the current minute; None for a pool that is not served."""
     wall: Callable[[], float]
 
     def __call__(self, reply: Reply, *, is_public: bool) -> list[tuple[str, str]]:
@@ -67,11 +67,11 @@ class Headers:
 
     def _used(self, pool: str | None) -> tuple[tuple[str, str], ...]:
         """Spot has both names, the other APIs have only the second one."""
-        if pool is None:
+        used = None if pool is None else self.used_weight(pool)
+        if used is None:
             return ()
-        used = str(self.used_weight(pool))
-        in_minute = ("x-mbx-used-weight-1m", used)
-        return (("x-mbx-used-weight", used), in_minute) if pool == SPOT else (in_minute,)
+        in_minute = ("x-mbx-used-weight-1m", str(used))
+        return (("x-mbx-used-weight", str(used)), in_minute) if pool == SPOT else (in_minute,)
 
     def of_stored(self, reply: Reply) -> list[tuple[str, str]]:
         """The same for an answer made from an entry: only answers of public paths are stored."""
