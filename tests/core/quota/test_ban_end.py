@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from proxy.core.quota.origin_headers import ban_end, is_api_answer, retry_after_seconds
+from proxy.core.quota.origin_headers import ban_end, banned_until, is_api_answer, retry_after_seconds
 
 TRUE = 1_800_000_000.0
 BANNED = f"Way too much request weight used; IP banned until {int(TRUE * 1000) + 112_000}. Please"
@@ -57,3 +57,8 @@ def test_a_retry_after_that_is_a_date_goes_by_the_answers_own_date(wrong: int) -
 )
 def test_what_the_api_answered(headers: dict[str, str], *, is_api: bool) -> None:
     assert is_api_answer(headers) is is_api
+
+
+def test_the_ban_of_futures_names_the_address_before_its_end() -> None:
+    text = "Way too many requests; IP(203.0.113.7) banned until 1780765249479. Please use the websocket"
+    assert banned_until(text) == 1780765249.479
