@@ -46,7 +46,10 @@ class Ledger(Protocol):
     """The weight used in every rate-limit window, for all replicas of a quota domain together."""
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
-        """Charge before sending, or raise a SendingRefused and charge nothing. `client`: who asked; None: no client."""
+        """Charge before sending, or raise a SendingRefused and charge nothing.
+
+        `client`: who asked, an `Address` if it gave no name; None: no client.
+        """
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by the headers of an answer (lower-case names); `ok` for a 2xx."""

@@ -15,22 +15,20 @@ from proxy.core.quota.client_share import share_of
 from proxy.core.quota.view import (
     LedgerView,
     Ratios,
-    blocked_error,
-    refused_error,
     used_in_minute,
     view_of,
 )
 from proxy.core.quota.windows import Window
-from proxy.errors import SendingRefused
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
+from proxy.quota.refusals import Refusals
 
 
 class MemoryLedger:
     """Counts in this process."""
 
-    __slots__ = ("_anchor", "_clock", "_keeper", "_limits", "_observer", "_ratios", "local_view")
+    __slots__ = ("_anchor", "_clock", "_keeper", "_limits", "_observer", "_ratios", "_refusals", "local_view")
 
     def __init__(
         self,
@@ -48,6 +46,7 @@ class MemoryLedger:
         self._observer = observer or NullLedgerObserver()
         self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
         self._anchor = BlockAnchor(self.local_view, clock)
+        self._refusals = Refusals(self._limits, self._observer)
         self._keeper = keeper or NullBlockKeeper()
 
     async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
@@ -67,9 +66,9 @@ class MemoryLedger:
             case Reservation():
                 return outcome
             case Refused():
-                raise self._count_refusal(refused_error(outcome, now, ratio=ratio, client=client))
+                raise self._refusals.refused(outcome, now, ratio=ratio, client=client)
             case Blocked():
-                raise self._count_refusal(blocked_error(outcome, now, self._limits.windows))
+                raise self._refusals.blocked(outcome, now)
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx."""
@@ -98,7 +97,7 @@ class MemoryLedger:
         now = self._anchor.now()
         block = self.local_view.block_at(now)
         if block is not None:
-            raise self._count_refusal(blocked_error(block, now, self._limits.windows))
+            raise self._refusals.blocked(block, now)
 
     def restore(self, block: Block) -> None:
         """Adopt the block that an earlier process kept."""
@@ -116,7 +115,3 @@ class MemoryLedger:
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
         return used_in_minute(self.local_view, self._anchor.now())
-
-    def _count_refusal(self, error: SendingRefused) -> SendingRefused:
-        self._observer.refused(error.reason)
-        return error

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, Block, BlockReason, earliest_end
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of
-from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, Limit
+from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, ClientUsage, Limit
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS, MINUTE_SECONDS
@@ -79,6 +79,8 @@ class Reserved:
     usages: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
     client_used: Mapping[WindowKey, int] = field(default_factory=dict)
     """The usage that counts against the client."""
+    client_count: Mapping[WindowKey, int] = field(default_factory=dict)
+    """How many clients were charged, with the one that asked if it was admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,16 @@ class Scripts:
         self._read_block = self._load("read_block")
         self._merge_unsynced = self._load("merge_unsynced")
 
-    async def reserve(self, request: Request, *, floors: Floors, client_floors: Floors) -> Reserved | float:
+    async def reserve(
+        self, request: Request, *, floors: Floors, client_usages: Mapping[WindowKey, ClientUsage]
+    ) -> Reserved | float:
         """Add all charges, or none. Returns only the origin's time to a caller that does not know it."""
         charges, client_share, now = request.charges, request.client_share, request.at
         args: list[str | int] = [
             repr(now),
             "" if client_share is None else client_share.field,
             MAX_CLIENTS,
+            int(client_share is not None and not client_share.is_named),
             int(not request.is_synchronized),
             STRIKE_MEMORY_SECONDS,
             repr(JUMP_SECONDS),
@@ -123,11 +128,9 @@ class Scripts:
         for charge in charges:
             budget = budget_of(charge.window.limit, request.ratio)
             args += [charge.weight, budget, budget if client_share is None else client_share.of(budget)]
-            args += [
-                floors.get(charge.window_key, 0),
-                client_floors.get(charge.window_key, 0),
-                _ttl_ms(charge.window_key, now),
-            ]
+            client_usage = client_usages.get(charge.window_key, ClientUsage())
+            args += [floors.get(charge.window_key, 0), client_usage.used, client_usage.others]
+            args += [_ttl_ms(charge.window_key, now)]
         keys = [charge.window_key for charge in charges]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(
@@ -254,14 +257,15 @@ def _read_reserved(row: Sequence[Any], charges: tuple[Charge, ...], now: float) 
         case outcome:
             keys = [charge.window_key for charge in charges]
             exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-            client_used = {key: int(value) for key, value in zip(keys, row[4::3], strict=True)}
-            usage = _read_usage(keys, _without_each_third(row[2:]))
-            return Reserved(charges, now, None, exceeded, usage, client_used)
+            client_used = {key: int(value) for key, value in zip(keys, row[4::4], strict=True)}
+            client_count = {key: int(value) for key, value in zip(keys, row[5::4], strict=True)}
+            usage = _read_usage(keys, [value for i, value in enumerate(row[2:]) if i % 4 < 2])
+            return Reserved(charges, now, None, exceeded, usage, client_used, client_count)
 
 
 def _read_settled(row: Sequence[Any], keys: Sequence[WindowKey]) -> Settled:
     raised = {key: int(value) for key, value in zip(keys, row[2::3], strict=True)}
-    return Settled(_read_usage(keys, _without_each_third(row)), raised)
+    return Settled(_read_usage(keys, [value for i, value in enumerate(row) if i % 3 < 2]), raised)
 
 
 def _ttl_ms(key: WindowKey, now: float) -> int:
@@ -271,11 +275,6 @@ def _ttl_ms(key: WindowKey, now: float) -> int:
 def _read_usage(keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
     pairs = zip(row[::2], row[1::2], strict=True)
     return {key: WindowUsage(int(used), int(pending)) for key, (used, pending) in zip(keys, pairs, strict=True)}
-
-
-def _without_each_third(row: Sequence[Any]) -> list[Any]:
-
-    return [value for i, value in enumerate(row) if i % 3 != 2]
 
 
 def _read_block(row: Sequence[Any]) -> Block:

@@ -17,25 +17,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from proxy.core.quota.block import Block, BlockReason, longer_block
 from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport, refusal, reported_usage
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import (
-    LedgerView,
-    Ratios,
-    blocked_error,
-    refused_error,
-    used_in_minute,
-    view_of,
-)
+from proxy.core.quota.view import LedgerView, Ratios, used_in_minute, view_of
 from proxy.core.quota.windows import Window
-from proxy.errors import RedisAway, SendingRefused
+from proxy.errors import RedisAway
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
+from proxy.quota.refusals import Refusals
 from proxy.quota.scripts import Request, Reserved, ScriptRunner, Scripts
 
 BLOCK_READ_SECONDS = 5.0
@@ -64,6 +59,7 @@ class RedisLedger:
         self._replica_count = replica_count or ReplicaCount()
         self._observer = observer or NullLedgerObserver()
         self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
+        self._refusals = Refusals(self._limits, self._observer)
         self._keeper = keeper or NullBlockKeeper()
         self._sleep = sleep
         self._process = f"alone-{secrets.token_hex(4)}"
@@ -94,9 +90,9 @@ class RedisLedger:
             case Reservation():
                 return await self._unless_blocked(outcome, now)
             case Refused():
-                raise self._count_refusal(refused_error(outcome, now, ratio=wanted.ratio, client=client))
+                raise self._refusals.refused(outcome, now, ratio=wanted.ratio, client=client)
             case Blocked():
-                raise self._count_refusal(blocked_error(outcome, now, self._limits.windows))
+                raise self._refusals.blocked(outcome, now)
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx. Never raises."""
@@ -180,20 +176,13 @@ class RedisLedger:
         """Raise the SendingRefused of a block, if one holds here or Redis knows of one."""
         now = self._anchor.now()
         if self.local_view.block_at(now) is None:
-            await self._adopt_shared_block(now)
+            with suppress(RedisAway):
+                shared = await self._scripts.read_block(now)
+                if shared is not None and shared.until > now:
+                    await self._keeper.keep(self._seen.adopt_block(shared, now))
         block = self.local_view.block_at(now)
         if block is not None:
-            raise self._count_refusal(blocked_error(block, now, self._limits.windows))
-
-    async def _adopt_shared_block(self, now: float) -> None:
-        try:
-            shared = await self._scripts.read_block(now)
-        except RedisAway:
-            self._local = True
-            return
-        self._local = False
-        if shared is not None and shared.until > now:
-            await self._keeper.keep(self._seen.adopt_block(shared, now))
+            raise self._refusals.blocked(block, now)
 
     def restore(self, block: Block) -> None:
         """Adopt the block that an earlier process kept, and tell Redis, which may have lost it."""
@@ -235,9 +224,7 @@ class RedisLedger:
         )
         self._local = False
         self._seen.adopt(reserved.usages)
-        if wanted.client_share is not None:
-            for key, used in reserved.client_used.items():
-                self.local_view.adopt_client(key, wanted.client_share, used)
+        self._seen.adopt_clients(wanted.client_share, reserved.client_used, reserved.client_count)
         if reserved.block is not None:
             block = self._seen.adopt_block(reserved.block, reserved.at)
             await self._keeper.keep(block)
@@ -252,10 +239,9 @@ class RedisLedger:
     ) -> tuple[Wanted, Reserved]:
         """Reserve in Redis. A process that is not synchronized gets the origin's time first, and then asks again."""
         asked_at, wanted = self._clock.wall(), self._wanted(weight, background=background, client=client)
-        charges, share = wanted.charges(), wanted.client_share
-        client_floors = {charge.window_key: self.local_view.client_used(charge.window_key, share) for charge in charges}
-        request = Request(charges, wanted.ratio, share, wanted.now, is_synchronized)
-        reserved = await self._scripts.reserve(request, floors=self._seen.floors, client_floors=client_floors)
+        request = Request(wanted.charges(), wanted.ratio, wanted.client_share, wanted.now, is_synchronized)
+        client_usages = self._seen.client_usages(wanted)
+        reserved = await self._scripts.reserve(request, floors=self._seen.floors, client_usages=client_usages)
         if isinstance(reserved, Reserved):
             return wanted, reserved
         self._clock.observe_shared(reserved, sent_at=asked_at, received_at=self._clock.wall())
@@ -267,7 +253,7 @@ class RedisLedger:
         if block is None:
             return reservation
         await self.release(reservation)
-        raise self._count_refusal(blocked_error(block, now, self._limits.windows))
+        raise self._refusals.blocked(block, now)
 
     async def _reconcile_shared(self, reservation: Reservation, report: UsageReport, now: float) -> int:
         await self._merge_unsynced(now)
@@ -309,7 +295,3 @@ class RedisLedger:
             )
             unsynced.mark_merged(totals)
             self._seen.adopt(usage)
-
-    def _count_refusal(self, error: SendingRefused) -> SendingRefused:
-        self._observer.refused(error.reason)
-        return error

@@ -212,7 +212,7 @@ async def ask(
         return error.reason, round(error.retry_after_seconds or 0.0, 3)
 
 
-async def admitted(ledger: Ledger, weight: int) -> Reservation:
-    reservation = await ask(ledger, weight)
+async def admitted(ledger: Ledger, weight: int, *, client: str | None = None) -> Reservation:
+    reservation = await ask(ledger, weight, client=client)
     assert isinstance(reservation, Reservation), reservation
     return reservation

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
-from proxy.core.quota.client_share import MAX_CLIENTS
+from proxy.core.quota.client_share import MAX_CLIENTS, Address
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
@@ -310,11 +310,12 @@ class Learn:
     raw: int
 
 
+CLIENTS = ("bot", "other bot", Address("10.0.0.1"), Address("10.0.0.2"))
 Step = Pass | Reserve | Settle | Forbid | Learn
 steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(Pass, st.sampled_from([0.25, 1.0, 7.0, 29.0, 61.5, 400.0, 90_000.0])),
     st.builds(Reserve, st.integers(1, 60), st.booleans(), st.none()),
-    st.builds(Reserve, st.integers(1, 30), st.just(False), st.sampled_from(["bot", "other bot", "third"])),
+    st.builds(Reserve, st.integers(1, 30), st.just(False), st.sampled_from(CLIENTS)),
     st.builds(
         Settle, st.integers(0, 9), st.integers(-20, 120), st.sampled_from([-60.0, -1.0, 0.0, 2.0]), st.booleans()
     ),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage
-from proxy.core.quota.client_share import share_of
+from proxy.core.quota.client_share import Address, share_of
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import RateLimitKind, Window
@@ -159,7 +159,7 @@ async def test_of_clients_it_holds_short_names_and_what_they_used(domain: Domain
     (ledger, _), (other, _) = domain.replica(), domain.replica()
     for replica, client in ((ledger, "bot"), (other, "bot"), (other, "10.0.0.1")):
         assert isinstance(await ask(replica, 20, client=client), Reservation)
-    bot, address = share_of("bot", 1.0), share_of("10.0.0.1", 1.0)
+    bot, address = share_of("bot", 1.0), share_of(Address("10.0.0.1"), 1.0)
     assert bot is not None
     assert address is not None
 
@@ -252,6 +252,42 @@ async def test_the_refusal_of_a_client_is_repeated_without_asking_and_refuses_no
     assert isinstance(await ask(ledger, 20, client="modest"), Reservation)
     assert isinstance(await ask(ledger, 20), Reservation)
     assert switch.operations == [RESERVE, RESERVE]
+
+
+async def test_an_address_alone_on_all_replicas_has_the_whole_budget(domain: Domain) -> None:
+    replicas = [domain.replica()[0] for _ in range(3)]
+    alone = Address("10.0.0.1")
+    for number in range(27):
+        await admitted(replicas[number % 3], 100, client=alone)
+    await admitted(replicas[0], 2600)  # in the background: no client
+    await admitted(replicas[1], 90, client=alone)
+
+    assert await ask(replicas[0], 20, client=alone) == ("quota", 31.0)
+
+
+async def test_an_address_is_held_to_its_share_by_a_client_of_another_replica(domain: Domain) -> None:
+    (ledger, switch), (other, _) = domain.replica(), domain.replica()
+    alone = Address("10.0.0.1")
+    await admitted(ledger, 3000, client=alone)
+    await admitted(other, 20, client=Address("10.0.0.2"))
+    assert await ask(ledger, 20, client=alone) == ("client-share", 31.0)
+    switch.operations.clear()
+
+    assert await ask(ledger, 20, client=alone) == ("client-share", 31.0)
+    assert switch.operations == []
+    assert isinstance(await ask(ledger, 20, client=Address("10.0.0.3")), Reservation)
+
+
+async def test_a_redis_that_forgot_is_told_that_an_address_is_not_alone(
+    domain: Domain, connection: RedisConnection
+) -> None:
+    (ledger, _), (other, _) = domain.replica(), domain.replica()
+    await admitted(ledger, 20, client="bot")
+    await admitted(ledger, 1340, client=Address("10.0.0.1"))
+    await connection.client.flushall()
+    await admitted(other, 3000)
+
+    assert await ask(ledger, 20, client=Address("10.0.0.1")) == ("client-share", 31.0)
 
 
 async def test_what_a_client_spent_without_redis_still_counts_against_it(domain: Domain) -> None:

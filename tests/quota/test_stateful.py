@@ -37,6 +37,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey
+from proxy.core.quota.client_share import Address
 from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.local import MemoryLedger
@@ -66,6 +67,7 @@ def limits() -> KnownLimits:
 
 
 REPLICAS = 3
+CLIENTS = (None, None, "bot", "other bot", Address("10.0.0.1"))
 STEPS = sized(quick=200, usual=600, long=2000)
 """Of a long life."""
 
@@ -195,7 +197,7 @@ class Fleet(RuleBasedStateMachine):
         which=replicas,
         weight=st.integers(1, 30),
         background=st.booleans(),
-        client=st.sampled_from([None, None, "bot", "other bot"]),
+        client=st.sampled_from(CLIENTS),
         then=st.sampled_from(["send", "send", "answer", "wait"]),
     )
     def ask(self, which: int, weight: int, background: bool, client: str | None, then: str) -> None:
@@ -393,7 +395,7 @@ def test_a_long_life_of_a_fleet(kind: type[Fleet], seed: int, valkey_url: str) -
 def step(fleet: Fleet, dice: Random) -> None:
     """One step of a long life."""
     number = dice.randrange(100)
-    client, then = dice.choice([None, None, "bot", "other bot"]), dice.choice(["send", "send", "answer", "wait"])
+    client, then = dice.choice(CLIENTS), dice.choice(["send", "send", "answer", "wait"])
     seconds, back_off = dice.choice([0.25, 1.0, 5.0, 20.0, 61.0]), dice.choice([None, 2, 5])
     acts: list[tuple[int, bool, Callable[[], None]]] = [
         (50, True, lambda: fleet.ask(number % REPLICAS, dice.randint(1, 20), dice.random() < 0.2, client, then)),

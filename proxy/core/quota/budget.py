@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of, charges_of, window_key_of
-from proxy.core.quota.client_share import Clients, ClientShare, Limit, exceeded_limit
+from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage, Limit, exceeded_limit
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
 
 DATE_SECONDS = 1
@@ -90,7 +90,7 @@ def first_refusal(
     *,
     ratio: float,
     used: Callable[[WindowKey], int],
-    client_used: Callable[[WindowKey, ClientShare | None], int],
+    client_usage: Callable[[WindowKey, ClientShare | None], ClientUsage],
     client_share: ClientShare | None,
     guard_seconds: float,
 ) -> Refused | None:
@@ -100,7 +100,7 @@ def first_refusal(
             charge.weight,
             budget_of(charge.window.limit, ratio),
             used=used(charge.window_key),
-            client_used=client_used(charge.window_key, client_share),
+            client_usage=client_usage(charge.window_key, client_share),
             client_share=client_share,
         )
         if by is not None:
@@ -160,7 +160,7 @@ class Budget:
             charges,
             ratio=ratio,
             used=lambda window_key: self.usage(window_key).used,
-            client_used=self._charged_to_client,
+            client_usage=self._charged_to_client,
             client_share=client_share,
             guard_seconds=guard_seconds,
         )
@@ -228,10 +228,14 @@ class Budget:
         """Adopt what one client used; call `adopt` for the window first."""
         self._clients_of(window_key).adopt(client_share.field, used)
 
-    def client_used(self, window_key: WindowKey, client_share: ClientShare | None) -> int:
+    def adopt_client_count(self, window_key: WindowKey, count: int) -> None:
+        """Adopt how many clients were charged; call `adopt` for the window first."""
+        self._clients_of(window_key).adopt_count(count)
+
+    def client_usage(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         """What this client alone used in a window, as far as this is recorded under its name."""
         clients = self._clients.get((window_key.name, window_key.start))
-        return 0 if clients is None or client_share is None else clients.confirmed(client_share.field)
+        return ClientUsage() if clients is None or client_share is None else clients.confirmed(client_share.field)
 
     def adopt_block(self, shared: Block) -> None:
         """Replace our block by the one that all replicas share."""
@@ -254,9 +258,9 @@ class Budget:
             del self._usages[key]
             self._clients.pop(key, None)
 
-    def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> int:
+    def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         clients = self._clients.get((window_key.name, window_key.start))
-        return 0 if clients is None or client_share is None else clients.used(client_share.field)
+        return ClientUsage() if clients is None or client_share is None else clients.charged(client_share.field)
 
     def _clients_of(self, window_key: WindowKey) -> Clients:
         return self._clients.setdefault((window_key.name, window_key.start), Clients())

@@ -4,8 +4,9 @@ Owns: the rule, and the bounded table of clients of one window; the reference fo
 `proxy/quota/lua/reserve.lua`. Must not know: windows, where usage is kept, who the clients are.
 
 Any client may use the first half of a budget. A request that reaches into the second half is admitted only if its
-client stays within its share, so that one client cannot keep the others out. The rule is about fairness: even where
-the table forgets a client, the budget itself holds.
+client stays within its share, so that one client cannot keep the others out. An address that gave no name may be many
+programs behind one host or router, so it is held to a share only if another client was charged in the same window.
+The rule is about fairness: even where the table forgets a client, the budget itself holds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ MAX_CLIENTS = 256
 
 OTHER = "client:other"
 """The name under which the later clients count together."""
+
+
+class Address(str):
+    """A client that gave no name: the address of its connection."""
+
+    __slots__ = ()
 
 
 class Limit(Enum):
@@ -38,6 +45,8 @@ class ClientShare:
     field: str
     """The client's name in the table: a hash, so that it is short and has no special characters."""
     ratio: float
+    is_named: bool = True
+    """Whether the client gave its name. If not, it has the whole budget while it is alone."""
 
     def of(self, budget: int) -> int:
         """The client's part of a budget, rounded down (as `budget_of` does)."""
@@ -49,17 +58,28 @@ def share_of(client: str | None, ratio: float) -> ClientShare | None:
     if not client:
         return None
     digest = blake2b(client.encode("utf-8", "surrogatepass"), digest_size=8)
-    return ClientShare(f"client:{digest.hexdigest()}", ratio)
+    return ClientShare(f"client:{digest.hexdigest()}", ratio, not isinstance(client, Address))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUsage:
+    """What is known of one client in one window."""
+
+    used: int = 0
+    others: int = 0
+    """How many other clients were charged."""
 
 
 def exceeded_limit(
-    weight: int, budget: int, *, used: int, client_used: int, client_share: ClientShare | None
+    weight: int, budget: int, *, used: int, client_usage: ClientUsage, client_share: ClientShare | None
 ) -> Limit | None:
-    """The limit that a request would pass in one window: `used` by all, `client_used` by its client."""
+    """The limit that a request would pass in one window: `used` by all, `client_usage` by its client."""
     if used + weight > budget:
         return Limit.BUDGET
+    if client_share is None or not (client_share.is_named or client_usage.others):
+        return None
     is_in_second_half = 2 * (used + weight) > budget
-    if client_share is not None and is_in_second_half and client_used + weight > client_share.of(budget):
+    if is_in_second_half and client_usage.used + weight > client_share.of(budget):
         return Limit.CLIENT_SHARE
     return None
 
@@ -67,18 +87,20 @@ def exceeded_limit(
 class Clients:
     """What each client has used in one window."""
 
-    __slots__ = ("_used",)
+    __slots__ = ("_count", "_used")
 
     def __init__(self) -> None:
         self._used: dict[str, int] = {}
+        self._count = 0
+        """How many clients all replicas together have charged, as far as this one was told."""
 
-    def used(self, field: str) -> int:
+    def charged(self, field: str) -> ClientUsage:
         """What is charged to this client; once the table is full, what is charged to all later clients together."""
-        return self._used.get(self._slot(field), 0)
+        return ClientUsage(self._used.get(self._slot(field), 0), self._others(field))
 
-    def confirmed(self, field: str) -> int:
+    def confirmed(self, field: str) -> ClientUsage:
         """What is recorded under this client's name alone."""
-        return self._used.get(field, 0)
+        return ClientUsage(self._used.get(field, 0), self._others(field))
 
     def add(self, field: str, weight: int) -> None:
         """Count one more request."""
@@ -87,8 +109,16 @@ class Clients:
 
     def adopt(self, field: str, used: int) -> None:
         """Adopt what all replicas together counted for a client, if the table has room."""
-        if self._slot(field) == field:
-            self._used[field] = max(used, self.confirmed(field))
+        if used and self._slot(field) == field:
+            self._used[field] = max(used, self._used.get(field, 0))
+
+    def adopt_count(self, count: int) -> None:
+        """Adopt how many clients all replicas together have charged."""
+        self._count = max(count, self._count)
+
+    def _others(self, field: str) -> int:
+        """At least so many other clients were charged: this one may be among those that the others counted."""
+        return max(len(self._used) - (field in self._used), self._count - 1)
 
     def _slot(self, field: str) -> str:
         if field in self._used or len(self._used) - (OTHER in self._used) < MAX_CLIENTS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from proxy.core.quota.block import Block, longer_block
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
-from proxy.core.quota.client_share import ClientShare
+from proxy.core.quota.client_share import ClientShare, ClientUsage
 from proxy.core.quota.replicas import refuse_without_redis
 from proxy.core.quota.unsynced_usage import UnsyncedUsage
 from proxy.core.quota.view import Ratios
@@ -62,7 +62,7 @@ class ReplicaView:
             wanted.charges(),
             ratio=wanted.ratio,
             used=lambda key: self.floors.get(key, 0),
-            client_used=self.budget.client_used,
+            client_usage=self.budget.client_usage,
             client_share=wanted.client_share,
             guard_seconds=wanted.guard_seconds,
         )
@@ -112,6 +112,20 @@ class ReplicaView:
             missing = self.unsynced.unmerged(key)
             total = WindowUsage(reported.used + missing.used, max(0, reported.pending + missing.pending))
             self.budget.adopt(key, total)
+
+    def client_usages(self, wanted: Wanted) -> dict[WindowKey, ClientUsage]:
+        """What this replica knows of the client that asks."""
+        keys = [charge.window_key for charge in wanted.charges()]
+        return {key: self.budget.client_usage(key, wanted.client_share) for key in keys}
+
+    def adopt_clients(
+        self, client_share: ClientShare | None, used: Mapping[WindowKey, int], count: Mapping[WindowKey, int]
+    ) -> None:
+        """Adopt what the client that asked used, and how many clients were charged; call `adopt` first."""
+        for key in count:
+            if client_share is not None:
+                self.budget.adopt_client(key, client_share, used[key])
+            self.budget.adopt_client_count(key, count[key])
 
     def adopt_block(self, reported: Block, now: float) -> Block:
         """Adopt the block that Redis reported, unless the present one is longer. Returns the block that holds."""

@@ -7,15 +7,17 @@
 -- ARGV[1]      now, in seconds since the epoch by the caller's clock
 -- ARGV[2]      client:<name> of the client; empty for none
 -- ARGV[3]      how many clients are counted separately
--- ARGV[4]      1 if the caller's clock is not synchronized
--- ARGV[5]      how many seconds the block's hash outlives the block
--- ARGV[6]      if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
+-- ARGV[4]      1 if the client gave no name: it is held to its share only if another client was charged in the window
+-- ARGV[5]      1 if the caller's clock is not synchronized
+-- ARGV[6]      how many seconds the block's hash outlives the block
+-- ARGV[7]      if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
 -- then for each window:
 --   weight     what the request costs in it
 --   budget     what `used` may reach
 --   share      what `client:<name>` may reach by a request that reaches into the second half of the budget
 --   floor      the highest `used` that this server returned to the caller; a lower value means that data was lost
 --   own_floor  the last usage of this client that the caller got
+--   others     how many other clients were charged, as far as the caller knows
 --   ttl        milliseconds until the window's key expires
 --
 -- Returns one of
@@ -23,16 +25,16 @@
 --   {'blocked', reason, until, strikes}, where until is by the caller's clock
 --   {'budget' or 'client-share', n, ...}: refused; n is the last window whose limit would be passed (1 is KEYS[3])
 --   {'reserved', 0, ...}
--- where ... is used, pending and what is charged to the client, for each window. The same rule as reserve() of
--- proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
+-- where ... is used, pending, what is charged to the client and how many clients were charged, for each window. The
+-- same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
 
-local FIELDS = 6
+local FIELDS = 7
 local OTHER = 'client:other'
 local now = tonumber(ARGV[1])
 local client = ARGV[2]
 local max_clients = tonumber(ARGV[3])
 
-if ARGV[4] == '1' then
+if ARGV[5] == '1' then
   local offset = redis.call('GET', KEYS[2])
   if offset then
     local time = redis.call('TIME')
@@ -56,8 +58,8 @@ local function end_by_caller(stored_until)
   local at = tonumber(stored_until or '0')
   local expiry = redis.call('PTTL', KEYS[1])
   if expiry >= 0 then
-    local counted = now + expiry / 1000 - tonumber(ARGV[5])
-    if math.abs(counted - at) > tonumber(ARGV[6]) then
+    local counted = now + expiry / 1000 - tonumber(ARGV[6])
+    if math.abs(counted - at) > tonumber(ARGV[7]) then
       return counted
     end
   end
@@ -75,7 +77,7 @@ end
 local windows = {}
 local outcome, exceeded = 'reserved', 0
 for i = 1, #KEYS - 2 do
-  local at = 6 + (i - 1) * FIELDS
+  local at = 7 + (i - 1) * FIELDS
   local budget = tonumber(ARGV[at + 2])
   local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER)
   local window = {
@@ -83,8 +85,10 @@ for i = 1, #KEYS - 2 do
     used = math.max(tonumber(stored[1] or '0'), tonumber(ARGV[at + 4])),
     pending = tonumber(stored[2] or '0'),
     client_used = 0,
-    ttl = ARGV[at + 6],
+    clients = tonumber(stored[3] or '0'),
+    ttl = ARGV[at + 7],
   }
+  local others = math.max(window.clients - (stored[4] and 1 or 0), tonumber(ARGV[at + 6]))
   if client ~= '' then
     window.field, window.client_used, window.is_new = client_field(stored, tonumber(ARGV[at + 5]))
   end
@@ -92,6 +96,7 @@ for i = 1, #KEYS - 2 do
     outcome, exceeded = 'budget', i
   elseif
     client ~= ''
+    and (ARGV[4] ~= '1' or others > 0)
     and 2 * (window.used + window.weight) > budget
     and window.client_used + window.weight > tonumber(ARGV[at + 3])
   then
@@ -111,12 +116,13 @@ for i, window in ipairs(windows) do
       redis.call('HSET', KEYS[i + 2], window.field, window.client_used)
     end
     if window.is_new then
-      redis.call('HINCRBY', KEYS[i + 2], 'clients', 1)
+      window.clients = redis.call('HINCRBY', KEYS[i + 2], 'clients', 1)
     end
     redis.call('PEXPIRE', KEYS[i + 2], window.ttl)
   end
   result[#result + 1] = window.used
   result[#result + 1] = window.pending
   result[#result + 1] = window.client_used
+  result[#result + 1] = window.clients
 end
 return result
