@@ -15,7 +15,7 @@ from tests.simulator.weights import (
     by_presence,
     by_symbol,
     by_symbol_list,
-    each_symbol,
+    by_value,
     each_symbol_or_all,
     fixed,
 )
@@ -38,14 +38,14 @@ _SPOT_PUBLIC: tuple[tuple[str, Weigh, str], ...] = (
     ("uiKlines", fixed(2), "symbol interval startTime endTime timeZone limit"),
     ("avgPrice", fixed(2), "symbol"),
     ("ticker/24hr", _DAY, "symbol symbols type symbolStatus"),
-    ("ticker/tradingDay", each_symbol(4, most=200), "symbol symbols timeZone type symbolStatus"),
+    ("ticker/tradingDay", each_symbol_or_all(4, most=200), "symbol symbols timeZone type symbolStatus"),
     ("ticker/price", _PRICE, "symbol symbols symbolStatus"),
     ("ticker/bookTicker", _PRICE, "symbol symbols symbolStatus"),
-    ("ticker", each_symbol(4, most=200), "symbol symbols windowSize type symbolStatus"),
+    ("ticker", each_symbol_or_all(4, most=200), "symbol symbols windowSize type symbolStatus"),
     ("referencePrice", fixed(2), "symbol"),
     ("referencePrice/calculation", fixed(2), "symbol symbolStatus"),
 )
-_COMPUTED = by_presence(("computeCommissionRates",), one=20, none=1)
+_COMPUTED = by_value("computeCommissionRates", "true", one=20, other=1)
 _SPOT_SIGNED: tuple[tuple[Weigh, str], ...] = (
     (fixed(20), "GET account account/commission allOrders allOrderList myAllocations"),
     (fixed(4), "GET order orderList order/amendments"),
@@ -53,7 +53,7 @@ _SPOT_SIGNED: tuple[tuple[Weigh, str], ...] = (
     (fixed(6), "GET openOrderList"),
     (by_presence(("orderId",), one=5, none=20), "GET myTrades"),
     (fixed(40), "GET rateLimit/order myFilters"),
-    (by_presence(("orderId",), one=20, none=2), "GET myPreventedMatches"),
+    (by_presence(("preventedMatchId",), one=2, none=20), "GET myPreventedMatches"),
     (fixed(4), "PUT order/amend/keepPriority"),
     (_COMPUTED, "POST order/test sor/order/test"),
 )

@@ -61,7 +61,7 @@ _USD_SIGNED: tuple[tuple[Weigh, str], ...] = (
     (fixed(1), "GET v1/order v1/openOrder v1/orderAmendment v1/algoOrder v1/leverageBracket v1/rateLimit/order"),
     (fixed(1), "GET v1/positionMargin/history"),
     (fixed(1), "POST v1/leverage v1/marginType v1/positionMargin v1/positionSide/dual v1/multiAssetsMargin v1/feeBurn"),
-    (fixed(1), "POST v1/order/test"),  # not stated
+    (fixed(20), "POST v1/order/test"),  # not stated: the dearer one of spot
     (fixed(5), "GET v1/accountConfig v1/symbolConfig v1/adlQuantile v1/allOrders v1/allAlgoOrders v1/pmAccountInfo"),
     (fixed(5), "GET v1/userTrades v2/account v2/balance v2/positionRisk v3/account v3/balance v3/positionRisk"),
     (fixed(10), "POST v1/countdownCancelAll"),

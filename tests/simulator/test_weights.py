@@ -31,6 +31,7 @@ SPOT = [
     *(("ticker/24hr", 80), ("ticker/24hr?symbol=AB", 2), ('ticker/24hr?symbols=["AB"]', 2)),
     *((f"ticker/24hr?{LIST_OF_20}", 2), (f"ticker/24hr?{LIST_OF_21}", 40)),
     *((f"ticker/24hr?{LIST_OF_100}", 40), (f"ticker/24hr?{LIST_OF_101}", 80)),
+    *(("ticker", 200), ("ticker/tradingDay", 200)),  # refused: the dearer one
     *(("ticker/tradingDay?symbol=AB", 4), (f"ticker/tradingDay?{LIST_OF_20}", 80)),
     *((f"ticker/tradingDay?{LIST_OF_50}", 200), (f"ticker/tradingDay?{LIST_OF_51}", 200)),
     *(("ticker/price", 4), ("ticker/price?symbol=AB", 2), ('ticker/price?symbols=["AB"]', 4)),
@@ -96,7 +97,9 @@ SPOT_SIGNED = [
     ("DELETE order openOrders orderList", 1),
     ("PUT order/amend/keepPriority", 4),
     ("POST order/test sor/order/test", 1),
-    ("POST order/test?computeCommissionRates=true", 20),
+    ("POST order/test?computeCommissionRates=true sor/order/test?computeCommissionRates=true", 20),
+    ("POST order/test?computeCommissionRates=false", 1),
+    ("GET myPreventedMatches?symbol=AB", 20),
 ]
 USD_SIGNED = [
     ("POST v1/algoOrder v1/order", 0),

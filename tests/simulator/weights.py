@@ -43,6 +43,11 @@ def by_presence(keys: Collection[str], *, one: int, none: int) -> Weigh:
     return lambda values: one if any(values.get(key) for key in keys) else none
 
 
+def by_value(key: str, value: str, *, one: int, other: int) -> Weigh:
+    """`one` where the parameter has this value, `other` for any other and without."""
+    return lambda values: one if values.get(key) == value else other
+
+
 def by_symbol(*, one: int, none: int) -> Weigh:
     return by_presence(("symbol",), one=one, none=none)
 
@@ -63,11 +68,6 @@ def by_number_of_symbols(*steps: tuple[int, int], one: int, more: int) -> Weigh:
         return next((weight for most, weight in steps if _length(values["symbols"]) <= most), more)
 
     return weigh
-
-
-def each_symbol(weight: int, *, most: int) -> Weigh:
-    """So much for each symbol asked for; as one when none is (which is refused)."""
-    return lambda values: min(most, weight * (_length(values["symbols"]) if values.get("symbols") else 1))
 
 
 def each_symbol_or_all(weight: int, *, most: int) -> Weigh:
