@@ -116,7 +116,8 @@ class Gate:
 
     def blocked(self, block: Block) -> SendingRefused:
         """The error of every request while this block holds."""
-        return blocked_error(block, self.clock.origin(), self.ledger.view().windows)
+        view = self.ledger.view()
+        return blocked_error(block, self.clock.origin(), view.windows, view.wording)
 
     def _has_room(self) -> bool:
         return self._in_use < (1 if self.is_probing else self._slots)

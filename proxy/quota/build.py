@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from proxy.core.endpoints.catalogue import Catalogue
 from proxy.core.quota.pools import SPOT, default_windows, fetch_weight, pools_of
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import Ratios
+from proxy.core.quota.view import Ratios, Wording
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper
 from proxy.quota.block_file import BlockFile, file_name
 from proxy.quota.limits import KnownLimits
@@ -65,6 +65,7 @@ class _Build:
             fetch_weight=fetch_weight(pool),
             observer=observer,
             windows=default_windows(pool),
+            wording=Wording.SPOT if pool == SPOT else Wording.FUTURES,
         )
         if self.connection is None:
             return MemoryLedger(clock=self.clock, ratios=ratios, observer=observer, limits=limits, keeper=keeper)

@@ -12,7 +12,7 @@ import structlog
 
 from proxy.core.quota.budget import UsageReport
 from proxy.core.quota.limits import judge_limits, lowest_limits
-from proxy.core.quota.view import read_usage_report, with_learned
+from proxy.core.quota.view import Wording, read_usage_report, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 from proxy.ports import LedgerObserver, NullLedgerObserver
 
@@ -27,7 +27,16 @@ SHOWN = 4
 class KnownLimits:
     """The limits of one pool. Two APIs that share a pool each name its limits: the lower ones hold."""
 
-    __slots__ = ("_disbelieved", "_fetch_weight", "_initial", "_observer", "_refresh_ratio", "_told", "windows")
+    __slots__ = (
+        "_disbelieved",
+        "_fetch_weight",
+        "_initial",
+        "_observer",
+        "_refresh_ratio",
+        "_told",
+        "windows",
+        "wording",
+    )
 
     def __init__(
         self,
@@ -36,9 +45,11 @@ class KnownLimits:
         fetch_weight: int,
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
+        wording: Wording = Wording.SPOT,
     ) -> None:
         self.windows = windows
         """The last good ones."""
+        self.wording = wording
         self._initial = windows
         self._refresh_ratio = refresh_ratio
         self._fetch_weight = fetch_weight

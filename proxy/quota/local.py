@@ -110,7 +110,8 @@ class MemoryLedger:
     def view(self) -> LedgerView:
         """The current windows and the block."""
         ratio = self._ratios.of(background=False, local=False)
-        return view_of(self.local_view, self._limits.windows, self._anchor.now(), ratio=ratio, local=False)
+        now, wording = self._anchor.now(), self._limits.wording
+        return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=False, wording=wording)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""

@@ -196,7 +196,8 @@ class RedisLedger:
     def view(self) -> LedgerView:
         """The current windows and the block, as last seen. No I/O."""
         ratio = self._ratios.of(background=False, local=self._local)
-        return view_of(self.local_view, self._limits.windows, self._anchor.now(), ratio=ratio, local=self._local)
+        now, wording = self._anchor.now(), self._limits.wording
+        return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=self._local, wording=wording)
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import assert_never
 
 from proxy.core.quota.block import Block, BlockReason
@@ -58,6 +59,14 @@ class WindowView:
     """The window's end, in seconds since the epoch."""
 
 
+class Wording(Enum):
+    """In which words the origin tells of a block."""
+
+    SPOT = "spot"
+    FUTURES = "futures"
+    """Both futures and options."""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerView:
     """The last known state of a ledger."""
@@ -66,16 +75,25 @@ class LedgerView:
     block: Block | None
     local: bool
     """Whether this process counts alone because Redis is away."""
+    wording: Wording = Wording.SPOT
 
 
-def view_of(budget: Budget, windows: tuple[Window, ...], now: float, *, ratio: float, local: bool) -> LedgerView:
+def view_of(
+    budget: Budget,
+    windows: tuple[Window, ...],
+    now: float,
+    *,
+    ratio: float,
+    local: bool,
+    wording: Wording = Wording.SPOT,
+) -> LedgerView:
     """The view of a budget's current windows."""
     views = []
     for window in windows:
         usage = budget.usage_at(window.name, window.start(now))
         allowed = budget_of(window.limit, ratio)
         views.append(WindowView(window.name, usage.used, usage.pending, allowed, window.limit, window.reset(now)))
-    return LedgerView(tuple(views), budget.block_at(now), local)
+    return LedgerView(tuple(views), budget.block_at(now), local, wording)
 
 
 def used_in_minute(budget: Budget, now: float) -> int:
@@ -116,7 +134,10 @@ def refused_error(refused: Refused, now: float, *, ratio: float, client: str | N
 
 
 def blocked_error(
-    blocked: Blocked | Block, now: float, windows: Iterable[Window | WindowView] = DEFAULT_WINDOWS
+    blocked: Blocked | Block,
+    now: float,
+    windows: Iterable[Window | WindowView] = DEFAULT_WINDOWS,
+    wording: Wording = Wording.SPOT,
 ) -> SendingRefused:
     """The error while a block holds: the origin's text, built from what all replicas know, because clients parse it.
 
@@ -126,13 +147,9 @@ def blocked_error(
     match blocked.reason:
         case BlockReason.BACK_OFF:
             limit = next((window.limit for window in windows if window.name == WEIGHT_NAME), 0)
-            allowed = f" current limit is {limit} request weight per 1 MINUTE." if limit else ""
-            msg = f"Too much request weight used;{allowed} {_ADVICE} to avoid polling the API."
-            return BackedOff(msg, retry_after_seconds=seconds)
+            return BackedOff(_back_off_text(limit, wording), retry_after_seconds=seconds)
         case BlockReason.BAN:
-            until = round(blocked.until * 1000)
-            msg = f"Way too much request weight used; IP banned until {until}. {_ADVICE} to avoid bans."
-            return Banned(msg, retry_after_seconds=seconds)
+            return Banned(_ban_text(round(blocked.until * 1000), wording), retry_after_seconds=seconds)
         case BlockReason.PAUSE:
             msg = "The origin's firewall refused this IP; nothing is sent for a while."
             return Paused(msg, retry_after_seconds=seconds)
@@ -140,4 +157,29 @@ def blocked_error(
             assert_never(blocked.reason)
 
 
-_ADVICE = "Please use WebSocket Streams for live updates"
+def _back_off_text(limit: int, wording: Wording) -> str:
+    """`limit`: the weight of a minute; 0: not known."""
+    match wording:
+        case Wording.SPOT:
+            allowed = f" current limit is {limit} request weight per 1 MINUTE." if limit else ""
+            return f"Too much request weight used;{allowed} {_SPOT_ADVICE} to avoid polling the API."
+        case Wording.FUTURES:
+            allowed = f" current limit is {limit} requests per minute." if limit else ""
+            return f"Too many requests;{allowed} {_FUTURES_ADVICE} to avoid polling the API."
+        case _:
+            assert_never(wording)
+
+
+def _ban_text(until_ms: int, wording: Wording) -> str:
+    """Binance's text for futures has the caller's address after `IP`, which concerns nobody else."""
+    match wording:
+        case Wording.SPOT:
+            return f"Way too much request weight used; IP banned until {until_ms}. {_SPOT_ADVICE} to avoid bans."
+        case Wording.FUTURES:
+            return f"Way too many requests; IP banned until {until_ms}. {_FUTURES_ADVICE} to avoid bans."
+        case _:
+            assert_never(wording)
+
+
+_SPOT_ADVICE = "Please use WebSocket Streams for live updates"
+_FUTURES_ADVICE = "Please use the websocket for live updates"
