@@ -28,7 +28,7 @@ class Refusals:
 
     def blocked(self, block: Block | Blocked, now: float) -> SendingRefused:
         """The error while a block holds."""
-        return self._count(blocked_error(block, now, self._limits.windows))
+        return self._count(blocked_error(block, now, self._limits.windows, self._limits.wording))
 
     def _count(self, error: SendingRefused) -> SendingRefused:
         self._observer.refused(error.reason)

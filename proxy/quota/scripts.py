@@ -69,12 +69,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A block that Redis has."""
+
+    block: Block
+    """With its end by the caller's clock; it may be over."""
+    written_until: str
+    """The end as its writer wrote it. The block is the same as long as this is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reserved:
     """The result of a request: a block, a charge that exceeds a limit, or, with neither, permission to send."""
 
     charges: tuple[Charge, ...]
     at: float
-    block: Block | None = None
+    block: StoredBlock | None = None
     exceeded: tuple[Charge, Limit] | None = None
     usages: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
     client_used: Mapping[WindowKey, int] = field(default_factory=dict)
@@ -158,7 +168,7 @@ class Scripts:
         """Subtract the pending weight: the request was not sent."""
         return await self._settle(RedisOperation.RELEASE, reservation, {}, (0, ""), floors=floors, now=now)
 
-    async def block(self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float) -> Block:
+    async def block(self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float) -> StoredBlock:
         """Block sending until `until`; None: for the reason's penalty. Returns the block that holds now."""
         penalty = PENALTIES[reason]
         args: list[str | int] = [
@@ -175,8 +185,8 @@ class Scripts:
         ]
         return await self._run(RedisOperation.BLOCK, self._block, self._redis_keys("block"), args, read=_read_block)
 
-    async def read_block(self, now: float) -> Block | None:
-        """The block that all replicas share, by the caller's clock; it may be over. None if Redis has none."""
+    async def read_block(self, now: float) -> StoredBlock | None:
+        """The block that all replicas share; None if Redis has none."""
         args: list[str | int] = [repr(now), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS)]
         return await self._run(
             RedisOperation.BLOCK,
@@ -277,9 +287,9 @@ def _read_usage(keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey
     return {key: WindowUsage(int(used), int(pending)) for key, (used, pending) in zip(keys, pairs, strict=True)}
 
 
-def _read_block(row: Sequence[Any]) -> Block:
-    reason, until, strikes = (_text(value) for value in row)
-    return Block(BlockReason(reason), float(until), int(strikes))
+def _read_block(row: Sequence[Any]) -> StoredBlock:
+    reason, until, strikes, written_until = (_text(value) for value in row)
+    return StoredBlock(Block(BlockReason(reason), float(until), int(strikes)), written_until)
 
 
 def _text(value: bytes | str) -> str:

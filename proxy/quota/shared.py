@@ -1,7 +1,8 @@
 """A ledger in Redis, which all replicas of a quota domain share; while Redis is away, a smaller share in this process.
 
 Owns: when to ask Redis, which refusals need no round trip, how unsynced usage is merged into Redis. Must not know:
-deadlines and the breaker (`proxy.redis_client.connection`), keys and arguments (`proxy.quota.scripts`).
+deadlines and the breaker (`proxy.redis_client.connection`), keys and arguments (`proxy.quota.scripts`), which of two
+blocks holds (`proxy.quota.shared_block`).
 
 `local_view` is a model with the usage and the block that this process has last seen. It serves the view, and it is the
 ledger while Redis is away. If it already proves a refusal, that costs no round trip: `used` never falls and a block
@@ -19,7 +20,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from proxy.core.quota.block import Block, BlockReason, longer_block
+from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport, refusal, reported_usage
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.replica_view import ReplicaView, Wanted
@@ -32,6 +33,7 @@ from proxy.quota.clock import BlockAnchor
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.refusals import Refusals
 from proxy.quota.scripts import Request, Reserved, ScriptRunner, Scripts
+from proxy.quota.shared_block import SharedBlock
 
 BLOCK_READ_SECONDS = 5.0
 """How often the block is read again from Redis while it holds."""
@@ -67,8 +69,9 @@ class RedisLedger:
         self.local_view = self._seen.budget
         """The usage of the windows and the block, as this process has last seen them."""
         self._anchor = BlockAnchor(self.local_view, clock)
-        self._is_unpublished = False
-        """Whether Redis does not know our block yet."""
+        self._block = SharedBlock(
+            self._scripts, budget=self.local_view, anchor=self._anchor, clock=clock, keeper=self._keeper
+        )
         self._local = False
         """Whether the last call found Redis away."""
 
@@ -128,23 +131,12 @@ class RedisLedger:
 
         Returns when the block is kept.
         """
-        now, guard_seconds = self._anchor.now(), self._clock.guard_seconds()
-        before = self.local_view.block_at(now)
-        # This process stops at once, before Redis tells the other replicas, and a crash does not forget it.
-        local = self.local_view.block(reason, now, until=until, guard_seconds=guard_seconds)
-        self._is_unpublished = True
-        await self._keeper.keep(local)
-        now = self._anchor.now()
+        held = await self._block.refuse(reason, until)
         try:
-            await self._merge_usage(now)
-            shared = await self._scripts.block(reason, now, until=until, guard_seconds=guard_seconds)
+            await self._merge_usage(self._anchor.now())
+            await self._block.tell(held)
         except RedisAway:
-            self._local = self._is_unpublished = True
-            return
-        block = longer_block(before, shared)
-        self.local_view.adopt_block(block)
-        self._is_unpublished = block.until > shared.until  # Redis has lost it
-        await self._keeper.keep(block)
+            self._local = True
 
     async def watch_block(self) -> None:
         """Read the block again every few seconds while one holds. Runs for as long as the process lives."""
@@ -153,22 +145,13 @@ class RedisLedger:
             await self.read_block()
 
     async def read_block(self) -> None:
-        """Adopt the block as Redis counts it down, if one holds here. Never raises.
-
-        If Redis has none, or only one from before ours, it has lost ours: it is told again.
-        """
+        """Adopt the block as Redis counts it down, if one holds here. Never raises."""
         now = self._anchor.now()
-        block = self.local_view.block_at(now)
-        if block is None:
+        if self.local_view.block_at(now) is None:
             return
         try:
             await self._merge_unsynced(now)
-            shared = await self._scripts.read_block(now)
-            if shared is None or shared.strikes < block.strikes:
-                self._is_unpublished = True
-                await self._merge_unsynced(now)
-            elif self.local_view.block_at(now) == block:  # no refusal came meanwhile
-                self.local_view.adopt_block(shared)
+            await self._block.read(now)
         except RedisAway:
             self._local = True
 
@@ -177,17 +160,16 @@ class RedisLedger:
         now = self._anchor.now()
         if self.local_view.block_at(now) is None:
             with suppress(RedisAway):
-                shared = await self._scripts.read_block(now)
-                if shared is not None and shared.until > now:
-                    await self._keeper.keep(self._seen.adopt_block(shared, now))
+                stored = await self._scripts.read_block(now)
+                if stored is not None and stored.block.until > now:
+                    await self._block.adopt(stored, now)
         block = self.local_view.block_at(now)
         if block is not None:
             raise self._refusals.blocked(block, now)
 
     def restore(self, block: Block) -> None:
         """Adopt the block that an earlier process kept, and tell Redis, which may have lost it."""
-        self.local_view.adopt_block(block)
-        self._is_unpublished = True
+        self._block.restore(block)
 
     def learn(self, windows: tuple[Window, ...], *, source: str = "") -> None:
         """Adopt the origin's limits, but for absurd ones. Of several sources the lowest limits hold."""
@@ -227,8 +209,8 @@ class RedisLedger:
         self._seen.adopt(reserved.usages)
         self._seen.adopt_clients(wanted.client_share, reserved.client_used, reserved.client_count)
         if reserved.block is not None:
-            block = self._seen.adopt_block(reserved.block, reserved.at)
-            await self._keeper.keep(block)
+            await self._block.adopt(reserved.block, reserved.at)
+            block = self.local_view.block_at(reserved.at) or reserved.block.block
             return Blocked(block.reason, block.until)
         if reserved.exceeded is not None:
             charge, limit = reserved.exceeded
@@ -274,17 +256,7 @@ class RedisLedger:
     async def _merge_unsynced(self, now: float) -> None:
         """Send Redis the usage and the block that it missed. Raises RedisAway if it is still away."""
         await self._merge_usage(now)
-        block, was_unpublished = self.local_view.block_at(now), self._is_unpublished
-        self._is_unpublished = False
-        if not was_unpublished or block is None:
-            return
-        try:
-            guard_seconds = self._clock.guard_seconds()
-            shared = await self._scripts.block(block.reason, now, until=block.until, guard_seconds=guard_seconds)
-        except BaseException:
-            self._is_unpublished = True
-            raise
-        self._seen.adopt_block(shared, now)
+        await self._block.publish(now)
 
     async def _merge_usage(self, now: float) -> None:
         """Several tasks may do this at once: the script adds nothing twice."""

@@ -18,7 +18,7 @@ from proxy.cache.refresher import TICK_SECONDS
 from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
-from proxy.core.quota.block import BlockReason
+from proxy.core.quota.block import BlockReason, longer_block
 from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
 from proxy.core.quota.replica_view import ReplicaView, Wanted
@@ -217,7 +217,8 @@ class Replica:
         self._seen.adopt({key: self._redis.budget.usage(key) for key in keys})
         block = self._redis.budget.block_at(self._world.now)
         if block is not None:
-            self._seen.adopt_block(block, self._world.now)
+            ours = self._seen.budget.block_at(self._world.now)
+            self._seen.budget.adopt_block(longer_block(ours, block))
 
 
 def _entry(now: float) -> Entry:

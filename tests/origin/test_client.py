@@ -27,6 +27,7 @@ from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer, Banned, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.causes import cause_of
 from proxy.origin.client import COOL_DOWN_SECONDS, Upstream
@@ -81,7 +82,7 @@ class Client(Upstream):
     async def send(
         self,
         base_url: str,
-        query: CanonicalQuery,
+        query: UpstreamQuery,
         *,
         check: Callable[[], None] = lambda: None,
         seconds: float | None = None,

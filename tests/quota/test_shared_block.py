@@ -79,6 +79,53 @@ async def test_a_replica_that_reads_its_block_again_ends_it_with_the_others(doma
     assert await slow.left() == 0
 
 
+@pytest.mark.parametrize("reason", list(BlockReason))
+@pytest.mark.parametrize("off", [-3600.0, 0.0, 3600.0])
+async def test_a_shorter_block_of_a_neighbour_after_a_loss_of_data_does_not_replace_ours(
+    domain: Domain, connection: RedisConnection, reason: BlockReason, off: float
+) -> None:
+    one, neighbour = Replica(domain), Replica(domain, off)
+    await one.ledger.block(BlockReason.BAN, NOW + 120)
+    await connection.client.flushall()
+    await neighbour.ledger.block(reason, neighbour.clock.now + 30)
+    await one.ledger.read_block()
+    assert await one.left() == 120
+    assert await Replica(domain).left() == pytest.approx(120, abs=2), "Redis is told the longer one again"
+    await neighbour.ledger.read_block()
+    assert await neighbour.left() == pytest.approx(120, abs=2)
+
+
+async def test_a_shorter_refusal_of_a_replica_with_another_clock_leaves_the_block_as_it_is(domain: Domain) -> None:
+    slow, wrong, right = Replica(domain), Replica(domain, 3600.0), Replica(domain)
+    await right.ledger.block(BlockReason.BAN, NOW + 120)
+    assert await slow.left() == 120
+    pass_time(100, domain, right, wrong)
+    await wrong.ledger.block(BlockReason.BACK_OFF, wrong.clock.now + 5)
+    await slow.ledger.read_block()
+    assert await slow.left() == pytest.approx(20, abs=2), "it is the same block, counted down"
+    assert await Replica(domain, 100).left() == pytest.approx(20, abs=2)
+
+
+@pytest.mark.parametrize("during", ["reading", "telling"])
+async def test_a_refusal_that_comes_while_redis_answers_holds(domain: Domain, during: str) -> None:
+    one = Replica(domain)
+
+    async def refuse() -> None:
+        one.switch.away = True
+        await one.ledger.block(BlockReason.BAN, NOW + 300)
+        one.switch.away = False
+
+    if during == "reading":
+        await one.ledger.block(BlockReason.BACK_OFF, NOW + 30)
+    one.switch.before_answer = refuse
+    await (one.ledger.read_block() if during == "reading" else one.ledger.block(BlockReason.BACK_OFF, NOW + 30))
+    one.switch.away = True
+    assert await one.left() == 300
+    one.switch.away = False
+    await one.ledger.read_block()
+    assert await Replica(domain).left() == pytest.approx(300, abs=2)
+
+
 async def test_while_a_block_holds_it_is_read_every_five_seconds(domain: Domain, clock: ManualClock) -> None:
     pauses: list[float] = []
 

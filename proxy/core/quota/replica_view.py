@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from proxy.core.quota.block import Block, longer_block
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
 from proxy.core.quota.client_share import ClientShare, ClientUsage
@@ -126,12 +125,6 @@ class ReplicaView:
             if client_share is not None:
                 self.budget.adopt_client(key, client_share, used[key])
             self.budget.adopt_client_count(key, count[key])
-
-    def adopt_block(self, reported: Block, now: float) -> Block:
-        """Adopt the block that Redis reported, unless the present one is longer. Returns the block that holds."""
-        block = longer_block(self.budget.block_at(now), reported)
-        self.budget.adopt_block(block)
-        return block
 
     def forget(self, now: float) -> None:
         """Drop the windows that have expired."""

@@ -13,7 +13,8 @@
 -- ARGV[9]      how many seconds after its end a block still raises the strikes of the next
 -- ARGV[10]     if `until` and the expiry differ by more seconds, the clock that wrote `until` is not the caller's
 --
--- Returns {reason, until, strikes} of the block that now holds, where until is by the caller's clock.
+-- Returns {reason, until, strikes, written} of the block that now holds, where until is by the caller's clock, and
+-- written by its writer's. A stored block that lasts longer is left as it is: whoever holds it knows it by `written`.
 
 local now = tonumber(ARGV[1])
 local reason = ARGV[2]
@@ -48,13 +49,17 @@ if not block_end or block_end <= now then
   local penalty = tonumber(ARGV[5]) * 2 ^ math.min(strikes, tonumber(ARGV[6]))
   block_end = math.max(tonumber(ARGV[4]), now + math.min(penalty, tonumber(ARGV[7])))
 end
+local longest_end = now + tonumber(ARGV[8])
+if is_active and stored_end >= block_end and stored_end <= longest_end then
+  return {stored[1], string.format('%.3f', stored_end), tostring(strikes), stored[2]}
+end
 if is_active and stored_end >= block_end then
   block_end = stored_end
   reason = stored[1]
 end
-block_end = math.min(block_end, now + tonumber(ARGV[8]))
+block_end = math.min(block_end, longest_end)
 block_end = string.format('%.3f', math.ceil(block_end * 1000 - 0.01) / 1000)
 
 redis.call('HSET', KEYS[1], 'reason', reason, 'until', block_end, 'strikes', strikes)
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (block_end - now + strike_memory) * 1000))
-return {reason, block_end, tostring(strikes)}
+return {reason, block_end, tostring(strikes), block_end}

@@ -5,7 +5,8 @@
 -- ARGV[2]      how many seconds the hash outlives the block
 -- ARGV[3]      if `until` and the expiry differ by more seconds, the clock that wrote `until` is not the caller's
 --
--- Returns {reason, until, strikes}, where until may be past; {} if there is no block.
+-- Returns {reason, until, strikes, written}, where until may be past and written is the end as its writer wrote it; {}
+-- if there is no block.
 
 local stored = redis.call('HMGET', KEYS[1], 'reason', 'until', 'strikes')
 local block_end = tonumber(stored[2] or '')
@@ -19,4 +20,4 @@ if expiry >= 0 then
     block_end = counted
   end
 end
-return {stored[1], string.format('%.3f', block_end), stored[3] or '0'}
+return {stored[1], string.format('%.3f', block_end), stored[3] or '0', stored[2]}

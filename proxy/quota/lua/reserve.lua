@@ -22,7 +22,7 @@
 --
 -- Returns one of
 --   {'clock', the origin's time}: the caller is not synchronized and this server has the offset; nothing is charged
---   {'blocked', reason, until, strikes}, where until is by the caller's clock
+--   {'blocked', reason, until, strikes, written}, where until is by the caller's clock, and written by its writer's
 --   {'budget' or 'client-share', n, ...}: refused; n is the last window whose limit would be passed (1 is KEYS[3])
 --   {'reserved', 0, ...}
 -- where ... is used, pending, what is charged to the client and how many clients were charged, for each window. The
@@ -70,7 +70,7 @@ local block = redis.call('HMGET', KEYS[1], 'reason', 'until', 'strikes')
 if block[1] then
   local block_end = end_by_caller(block[2])
   if block_end > now then
-    return {'blocked', block[1], string.format('%.3f', block_end), block[3] or '0'}
+    return {'blocked', block[1], string.format('%.3f', block_end), block[3] or '0', block[2] or ''}
   end
 end
 
