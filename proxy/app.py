@@ -13,19 +13,13 @@ from dataclasses import dataclass, field
 import structlog
 
 from proxy.background import background
-from proxy.cache.fill import Filler
+from proxy.cache.build import build_fills, build_local_cache
 from proxy.cache.fills import Fills
-from proxy.cache.lifetimes import Policy
 from proxy.cache.local import LocalCache
-from proxy.cache.lru import MemoryStore
-from proxy.cache.null import NullStore
 from proxy.cache.probe import EntryProbe
 from proxy.cache.refresher import Refresher
-from proxy.cache.shared import RedisStore
-from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue
+from proxy.core.endpoints.catalogue import Catalogue
 from proxy.core.endpoints.endpoint import Api
-from proxy.core.messages import Lifetimes
-from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.gateway import Gateway
 from proxy.origin.build import build_upstreams
@@ -55,8 +49,6 @@ FILLS_SHARE = 1 / 6
 """The part of SIDECAR_SHUTDOWN_SECONDS that fills without a waiting client may still take."""
 FAST_PATH_SHARE = 1 / 2
 """The part of SIDECAR_MEMORY_BYTES that the fast path may hold."""
-_GRACE_SECONDS = 1.5
-"""A fill may take this much longer than the origin's deadline before its waiters give up: before clients do."""
 
 
 @dataclass(slots=True)
@@ -108,22 +100,8 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             refusals_of=metrics.of_pool,
             total_seconds=settings.upstream_seconds,
         )
-        local, timeout_seconds = _local_cache(settings, metrics), settings.upstream_seconds + _GRACE_SECONDS
-        filler = Filler(
-            origins,
-            local,
-            RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NullStore(),
-            learn=origins.learn,
-            venue=settings.venue_name,
-            policy=_policy(settings),
-            clock=clock,
-            observer=metrics,
-            wait_seconds=timeout_seconds,
-            history_bytes=settings.history_bytes,
-        )
-        fills = Fills(
-            filler, local, clock, timeout_seconds=timeout_seconds, stale_after_seconds=settings.stale_after_seconds
-        )
+        local = build_local_cache(settings, metrics, max_bytes=_entries_bytes(settings))
+        fills = build_fills(settings, origins, local, connection, clock=clock, observer=metrics)
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
@@ -202,31 +180,8 @@ def _domain(settings: Settings) -> str:
     return domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
 
 
-def _local_cache(settings: Settings, metrics: Metrics) -> LocalCache:
-    return LocalCache(
-        MemoryStore(round(settings.memory_bytes * (1 - _fast_path_share(settings)))),
-        document=_document_query(),
-        use_snapshot=settings.snapshot,
-        observer=metrics,
-    )
-
-
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        positive=Lifetimes(
-            fresh_seconds=settings.fresh_seconds,
-            stale_while_revalidate_seconds=settings.stale_while_revalidate_seconds,
-            stale_if_error_seconds=settings.stale_if_error_seconds,
-        ),
-        negative=Lifetimes(fresh_seconds=settings.negative_seconds),
-        market=Lifetimes(fresh_seconds=settings.market_fresh_seconds),
-        history=Lifetimes(fresh_seconds=settings.history_seconds),
-    )
-
-
-def _document_query() -> CanonicalQuery:
-    """The exchangeInfo query without parameters: its answer is the full document."""
-    return CanonicalQuery(endpoint=ENDPOINTS["/api/v3/exchangeInfo"])
+def _entries_bytes(settings: Settings) -> int:
+    return round(settings.memory_bytes * (1 - _fast_path_share(settings)))
 
 
 def _fast_path_share(settings: Settings) -> float:
