@@ -6,8 +6,8 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     SidecarError
     ├── RequestRejected        400  the origin would refuse this request; nothing was sent
     ├── UnknownPath            404  -1020
-    │   ├── NotForwarded       404  -1020  an endpoint of the exchange that SIDECAR_FORWARD leaves out
-    │   └── ApiNotConfigured   404  -1020  an endpoint of an API for which no host is configured
+    ├── NotForwarded           404  -1020  an endpoint of the exchange that SIDECAR_FORWARD leaves out
+    ├── ApiNotConfigured       404  -1020  an endpoint of an API for which no host is configured
     ├── MethodNotAllowed       405  -1020
     ├── SendingRefused              we did not send the request
     │   ├── BudgetUsedUp       429  -1003  Retry-After: the end of the window
@@ -80,15 +80,19 @@ class UnknownPath(SidecarError):
     reason = "unknown-path"
 
 
-class NotForwarded(UnknownPath):
+class NotForwarded(SidecarError):
     """The exchange has this endpoint, but SIDECAR_FORWARD leaves it out."""
 
+    status = 404
+    code = -1020
     reason = "not-forwarded"
 
 
-class ApiNotConfigured(UnknownPath):
+class ApiNotConfigured(SidecarError):
     """The exchange has this endpoint, but the gateway has no host for its API."""
 
+    status = 404
+    code = -1020
     reason = "no-upstream"
 
 
