@@ -174,7 +174,7 @@ async def test_a_body_above_the_bound_is_refused() -> None:
 
 async def test_unknown_paths_and_methods_are_told_in_json() -> None:
     async with stage() as on:
-        unknown = await on.ask("/api/v3/klines?symbol=BTCUSDT")
+        unknown = await on.ask("/api/v3/nothing?symbol=BTCUSDT")
         assert (unknown.status, unknown.json["code"]) == (404, -1020)
         posted = await on.ask("/api/v3/ping", method="POST")
         assert (posted.status, posted.json["code"], posted.headers["allow"]) == (405, -1020, "GET, HEAD, OPTIONS")

@@ -47,6 +47,7 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
         status = (await on.ask("/status")).json
         assert status["version"] == __version__
         assert status["windows"][0] == {
+            "pool": "spot",
             "window": "REQUEST_WEIGHT:1m",
             "used": 22,
             "pending": 0,
@@ -54,7 +55,7 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
             "limit": 6000,
             "reset": int(on.clock.now // 60 * 60 + 60),
         }
-        assert status["blocked"] is None
+        assert (status["blocked"], status["blocks"]) == (None, [])
         assert status["document"]["age_seconds"] == 12
         assert [entry["key"] for entry in status["entries"]] == ["executionRules:symbols=BTCUSDT"]
         assert status["redis"] == {
@@ -64,7 +65,8 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
             "counts_alone": False,
             "caches_alone": False,
         }
-        assert status["upstreams"] == [{"host": on.origin.url.removeprefix("http://"), "healthy": True, "proxy": None}]
+        host = on.origin.url.removeprefix("http://")
+        assert status["upstreams"] == [{"api": "spot", "host": host, "healthy": True, "proxy": None}]
 
 
 async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:
@@ -78,7 +80,7 @@ async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:
         assert on.metric("requests_total", endpoint="exchangeInfo", status="200", cache="hit") == 1
         assert on.metric("requests_total", endpoint="exchangeInfo", status="200", cache="snapshot") == 1
         assert on.metric("requests_total", endpoint="exchangeInfo", status="400", cache="rejected") == 1
-        assert on.metric("window_used", window="REQUEST_WEIGHT:1m") == 21
+        assert on.metric("window_used", pool="spot", window="REQUEST_WEIGHT:1m") == 21
         for family in families.values():
             assert family.documentation
         assert {"binance_sidecar_build_info", "binance_sidecar_event_loop_lag_seconds"} <= {

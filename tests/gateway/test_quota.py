@@ -126,7 +126,7 @@ async def test_what_others_on_the_ip_spend_is_seen_and_counted_as_foreign() -> N
         await on.ask(TIME)
         on.origin.spend(1000)
         await on.ask(TIME)
-        assert on.metric("foreign_weight_total") == 1000
+        assert on.metric("foreign_weight_total", pool="spot") == 1000
         assert (await on.ask("/status")).json["windows"][0]["used"] == 1002
 
 

@@ -61,8 +61,8 @@ async def test_after_the_first_refusal_nothing_is_sent_that_was_not_on_the_wire(
 
 async def test_who_waits_for_a_connection_to_a_slow_origin_is_answered() -> None:
     """The wait for a connection is longer than the deadline to connect."""
-    async with stage(upstream_connect_seconds=0.3, upstream_seconds=5.0) as on:
-        on.origin.answer_delay_seconds = 0.5
+    async with stage(upstream_connect_seconds=1.0, upstream_seconds=8.0) as on:
+        on.origin.answer_delay_seconds = 1.2
         answers = await asyncio.gather(*(on.ask(TIME, X_Sidecar_Client=str(number)) for number in range(100)))
         assert [answer.status for answer in answers] == [200] * 100
         assert on.asked() == 100
