@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -118,13 +119,17 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def replica(
-    session: aiohttp.ClientSession, upstream: str, redis_url: str, **changed: str
+    session: aiohttp.ClientSession, upstream: str, redis_url: str, *, folder: Path | None = None, **changed: str
 ) -> AsyncIterator[Replica]:
-    """One gateway on a free port that asks nothing by itself; ready when the context begins, gone after it."""
+    """One gateway on a free port that asks nothing by itself; ready when the context begins, gone after it.
+
+    `folder`: where its package is, if not here.
+    """
     chosen = _settings(upstream, redis_url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy"),
         env=environment(chosen | changed),
+        cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -171,7 +176,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 async def fleet(count: int, upstream: str, redis_url: str, **changed: str) -> AsyncIterator[list[Replica]]:
     """So many gateways with the same settings, started at once."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        contexts = [replica(session, upstream, redis_url, **changed) for _ in range(count)]
+        contexts = [replica(session, upstream, redis_url, folder=None, **changed) for _ in range(count)]
         started = await asyncio.gather(*(context.__aenter__() for context in contexts), return_exceptions=True)
         try:
             failures = [result for result in started if isinstance(result, BaseException)]
