@@ -67,7 +67,7 @@ def limits() -> KnownLimits:
 
 
 REPLICAS = 3
-CLIENTS = (None, None, "bot", "other bot", Address("10.0.0.1"))
+CLIENTS = (None, "bot", "other bot", Address("10.0.0.1"))
 STEPS = sized(quick=200, usual=600, long=2000)
 """Of a long life."""
 
