@@ -21,9 +21,12 @@ import pytest
 from proxy.core.endpoints.catalogue import TABLES
 from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.query.market import read_parameters
-from proxy.core.quota.charges import cost_of
-from proxy.core.quota.pools import default_windows, pool_of
+from proxy.core.quota.pools import default_windows, pools_of
+from proxy.quota.limits import KnownLimits
+from proxy.quota.local import MemoryLedger
+from proxy.quota.pools import PoolLedgers
 from tests import simulator
+from tests.quota.doubles import RATIOS, ManualClock
 from tests.simulator import ApiName, Simulator, Sizes
 from tests.simulator.endpoints import Endpoints
 from tests.sizes import sized
@@ -73,21 +76,42 @@ class Way(Protocol):
 
 
 class Straight:
-    """To the simulator, beside the catalogue's rule."""
+    """To the simulator, charged in ledgers in memory: what they have used is the count."""
 
-    def __init__(self, origin: Simulator, session: aiohttp.ClientSession) -> None:
+    def __init__(self, origin: Simulator, session: aiohttp.ClientSession, clock: ManualClock) -> None:
         self._origin = origin
         self._session = session
+        self._ledgers = endless_ledgers(clock)
 
     async def count(self, request: Request) -> Mapping[str, int]:
         endpoint = request.endpoint
+        ledger, before = self._ledgers.of(endpoint), self._used()
+        parameters = read_parameters(request.query)
+        weight = endpoint.weight.dearest if parameters is None else endpoint.weight.of(parameters)
+        reservation = await ledger.reserve(weight)
         url = self._origin.url_of(HOSTS[endpoint.api]) + request.target
         async with self._session.request(endpoint.method, url) as response:
             await response.read()
-        parameters = read_parameters(request.query)
-        weight = endpoint.weight.dearest if parameters is None else endpoint.weight.of(parameters)
-        pool = pool_of(endpoint)
-        return {pool: cost_of(weight)[default_windows(pool)[0].kind]}
+            headers = {name.lower(): value for name, value in response.headers.items()}
+        await ledger.reconcile(reservation, headers if endpoint.has_used_weight else {}, ok=response.ok)
+        used = self._used()
+        used.subtract(before)
+        return used
+
+    def _used(self) -> Counter[str]:
+        """What is used of the first window of each pool."""
+        return Counter({pool: view.windows[0].used for pool, view in self._ledgers.views()})
+
+
+def endless_ledgers(clock: ManualClock) -> PoolLedgers:
+    """One for each pool, with limits that no request passes."""
+
+    def make(pool: str) -> MemoryLedger:
+        windows = tuple(replace(window, limit=ENDLESS) for window in default_windows(pool))
+        limits = KnownLimits(refresh_ratio=RATIOS.refresh, fetch_weight=1, windows=windows)
+        return MemoryLedger(clock=clock, ratios=RATIOS, limits=limits)
+
+    return PoolLedgers(make, pools_of(Api, lambda _: True))
 
 
 def generated(dice: Random, endpoint: Endpoint) -> Request:
@@ -136,19 +160,20 @@ def without_headers(origin: Simulator) -> None:
     origin.endpoints = Endpoints(replace(endpoint, tells_weight=False) for endpoint in origin.endpoints)
 
 
-def endless_simulator() -> Simulator:
+def endless_simulator(clock: ManualClock) -> Simulator:
     """One that never says no, so that every request is charged."""
     sizes = Sizes(futures=ENDLESS, options=ENDLESS, funding=ENDLESS, futures_data=ENDLESS)
-    return Simulator(sizes=sizes, weight_limit=ENDLESS, raw_limit=ENDLESS)
+    return Simulator(clock=clock, sizes=sizes, weight_limit=ENDLESS, raw_limit=ENDLESS)
 
 
 @pytest.mark.parametrize("has_headers", [True, False])
 @pytest.mark.parametrize("seed", range(sized(quick=1, usual=2, long=10)))
 async def test_five_hundred_requests_are_counted_as_they_are_charged(seed: int, has_headers: bool) -> None:
-    async with endless_simulator() as origin, aiohttp.ClientSession() as session:
+    clock = ManualClock()
+    async with endless_simulator(clock) as origin, aiohttp.ClientSession() as session:
         if not has_headers:
             without_headers(origin)
-        assert await differences(origin, Straight(origin, session), plan(seed)) == []
+        assert await differences(origin, Straight(origin, session, clock), plan(seed)) == []
         assert origin.count() == REQUESTS
         assert origin.answers_429 == origin.answers_418 == 0
 
