@@ -19,6 +19,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.core.messages import ClientRequest
+from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError
@@ -174,8 +175,14 @@ def client_request(request: web.BaseRequest) -> ClientRequest:
         if_none_match=headers.get("If-None-Match"),
         time_unit=headers.get("X-MBX-TIME-UNIT"),
         sbe_schema=headers.get("X-MBX-SBE"),
-        client=(headers.get("X-Sidecar-Client") or _address(request))[:_CLIENT_LENGTH],
+        client=_client(request),
     )
+
+
+def _client(request: web.BaseRequest) -> str:
+    """The name that a client gives itself; else its address, which may be that of many."""
+    name = request.headers.get("X-Sidecar-Client", "")[:_CLIENT_LENGTH]
+    return name or Address(_address(request))
 
 
 def _address(request: web.BaseRequest) -> str:
