@@ -20,7 +20,7 @@ from yarl import URL
 from proxy.app import Application, run_gateway
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings
-from tests.simulator import Simulator
+from tests.simulator import ApiName, Simulator
 
 INFO = "/api/v3/exchangeInfo"
 NOON = 1_800_000_000.0 - 1_800_000_000.0 % 86400 + 43200 + 5.5
@@ -154,6 +154,30 @@ async def stage(
     async with (
         Simulator(clock=clock, **(origin or {})) as simulator,
         gateway(simulator, clock, **changed) as app,
+        client(app.url) as asking,
+    ):
+        yield Stage(simulator, app, asking, clock)
+
+
+def hosts(simulator: Simulator) -> dict[str, Any]:
+    """Each API at its own address, as Binance has it."""
+    return {
+        "upstreams": (simulator.url_of(ApiName.SPOT),),
+        "usd_futures_upstreams": (simulator.url_of(ApiName.USD_FUTURES),),
+        "coin_futures_upstreams": (simulator.url_of(ApiName.COIN_FUTURES).replace("127.0.0.1", "localhost"),),
+        "options_upstreams": (simulator.url_of(ApiName.OPTIONS),),
+    }
+
+
+@asynccontextmanager
+async def market(
+    clock: Clock | None = None, origin: dict[str, Any] | None = None, **changed: Any
+) -> AsyncIterator[Stage]:
+    """A gateway before every API."""
+    clock = clock or Clock()
+    async with (
+        Simulator(clock=clock, **(origin or {})) as simulator,
+        gateway(simulator, clock, **(hosts(simulator) | changed)) as app,
         client(app.url) as asking,
     ):
         yield Stage(simulator, app, asking, clock)

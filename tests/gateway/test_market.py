@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from tests.gateway.harness import Answer, Clock, Stage, client, gateway
-from tests.simulator import ApiName, Fault, Simulator, Sizes
+from tests.gateway.harness import Answer, Stage, gateway, hosts, market
+from tests.simulator import ApiName, Fault, Sizes
 
 KLINES = "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=5"
 ALL_TICKERS = "/api/v3/ticker/24hr"
@@ -22,30 +20,6 @@ OPTIONS = "/eapi/v1/mark"
 FUNDING = "/fapi/v1/fundingRate?symbol=BTCUSDT&limit=3"
 STATISTICS = "/futures/data/openInterestHist?symbol=BTCUSDT&period=5m"
 EVERY_API = (KLINES, FUTURES, COIN_FUTURES, OPTIONS)
-
-
-def hosts(simulator: Simulator) -> dict[str, Any]:
-    """Each API at its own address, as Binance has it."""
-    return {
-        "upstreams": (simulator.url_of(ApiName.SPOT),),
-        "usd_futures_upstreams": (simulator.url_of(ApiName.USD_FUTURES),),
-        "coin_futures_upstreams": (simulator.url_of(ApiName.COIN_FUTURES).replace("127.0.0.1", "localhost"),),
-        "options_upstreams": (simulator.url_of(ApiName.OPTIONS),),
-    }
-
-
-@asynccontextmanager
-async def market(
-    clock: Clock | None = None, origin: dict[str, Any] | None = None, **changed: Any
-) -> AsyncIterator[Stage]:
-    """A gateway before every API."""
-    clock = clock or Clock()
-    async with (
-        Simulator(clock=clock, **(origin or {})) as simulator,
-        gateway(simulator, clock, **(hosts(simulator) | changed)) as app,
-        client(app.url) as asking,
-    ):
-        yield Stage(simulator, app, asking, clock)
 
 
 async def straight(on: Stage, target: str, **headers: str) -> Answer:
