@@ -34,8 +34,8 @@ run: $(RUNNABLE) ## run the sidecar (with its own Valkey unless SIDECAR_REDIS_UR
 demo: $(RUNNABLE) ## show what the sidecar does, against a Binance stand-in on this machine
 	@$(BIN)/python -m tests.demo $(ARGS)
 
-clients: $(INSTALLED) $(CLIENTS) ## prove that real Binance clients work unmodified (installs them in .cache/clients)
-	@$(BIN)/python -m tests.clients
+clients: $(INSTALLED) $(CLIENTS) ## prove that real Binance clients work unmodified; bots with ARGS=--heavy
+	@$(BIN)/python -m tests.clients $(ARGS)
 
 bench: $(INSTALLED) ## measure the sidecar beside nginx and Varnish (needs wrk); flags in ARGS=
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -88,6 +88,8 @@ lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newes
 	$(COMPILE) $(ARGS) deploy/build-requirements.in --constraints run-requirements.lock --output-file deploy/build-requirements.lock
 	$(COMPILE) $(ARGS) tests/tools/requirements.in --output-file tests/tools/requirements.lock
 	$(COMPILE) $(ARGS) tests/clients/requirements.in --output-file tests/clients/requirements.lock
+	$(COMPILE) $(ARGS) tests/clients/heavy-requirements.in --output-file tests/clients/heavy-requirements.lock
+	cd tests/clients/npm && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 	for pip in tests/tools/pip-*.in; do $(COMPILE) $(ARGS) $$pip --output-file $${pip%.in}.lock || exit; done
 
 clean: ## remove .venv and everything that was made

@@ -1,10 +1,11 @@
-"""`make clients`: real clients against the gateway, each call a cell of a table, and each fault of the origin another.
+"""`make clients`: real clients against the gateway: general endpoints, market data, and each fault of the origin.
 
-Owns: the stand-in, the gateway, one process a client, the first table. Must not know: how a client is used.
+Owns: the flags, and the first table with its processes. Must not know: how a client is used.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import subprocess
@@ -18,9 +19,10 @@ import uvloop
 from proxy.app import Application
 from proxy.settings import LogFormat, LogLevel
 from proxy.telemetry import logs
-from tests.clients import faults
+from tests.clients import faults, matrix
 from tests.clients.checks import Call, Result, Wanted
-from tests.clients.environment import ROOT, client_environment, clients_python
+from tests.clients.environment import HEAVY, QUICK, ROOT, client_environment, node_modules
+from tests.clients.matrix import Program, Way
 from tests.environment import forget_settings
 from tests.gateway.harness import gateway
 from tests.simulator import Document, Simulator, generate_document
@@ -41,23 +43,59 @@ class Ended:
     failure: str | None
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Exit status 0 when every call went as it should, and every fault is what the client knows from Binance."""
+    flags = _parser().parse_args(words)
     forget_settings(os.environ)
     logs.configure(LogLevel.ERROR, LogFormat.CONSOLE)
     try:
-        python = clients_python()
+        python = (HEAVY if flags.heavy else QUICK).python()
+        modules = None if flags.heavy else node_modules()
     except subprocess.CalledProcessError as error:
         print(f"clients: cannot install them: {error}", file=sys.stderr)
         return 1
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_try_all(python))
+            return runner.run(_try_all(flags, python, modules))
     except KeyboardInterrupt:
         return 130
 
 
-async def _try_all(python: Path) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("make clients", description="Real clients against the gateway.")
+    parser.add_argument("--heavy", action="store_true", help="freqtrade and nautilus_trader, in place of the libraries")
+    parser.add_argument("--market", action="store_true", help="market data only")
+    parser.add_argument("--straight", action="store_true", help="market data straight from the stand-in only")
+    parser.add_argument("--only", metavar="WORD", default="", help="the market programs that have this in their names")
+    return parser
+
+
+async def _try_all(flags: argparse.Namespace, python: Path, modules: Path | None) -> int:
+    problems: list[str] = []
+    if not (flags.heavy or flags.market or flags.straight):
+        problems += await _try_general(python)
+    problems += await _try_market(flags, python, modules)
+    print("\n".join(problems) if problems else "every call and every fault went as it should")
+    return 1 if problems else 0
+
+
+async def _try_market(flags: argparse.Namespace, python: Path, modules: Path | None) -> list[str]:
+    programs = [program for program in (matrix.HEAVY if flags.heavy else matrix.QUICK) if flags.only in program.file]
+    ways = [Way.STRAIGHT] if flags.straight else list(Way)
+    tried = await matrix.try_programs(_runnable(programs, modules), python, modules, ways)
+    print("\n".join(["", "market data: calls that went as they should", *matrix.table(tried), ""]))
+    return list(matrix.problems(tried))
+
+
+def _runnable(programs: Sequence[Program], modules: Path | None) -> list[Program]:
+    found = [program for program in programs if modules is not None or not program.is_javascript]
+    if len(found) < len(programs):
+        print("left out, without node and npm on the path: the JavaScript clients")
+    return found
+
+
+async def _try_general(python: Path) -> list[str]:
+    """The general endpoints through the gateway, and what each fault becomes."""
     document = generate_document()
     async with Simulator(document=document) as origin, gateway(origin, keep_warm="always") as app:
         argument = _wanted(app.url, document).to_argument()
@@ -66,9 +104,7 @@ async def _try_all(python: Path) -> int:
         print(_costs(app, origin))
     compared = await faults.compare(python, document)
     print("\n".join(["", "each fault: the exception, or `straight > through the gateway`", *faults.table(compared)]))
-    problems = [*_problems(ended), *faults.differences(compared)]
-    print("\n".join(problems) if problems else "every call and every fault went as it should")
-    return 1 if problems else 0
+    return [*_problems(ended), *faults.differences(compared)]
 
 
 def _wanted(url: str, document: Document) -> Wanted:
@@ -139,4 +175,4 @@ def _problems(ended: Iterable[Ended]) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

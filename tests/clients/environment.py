@@ -1,6 +1,7 @@
-"""The clients' virtual environment: built once, and again when the lock or Python change.
+"""The clients' environments: built once, and again when a lock or Python change.
 
-Owns: the cache folder, the variables of the clients' processes. Must not know: which clients there are.
+Owns: the cache folders, what is installed there, the variables of the clients' processes. Must not know: which clients
+there are.
 """
 
 from __future__ import annotations
@@ -10,34 +11,70 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-LOCK = Path(__file__).with_name("requirements.lock")
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 INSTALL = ROOT / "tests" / "tools" / "install.py"
-FOLDER = ROOT / ".cache" / "clients"
+CACHE = ROOT / ".cache"
 
 
-def clients_python(folder: Path = FOLDER, lock: Path = LOCK) -> Path:
-    """The Python that has the clients. CalledProcessError when they cannot be installed."""
-    python = folder / "bin" / "python"
-    stamp, mark = folder / ".installed", _mark(lock)
-    if not stamp.exists() or stamp.read_text() != mark:
-        print("installing the clients", flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run((sys.executable, INSTALL, folder, lock), check=True)
-        stamp.write_text(mark)
-    return python
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment of a lock. `source`: the package of it that has no wheel."""
+
+    folder: Path
+    lock: Path
+    source: str | None = None
+
+    def python(self) -> Path:
+        """The Python that has the clients. CalledProcessError when they cannot be installed."""
+        words = () if self.source is None else ("--source", self.source)
+        command = (sys.executable, str(INSTALL), str(self.folder), str(self.lock), *words)
+        _install_once(self.folder, _mark(self.lock), command)
+        return self.folder / "bin" / "python"
 
 
-def client_environment() -> dict[str, str]:
+QUICK = Environment(CACHE / "clients", HERE / "requirements.lock")
+HEAVY = Environment(CACHE / "clients-heavy", HERE / "heavy-requirements.lock", source="sdnotify")
+MODULES = CACHE / "clients-npm"
+
+
+def node_modules() -> Path | None:
+    """The folder of the JavaScript clients; None without npm on the path. CalledProcessError as for Python's."""
+    npm, manifest = shutil.which("npm"), HERE / "npm"
+    if npm is None or shutil.which("node") is None:
+        return None
+    # No script of a package runs, as from a wheel.
+    command = (npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(MODULES))
+    files = [manifest / name for name in ("package.json", "package-lock.json")]
+    _install_once(MODULES, _mark(*files), command, files)
+    return MODULES / "node_modules"
+
+
+def client_environment(modules: Path | None = None) -> dict[str, str]:
     """The variables of this process, without a proxy between a client and this machine."""
-    return os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    found = {} if modules is None else {"NODE_PATH": str(modules)}
+    return os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"} | found
 
 
-def _mark(lock: Path) -> str:
-    return hashlib.sha256(sys.version.encode() + lock.read_bytes()).hexdigest()
+def _install_once(folder: Path, mark: str, command: tuple[str, ...], files: list[Path] | None = None) -> None:
+    stamp = folder / ".installed"
+    if stamp.exists() and stamp.read_text() == mark:
+        return
+    print(f"installing clients in {folder.relative_to(ROOT)}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in files or ():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder)
+    subprocess.run(command, check=True)
+    stamp.write_text(mark)
+
+
+def _mark(*locks: Path) -> str:
+    return hashlib.sha256(b"".join([sys.version.encode(), *(lock.read_bytes() for lock in locks)])).hexdigest()
 
 
 if __name__ == "__main__":
-    clients_python()
+    QUICK.python()

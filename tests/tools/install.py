@@ -5,6 +5,7 @@ a lock, or who runs what it names. Standard library only: it runs before anythin
 
     install.py .venv run-requirements.lock --project .
     install.py .cache/pips/newest tests/tools/pip-newest.lock --unpack
+    install.py .cache/clients-heavy tests/clients/heavy-requirements.lock --source sdnotify
 
 uv is used where it is on the path, else pip. Neither resolves anything (`--no-deps`), so that a release of tomorrow
 cannot change what a lock of today installs. Bytecode is left to the first import: most modules are never imported.
@@ -150,15 +151,26 @@ FETCHED = re.compile(r"Collecting |Requirement already satisfied")
 
 
 def install(
-    folder: Path, lock: Path, *, project: Path | None = None, uv: str | None = None, shown: IO[str] = sys.stdout
+    folder: Path,
+    lock: Path,
+    *,
+    project: Path | None = None,
+    source: str | None = None,
+    uv: str | None = None,
+    shown: IO[str] = sys.stdout,
 ) -> None:
-    """Make the environment if it does not work, install the lock and the project (editable), check what is there."""
+    """Make the environment if it does not work, install the lock and the project (editable), check what is there.
+
+    `source`: a package of the lock that has no wheel. It is built by the setuptools of the same lock.
+    """
     installer = Installer(folder, uv)
     works = installer.works()
-    steps = Steps(1 + (not works) + (project is not None), shown)
+    steps = Steps(1 + (not works) + (source is not None) + (project is not None), shown)
     if not works:
         _clear(folder)
         steps.run(f"creating {folder} with Python {platform.python_version()}", installer.create())
+    if source is not None:
+        _build(source, lock, installer, steps)
     title = f"installing {pins(lock)} packages with {installer.name}"
     steps.run(title, installer.install(*LOCKED, "--requirement", str(lock)), FETCHED)
     if project is not None:
@@ -167,6 +179,25 @@ def install(
     checked = subprocess.run(installer.check(), capture_output=True, text=True, check=False)
     if checked.returncode != 0:
         sys.exit(f"{lock} is not whole:\n{checked.stdout}{checked.stderr}")
+
+
+def _build(name: str, lock: Path, installer: Installer, steps: Steps) -> None:
+    """Install a package from its sources, and before it what builds it, each by its hash."""
+    with tempfile.TemporaryDirectory() as folder:
+        builder, built = (_only(each, lock, Path(folder)) for each in ("setuptools", name))
+        subprocess.run(installer.install(*LOCKED, "--requirement", builder), check=True, capture_output=True)
+        words = ("--no-deps", "--require-hashes", "--no-build-isolation", "--no-binary", name)
+        steps.run(f"building {name}", installer.install(*words, "--requirement", built))
+
+
+def _only(name: str, lock: Path, folder: Path) -> str:
+    """The lock of this package alone."""
+    entry = re.search(rf"^{re.escape(name)}==.*(?:\n    --hash=.*)+", lock.read_text(), re.MULTILINE)
+    if entry is None:
+        sys.exit(f"{lock} does not name {name}")
+    part = folder / f"{name}.lock"
+    part.write_text(entry[0].rstrip(" \\") + "\n")
+    return str(part)
 
 
 def unpack(folder: Path, lock: Path, *, uv: str | None = None, shown: IO[str] = sys.stdout) -> None:
@@ -209,13 +240,14 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("lock", type=Path)
     parser.add_argument("--project", type=Path)
+    parser.add_argument("--source", metavar="PACKAGE")
     parser.add_argument("--unpack", action="store_true")
     chosen = parser.parse_args(words)
     try:
         if chosen.unpack:
             unpack(chosen.folder, chosen.lock, uv=uv)
         else:
-            install(chosen.folder, chosen.lock, project=chosen.project, uv=uv)
+            install(chosen.folder, chosen.lock, project=chosen.project, source=chosen.source, uv=uv)
     except subprocess.CalledProcessError as error:
         return error.returncode or 1
     except KeyboardInterrupt:
