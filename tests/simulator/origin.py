@@ -89,7 +89,7 @@ class Origin:
     def _made(self, endpoint: Endpoint, values: dict[str, str], now_ms: int, unit: int) -> Body | object:
         method, path = endpoint.method, endpoint.path
         if path.startswith(SAPI):
-            return self._wallet(path)
+            return self._wallet(path, values)
         if endpoint.api is not ApiName.SPOT:
             return self._derivatives[endpoint.api].answer(method, path, endpoint.security, values, now_ms)
         name = path.removeprefix(_SPOT)
@@ -127,7 +127,7 @@ class Origin:
             answer, extra=tuple((f"x-mbx-order-count-{name.lower()}", str(used)) for name, used, _ in counts)
         )
 
-    def _wallet(self, path: str) -> object:
+    def _wallet(self, path: str, values: dict[str, str]) -> object:
         match path.removeprefix(SAPI):
             case "v1/system/status":
                 return {"status": 0, "msg": "normal"}
@@ -135,6 +135,8 @@ class Origin:
                 return [_coin(name) for name in self.account.balances]
             case "v1/margin/allPairs" | "v1/margin/isolated/allPairs":
                 return []
+            case "v1/asset/tradeFee":
+                return [_fee(name) for name in self.general.document.symbols if values.get("symbol", name) == name]
             case _:
                 return {}
 
@@ -143,6 +145,10 @@ def _is_whole_market(endpoint: Endpoint, values: dict[str, str]) -> bool:
     if endpoint.security is not Security.PUBLIC or any(values.get(key) for key in ("symbol", "symbols", "pair")):
         return False
     return endpoint.path.split("/", 3)[3].startswith(_WHOLE_MARKET)
+
+
+def _fee(name: str) -> dict[str, object]:
+    return {"symbol": name, "makerCommission": "0.001", "takerCommission": "0.001"}
 
 
 def _coin(name: str) -> dict[str, object]:

@@ -176,6 +176,9 @@ async def test_a_request_must_be_the_owners(simulator: Simulator) -> None:
     assert (await get(simulator, wrong, {"X-MBX-APIKEY": HMAC_KEY})).json["code"] == -1022
     assert simulator.weight_spent == 40
     assert (await call(simulator, "GET", "/sapi/v1/capital/config/getall")).json[0]["coin"] == "BTC"
+    (fee,) = (await call(simulator, "GET", "/sapi/v1/asset/tradeFee", "symbol=BTCUSDT")).json
+    assert fee == {"symbol": "BTCUSDT", "makerCommission": "0.001", "takerCommission": "0.001"}
+    assert len((await call(simulator, "GET", "/sapi/v1/asset/tradeFee")).json) == len(simulator.document.symbols)
 
 
 async def test_every_byte_of_a_request_is_remembered(simulator: Simulator) -> None:
