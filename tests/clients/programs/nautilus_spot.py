@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 from nautilus_trader.adapters.binance.common.enums import BinanceAccountType, BinanceKlineInterval
+from nautilus_trader.adapters.binance.config import BinanceDataClientConfig
 from nautilus_trader.adapters.binance.factories import get_cached_binance_http_client
 from nautilus_trader.adapters.binance.spot.http.market import BinanceSpotMarketHttpAPI
 from nautilus_trader.adapters.binance.spot.providers import BinanceSpotInstrumentProvider
@@ -22,9 +23,12 @@ MOVING = ("ts_event", "ts_init")
 
 
 async def main() -> None:
-    """Only the base URL is another: `base_url_http` of the clients' configurations comes here."""
+    """Only the base URL is another."""
     clock = LiveClock()
-    client = get_cached_binance_http_client(clock, SPOT, "key", "secret", base_url=base_url(), is_testnet=True)
+    config = BinanceDataClientConfig(base_url_http=base_url(), testnet=True)
+    client = get_cached_binance_http_client(
+        clock, SPOT, "key", "secret", base_url=config.base_url_http, is_testnet=config.testnet
+    )
     market = BinanceSpotMarketHttpAPI(client, account_type=SPOT)
 
     def provider() -> Any:
