@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,22 @@ def test_a_program_is_started_with_the_base_url_alone(tmp_path: Path) -> None:
     python, url = tmp_path / "python", "http://127.0.0.1:1"
     assert Program("ccxt.cjs").words(python, url) == ("node", str(PROGRAMS / "ccxt.cjs"), url)
     assert Program("ccxt_sync.py").words(python, url) == (str(python), "-m", "tests.clients.programs.ccxt_sync", url)
+
+
+@pytest.mark.slow
+async def test_a_program_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    words = ("sh", "-c", f"sleep 600 & echo $! > {pid}; wait")
+    status, _, complaint = await matrix._communicate(words, dict(os.environ), 0.5)
+    assert (status, complaint) == (None, "no end after 0 s")
+    async with asyncio.timeout(10):
+        while is_running(int(pid.read_text())):  # noqa: ASYNC110 -- nothing tells of its end
+            await asyncio.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """A process that has ended and that nobody has waited for does not run."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
