@@ -1,4 +1,4 @@
-"""ccxt, blocking and asynchronous. It is told to load the spot markets only: the others are elsewhere."""
+"""ccxt, blocking and asynchronous. It is told to load the spot markets only, so that the numbers of symbols are spot's."""
 
 from __future__ import annotations
 

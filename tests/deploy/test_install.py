@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.locks import Lock, lay_out, locks
-from tests.tools.install import Installer, install, main, pins, unpack
+from tests.deploy.locks import Lock, lay_out, locks, read
+from tests.deploy.toolbox import ROOT
+from tests.tools.install import Installer, _only, install, main, pins, unpack
 
 LOCK = next(lock for lock in locks() if lock.name == "tests/requirements.lock")
 NAMES = ("iniconfig", "packaging", "pluggy", "pygments", "pytest")
@@ -87,3 +88,11 @@ def test_this_python_will_do() -> None:
 
 def test_pins_are_counted() -> None:
     assert pins(Path("tests/requirements.lock").absolute()) == len(LOCK.pins)
+
+
+def test_a_package_that_has_no_wheel_is_built_from_its_own_line_of_the_lock(tmp_path: Path) -> None:
+    lock = ROOT / "tests" / "clients" / "heavy-requirements.lock"
+    part = Path(_only("sdnotify", lock, tmp_path))
+    assert [str(pin) for pin in read(part).pins] == ["sdnotify==0.3.2"]
+    with pytest.raises(SystemExit, match=r"heavy-requirements\.lock does not name sdnot$"):
+        _only("sdnot", lock, tmp_path)
