@@ -67,12 +67,13 @@ deploy-test: $(INSTALLED) $(FETCHED) $(CLIENTS) ## test locks, chart, rules, das
 image-test: $(INSTALLED) ## build the image and run it (as root, with Debian's buildah and debootstrap)
 	$(BIN)/python -m tests.deploy.image
 
-check: $(INSTALLED) ## everything CI checks
+check: $(INSTALLED) $(CLIENTS) ## everything CI checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory deploy-test
+	@$(BIN)/python -m tests.clients --market
 
 fix: $(INSTALLED) $(FETCHED) ## format, and mend what can be mended
 	$(BIN)/ruff format

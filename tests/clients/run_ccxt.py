@@ -1,4 +1,4 @@
-"""ccxt, blocking and asynchronous. It is told to load the spot markets only, so that the numbers of symbols are spot's."""
+"""ccxt, blocking and asynchronous. It is told to load the markets of spot only: their number is known."""
 
 from __future__ import annotations
 
