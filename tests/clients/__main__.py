@@ -75,7 +75,7 @@ async def _try_all(flags: argparse.Namespace, python: Path, modules: Path | None
     if not (flags.heavy or flags.market or flags.straight):
         problems += await _try_general(python)
     problems += await _try_market(flags, python, modules)
-    print("\n".join(problems) if problems else "every call and every fault went as it should")
+    print("\n".join(problems) if problems else "everything that was tried went as it should")
     return 1 if problems else 0
 
 
