@@ -60,10 +60,16 @@ class Refusals:
         self._refused[part, operation] = Refusal(named.replace("|", " ").upper(), said, self._monotonic())
 
     def served(self, part: Part, operation: str, *, is_probe: bool) -> None:
-        """The server did this. A probe that succeeds after it failed clears its whole part: the trouble is over."""
-        was_refused = self._refused.pop((part, operation), None) is not None
-        if was_refused and is_probe:
-            self._refused = {key: refusal for key, refusal in self._refused.items() if key[0] is not part}
+        """The server did this. A probe that succeeds after it failed ends the trouble: that of its whole part, and
+        that of each operation of the other part to which the same command was refused.
+        """
+        before = self._refused.pop((part, operation), None)
+        if before is not None and is_probe:
+            self._refused = {
+                key: refusal
+                for key, refusal in self._refused.items()
+                if key[0] is not part and refusal.command != before.command
+            }
 
     def of(self, part: Part) -> Refusal | None:
         """Why this part is not done; None: as far as known it is."""

@@ -84,7 +84,7 @@ class Relay:
                     break
                 writer.write(piece)
                 await writer.drain()
-        except OSError:
+        except (OSError, RuntimeError):  # the latter from uvloop, for a connection that is closed
             pass  # cut
         writer.transport.abort()
 

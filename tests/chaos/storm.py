@@ -76,10 +76,11 @@ class Outcome:
         for refusal in self.refusals:
             by_door[refusal.door].append(refusal)
         return [
-            f"{arrival.path} {arrival.at - refusal.known_at:.2f} s after it logged a refusal"
+            f"{arrival.path} {arrival.earliest - refusal.known_at:.2f} s after it logged a refusal, "
+            f"{refusal.ends_at - arrival.latest:.2f} s before its end"
             for arrival in self.weather.origin.storm.arrivals
             for refusal in by_door[arrival.door]
-            if refusal.known_at + grace_seconds < arrival.at < refusal.ends_at
+            if refusal.known_at + grace_seconds < arrival.earliest and arrival.latest < refusal.ends_at
         ]
 
     def faults(self) -> list[str]:

@@ -18,12 +18,14 @@ REFUSED = Refusal(DOOR, known_at=100.0, ends_at=105.0)
 @pytest.mark.parametrize(
     ("arrival", "is_late"),
     [
-        (Arrival(DOOR, 99.9, PATH), False),
-        (Arrival(DOOR, 100.05, PATH), False),
-        (Arrival(DOOR, 100.2, PATH), True),
-        (Arrival(DOOR, 104.9, PATH), True),
-        (Arrival(DOOR, 105.0, PATH), False),
-        (Arrival(OTHER, 102.0, PATH), False),
+        (Arrival(DOOR, 99.9, 99.9, PATH), False),
+        (Arrival(DOOR, 100.05, 100.05, PATH), False),
+        (Arrival(DOOR, 100.2, 100.2, PATH), True),
+        (Arrival(DOOR, 104.9, 104.9, PATH), True),
+        (Arrival(DOOR, 105.0, 105.0, PATH), False),
+        (Arrival(OTHER, 102.0, 102.0, PATH), False),
+        (Arrival(DOOR, 100.05, 103.0, PATH), False),  # it may have been on its way
+        (Arrival(DOOR, 103.0, 105.1, PATH), False),  # the refusal may have been over
     ],
 )
 async def test_a_request_after_a_logged_refusal_is_a_fault(arrival: Arrival, *, is_late: bool) -> None:

@@ -33,8 +33,10 @@ class Arrival:
 
     door: str
     """The URL by which the process that sent it knows the origin."""
-    at: float
+    earliest: float
     """When it can have arrived at the earliest, in seconds since the epoch: the origin's own delay is taken off."""
+    latest: float
+    """When the origin saw it."""
     path: str
 
 
@@ -59,6 +61,7 @@ class StormOrigin(Simulator):
         self._chance = chance
         self._doors: dict[int, Hosts] = {}
         self._lags: deque[float] = deque([0.0], maxlen=round(LAG_MEMORY_SECONDS / LAG_SECONDS))
+        self._measured_at = time.monotonic()
 
     def door(self) -> str:
         """The URL for one more process."""
@@ -75,18 +78,22 @@ class StormOrigin(Simulator):
     async def measure_lag(self) -> None:
         """Notice how late this process is: a request may have waited as long before it is seen."""
         while True:
-            started = time.monotonic()
+            self._measured_at = time.monotonic()
             await asyncio.sleep(LAG_SECONDS)
-            lag_seconds = time.monotonic() - started - LAG_SECONDS
+            lag_seconds = self._lag_seconds()
             self._lags.append(lag_seconds)
             self.storm.longest_lag_seconds = max(self.storm.longest_lag_seconds, lag_seconds)
+
+    def _lag_seconds(self) -> float:
+        """How late the next measurement is: after a pause of this process, requests are seen before it."""
+        return max(0.0, time.monotonic() - self._measured_at - LAG_SECONDS)
 
     async def _handle(self, host: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         door = int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
         if door in self._doors:
-            at = time.time() - max(self._lags)
-            self.storm.arrivals.append(Arrival(f"http://127.0.0.1:{door}", at, request.path))
+            now, lag_seconds = time.time(), max(*self._lags, self._lag_seconds())
+            self.storm.arrivals.append(Arrival(f"http://127.0.0.1:{door}", now - lag_seconds, now, request.path))
         response = await super()._handle(host, request)
         self.storm.statuses[response.status] += 1
         self.storm.most_used = max(self.storm.most_used, self.used_weight)

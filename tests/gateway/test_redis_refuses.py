@@ -151,6 +151,20 @@ async def test_a_server_that_serves_again_is_told_within_a_beat(start_valkey: St
     assert {line["part"] for line in logs if line["event"] == "redis_serves"} == {"cache", "quota"}
 
 
+async def test_a_command_that_is_served_again_is_served_for_both_parts(start_valkey: StartValkey) -> None:
+    """The ping tries EVALSHA, but not the release of the fill lock, to which it was refused as well."""
+    server = await asyncio.to_thread(start_valkey)
+    server.admin("ACL", "SETUSER", "default", "-evalsha")
+    async with on_stage(server.url) as stage:
+        assert (await stage.ask(INFO)).status == 200
+        async with asyncio.timeout(20):
+            while await told(stage) != (0.0, 0.0, 0.0):  # noqa: ASYNC110 - a gauge
+                await asyncio.sleep(0.05)
+            server.admin("ACL", "SETUSER", "default", "+evalsha")
+            while await told(stage) != (1.0, 1.0, 1.0):  # noqa: ASYNC110 - a gauge
+                await asyncio.sleep(0.05)
+
+
 NONSENSE = {"+OK": b"+OK\r\n", "null": b"$-1\r\n", "0": b":0\r\n", "no elements": b"*0\r\n", "text": b"hello\r\n"}
 
 
