@@ -110,7 +110,7 @@ class Outcome:
             f"origin saw:    {len(record.arrivals)} requests; answered {_counts(record.statuses)}\n"
             f"most used:     {record.most_used} of {self.plan.weight_limit} in one minute\n"
             f"refusals:      {len(self.refusals)} logged by the processes; {len(self.late())} sent after that\n"
-            f"slowest loop:  {record.longest_lag_seconds:.2f} s late, that of this program"
+            f"longest wait:  {record.longest_lag_seconds:.2f} s until this program saw a request"
         )
 
 

@@ -6,10 +6,14 @@ Owns: which process sent each request, the events. Must not know: gateways, clie
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import socket
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
@@ -22,7 +26,7 @@ from tests.simulator import Fault, Simulator
 from tests.simulator.endpoints import ApiName
 from tests.simulator.hosts import Hosts
 
-LAG_SECONDS = 0.05
+PROBE_SECONDS = 0.05
 LAG_MEMORY_SECONDS = 1.0
 WRONG_SECONDS = (-86_400, -3600, -60, -7, 7, 60, 3600, 86_400)
 
@@ -51,6 +55,60 @@ class StormLog:
     longest_lag_seconds: float = 0.0
 
 
+class Lag:
+    """How long a request waits until the origin sees it: measured by requests that a thread sends."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._sent: dict[int, float] = {}
+        self._seen: deque[tuple[float, float]] = deque()
+        """(when it was seen, how long it had waited) for each of the last second."""
+
+    def sent(self, number: int) -> None:
+        """A probe with this number goes out."""
+        self._sent[number] = self._monotonic()
+
+    def seen(self, number: int) -> None:
+        """The origin sees it."""
+        now = self._monotonic()
+        self._seen.append((now, now - self._sent.pop(number, now)))
+
+    def seconds(self) -> float:
+        """The longest that a request may have waited which is seen now: also as long as a probe that still waits."""
+        now = self._monotonic()
+        while self._seen and self._seen[0][0] < now - LAG_MEMORY_SECONDS:
+            self._seen.popleft()
+        waiting = [now - sent for sent in tuple(self._sent.values())]
+        return max((*waiting, *(waited for _, waited in self._seen)), default=0.0)
+
+    @contextmanager
+    def measured(self, port: int) -> Iterator[None]:
+        """Send probes, whether or not earlier ones are seen, each on a connection of its own."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._probe, args=(port, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _probe(self, port: int, ended: threading.Event) -> None:
+        waiting: dict[int, socket.socket] = {}
+        try:
+            for number in itertools.count():
+                if ended.wait(PROBE_SECONDS):
+                    return
+                connection = waiting[number] = socket.create_connection(("127.0.0.1", port))
+                self.sent(number)
+                connection.sendall(b"GET /%d HTTP/1.1\r\nHost: origin\r\n\r\n" % number)
+                for known in [known for known in waiting if known not in self._sent]:
+                    waiting.pop(known).close()
+        finally:
+            for connection in waiting.values():
+                connection.close()
+
+
 class StormOrigin(Simulator):
     """A stand-in with a door for each process, so that it knows who asks."""
 
@@ -60,8 +118,7 @@ class StormOrigin(Simulator):
         self.are_dates_wrong = False
         self._chance = chance
         self._doors: dict[int, Hosts] = {}
-        self._lags: deque[float] = deque([0.0], maxlen=round(LAG_MEMORY_SECONDS / LAG_SECONDS))
-        self._measured_at = time.monotonic()
+        self._lag = Lag()
 
     def door(self) -> str:
         """The URL for one more process."""
@@ -76,23 +133,24 @@ class StormOrigin(Simulator):
         await super().stop()
 
     async def measure_lag(self) -> None:
-        """Notice how late this process is: a request may have waited as long before it is seen."""
-        while True:
-            self._measured_at = time.monotonic()
-            await asyncio.sleep(LAG_SECONDS)
-            lag_seconds = self._lag_seconds()
-            self._lags.append(lag_seconds)
-            self.storm.longest_lag_seconds = max(self.storm.longest_lag_seconds, lag_seconds)
+        """Ask itself again and again, to know how long a request may have waited before it is seen."""
+        door = Hosts(self._note_probe, "127.0.0.1", 0)
+        try:
+            with self._lag.measured(door.port()):
+                await asyncio.get_running_loop().create_future()
+        finally:
+            await door.close()
 
-    def _lag_seconds(self) -> float:
-        """How late the next measurement is: after a pause of this process, requests are seen before it."""
-        return max(0.0, time.monotonic() - self._measured_at - LAG_SECONDS)
+    async def _note_probe(self, _: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
+        self._lag.seen(int(request.path[1:]))
+        self.storm.longest_lag_seconds = max(self.storm.longest_lag_seconds, self._lag.seconds())
+        return web.Response(headers={"Connection": "close"})
 
     async def _handle(self, host: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         door = int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
         if door in self._doors:
-            now, lag_seconds = time.time(), max(*self._lags, self._lag_seconds())
+            now, lag_seconds = time.time(), self._lag.seconds()
             self.storm.arrivals.append(Arrival(f"http://127.0.0.1:{door}", now - lag_seconds, now, request.path))
         response = await super()._handle(host, request)
         self.storm.statuses[response.status] += 1
