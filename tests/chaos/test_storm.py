@@ -63,7 +63,8 @@ def test_a_request_may_have_waited_as_long_as_a_probe_that_waits_or_that_was_see
 
 
 async def test_a_storm_measures_how_long_its_origin_lets_requests_wait() -> None:
-    async with StormOrigin(weight_limit=100, chance=random.Random(1)) as origin:
+    origin = StormOrigin(weight_limit=100, chance=random.Random(1))
+    async with origin:
         measuring = asyncio.create_task(origin.measure_lag())
         async with asyncio.timeout(20):
             while not origin.storm.longest_lag_seconds:  # noqa: ASYNC110 - a number

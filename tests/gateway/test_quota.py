@@ -138,6 +138,19 @@ async def test_limits_are_learned_from_the_document() -> None:
         assert windows["RAW_REQUESTS:5m"]["limit"] == 300_000
 
 
+async def test_absurd_limits_hold_for_nobody_not_even_for_who_finds_the_document_in_redis(redis_url: str) -> None:
+    clock = Clock()
+    async with Simulator(clock=clock, weight_limit=39) as origin:
+        for _ in ("the first start", "a restart"):
+            async with gateway(origin, clock, redis_url=redis_url) as app, client(app.url) as asking:
+                on = Stage(origin, app, asking)
+                assert (await on.ask()).status == 200
+                windows = {window["window"]: window for window in (await on.ask("/status")).json["windows"]}
+                assert windows["REQUEST_WEIGHT:1m"]["limit"] == 6000
+                assert on.metric("limits_disbelieved_total", reason="too-low") == 1
+        assert origin.count(INFO) == 1
+
+
 @pytest.mark.slow
 async def test_many_uncacheable_questions_at_once_never_pass_the_budget(redis_url: str) -> None:
     clock = Clock()

@@ -93,9 +93,10 @@ async def test_metrics_status_and_log_tell_what_redis_refuses(situation: str, st
     with capture_logs() as logs:
         async with on_stage(server.url) as stage:
             assert await told(stage) == (0.0, server.cache_shared, server.quota_shared)
+            assert stage.metric("replicas") == 1
             status = json.loads((await stage.ask("/status")).body)["redis"]
             assert (await stage.ask(INFO)).status == 200
-    assert status["up"] is False
+    assert (status["up"], status["replicas"]) == (False, 1)
     assert (status["caches_alone"], status["counts_alone"]) == (not server.cache_shared, not server.quota_shared)
     lines = [line for line in logs if line["event"] == "redis_refuses"]
     assert {line["command"] for line in lines} == server.commands
