@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{flags.replicas} gateway processes, {flags.hits:.0f} requests a second on each; every trouble lasts "
         f"{flags.seconds:.0f} s. Weight is what the origin counted from its\nbeginning until Redis was back; "
-        f"allowed on top of normal is one refresh a replica.\n\n{HEAD}"
+        f"allowed on top of normal is one refresh a replica, or one in each lifetime where it takes several.\n\n{HEAD}"
     )
     return 0 if asyncio.run(run(plans, flags.at_once)) else 1
 

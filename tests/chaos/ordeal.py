@@ -119,8 +119,9 @@ class Outcome:
 
     @property
     def most_extra_weight(self) -> int:
-        """One refresh a replica."""
-        return REFRESH_WEIGHT * self.plan.replicas * (1 + self.lifetimes * self.plan.is_short)
+        """One refresh a replica; in several lifetimes what is spent when each replica refreshes for itself."""
+        for_itself = self.lifetimes * (self.plan.replicas - 1)
+        return REFRESH_WEIGHT * max(for_itself, self.plan.replicas * (1 + self.lifetimes * self.plan.is_short))
 
     @property
     def is_told_right(self) -> bool:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.chaos.fleet import hosted
-from tests.chaos.ordeal import Outcome, Plan, undergo
+from tests.chaos.ordeal import Load, Outcome, Plan, undergo
 from tests.chaos.troubles import Trouble
 from tests.chaos.verdict import faults
 
@@ -44,3 +44,19 @@ async def test_hits_go_on_whatever_happens_to_redis(subtests: pytest.Subtests) -
             if isinstance(outcome, BaseException):
                 raise outcome
             assert faults(outcome) == []
+
+
+@pytest.mark.parametrize(("lifetimes", "most"), [(1, 66), (2, 88), (3, 132)])
+def test_a_trouble_of_several_lifetimes_may_cost_a_refresh_of_each_replica_in_each(lifetimes: int, most: int) -> None:
+    outcome = Outcome(
+        plan=Plan(Trouble.PAUSED),
+        load=Load(),
+        weight=0,
+        lifetimes=lifetimes,
+        seen_down=3,
+        errors=1,
+        told_weight=0,
+        recovered_seconds=5.0,
+        shares_again=True,
+    )
+    assert outcome.most_extra_weight == most
