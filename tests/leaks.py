@@ -91,13 +91,18 @@ class Watch:
         gc.freeze()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """Fail the test that left something open."""
         with _heard() as found:
             result = yield
-            if self._openings.taken():
+            is_last = nextitem is None or nextitem.path != item.path
+            if self._openings.taken() or is_last:
                 _forget(item)
                 gc.collect()
+            if is_last:  # the module's own fixtures are gone: what is alive now is cached or belongs to the session
+                gc.freeze()
         if found:
             pytest.fail("left open:\n" + "\n".join(found), pytrace=False)
         return result

@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import lru_cache
 from typing import assert_never
 
 from aiohttp import web
@@ -30,6 +31,9 @@ from tests.simulator.tables import all_endpoints
 from tests.simulator.wire import Answer, Body
 
 _WRONG_BY = 1000  # what an inaccurate header tells too much
+
+_generated = lru_cache(maxsize=8)(generate_document)
+"""Documents never change, and the tests start hundreds of simulators with the same one."""
 
 
 class Simulator:
@@ -66,7 +70,7 @@ class Simulator:
         self._clock = clock
         self._futures_retry_after = futures_retry_after
         world = World(*contracts, int(clock() * 1000), seed, sizes, orders)
-        served = self._limited(document or generate_document(symbols))
+        served = self._limited(document or _generated(symbols))
         self._origin = Origin(document=served, endpoints=self.endpoints, account=self.account, world=world)
         self._fault: ActiveFault | None = None
         self._hosts: Hosts | None = None
