@@ -82,9 +82,10 @@ filterwarnings = error
 
 
 def run(folder: Path, *options: str) -> dict[str, str]:
-    """Run every leak with the watch: each test's name, and why it failed."""
+    """Run every leak in two modules with the watch: each test's module and name, and why it failed."""
     module = HEAD + "".join(body + CLEAN.format(kind) for kind, body in LEAKS.items())
-    (folder / "test_module.py").write_text(module)
+    for name in ("test_first.py", "test_second.py"):
+        (folder / name).write_text(module)
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "pytest.ini").write_text(SETTINGS)
     report = folder / "report.xml"
@@ -101,8 +102,14 @@ def run(folder: Path, *options: str) -> dict[str, str]:
     outcomes: dict[str, str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         why = "".join(f"{child.tag} {child.get('message')} {child.text}" for child in case)
-        outcomes[case.attrib["name"]] = outcomes.get(case.attrib["name"], "") + why
+        test = f"{case.attrib['classname']}.{case.attrib['name']}"
+        outcomes[test] = outcomes.get(test, "") + why
     return outcomes
+
+
+def what(test: str) -> str:
+    """What a test leaks, if it does."""
+    return test.partition(".")[2].partition("[")[0].removeprefix("test_")
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
@@ -110,6 +117,7 @@ def test_whoever_leaks_fails_and_nobody_else(tmp_path: Path, processes: str) -> 
     outcomes = run(tmp_path, f"--numprocesses={processes}", "--dist=worksteal")
 
     guilty = {name for name, why in outcomes.items() if why}
-    assert guilty == {name for name in outcomes if name.partition("[")[0].removeprefix("test_") in LEAKS}
-    assert {name.partition("[")[0].removeprefix("test_") for name in guilty} == LEAKS.keys()
+    assert guilty == {name for name in outcomes if what(name) in LEAKS}
+    assert {what(name) for name in guilty} == LEAKS.keys()
+    assert {name.partition(".")[0] for name in guilty} == {"test_first", "test_second"}
     assert all("left open:" in outcomes[name] or "left running:" in outcomes[name] for name in guilty)

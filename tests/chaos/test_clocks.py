@@ -77,6 +77,7 @@ async def ask_all(asking: Client, apps: list[Application], target: str) -> list[
     return await asyncio.gather(*(asking.ask(target, url=app.url) for app in apps))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("second", [15, 45])
 async def test_the_budget_holds_though_nothing_is_known_of_the_clocks_at_first(redis_url: str, second: int) -> None:
     """At second 15 the slow clock is in another minute, at second 45 the fast one."""

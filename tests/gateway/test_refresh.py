@@ -127,6 +127,7 @@ class Reader:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 async def test_every_filter_agrees_with_every_other_at_all_times_on_every_replica(redis_url: str) -> None:
     clock = Clock()
     statuses = {int(clock.now * 1000): "TRADING"}

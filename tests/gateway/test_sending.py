@@ -32,6 +32,7 @@ async def first_refusal(asking: Client, asked: Sequence[asyncio.Task[Answer]], o
     return origin.count()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("fault", "status"), REFUSALS)
 async def test_after_the_first_refusal_nothing_is_sent_that_was_not_on_the_wire(
     fault: Fault, status: int, replicas: tuple[int, str]

@@ -66,6 +66,7 @@ def broad(dice: random.Random) -> list[Asked]:
     return asked
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", recordings(), ids=lambda name: Path(name).name)
 @pytest.mark.slow
 async def test_any_legal_query_gets_the_bytes_that_the_origin_would_send(name: str) -> None:
@@ -103,6 +104,7 @@ def different_queries(document: Document) -> list[str]:
     return list(islice(dict.fromkeys(made), QUERIES))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("keep_warm", ["always", "never"])
 async def test_thousands_of_different_queries_cost_the_weight_of_one(keep_warm: str) -> None:
     document = generate_document(SHOWN + 3)

@@ -369,12 +369,14 @@ def on(kind: type[Fleet], valkey_url: str) -> type[Fleet]:
     return type(kind.__name__, (kind,), {"valkey_url": valkey_url})
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", [Fleet, Troubled])
 def test_any_short_life_of_a_fleet(kind: type[Fleet], valkey_url: str) -> None:
     lives = sized(quick=5, usual=16, long=100)
     run_state_machine_as_test(on(kind, valkey_url), settings=settings(max_examples=lives, stateful_step_count=40))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", [Fleet, Troubled])
 @pytest.mark.parametrize("seed", range(sized(quick=1, usual=2, long=4)))
 def test_a_long_life_of_a_fleet(kind: type[Fleet], seed: int, valkey_url: str) -> None:

@@ -21,6 +21,7 @@ from tests.sizes import sized
 EXAMPLES = int(os.environ.get("SIDECAR_TEST_EXAMPLES") or sized(quick=60, usual=120, long=1000))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_bytes_that_come_back_are_the_same_with_and_without_the_lane(loop: str) -> None:
     """Both gateways are on a loop that turns only while a transcript is played."""

@@ -1,7 +1,8 @@
 """The listening socket: it can stop listening at once and listen again on the same port.
 
 Owns the socket and the acceptance of connections. Must not know HTTP. asyncio's own Server is not used
-because its port is free for anybody while it is closed: here the port stays bound, and refuses.
+because its port is free for anybody while it is closed: here a second socket keeps the port, and refuses. It is bound
+before the first one listens: once that is closed, any connection of this machine might be given the port.
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ class Listener:
         self._protocol = protocol
         self._accepting: dict[asyncio.Task[None], socket.socket] = {}
         self._is_listening = False
-        self._socket = _bound(host, port)
+        self._held = _bound(host, port)
+        self._held.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEPORT, 1
+        )  # only now: before, it would share a taken port
         self.host: str = host
-        self.port: int = self._socket.getsockname()[1]
+        self.port: int = self._held.getsockname()[1]
+        self._socket = self._held
 
     def listen(self) -> None:
         """Accept connections from now on."""
         if not self._is_listening:
+            self._socket = _bound(self.host, self.port, socket.SO_REUSEPORT)
             self._socket.listen(1024)
             self._loop.add_reader(self._socket, self._accept)
             self._is_listening = True
@@ -34,17 +40,16 @@ class Listener:
     def refuse(self) -> None:
         """Refuse connections from now on, and keep the port."""
         if self._is_listening:
-            self.close()
-            self._socket = _bound(self.host, self.port)
+            self._loop.remove_reader(self._socket)
+            self._is_listening = False
+            self._socket.close()
+        for task in self._accepting:
+            task.cancel()
 
     def close(self) -> None:
         """Give the port back. Connections that are being accepted are dropped."""
-        if self._is_listening:
-            self._loop.remove_reader(self._socket)
-            self._is_listening = False
-        self._socket.close()
-        for task in self._accepting:
-            task.cancel()
+        self.refuse()
+        self._held.close()
 
     def _accept(self) -> None:
         try:
@@ -68,11 +73,12 @@ class Listener:
             connection.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, *options: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in (socket.SO_REUSEADDR, *options):
+            made.setsockopt(socket.SOL_SOCKET, option, 1)
         made.setblocking(False)
         made.bind((host, port))
     except OSError:

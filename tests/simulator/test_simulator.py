@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from urllib.parse import quote
 
 import pytest
@@ -578,6 +579,31 @@ async def test_a_listener_that_closes_drops_what_it_is_accepting(turns: int) -> 
         asking.settimeout(5)
         with suppress(ConnectionResetError):
             assert asking.recv(1) == b""
+
+
+async def test_a_listener_keeps_its_port_while_it_refuses_and_listens_again() -> None:
+    """Somebody who wants the port tries at every moment, also between the steps of `refuse` and of `listen`."""
+    listener = Listener(Adopting, host="127.0.0.1", port=0)
+    taken: list[str] = []
+
+    def try_to_take(_frame: FrameType, event: str, _argument: object) -> None:
+        with socket.socket() as greedy:
+            try:
+                greedy.bind(("127.0.0.1", listener.port))
+            except OSError:
+                return
+            taken.append(event)
+
+    for _ in range(3):
+        for step in (listener.listen, listener.refuse):
+            sys.setprofile(try_to_take)
+            step()
+            sys.setprofile(None)
+    listener.listen()
+    with pytest.raises(OSError, match="in use"):
+        Listener(Adopting, host="127.0.0.1", port=listener.port)
+    listener.close()
+    assert taken == []
 
 
 class Adopting(asyncio.Protocol):
