@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 import structlog
@@ -134,15 +135,19 @@ class Gateway:
             case CachePolicy.CACHED:
                 return self._render(query, request, await self._cached(query, request, short_lived=short_lived))
             case CachePolicy.COLLAPSED:
-                answer, collapsed = await self._fills.join(
-                    query, lambda: self._origins.ask(query, client=request.client), client=request.client
-                )
-                return _passed(query, answer, Outcome.COLLAPSED if collapsed else Outcome.BYPASS)
+                work = partial(self._ask_for_all, query, request.client)
+                (own, shared), collapsed = await self._fills.join(query, work, client=request.client)
+                return shared if collapsed else own
             case CachePolicy.FORWARDED | CachePolicy.SHARED:
                 told = None if short_lived else self._told(query)
                 return told or _passed(query, await self._origins.ask(query, client=request.client), Outcome.BYPASS)
             case never:
                 assert_never(never)
+
+    async def _ask_for_all(self, query: CanonicalQuery, client: str) -> tuple[Reply, Reply]:
+        """Ask the origin once. Returns the reply to this client, and the one to all clients that join it."""
+        answer = await self._origins.ask(query, client=client)
+        return _passed(query, answer, Outcome.BYPASS), _passed(query, answer, Outcome.COLLAPSED)
 
     def _told(self, query: CanonicalQuery) -> Reply | None:
         """The time by the gateway's own clock, if it may tell it and knows it well enough."""

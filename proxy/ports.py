@@ -66,6 +66,9 @@ class Ledger(Protocol):
     def view(self) -> LedgerView:
         """The last known windows and block. No I/O."""
 
+    def held_block(self) -> Block | None:
+        """The block that holds now, as last known. No I/O. Every request asks this twice, so it costs little."""
+
     def used_weight(self) -> int:
         """The last known used weight of the current one-minute window. No I/O."""
 

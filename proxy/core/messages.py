@@ -24,7 +24,7 @@ class ClientRequest:
     method: str
     path: str
     host: str = ""
-    """The host that the client named, in lower case and without a port."""
+    """The host that the client named, in lower case and without a port. Empty where the path tells the API."""
     raw_query: str = ""
     """The query of the request line, still percent-encoded, without the question mark."""
     accept: str | None = None

@@ -105,9 +105,9 @@ class Gate:
 
     def raise_if_blocked(self) -> None:
         """Raise the error of the block that holds. No I/O."""
-        block = self.ledger.view().block
+        block = self.ledger.held_block()
         if block is None and self._above is not None:
-            block = self._above.view().block
+            block = self._above.held_block()
         if block is not None:
             self.close()
             error = self.blocked(block)

@@ -196,7 +196,7 @@ class Origin:
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
         """The error of every request from now on, until the block ends."""
         now = self._clock.origin()
-        block = self._ledger.view().block or Block(reason, now + 1.0)
+        block = self._ledger.held_block() or Block(reason, now + 1.0)
         if block.until != self._logged_until:  # all that were on the wire are refused alike
             self._logged_until = block.until
             log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(block.until - now, 1))

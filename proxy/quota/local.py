@@ -113,6 +113,10 @@ class MemoryLedger:
         now, wording = self._anchor.now(), self._limits.wording
         return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=False, wording=wording)
 
+    def held_block(self) -> Block | None:
+        """The block that holds now."""
+        return self.local_view.block_at(self._anchor.now())
+
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self.local_view, self._anchor.now())
+        return used_in_minute(self.local_view, self._clock.origin())

@@ -181,9 +181,13 @@ class RedisLedger:
         now, wording = self._anchor.now(), self._limits.wording
         return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=self._local, wording=wording)
 
+    def held_block(self) -> Block | None:
+        """The block that holds now, as last seen. No I/O."""
+        return self.local_view.block_at(self._anchor.now())
+
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""
-        return used_in_minute(self.local_view, self._anchor.now())
+        return used_in_minute(self.local_view, self._clock.origin())
 
     def _wanted(self, weight: int, *, background: bool, client: str | None) -> Wanted:
         now = self._anchor.now()
@@ -201,10 +205,8 @@ class RedisLedger:
     async def _reserve_shared(
         self, weight: int, *, background: bool, client: str | None
     ) -> Reservation | Refused | Blocked:
-        is_synchronized = self._clock.is_synchronized()
-        wanted, reserved = await self._ask(
-            weight, background=background, client=client, is_synchronized=is_synchronized
-        )
+        is_known = self._clock.is_synchronized()
+        wanted, reserved = await self._ask(weight, background=background, client=client, is_synchronized=is_known)
         self._local = False
         self._seen.adopt(reserved.usages)
         self._seen.adopt_clients(wanted.client_share, reserved.client_used, reserved.client_count)

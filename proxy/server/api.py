@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
+from proxy.core.endpoints.catalogue import SHARED_PREFIX
 from proxy.core.messages import ClientRequest
 from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
@@ -108,34 +109,29 @@ class Traffic:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. A bug of ours becomes a 500 in Binance's format, and a traceback in the log."""
         started = time.perf_counter()
+        path, is_ours = path_of(request), request.method != "CONNECT" and self.stands_for(request)
         try:
-            reply = await self._reply(request)
+            reply = await self._reply(request, path) if is_ours else _not_ours(request)
         except Exception:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(internal_error(), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
         if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
             remember(self._fast_path, request, reply)
-        return await self._write(request, reply)
+        return await self._write(request, reply, is_public=is_ours and is_public(path))
 
     def stands_for(self, request: web.BaseRequest) -> bool:
         """Whether the target names no host, or one of the origin's. The Host field may be any: it refuses nobody."""
         host = named_host(request)
         return host is None or host in self._hosts
 
-    async def _reply(self, request: web.BaseRequest) -> Reply:
-        if request.method == "CONNECT":
-            return _rejected(MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy."))
-        if not self.stands_for(request):
-            return _rejected(Misdirected())
-        asked = client_request(request)
-        if asked.method == "OPTIONS" and is_public(asked.path):
-            return preflight_reply(asked.path, request.headers.getall("Access-Control-Request-Headers", ()))
-        return await self._handle(asked)
+    async def _reply(self, request: web.BaseRequest, path: str) -> Reply:
+        if request.method == "OPTIONS" and is_public(path):
+            return preflight_reply(path, request.headers.getall("Access-Control-Request-Headers", ()))
+        return await self._handle(client_request(request, path))
 
-    async def _write(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-        is_readable = self.stands_for(request) and is_public(path_of(request))
-        headers = CIMultiDict(self._headers(reply, is_public=is_readable))
+    async def _write(self, request: web.BaseRequest, reply: Reply, *, is_public: bool) -> web.StreamResponse:
+        headers = CIMultiDict(self._headers(reply, is_public=is_public))
         if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
             return await self._write_large(request, reply, headers)
         response = web.Response(status=reply.status, headers=headers, body=reply.body)
@@ -161,14 +157,14 @@ class Traffic:
         return response
 
 
-def client_request(request: web.BaseRequest) -> ClientRequest:
+def client_request(request: web.BaseRequest, path: str) -> ClientRequest:
     """The parts of a request that matter. The raw query comes from the request line, still percent-encoded."""
     headers = request.headers
     target = request.raw_path.partition("#")[0]
     return ClientRequest(
         method=request.method,
-        path=path_of(request),
-        host=host_of(request),
+        path=path,
+        host=host_of(request) if path.startswith(SHARED_PREFIX) else "",
         raw_query=target.partition("?")[2],
         accept=headers.get("Accept"),
         accept_encoding=headers.get("Accept-Encoding"),
@@ -190,5 +186,8 @@ def _address(request: web.BaseRequest) -> str:
     return (request.remote or "").removeprefix("::ffff:")
 
 
-def _rejected(error: SidecarError) -> Reply:
+def _not_ours(request: web.BaseRequest) -> Reply:
+    error: SidecarError = Misdirected()
+    if request.method == "CONNECT":
+        error = MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy.")
     return error_reply(error, Outcome.REJECTED)

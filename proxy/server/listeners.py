@@ -32,8 +32,10 @@ class TrafficAndOps:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer the ops paths as operations, every other path as traffic."""
-        handler = self.ops.paths.get(path_of(request)) if self.traffic.stands_for(request) else None
-        return await (handler or self.traffic)(request)
+        handler = self.ops.paths.get(path_of(request))
+        if handler is not None and self.traffic.stands_for(request):
+            return await handler(request)
+        return await self.traffic(request)
 
 
 async def listen(

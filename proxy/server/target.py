@@ -14,7 +14,10 @@ _HAS_PORT = re.compile(r":[0-9]*$")
 
 def path_of(request: web.BaseRequest) -> str:
     """The decoded path. Several slashes at its start are one: they come from a base URL that ends in a slash."""
-    path, raw = request.path, request.rel_url.raw_path
+    path, target = request.path, request.raw_path
+    if target.startswith("/") and not target.startswith("//"):
+        return path
+    raw = request.rel_url.raw_path
     extra = len(raw) - len(raw.lstrip("/")) - 1
     return path[extra:] if extra > 0 else path
 

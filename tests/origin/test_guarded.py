@@ -152,6 +152,9 @@ class World:
     def view(self) -> LedgerView:
         return LedgerView((), self.held, local=False)
 
+    def held_block(self) -> Block | None:
+        return self.held
+
     def used_weight(self) -> int:
         return 0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Protocol, TypeVar
 
-from proxy.core.quota.block import BlockReason
+from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import Limit, share_of
@@ -97,6 +97,8 @@ class Ledger(Protocol):
 
     def view(self) -> LedgerView: ...
 
+    def held_block(self) -> Block | None: ...
+
     def used_weight(self) -> int: ...
 
 
@@ -138,6 +140,9 @@ class ModelLedger:
 
     def view(self) -> LedgerView:
         return view_of(self.budget, self._windows, self._clock(), ratio=RATIOS.budget, local=False)
+
+    def held_block(self) -> Block | None:
+        return self.budget.block_at(self._clock())
 
     def used_weight(self) -> int:
         start = DEFAULT_WINDOWS[0].start(self._clock())

@@ -27,6 +27,9 @@ TABLES: Mapping[Api, tuple[Endpoint, ...]] = MappingProxyType(
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({endpoint.path: endpoint for endpoint in spot.GENERAL})
 """The endpoints about the spot exchange itself, by path. Every mode forwards them."""
 
+SHARED_PREFIX = "/futures/data/"
+"""Two APIs have paths that begin so: the host tells which one is meant."""
+
 _LINES = tuple(endpoint for table in TABLES.values() for endpoint in table)
 PUBLIC_PATHS = frozenset(endpoint.path for endpoint in _LINES) - frozenset(
     endpoint.path for endpoint in _LINES if endpoint.security is not Security.PUBLIC
