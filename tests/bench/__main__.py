@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import load, report
+from tests.bench.baseline import baseline
 from tests.bench.load import Work
 from tests.bench.processes import Running
 from tests.bench.programs import INFO, Missing, Program, nginx, sidecar, simulator, varnish
@@ -180,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run")
     parser.add_argument("--no-save", action="store_true", help="print only")
+    parser.add_argument("--baseline", metavar="COMMIT", help="measure that commit too, beside this; saves nothing")
     flags = parser.parse_args(arguments)
     needed = {"wrk": "wrk", "taskset": "util-linux"}
     absent = [
@@ -194,10 +196,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for peer in peers:
         if isinstance(peer, Missing):
             print(peer)
-    programs = (sidecar(), *(peer for peer in peers if isinstance(peer, Program)), sidecar(fast_lane=False))
-    table = measure(programs, seconds=flags.seconds, rounds=flags.rounds)
+    with ExitStack() as stack:
+        try:
+            earlier = [sidecar(earlier=stack.enter_context(baseline(flags.baseline)))] if flags.baseline else []
+        except RuntimeError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
+        found = (peer for peer in peers if isinstance(peer, Program))
+        programs = (sidecar(), *earlier, *found, sidecar(fast_lane=False))
+        table = measure(programs, seconds=flags.seconds, rounds=flags.rounds)
     print(report.markdown(table))
-    if not flags.no_save:
+    if not (flags.no_save or flags.baseline):
         report.save(table, RESULTS)
     return 0
 

@@ -45,12 +45,19 @@ class Running:
 
 @contextmanager
 def running(
-    command: Sequence[str], *, url: str, core: int, ready: str = "/", environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    url: str,
+    core: int,
+    ready: str = "/",
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Running]:
-    """Run it on one core until the end of the block. TimeoutError when `ready` is not answered in time."""
+    """Run it on one core until the end of the block, in this folder. TimeoutError when `ready` is not answered."""
     process = subprocess.Popen(
         ("taskset", "--cpu-list", str(core), *command),
         env={**os.environ, **(environment or {})},
+        cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

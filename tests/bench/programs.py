@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.baseline import Baseline
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, Running, running
 from tests.ports import free_port
 
@@ -24,6 +25,7 @@ WEIGHT_LIMIT = 100_000_000
 """So that nobody is refused for what a peer spends."""
 SYMBOLS = 3698
 INFO = "/api/v3/exchangeInfo"
+EARLIER = "earlier commit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,9 @@ def simulator() -> AbstractContextManager[Running]:
     )
 
 
-def sidecar(*, fast_lane: bool = True) -> Program:
-    """This project, as `make run` starts it: one process, uvloop, a Valkey of its own."""
+def sidecar(*, fast_lane: bool = True, earlier: Baseline | None = None) -> Program:
+    """This project, as `make run` starts it: one process, uvloop, a Valkey of its own. `earlier`: as it once was."""
+    python = sys.executable if earlier is None else str(earlier.python)
 
     def start(origin: str, _: Path) -> AbstractContextManager[Running]:
         port = free_port()
@@ -74,13 +77,16 @@ def sidecar(*, fast_lane: bool = True) -> Program:
             "SIDECAR_LOG_LEVEL": "error",
         }
         return running(
-            (sys.executable, "-m", "proxy"),
+            (python, "-m", "proxy"),
             url=f"http://127.0.0.1:{port}",
             core=SERVER_CORE,
             ready="/readyz",
             environment=chosen,
+            folder=None if earlier is None else earlier.folder,
         )
 
+    if earlier is not None:
+        return Program(EARLIER, earlier.commit, start)
     name = "binance-sidecar" if fast_lane else "binance-sidecar, fast path off"
     return Program(name, "Python " + sys.version.partition(" ")[0], start)
 

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from tests.bench.programs import EARLIER
+
 OURS = "binance-sidecar"
 PLAIN = "binance-sidecar, fast path off"
 _NOTES = (
@@ -107,6 +109,12 @@ class Table:
         ours = self.median(OURS, work, lambda row: row.per_cpu_second)
         return ours / self.median(peer, work, lambda row: row.per_cpu_second)
 
+    def round_ratios(self, work: str, peer: str) -> list[float]:
+        """The same of each round, the least first."""
+        cells = {(row.program, row.round): row.per_cpu_second for row in self.rows if row.work == work}
+        rounds = [number for program, number in cells if program == peer]
+        return sorted(cells[OURS, number] / cells[peer, number] for number in rounds)
+
 
 def machine() -> str:
     """Cores, processor and kernel."""
@@ -129,6 +137,13 @@ def markdown(table: Table) -> str:
     lines = ["# Benchmark", "", f"{table.machine}; {known}.", "", *_NOTES, ""]
     lines += [f"| {' | '.join(columns)} |", "|---|---|" + "---:|" * len(_FIGURES)]
     lines += [_line(table, work, program) for work in table.works() for program in table.programs()]
+    if EARLIER in table.programs():
+        lines += ["", f"Our requests/s a core divided by those of {table.versions[EARLIER]}, round by round:", ""]
+        lines += [
+            "| work | median | least | most |",
+            "|---|---:|---:|---:|",
+            *(_spread(table, w) for w in table.works()),
+        ]
     lines += ["", "While the origin refuses (429) what nobody has stored:", ""]
     lines += ["| work | program | reached the origin at first | asked after that | reached it | for each Retry-After |"]
     lines += ["|---|---|---:|---:|---:|---:|"]
@@ -155,6 +170,11 @@ def _line(table: Table, work: str, program: str) -> str:
         f"{of(lambda row: row.weight):,.0f}",
     )
     return f"| {work} | {program} | " + " | ".join(figures) + " |"
+
+
+def _spread(table: Table, work: str) -> str:
+    ratios = table.round_ratios(work, EARLIER)
+    return f"| {work} | {median(ratios):.3f} | {ratios[0]:.3f} | {ratios[-1]:.3f} |"
 
 
 def _storm(storm: Storm) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.bench import programs, report
 from tests.bench.__main__ import RESULTS
 from tests.bench.load import QUERIES, queries
-from tests.bench.programs import Missing
+from tests.bench.programs import EARLIER, Missing
 from tests.bench.report import OURS, Idle, Row, Storm, Table
 
 
@@ -47,6 +48,15 @@ def test_the_table_tells_medians_and_ratios(table: Table) -> None:
     assert "| one symbol | nginx | 50,000 | 2.00 | 25,000 |" in text
     assert "| one question | binance-sidecar | 1 | 900 | 3 | 1.0 |" in text
     assert "| binance-sidecar | 10,000 | 8.0 | 1.00 | 1.50 |" in text
+
+
+def test_an_earlier_commit_is_compared_round_by_round(table: Table) -> None:
+    rows = [replace(row(OURS, count), round=number) for number, count in enumerate((90, 200, 150))]
+    rows += [replace(row(EARLIER, 100), round=number) for number in range(3)]
+    text = report.markdown(replace(table, rows=rows, versions=table.versions | {EARLIER: "abc1234"}))
+    assert "divided by those of abc1234, round by round" in text
+    assert "| one symbol | 1.500 | 0.900 | 2.000 |" in text
+    assert "round by round" not in report.markdown(table)
 
 
 def test_what_is_saved_is_the_same_each_time_and_names_no_place(table: Table, tmp_path: Path) -> None:
