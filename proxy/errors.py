@@ -16,8 +16,9 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     │   ├── Banned             418  -1003  Retry-After: what is left of the origin's 418
     │   └── Paused             403      0  Retry-After: what is left of our pause after the origin's 403
     ├── UpstreamFailed              we tried to send, and have no answer to pass on
-    │   ├── Unreachable        502  -1001  no connection: the request was certainly not sent
-    │   ├── ConnectionLost     502  -1001  sent, but the connection broke before the answer was complete
+    │   ├── Unreachable        502      0  no connection: the request was certainly not sent
+    │   ├── ConnectionLost     502      0  sent, but the connection broke before an answer came
+    │   │   └── AnswerCut      502  -1001  it broke before the answer was complete
     │   ├── TooSlow            504  -1007  no complete answer within the deadline
     │   ├── BadAnswer          502  -1001  an answer that cannot be used: cut, invalid, unproven, too large
     │   ├── OriginRefused      502  -1001  a 4xx to a fill while a good entry is held, or to a refresh
@@ -188,7 +189,8 @@ class UpstreamFailed(SidecarError):
     """We tried to ask the origin, and there is no answer to pass on."""
 
     status = 502
-    code = -1001
+    code = 0
+    """Nothing came. Clients then go by the status: to ccxt that is a network error, which Binance's -1001 is not."""
     reason = "upstream"
 
     def __init__(self, msg: str, *, headers: Mapping[str, str] | None = None) -> None:
@@ -214,13 +216,19 @@ class Unreachable(UpstreamFailed):
 
 
 class ConnectionLost(UpstreamFailed):
-    """The connection broke after the request was sent: the origin may have counted it."""
+    """The connection broke after the request was sent, and nothing came: the origin may have counted it."""
 
     reason = "connection-lost"
 
     def __init__(self, msg: str, *, headers: Mapping[str, str] | None = None, cause: Cause = Cause.CLOSED) -> None:
         super().__init__(msg, headers=headers)
         self.cause = cause
+
+
+class AnswerCut(ConnectionLost):
+    """The connection broke within the answer."""
+
+    code = -1001
 
 
 class TooSlow(UpstreamFailed):
@@ -242,12 +250,14 @@ class TooSlow(UpstreamFailed):
 class BadAnswer(UpstreamFailed):
     """An answer came, but it cannot be used."""
 
+    code = -1001
     reason = "bad-answer"
 
 
 class OriginRefused(UpstreamFailed):
     """The origin answered a fill with a 4xx that must not replace the entry that is held."""
 
+    code = -1001
     reason = "origin-refused"
 
 

@@ -10,11 +10,22 @@ from typing import Any
 
 import msgspec
 
-from proxy.errors import BadAnswer, ConnectionLost, OriginError, Restricted, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import (
+    AnswerCut,
+    BadAnswer,
+    ConnectionLost,
+    OriginError,
+    Restricted,
+    TooSlow,
+    Unreachable,
+    UpstreamFailed,
+)
 
 _BY_REASON: dict[str, type[UpstreamFailed]] = {
     kind.reason: kind for kind in (BadAnswer, ConnectionLost, OriginError, Restricted, TooSlow, Unreachable)
 }
+_CUT = AnswerCut.code
+"""The code that tells AnswerCut from its parent, which has the same reason."""
 
 
 class _Failure(msgspec.Struct, omit_defaults=True):
@@ -23,6 +34,7 @@ class _Failure(msgspec.Struct, omit_defaults=True):
     status: int = 0
     content_type: str = ""
     body: bytes = b""
+    code: int = 0
 
 
 def encode(error: UpstreamFailed) -> bytes:
@@ -30,7 +42,7 @@ def encode(error: UpstreamFailed) -> bytes:
     passed: dict[str, Any] = {}
     if isinstance(error, OriginError | Restricted):
         passed = {"status": error.status, "content_type": error.content_type, "body": error.body}
-    return msgspec.json.encode(_Failure(error.reason, error.msg, **passed))
+    return msgspec.json.encode(_Failure(error.reason, error.msg, code=error.code, **passed))
 
 
 def decode(text: bytes) -> UpstreamFailed:
@@ -47,4 +59,4 @@ def decode(text: bytes) -> UpstreamFailed:
         return OriginError(failure.status, failure.body, content_type=content_type)
     if kind is None or kind is OriginError:
         return BadAnswer("The origin could not answer another replica a moment ago.")
-    return kind(failure.msg)
+    return (AnswerCut if kind is ConnectionLost and failure.code == _CUT else kind)(failure.msg)

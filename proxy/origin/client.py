@@ -24,7 +24,7 @@ from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import AnswerCut, BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.causes import cause_of
 from proxy.origin.environment_proxy import masked
 
@@ -253,7 +253,9 @@ def _failure(host: str, error: Exception, headers: Mapping[str, str], *, is_sent
     if not is_sent:
         return Unreachable(f"{host} cannot be reached: {cause.words}.", cause=cause)
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientConnectionError):
-        return ConnectionLost("The origin's answer broke off.", headers=headers, cause=cause)
+        if headers:
+            return AnswerCut("The origin's answer broke off.", headers=headers, cause=cause)
+        return ConnectionLost("The connection to the origin broke before an answer came.", cause=cause)
     return BadAnswer("The origin's answer is not HTTP.", headers=headers)
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from proxy.cache.failure_codec import decode, encode
-from proxy.errors import BadAnswer, ConnectionLost, OriginError, Restricted, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import (
+    AnswerCut,
+    BadAnswer,
+    ConnectionLost,
+    OriginError,
+    Restricted,
+    TooSlow,
+    Unreachable,
+    UpstreamFailed,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,13 +22,14 @@ from proxy.errors import BadAnswer, ConnectionLost, OriginError, Restricted, Too
     [
         BadAnswer("bad"),
         ConnectionLost("lost"),
+        AnswerCut("cut"),
         TooSlow("slow"),
         Unreachable("one.example cannot be reached: its name cannot be resolved."),
         OriginError(503, b"<html>\xff", content_type="text/html"),
         OriginError(502, b"", content_type=""),
         Restricted(b'{ "code": 0 }', content_type="application/json"),
     ],
-    ids=lambda error: f"{error.reason} {error.status}",
+    ids=lambda error: f"{type(error).__name__} {error.status}",
 )
 def test_a_failure_is_read_back_as_it_was(error: UpstreamFailed) -> None:
     again = decode(encode(error))

@@ -30,6 +30,7 @@ from tests.transcript import counted
 
 RUNNERS = ("run_binance_connector", "run_binance_sdk_spot", "run_python_binance", "run_ccxt")
 RUNNER_SECONDS = 180
+HEADING = "each fault: the exception, or `straight > through the gateway (the narrowest class that catches both)`"
 LEAST_RESULTS = 7
 """Every client must have said how each of the first seven calls went."""
 
@@ -103,7 +104,7 @@ async def _try_general(python: Path) -> list[str]:
         print("\n".join(_table([result for each in ended for result in each.results])))
         print(_costs(app, origin))
     compared = await faults.compare(python, document)
-    print("\n".join(["", "each fault: the exception, or `straight > through the gateway`", *faults.table(compared)]))
+    print("\n".join(["", HEADING, *faults.table(compared)]))
     return [*_problems(ended), *faults.differences(compared)]
 
 

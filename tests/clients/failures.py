@@ -18,6 +18,9 @@ TIMEOUT_SECONDS = 2.5
 """Of every client: a quarter of the 10 s of most."""
 
 
+NO_ERROR = "no error"
+
+
 class FailingCall(Enum):
     """What is asked of an origin that fails. The value is the word in the table."""
 
@@ -29,13 +32,17 @@ class FailingCall(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What one call at one base URL has come to: the class of the exception, or `no error`."""
+    """What one call at one base URL has come to: the class of the exception and its bases; empty for no error."""
 
     client: str
-    name: str
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.classes[0] if self.classes else NO_ERROR
 
     def to_line(self) -> str:
-        return json.dumps({"client": self.client, "raised": self.name})
+        return json.dumps({"client": self.client, "raised": self.classes})
 
     @classmethod
     def from_line(cls, line: str) -> Raised:
@@ -43,7 +50,7 @@ class Raised:
         fields = json.loads(line)
         if not isinstance(fields, dict) or fields.keys() != {"client", "raised"}:
             raise ValueError("no such line")
-        return cls(fields["client"], fields["raised"])
+        return cls(fields["client"], tuple(fields["raised"]))
 
 
 def question(call: FailingCall, url: str) -> str:
@@ -59,14 +66,14 @@ def answer(package: str, ask: Callable[[FailingCall, str], Any], *, manner: str)
         print(Raised(client, _raised(ask, FailingCall(call), url)).to_line(), flush=True)
 
 
-def _raised(ask: Callable[[FailingCall, str], Any], call: FailingCall, url: str) -> str:
+def _raised(ask: Callable[[FailingCall, str], Any], call: FailingCall, url: str) -> tuple[str, ...]:
     try:
         outcome = ask(call, url)
         if asyncio.iscoroutine(outcome):
             asyncio.run(_finish(outcome))
     except Exception as error:
-        return type(error).__name__
-    return "no error"
+        return tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception))
+    return ()
 
 
 async def _finish(outcome: Awaitable[Any]) -> None:

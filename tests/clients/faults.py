@@ -34,21 +34,17 @@ OPTIONS: dict[Fault, dict[str, Any]] = {
     Fault.TOO_MANY_429: {"retry_after": 7},
     Fault.TEAPOT_418: {"retry_after": 90},
 }
-STANDS_FOR: Mapping[Fault, Fault] = {
-    Fault.SLOW: Fault.GATEWAY_TIMEOUT_504,
-    Fault.HANG: Fault.GATEWAY_TIMEOUT_504,
-    Fault.DOWN: Fault.BAD_GATEWAY_502,
-    Fault.RESET: Fault.BAD_GATEWAY_502,
-    Fault.TRUNCATED: Fault.BAD_GATEWAY_502,
-    Fault.GARBAGE: Fault.BAD_GATEWAY_502,
-    Fault.INVALID_JSON: Fault.BAD_GATEWAY_502,
-    Fault.ERROR_BODY: Fault.BAD_GATEWAY_502,
+NOTHING_CAME = frozenset({Fault.DOWN, Fault.RESET, Fault.SLOW, Fault.HANG})
+"""Straight, these are exceptions of the client's HTTP library, which no answer raises. So the client may also raise
+what its users catch for a failure of the network or of Binance."""
+BROAD: Mapping[str, str] = {
+    "ccxt": "NetworkError",
+    "python-binance": "BinanceAPIException",
+    "binance-sdk-spot": "Error",
 }
-"""The faults without an answer that could be passed on, and the answer of Binance that the gateway gives in its place.
-
-Straight, such a fault is an exception of the client's HTTP library or none at all. No answer raises that, so the client
-may also raise what it raises for that answer of Binance.
-"""
+"""The class that the users of a client catch for it."""
+UNUSABLE = frozenset({Fault.TRUNCATED, Fault.GARBAGE, Fault.INVALID_JSON, Fault.ERROR_BODY})
+"""What came cannot be passed on. So the client may also raise what it raises for Binance's own 502 with -1001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +53,21 @@ class Compared:
 
     fault: Fault
     call: FailingCall
-    client: str
-    straight: str
-    through: str
+    straight: Raised
+    through: Raised
+
+    @property
+    def client(self) -> str:
+        return self.straight.client
 
     @property
     def is_same(self) -> bool:
-        return self.straight == self.through
+        return self.straight.name == self.through.name
+
+    @property
+    def common(self) -> str | None:
+        """The narrowest class whose `except` catches both; None if one of them is no error."""
+        return next((name for name in self.straight.classes if name in self.through.classes), None)
 
 
 async def compare(python: Path, document: Document) -> list[Compared]:
@@ -89,7 +93,7 @@ async def _compare_once(
     ):
         origin.set_fault(fault, **OPTIONS.get(fault, {}))
         through = await _ask(process, call, app.url)
-    return Compared(fault, call, straight.client, straight.name, through.name)
+    return Compared(fault, call, straight, through)
 
 
 @asynccontextmanager
@@ -128,7 +132,7 @@ async def _ask(process: asyncio.subprocess.Process, call: FailingCall, url: str)
 
 
 def table(compared: Sequence[Compared]) -> Iterable[str]:
-    """A row for each fault and call, a column for each client; two classes where they differ."""
+    """A row for each fault and call, a column for each client; two classes where they differ, and what catches both."""
     clients = list(dict.fromkeys(one.client for one in compared))
     cells = {(one.fault, one.call, one.client): _cell(one) for one in compared}
     rows = [("fault", "call", *clients)]
@@ -140,14 +144,23 @@ def table(compared: Sequence[Compared]) -> Iterable[str]:
 
 
 def _cell(one: Compared) -> str:
-    return one.straight if one.is_same else f"{one.straight} > {one.through}"
+    if one.is_same:
+        return one.straight.name
+    both = f"{one.straight.name} > {one.through.name}"
+    return both if one.common is None else f"{both} ({one.common})"
 
 
 def differences(compared: Sequence[Compared]) -> Iterable[str]:
-    """A line for each exception through the gateway that the client does not raise straight."""
-    straight = {(one.fault, one.call, one.client): one.straight for one in compared}
+    """A line for each exception through the gateway that the client's users do not expect."""
+    own_502 = {(one.call, one.client): one.straight for one in compared if one.fault is Fault.BAD_GATEWAY_502}
     for one in compared:
-        known = straight[STANDS_FOR.get(one.fault, one.fault), one.call, one.client]
-        if one.through not in (one.straight, known):
+        if not (one.is_same or _will_do(one, own_502.get((one.call, one.client)))):
             what = f"{one.client}, {one.fault.value}, {one.call.value}"
-            yield f"{what}: {one.straight} straight, {one.through} through the gateway"
+            yield f"{what}: {one.straight.name} straight, {one.through.name} through the gateway"
+
+
+def _will_do(one: Compared, own_502: Raised | None) -> bool:
+    """Whether an exception that differs is expected. `own_502`: what the client raises straight for that answer."""
+    if one.fault in NOTHING_CAME:
+        return BROAD[one.client.partition(" ")[0]] in one.through.classes
+    return one.fault in UNUSABLE and own_502 is not None and one.through.name == own_502.name

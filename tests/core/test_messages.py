@@ -9,6 +9,7 @@ import pytest
 from proxy.core.messages import Entry, Lifetimes, OriginResponse, arrived_age_seconds
 from proxy.core.reply import Outcome, Rendition, Reply, accepts_gzip, cache_status, error_reply, matches, passed_reply
 from proxy.errors import (
+    AnswerCut,
     BackedOff,
     BadAnswer,
     Banned,
@@ -357,8 +358,9 @@ def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
             "pause",
             (("Retry-After", "1"),),
         ),
-        (Unreachable("m"), 502, b'{"code":-1001,"msg":"m"}', "unreachable", ()),
-        (ConnectionLost("m"), 502, b'{"code":-1001,"msg":"m"}', "connection-lost", ()),
+        (Unreachable("m"), 502, b'{"code":0,"msg":"m"}', "unreachable", ()),
+        (ConnectionLost("m"), 502, b'{"code":0,"msg":"m"}', "connection-lost", ()),
+        (AnswerCut("m"), 502, b'{"code":-1001,"msg":"m"}', "connection-lost", ()),
         (BadAnswer("m"), 502, b'{"code":-1001,"msg":"m"}', "bad-answer", ()),
         (TooSlow("m"), 504, b'{"code":-1007,"msg":"m"}', "too-slow", ()),
     ],

@@ -29,10 +29,10 @@ class Row:
 
 
 TABLE = [
-    Row(Fault.DOWN, 502, -1001, "unreachable"),
+    Row(Fault.DOWN, 502, 0, "unreachable"),
     Row(Fault.HANG, 504, -1007, "too-slow"),
     Row(Fault.SLOW, 504, -1007, "too-slow", options=(("delay_seconds", 5.0),)),
-    Row(Fault.RESET, 502, -1001, "connection-lost"),
+    Row(Fault.RESET, 502, 0, "connection-lost"),
     Row(Fault.TRUNCATED, 502, -1001, "connection-lost"),
     Row(Fault.GARBAGE, 502, -1001, "bad-answer"),
     Row(Fault.INVALID_JSON, 502, -1001, "bad-answer"),

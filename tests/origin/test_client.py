@@ -28,7 +28,7 @@ from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.errors import BadAnswer, Banned, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import AnswerCut, BadAnswer, Banned, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.causes import cause_of
 from proxy.origin.client import COOL_DOWN_SECONDS, Upstream
 from tests.simulator import Fault, Simulator
@@ -274,9 +274,9 @@ def encoded(coding: bytes, body: bytes) -> bytes:
         (sending(b""), ConnectionLost, False),
         (resetting(b""), ConnectionLost, False),
         (sending(HEAD), ConnectionLost, False),
-        (sending(LENGTH_2 + b"{"), ConnectionLost, True),
-        (resetting(LENGTH_2 + b"{"), ConnectionLost, True),
-        (sending(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"), ConnectionLost, True),
+        (sending(LENGTH_2 + b"{"), AnswerCut, True),
+        (resetting(LENGTH_2 + b"{"), AnswerCut, True),
+        (sending(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"), AnswerCut, True),
         (hanging(b""), TooSlow, False),
         (hanging(HEAD), TooSlow, False),
         (hanging(LENGTH_2 + b"{"), TooSlow, True),
