@@ -228,6 +228,7 @@ async def _listen(
         draining=lambda: app.draining,
         exposition=app.metrics.exposition,
         status=report.status,
+        hosts=settings.upstream_hosts,
     )
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
     server = Server(handler) if fast_path is None else FastPathServer(handler, fast_path=fast_path)

@@ -98,12 +98,16 @@ class ApiNotConfigured(SidecarError):
 
 
 class MethodNotAllowed(SidecarError):
-    """The method is none that a public endpoint accepts; `allow` is the Allow header."""
+    """The method is none that the path accepts."""
 
     status = 405
     code = -1020
     reason = "method"
-    allow = "GET, HEAD, OPTIONS"
+
+    def __init__(self, msg: str, *, allow: str = "GET, HEAD, OPTIONS") -> None:
+        super().__init__(msg)
+        self.allow = allow
+        """The Allow header. The default is that of public endpoints."""
 
 
 class SendingRefused(SidecarError):

@@ -1,7 +1,6 @@
 """Traffic: from an aiohttp request to a ClientRequest, and from a Reply to bytes.
 
-Owns: which request headers matter, which targets the gateway stands for, the headers on every answer, and writing
-large bodies without copying them.
+Owns: which request headers matter, the headers on every answer, and writing large bodies without copying them.
 Must not know: how a reply is made.
 """
 
@@ -23,13 +22,12 @@ from proxy.core.messages import ClientRequest
 from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
-from proxy.errors import MethodNotAllowed, SidecarError
+from proxy.errors import SidecarError
 from proxy.server.connection import SERVER, internal_error
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
-from proxy.server.refusals import Misdirected
-from proxy.server.target import host_of, named_host, path_of
+from proxy.server.target import host_of, path_of, refusal
 
 log = structlog.get_logger(__name__)
 
@@ -109,21 +107,20 @@ class Traffic:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. A bug of ours becomes a 500 in Binance's format, and a traceback in the log."""
         started = time.perf_counter()
-        path, is_ours = path_of(request), request.method != "CONNECT" and self.stands_for(request)
+        path, refused = path_of(request), self.refusal(request)
         try:
-            reply = await self._reply(request, path) if is_ours else _not_ours(request)
+            reply = await self._reply(request, path) if refused is None else error_reply(refused, Outcome.REJECTED)
         except Exception:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(internal_error(), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
         if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
             remember(self._fast_path, request, reply)
-        return await self._write(request, reply, is_public=is_ours and is_public(path))
+        return await self._write(request, reply, is_public=refused is None and is_public(path))
 
-    def stands_for(self, request: web.BaseRequest) -> bool:
-        """Whether the target names no host, or one of the origin's. The Host field may be any: it refuses nobody."""
-        host = named_host(request)
-        return host is None or host in self._hosts
+    def refusal(self, request: web.BaseRequest) -> SidecarError | None:
+        """Why the gateway does not answer for the target; None if it does."""
+        return refusal(request, self._hosts)
 
     async def _reply(self, request: web.BaseRequest, path: str) -> Reply:
         if request.method == "OPTIONS" and is_public(path):
@@ -184,10 +181,3 @@ def _client(request: web.BaseRequest) -> str:
 def _address(request: web.BaseRequest) -> str:
     """The peer's address. An IPv4 one stays the same where a listener serves both families (RFC 4291, 2.5.5.2)."""
     return (request.remote or "").removeprefix("::ffff:")
-
-
-def _not_ours(request: web.BaseRequest) -> Reply:
-    error: SidecarError = Misdirected()
-    if request.method == "CONNECT":
-        error = MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy.")
-    return error_reply(error, Outcome.REJECTED)

@@ -39,14 +39,19 @@ MAX_TARGET_BYTES = 8190
 MAX_FIELD_BYTES = 8192
 """Of a header field. Another number than that of the target: the parser's error tells only the bound."""
 MAX_FIELDS = 128
-_PATH = re.compile(rb"(?:[A-Z]+ )?(/[^?#\s]*)")
-"""The path at the start of a target, or of a whole request line."""
+_PATH = re.compile(rb"[A-Z]{1,20} (/[^?#\s]*)[?#\s]")
+"""A whole path at the start of a request line."""
+_START_BYTES = 128
+"""Enough for every public path."""
 
 
 class ClientConnection(RequestHandler):
     """aiohttp's connection, with other answers to malformed requests, and other ways to end."""
 
-    __slots__ = ("_body", "_has_ended", "_is_lingering", "_left", "_next_check", "_unanswered", "_unread_bytes")
+    __slots__ = (
+        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_start"),
+        *("_unanswered", "_unread_bytes"),
+    )
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         bounds = {"max_line_size": MAX_TARGET_BYTES, "max_field_size": MAX_FIELD_BYTES, "max_headers": MAX_FIELDS}
@@ -62,14 +67,22 @@ class ClientConnection(RequestHandler):
         self._is_lingering = False
         """Whether what the client sends is thrown away, because it cannot be parsed."""
         self._left: asyncio.Future[None] | None = None
+        self._start = b""
+        """The first bytes of the request that is being read, for the case that it cannot be read."""
+        self._is_partial = False
+        """Whether the head of that request has not ended yet."""
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless an earlier request could not be read."""
         if self._is_lingering:
             return
         before = self._parsed_count
+        if not self._is_partial:
+            self._start = data[:_START_BYTES]
         super().data_received(data)
-        self._unanswered += self._parsed_count - before
+        parsed = self._parsed_count - before
+        self._is_partial = parsed == 0
+        self._unanswered += parsed
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's declaration leaves no choice
         """The client has ended its side. True keeps ours open, for the answers that are under way."""
@@ -165,7 +178,7 @@ class ClientConnection(RequestHandler):
             log.debug("malformed_request", peer=request.remote)
             self._is_lingering, error = True, _unreadable(exc)
         reply = error_reply(error, Outcome.REJECTED)
-        headers = [*reply.headers, *(CORS_HEADERS if _names_public_path(exc) else ()), ("Server", SERVER)]
+        headers = [*reply.headers, *(CORS_HEADERS if _names_public_path(self._start) else ()), ("Server", SERVER)]
         response = web.Response(status=reply.status, headers=headers, body=reply.body)
         response.force_close()
         return response
@@ -181,11 +194,9 @@ def _unreadable(exc: BaseException | None) -> SidecarError:
     return MalformedRequest("The request is not HTTP that can be read.")
 
 
-def _names_public_path(exc: BaseException | None) -> bool:
-    """Whether a target that is too long begins with a public path: the parser's error tells its first bytes."""
-    if not isinstance(exc, LineTooLong) or exc.args[1] != MAX_TARGET_BYTES:
-        return False
-    path = _PATH.match(exc.args[0])
+def _names_public_path(start: bytes) -> bool:
+    """Whether a request that could not be read begins with a request line for a public path."""
+    path = _PATH.match(start)
     return path is not None and is_public("/" + path[1].decode("latin-1").lstrip("/"))
 
 

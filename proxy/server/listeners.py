@@ -32,10 +32,8 @@ class TrafficAndOps:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer the ops paths as operations, every other path as traffic."""
-        handler = self.ops.paths.get(path_of(request))
-        if handler is not None and self.traffic.stands_for(request):
-            return await handler(request)
-        return await self.traffic(request)
+        is_ops = path_of(request) in self.ops.paths and self.traffic.refusal(request) is None
+        return await (self.ops if is_ops else self.traffic)(request)
 
 
 async def listen(

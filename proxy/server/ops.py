@@ -1,7 +1,8 @@
 """Operations: probes, metrics and status.
 
-Owns: what an operator sees over HTTP, compressed where the client wants it. Must not know: traffic. No probe depends on
-the origin or on Redis: a gateway without them still answers from its entries, and a restart would lose these.
+Owns: what an operator sees over HTTP, compressed where the client wants it, with the same errors as traffic. Must not
+know: traffic. No probe depends on the origin or on Redis: a gateway without them still answers from its entries, and a
+restart would lose these.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.bodies import compress
-from proxy.core.reply import accepts_gzip
-from proxy.server.target import path_of
+from proxy.core.reply import Outcome, accepts_gzip, error_reply
+from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
+from proxy.server.connection import SERVER
+from proxy.server.target import path_of, refusal
 
+METHODS = ("GET", "HEAD")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -30,11 +35,13 @@ class Ops:
         draining: Callable[[], bool],
         exposition: Callable[[], bytes],
         status: Callable[[], Mapping[str, Any]],
+        hosts: frozenset[str],
     ) -> None:
         self._warmed = warmed
         self._draining = draining
         self._exposition = exposition
         self._status = status
+        self._hosts = hosts
         self.paths: Mapping[str, Handler] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -43,11 +50,30 @@ class Ops:
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The handler of a listener for operations alone."""
+        """The answer to one request, with the errors that traffic has too."""
+        try:
+            response = await self._handler(request)(request)
+        except SidecarError as error:
+            reply = error_reply(error, Outcome.REJECTED)
+            response = web.Response(status=reply.status, headers=CIMultiDict(reply.headers), body=reply.body)
+        response.headers["Server"] = SERVER
+        response.headers["Cache-Control"] = "no-store"
+        if request.method == "CONNECT":  # after it come bytes that are no requests
+            response.force_close()
+        return response
+
+    def _handler(self, request: web.BaseRequest) -> Handler:
+        """Raises the error of a request that has none."""
+        refused = refusal(request, self._hosts)
+        if refused is not None:
+            raise refused
         handler = self.paths.get(path_of(request))
         if handler is None:
-            return web.Response(status=404, text="Not found: /livez, /readyz, /metrics and /status are here.\n")
-        return await handler(request)
+            raise UnknownPath("This listener serves /livez, /readyz, /metrics and /status only.")
+        if request.method not in METHODS:
+            allow = ", ".join(METHODS)
+            raise MethodNotAllowed(f"Request method '{request.method[:20]}' is not supported.", allow=allow)
+        return handler
 
     async def _livez(self, _: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text="ok\n")

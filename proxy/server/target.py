@@ -1,6 +1,7 @@
 """The request target: the path that it names, and the host if it names one (RFC 9112, section 3.2).
 
-Owns: several slashes at the start of a path, the host that a request names. Must not know: which paths exist.
+Owns: several slashes at the start of a path, the host that a request names, and which targets are refused whatever
+their path. Must not know: which paths exist.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import re
 
 from aiohttp import web
+
+from proxy.errors import MethodNotAllowed, SidecarError
+from proxy.server.refusals import Misdirected
 
 _HAS_PORT = re.compile(r":[0-9]*$")
 
@@ -37,3 +41,14 @@ def host_of(request: web.BaseRequest) -> str:
         return named
     field = request.headers.get("Host", "").lower()
     return field.rpartition(":")[0].removesuffix(".") if _HAS_PORT.search(field) else field.removesuffix(".")
+
+
+def refusal(request: web.BaseRequest, hosts: frozenset[str]) -> SidecarError | None:
+    """Why the gateway does not answer for the target; None if it does. `hosts`: those of the origin.
+
+    The Host field may name any host: it refuses nobody.
+    """
+    if request.method == "CONNECT":
+        return MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy.")
+    host = named_host(request)
+    return None if host is None or host in hosts else Misdirected()

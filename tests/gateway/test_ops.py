@@ -111,6 +111,29 @@ async def test_ops_on_a_listener_of_their_own() -> None:
         assert (await on.client.ask("/api/v3/ping", url=on.app.ops_url)).status == 404
 
 
+@pytest.mark.parametrize("own_listener", [True, False])
+async def test_ops_have_the_errors_that_traffic_has(own_listener: bool) -> None:
+    async with stage(ops_port=0) if own_listener else stage() as on:
+        ask, url = on.client.ask, on.app.ops_url
+        for path in ("/livez", "/readyz", "/metrics", "/status"):
+            for method in ("POST", "OPTIONS", "DELETE"):
+                refused = await ask(path, method, url=url)
+                assert (refused.status, refused.json["code"], refused.headers["allow"]) == (405, -1020, "GET, HEAD")
+            head = await ask(path, "HEAD", url=url)
+            assert (head.status, head.headers["server"], head.headers["cache-control"]) == (
+                *(200, "binance-sidecar", "no-store"),
+            )
+        unknown = await ask("/nothing", url=url)
+        assert (unknown.status, unknown.json["code"]) == (404, -1020)
+        assert unknown.cache_status == "binance-sidecar; detail=unknown-path"
+        for line, status in ((b"GET http://example.org/livez", b"421"), (b"CONNECT example.org:443", b"405")):
+            reader, writer = await asyncio.open_connection(*(on.app.ops_addresses or on.app.addresses)[0])
+            writer.write(line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).split(b" ")[1] == status
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_draining_closes_connections_and_lets_requests_end() -> None:
     clock = Clock()
     async with Simulator(clock=clock) as origin:

@@ -237,7 +237,10 @@ async def test_a_target_that_is_too_long_is_told_so(fast_lane: bool, pause: bool
 async def test_a_head_that_is_too_large_is_told_so(headers: tuple[str, ...], pause: bool) -> None:
     async with stage() as on:
         status, head, body = await refused(on, get(ONE, *headers), pause=pause)
-        assert (status, body["code"]) == (431, -1000)
+        assert (status, body["code"], cors_in(head)) == (431, -1000, CORS)
+        for target in ("/api/v3/order", "/livez", "http://example.org/api/v3/ping", "/api/v3/pingpong"):
+            status, head, _ = await refused(on, get(target, *headers))
+            assert (status, cors_in(head)) == (431, [])
         assert body["msg"] == (
             "The request headers are too large: at most 128 fields of at most 8192 bytes each are read."
         )
