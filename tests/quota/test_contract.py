@@ -219,9 +219,11 @@ async def test_a_block_refuses_everything_until_it_ends(
     assert await ask(ledger, 1) == (reason.value, seconds)
     block = ledger.view().block
     assert block is not None
+    assert ledger.held_block() == block
     assert (block.reason, block.until, block.strikes) == (reason, clock.now + seconds, 0)
     assert tally.refusals == [reason.value]
     clock.now += seconds
+    assert ledger.held_block() is None
     await admitted(ledger, 1)
     assert ledger.view().block is None
 
