@@ -11,8 +11,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from proxy import settings
-from proxy.core.endpoints.venues import SPOT_HOSTS
-from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
+from proxy.core.endpoints.catalogue import UPSTREAM_SETTINGS, Forward
+from proxy.core.endpoints.endpoint import Api
+from proxy.core.endpoints.venues import DERIVATIVES_HOSTS, SPOT_HOSTS
+from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings, TimeSource
 from tests.pages.markdown import ROOT, rows, words
 
 README = ROOT / "README.md"
@@ -32,6 +34,14 @@ DEFAULTS: dict[str, Any] = {
         "https://api3.binance.com",
         "https://api4.binance.com",
     ),
+    "usd_futures_upstreams": None,
+    "coin_futures_upstreams": None,
+    "options_upstreams": None,
+    "forward": Forward.MARKET,
+    "market_fresh_seconds": 0,
+    "history_seconds": 0,
+    "history_bytes": 268435456,
+    "time": TimeSource.ORIGIN,
     "redis_url": SecretStr("memory:"),
     "redis_prefix": "binance-sidecar",
     "venue": None,
@@ -102,7 +112,7 @@ def as_written(name: str, value: object) -> str:
             return "https://api.binance.com, api-gcp, api1 … api4"
         case SecretStr():
             return value.get_secret_value()
-        case KeepWarm() | LogLevel() | LogFormat():
+        case KeepWarm() | LogLevel() | LogFormat() | Forward() | TimeSource():
             return str(value.value)
         case None:
             return "unset"
@@ -143,6 +153,14 @@ WRONG = {
     "port": "65536",
     "ops_port": "http",
     "upstreams": "ftp://api.binance.com",
+    "usd_futures_upstreams": "fapi.binance.com",
+    "coin_futures_upstreams": "https://dapi.binance.com/dapi",
+    "options_upstreams": "ws://eapi.binance.com",
+    "forward": "everything",
+    "market_fresh_seconds": "-1",
+    "history_seconds": "for ever",
+    "history_bytes": "1024",
+    "time": "sundial",
     "redis_url": "mysql:",
     "redis_prefix": "a:b",
     "venue": "two words",
@@ -280,8 +298,9 @@ def test_what_may_be_unset_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_words_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_environment(monkeypatch, LOG_LEVEL="WARNING", LOG_FORMAT="Console")
+    with_environment(monkeypatch, LOG_LEVEL="WARNING", LOG_FORMAT="Console", FORWARD="General", TIME="CLOCK")
     chosen = settings.load(["--keep-warm", "ALWAYS"])
+    assert (chosen.forward, chosen.time) == (Forward.GENERAL, TimeSource.CLOCK)
     assert (chosen.log_level, chosen.log_format) == (LogLevel.WARNING, LogFormat.CONSOLE)
     assert chosen.keep_warm is KeepWarm.ALWAYS
 
@@ -334,6 +353,50 @@ def test_a_venue_that_is_named_wins() -> None:
     assert Settings(upstreams=("https://api.binance.us",), venue="spot").venue_name == "spot"
 
 
+# --- The hosts of the other APIs.
+
+OTHER_APIS = (Api.USD_FUTURES, Api.COIN_FUTURES, Api.OPTIONS)
+
+
+@pytest.mark.parametrize("upstream", [*SPOT_HOSTS, "https://data-api.binance.vision"])
+def test_binances_main_exchange_has_every_api_by_default(upstream: str) -> None:
+    chosen = Settings(upstreams=(upstream,))
+    assert {api: chosen.upstreams_of(api) for api in OTHER_APIS} == dict(DERIVATIVES_HOSTS)
+    assert chosen.apis == tuple(Api)
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        "https://testnet.binance.vision",
+        "https://demo-api.binance.com",
+        "https://api.binance.us",
+        "http://127.0.0.1:9000",
+    ],
+)
+def test_every_other_exchange_has_spot_only_by_default(upstream: str) -> None:
+    assert Settings(upstreams=(upstream,)).apis == (Api.SPOT,)
+
+
+@pytest.mark.parametrize("api", OTHER_APIS)
+def test_the_hosts_of_an_api_are_those_of_its_setting(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
+    setting = UPSTREAM_SETTINGS[api].removeprefix("SIDECAR_")
+    with_environment(
+        monkeypatch, UPSTREAMS="https://api.binance.us", **{setting: "http://A.example:1, http://b.example"}
+    )
+    chosen = settings.load()
+    assert chosen.upstreams_of(api) == ("http://A.example:1", "http://b.example")
+    assert chosen.hosts_of(api) == {"a.example", "b.example"}
+    assert chosen.upstream_hosts == {"a.example", "b.example", "api.binance.us"}
+    assert chosen.apis == (Api.SPOT, api)
+
+
+@pytest.mark.parametrize("api", OTHER_APIS)
+def test_an_empty_setting_switches_its_api_off(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
+    with_environment(monkeypatch, **{UPSTREAM_SETTINGS[api].removeprefix("SIDECAR_"): ""})
+    assert settings.load().apis == tuple(one for one in Api if one is not api)
+
+
 # --- Misspelt names.
 
 
@@ -365,6 +428,8 @@ def test_a_redis_url_is_never_shown(url: str) -> None:
         ("REDIS_URL", SECRET),
         ("UPSTREAMS", f"https://user:{SECRET}@api.binance.com"),
         ("UPSTREAMS", f"https://good.example,user:{SECRET}@api.binance.com:x"),
+        ("USD_FUTURES_UPSTREAMS", f"https://user:{SECRET}@fapi.binance.com"),
+        ("OPTIONS_UPSTREAMS", f"https://good.example,user:{SECRET}@eapi.binance.com:x"),
     ],
 )
 def test_no_fault_shows_a_secret(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

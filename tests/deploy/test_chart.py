@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proxy import __version__, settings
+from proxy.core.endpoints.endpoint import Api
 from tests.deploy.helm import CI_VALUES, HELMS, helm, manifests, only, refused, rendered
 from tests.deploy.toolbox import CHART, DEPLOY, examined, load, passes, run, tool
 from tests.gateway.harness import stage
@@ -31,6 +32,12 @@ BAD_VALUES = [
     (["settings.keepWarm=sometimes"], "keepWarm"),
     (["settings.budgetRatio=1.5"], "budgetRatio"),
     (["settings.upstreams={ftp://x}"], "upstreams"),
+    (["settings.usdFuturesUpstreams={fapi.binance.com}"], "usdFuturesUpstreams"),
+    (["settings.coinFuturesUpstreams={https://x/dapi}"], "coinFuturesUpstreams"),
+    (["settings.optionsUpstreams=x"], "optionsUpstreams"),
+    (["settings.forward=everything"], "forward"),
+    (["settings.time=sundial"], "time"),
+    (["settings.historyBytes=1024"], "historyBytes"),
     (["kind=StatefulSet"], "kind"),
     (["replicaCount=two"], "replicaCount"),
     (["image.pullPolicy=Sometimes"], "pullPolicy"),
@@ -148,6 +155,10 @@ def test_the_gateway_accepts_the_environment_that_the_chart_gives_it(
         assert loaded.upstreams == ("https://api.binance.com", "https://api-gcp.binance.com")
         assert (loaded.fresh_seconds, loaded.max_body_bytes, loaded.budget_ratio) == (30.0, 134217728, 0.8)
         assert (loaded.keep_warm, loaded.log_level) == (settings.KeepWarm.ALWAYS, settings.LogLevel.WARNING)
+        assert loaded.apis == (Api.SPOT, Api.USD_FUTURES, Api.COIN_FUTURES)
+        assert (loaded.market_fresh_seconds, loaded.history_seconds) == (0.5, 86400.0)
+        assert loaded.history_bytes == 536870912
+        assert loaded.time is settings.TimeSource.CLOCK
 
 
 def _pods(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""deploy/METRICS.md names each value of a label that comes from an enum or from the errors."""
+"""deploy/METRICS.md names each value of a label that comes from an enum or the errors, and each field of /status."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from proxy.core.reply import Outcome
 from proxy.errors import Cause, SendingRefused
 from proxy.redis_client.connection import RedisOperation
 from proxy.telemetry.metrics import Metrics
-from tests.pages.markdown import ROOT, rows, words
+from tests.gateway.harness import stage
+from tests.pages.markdown import ROOT, rows, section, words
 from tests.pages.test_readme import errors
+from tests.simulator import Fault
 
 PAGE = (ROOT / "deploy" / "METRICS.md").read_text()
 PREFIX = "binance_sidecar_"
-MEANINGS = {words(row[0])[0].removeprefix(PREFIX): row[3] for row in rows(PAGE)}
-LABELS = {words(row[0])[0]: set(words(row[2])) for row in rows(PAGE)}
+SERIES = rows(section(PAGE, "The series"))
+MEANINGS = {words(row[0])[0].removeprefix(PREFIX): row[3] for row in SERIES}
+LABELS = {words(row[0])[0]: set(words(row[2])) for row in SERIES}
+STATUS = rows(section(PAGE, "The status page"))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +40,7 @@ def test_every_value_of_the_label_is_named(metric: str, values: set[str]) -> Non
 
 
 def test_no_metric_stands_twice() -> None:
-    assert len(MEANINGS) == len(rows(PAGE))
+    assert len(MEANINGS) == len(SERIES)
 
 
 def everything_counted() -> Metrics:
@@ -63,3 +67,17 @@ def test_the_labels_are_those_of_the_series() -> None:
             counted[name] = labels
     assert len(counted) > 12
     assert counted == {name: LABELS[name] for name in counted}
+
+
+async def test_every_field_of_the_status_page_is_described() -> None:
+    async with stage(ops_port=None) as on:
+        await on.ask("/api/v3/exchangeInfo")
+        on.origin.set_fault(Fault.TEAPOT_418, retry_after=30)
+        await on.ask("/api/v3/time")
+        told = (await on.ask("/status")).json
+    described = {name: set(words(row[1])) for row in STATUS for name in words(row[0])}
+    assert set(described) == set(told)
+    for name, value in told.items():
+        for part in value if isinstance(value, list) else [value]:
+            fields = set(part) if isinstance(part, dict) and name != "blocked" else set()
+            assert fields <= described[name], name

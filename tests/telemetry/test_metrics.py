@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy import __version__
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
+from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Outcome, Reply
 from proxy.redis_client.connection import RedisOperation
 from proxy.telemetry.metrics import PREFIX, Metrics, Sample
@@ -115,10 +116,12 @@ def test_durations_are_added_up_and_sorted_into_buckets(metrics: Metrics) -> Non
 
 
 def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
+    pool = metrics.of_pool("futures")
     before = series(metrics)
     metrics.upstream_answered("api.binance.com", status="too-slow", seconds=0.2)
-    metrics.of_pool("spot").foreign_weight(7)
-    metrics.of_pool("spot").refused("ban")
+    pool.foreign_weight(7)
+    pool.refused("ban")
+    pool.limits_disbelieved(Absurdity.TOO_LOW)
     metrics.filled("exchangeInfo", result="stored", seconds=0.3)
     metrics.fill_wait(WaitEnd.EXPIRED)
     metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
@@ -130,8 +133,9 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
     assert changed(metrics, before) == {
         'upstream_requests_total{host="api.binance.com"}{status="too-slow"}': 1,
         'upstream_request_duration_seconds_count{host="api.binance.com"}': 1,
-        'foreign_weight_total{pool="spot"}': 7,
-        'refusals_total{pool="spot",reason="ban"}': 1,
+        'foreign_weight_total{pool="futures"}': 7,
+        'refusals_total{pool="futures"}{reason="ban"}': 1,
+        'limits_disbelieved_total{pool="futures"}{reason="too-low"}': 1,
         'fills_total{endpoint="exchangeInfo"}{result="stored"}': 1,
         'fill_duration_seconds_count{endpoint="exchangeInfo"}': 1,
         'fill_waits_total{end="expired"}': 1,
