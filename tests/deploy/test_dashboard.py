@@ -58,6 +58,14 @@ def test_every_query_keeps_to_the_chosen_gateways() -> None:
         assert not re.search(r"\b(?:binance_sidecar_|process_)\w+(?![\w{])", query), query
 
 
+def test_whatever_counts_in_a_pool_is_shown_for_each_pool() -> None:
+    of_pools = r"binance_sidecar_(?:window_\w+|blocked_until\w+|foreign_weight_total|refusals_total)\{"
+    asked = [query for query in _targets() if re.search(of_pools, query)]
+    assert len(asked) > 8
+    for query in asked:
+        assert re.search(r"\bby \((?:\w+, )*pool\b", query), query
+
+
 def test_every_panel_has_a_unit_and_a_title_of_its_own() -> None:
     assert all(panel["fieldConfig"]["defaults"]["unit"] for panel in PANELS)
     titles = [panel["title"] for panel in PANELS]
@@ -67,7 +75,9 @@ def test_every_panel_has_a_unit_and_a_title_of_its_own() -> None:
 
 
 def test_what_may_be_wrong_has_thresholds() -> None:
-    wrong = [panel for panel in PANELS if panel["type"] in ("stat", "gauge") and panel["title"] != "Version"]
+    wrong = [
+        panel for panel in PANELS if panel["type"] in ("stat", "gauge", "bargauge") and panel["title"] != "Version"
+    ]
     assert len(wrong) >= 8
     for panel in wrong:
         assert len(panel["fieldConfig"]["defaults"]["thresholds"]["steps"]) > 1, panel["title"]

@@ -20,7 +20,7 @@ from proxy.redis_client.embedded import EmbeddedValkey
 from tests.deploy.prometheus import Prometheus, prometheus, until
 from tests.deploy.toolbox import DEPLOY, load
 from tests.gateway.harness import INFO, Client, client, gateway
-from tests.simulator import Fault, Simulator, generate_document
+from tests.simulator import ApiName, Fault, Simulator, generate_document
 
 RULES = "/api/v3/executionRules"
 SYMBOLS = 200
@@ -61,6 +61,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
             "keep_warm": "demand",
             "fresh_seconds": 1.0,
             "stale_while_revalidate_seconds": 0.5,
+            "usd_futures_upstreams": (origin.url_of(ApiName.USD_FUTURES),),
         }
         apps = [await stack.enter_async_context(gateway(origin, **options)) for _ in range(2)]
         clients = [await stack.enter_async_context(client(app.url)) for app in apps]
@@ -79,6 +80,7 @@ async def test_dashboard_rules_and_alerts_see_what_happens(scene: Scene) -> None
     await scene.settle()
     await _every_query_of_the_dashboard_returns_series(scene.prometheus)
     await _every_rule_is_recorded(scene.prometheus)
+    await _the_futures_are_counted_apart(scene.prometheus)
     await _every_alert_asks_for_series_that_exist(scene.prometheus)
 
 
@@ -87,6 +89,7 @@ async def _ordinary_load(scene: Scene) -> None:
     for target in (INFO, f"{INFO}?symbol=BTCUSDT", "/api/v3/ping", "/api/v3/time", f"{RULES}?symbol=BTCUSDT"):
         assert await scene.ask(target) == [200, 200]
     assert await scene.ask(f"{INFO}?symbol=btcusdt") == [400, 400]
+    assert await scene.ask("/fapi/v1/depth?symbol=BTCUSDT") == [200, 200]
     scene.origin.spend(1000)
     assert await scene.ask("/api/v3/time") == [200, 200]
     scene.origin.set_fault(Fault.SLOW, delay_seconds=0.3, paths=[RULES])
@@ -175,7 +178,7 @@ def _queries(dashboard: dict[str, Any]) -> Iterator[str]:
 
 
 def _filled_in(expression: str) -> str:
-    filled = re.sub(r"\$(namespace|quota_domain|instance)\b", ".*", expression.replace("$__rate_interval", "2m"))
+    filled = re.sub(r"\$(namespace|quota_domain|instance|pool)\b", ".*", expression.replace("$__rate_interval", "2m"))
     assert "$" not in filled, expression
     return filled
 
@@ -191,6 +194,13 @@ async def _every_rule_is_recorded(server: Prometheus) -> None:
     (group,) = load(DEPLOY / "prometheus" / "rules" / "recording.yml")["groups"]
     empty = [rule["record"] for rule in group["rules"] if not await server.ask(rule["record"])]
     assert empty == []
+
+
+async def _the_futures_are_counted_apart(server: Prometheus) -> None:
+    used = "max_over_time(binance_sidecar:window_used:ratio{{pool='{}', window='REQUEST_WEIGHT:1m'}}[5m])"
+    assert await server.value(used.format("spot")) > await server.value(used.format("futures")) > 0
+    banned = 'max by (pool) (max_over_time(binance_sidecar:blocked:seconds{reason="ban"}[5m])) > 0'
+    assert [series["metric"]["pool"] for series in await server.ask(banned)] == ["spot"]
 
 
 async def _every_alert_asks_for_series_that_exist(server: Prometheus) -> None:
