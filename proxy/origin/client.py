@@ -195,7 +195,7 @@ class Upstream:
 
     async def _exchange(self, base_url: str, query: UpstreamQuery, sending: _Sending, seconds: float) -> OriginResponse:
         assert self._session is not None, "the upstream is used inside its context"
-        target = URL(_target(base_url, query), encoded=True)
+        target = URL(base_url + query.target, encoded=True)
         headers: dict[str, str] = {}
         sent_at = self._wall()
         _sending.set(sending)
@@ -265,8 +265,3 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _host(base_url: str) -> str:
     return urlsplit(base_url).netloc
-
-
-def _target(base_url: str, query: UpstreamQuery) -> str:
-    path = f"{base_url}{query.endpoint.path}"
-    return f"{path}?{query.upstream_query}" if query.upstream_query else path

@@ -47,6 +47,26 @@ class MarketQuery:
         return self.upstream_headers["Accept-Encoding"] == "gzip"
 
     @property
+    def method(self) -> str:
+        """Only GET is asked."""
+        return "GET"
+
+    @property
+    def target(self) -> str:
+        """The target to send."""
+        return f"{self.endpoint.path}?{self.upstream_query}" if self.upstream_query else self.endpoint.path
+
+    @property
+    def body(self) -> bytes:
+        """No body."""
+        return b""
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whoever asks, the answer is the same."""
+        return False
+
+    @property
     def has_own_words(self) -> bool:
         """Whether it has a query, which is sent as the client wrote it."""
         return bool(self.upstream_query)

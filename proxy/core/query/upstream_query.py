@@ -27,8 +27,20 @@ class UpstreamQuery(Protocol):
         """The most that the origin charges for it."""
 
     @property
-    def upstream_query(self) -> str:
-        """The query to send, percent-encoded, without the question mark. May be empty."""
+    def method(self) -> str:
+        """The method to send."""
+
+    @property
+    def target(self) -> str:
+        """The target of the request line to send: path and query, percent-encoded."""
+
+    @property
+    def body(self) -> bytes:
+        """The body to send."""
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether it is the request of one account: sent as it came, never twice, never stored, never shared."""
 
     @property
     def upstream_headers(self) -> Mapping[str, str]:
