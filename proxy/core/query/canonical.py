@@ -28,6 +28,7 @@ from proxy.core.query.parameters import (
     read_pairs,
     read_permissions,
 )
+from proxy.core.query.upstream_query import PublicGet
 from proxy.errors import RequestRejected
 
 MAX_NORMAL_FORM = 200
@@ -85,7 +86,7 @@ JSON = Representation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CanonicalQuery:
+class CanonicalQuery(PublicGet):
     """One request to the origin. Requests with the same meaning are equal and have the same key."""
 
     endpoint: Endpoint
@@ -149,24 +150,9 @@ class CanonicalQuery:
         return self.representation.headers
 
     @property
-    def method(self) -> str:
-        """Only GET is asked."""
-        return "GET"
-
-    @property
     def target(self) -> str:
         """The target to send."""
         return f"{self.endpoint.path}?{self.upstream_query}" if self.upstream_query else self.endpoint.path
-
-    @property
-    def body(self) -> bytes:
-        """No body."""
-        return b""
-
-    @property
-    def is_keyed(self) -> bool:
-        """Whoever asks, the answer is the same."""
-        return False
 
     @property
     def has_own_words(self) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.weight_rules import Parameters
 from proxy.core.messages import ClientRequest
+from proxy.core.query.upstream_query import PublicGet
 
 MAX_REMEMBERED = 1024
 """Characters of query and headers. With 4096 requests this limits the memo to about 30 MB."""
@@ -29,7 +30,7 @@ _UNESCAPED = re.compile(rf"[A-Za-z0-9{re.escape(_QUERY_CHARACTERS)}]*")
 
 
 @dataclass(frozen=True, slots=True)
-class MarketQuery:
+class MarketQuery(PublicGet):
     """One request for public data. Equal requests have the same key."""
 
     endpoint: Endpoint
@@ -47,24 +48,9 @@ class MarketQuery:
         return self.upstream_headers["Accept-Encoding"] == "gzip"
 
     @property
-    def method(self) -> str:
-        """Only GET is asked."""
-        return "GET"
-
-    @property
     def target(self) -> str:
         """The target to send."""
         return f"{self.endpoint.path}?{self.upstream_query}" if self.upstream_query else self.endpoint.path
-
-    @property
-    def body(self) -> bytes:
-        """No body."""
-        return b""
-
-    @property
-    def is_keyed(self) -> bool:
-        """Whoever asks, the answer is the same."""
-        return False
 
     @property
     def has_own_words(self) -> bool:

@@ -57,3 +57,24 @@ class UpstreamQuery(Protocol):
     @property
     def sbe(self) -> str | None:
         """`<schema id>:<version>` of the SBE answer that it asks for; None: JSON."""
+
+
+class PublicGet:
+    """What all requests for public data have in common: whoever asks, the answer is the same."""
+
+    __slots__ = ()
+
+    @property
+    def method(self) -> str:
+        """Only GET is asked."""
+        return "GET"
+
+    @property
+    def body(self) -> bytes:
+        """No body."""
+        return b""
+
+    @property
+    def is_keyed(self) -> bool:
+        """Never."""
+        return False
