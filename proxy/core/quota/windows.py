@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 GUARD_SECONDS = 1.0
 """How far the moment at which the origin counts a request may be from the moment we send it: clock error, latency."""
@@ -45,7 +46,7 @@ class Window:
     @property
     def name(self) -> str:
         """Kind and interval in the largest whole unit, such as `REQUEST_WEIGHT:1m`. Does not depend on the limit."""
-        return f"{self.kind.value}:{interval_name(self.interval_seconds)}"
+        return _window_name(self.kind, self.interval_seconds)
 
     def start(self, now: float) -> int:
         """The start of the window that contains `now`."""
@@ -80,6 +81,12 @@ DEFAULT_WINDOWS = (
     Window(RateLimitKind.RAW_REQUESTS, 300, 61_000),
 )
 """Used until the origin's `rateLimits` arrive. The limit of RAW_REQUESTS is the smaller of the two published values."""
+
+
+@lru_cache(maxsize=64)
+def _window_name(kind: RateLimitKind, interval_seconds: int) -> str:
+    """Kept, because each request needs it several times."""
+    return f"{kind.value}:{interval_name(interval_seconds)}"
 
 
 def interval_name(seconds: int) -> str:
