@@ -119,13 +119,18 @@ def installed(pin: Pin) -> Distribution:
 
 
 def lay_out(lock: Lock, folder: Path) -> Path:
-    """Fill a folder with a stub of each pin and a later release of it. Returns the lock with the stubs' hashes."""
+    """Make a folder an index with a stub of each pin and a later release of it: a folder for each name, where pip looks
+    at nothing else. Returns the lock with the stubs' hashes.
+    """
     folder.mkdir()
     lines = []
     for pin in lock.pins:
         fields = [] if lock.name in BARE or not pin.is_for_this_machine else _fields(installed(pin))
-        stub = _wheel(folder, pin.name, pin.version, fields)
-        _wheel(folder, pin.name, TOMORROW, fields)
+        page = folder / pin.name / "index.html"
+        page.parent.mkdir(exist_ok=True)  # some names are pinned twice, for different Pythons
+        stub, later = (_wheel(page.parent, pin.name, version, fields) for version in (pin.version, TOMORROW))
+        with page.open("a") as links:
+            links.writelines(f'<a href="{wheel.name}">{wheel.name}</a>\n' for wheel in (stub, later))
         lines.append(f"{pin} --hash=sha256:{hashlib.sha256(stub.read_bytes()).hexdigest()}\n")
     rewritten = folder / "rewritten.lock"
     rewritten.write_text("".join(lines))

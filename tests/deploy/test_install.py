@@ -23,8 +23,7 @@ NAMES = ("iniconfig", "packaging", "pluggy", "pygments", "pytest")
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of five packages, all that pip can find."""
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "lock"))
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "lock").as_uri())
     return lay_out(some(NAMES), tmp_path / "lock")
 
 
@@ -56,7 +55,7 @@ def test_what_has_another_hash_is_not_installed(lock: Path, tmp_path: Path) -> N
 def test_a_lock_that_lacks_a_requirement_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Path
 ) -> None:
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "part"))
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "part").as_uri())
     part = lay_out(some(NAMES[1:]), tmp_path / "part")
     with pytest.raises(SystemExit, match=r"is not whole:(?s:.*)iniconfig"):
         install(tmp_path / "venv", part, shown=io.StringIO())

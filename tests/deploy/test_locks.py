@@ -19,7 +19,7 @@ LOCKS = {lock.name: lock for lock in locks()}
 OLD_PIPS = ("pip-23.0.1", "pip-23.2.1")
 """Of Debian 12, and of CPython 3.11.7 and 3.12.1: both look past a pin that does not name the extra asked for."""
 PIPS = (*OLD_PIPS, "pip-newest")
-OFFLINE = ("--isolated", "--dry-run", "--ignore-installed", "--no-index", "--no-cache-dir", "--quiet")
+OFFLINE = ("--isolated", "--dry-run", "--ignore-installed", "--no-cache-dir", "--disable-pip-version-check", "--quiet")
 RESOLVED = tuple(word for word in LOCKED if word != "--no-deps")
 """As by whoever has not read the Makefile. It asks more of a lock than LOCKED: its own pins must be enough."""
 BROKEN = frozenset({"coverage", "iniconfig", "packaging", "pluggy", "pygments", "pytest", "pytest-cov"})
@@ -29,6 +29,8 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 sys.modules["_manylinux"] = None  # sought for each wheel, on the whole path
 from pip._internal.cli.main import main
+from pip._internal.network import session
+session.user_agent = lambda: "pip"  # it runs other programs to tell an index of this machine
 print(json.dumps([main(words) for words in json.load(sys.stdin)]))
 """
 """Runs pip for several command lines: most of a dry run would be pip's own start."""
@@ -37,7 +39,7 @@ print(json.dumps([main(words) for words in json.load(sys.stdin)]))
 def installs(pip: str, *attempts: tuple[Iterable[str], Path]) -> tuple[list[bool], str]:
     """Whether pip would install each lock with its options, and all that it complained of."""
     lines = [
-        ["install", *OFFLINE, *options, "--find-links", str(lock.parent), "--requirement", str(lock)]
+        ["install", *OFFLINE, *options, "--index-url", lock.parent.as_uri(), "--requirement", str(lock)]
         for options, lock in attempts
     ]
     ran = run(
@@ -112,8 +114,8 @@ def test_a_lock_without_its_extras_needs_a_newer_pip_or_no_deps(pip: str, tmp_pa
 def test_the_day_to_come_has_newer_releases(tmp_path: Path) -> None:
     lock = LOCKS["deploy/build-requirements.lock"]
     laid_out = lay_out(lock, tmp_path / "lock")
-    assert {path.name.split("-")[1] for path in laid_out.parent.glob("pluggy-*.whl")} == {"1.7.0", TOMORROW}
-    assert len(list(laid_out.parent.glob("*.whl"))) == 2 * len(lock.pins)
+    assert {path.name.split("-")[1] for path in laid_out.parent.glob("pluggy/*.whl")} == {"1.7.0", TOMORROW}
+    assert len(list(laid_out.parent.glob("*/*.whl"))) == 2 * len(lock.pins)
 
 
 def test_a_line_that_has_no_hash_is_no_lock(tmp_path: Path) -> None:
