@@ -40,9 +40,10 @@ async def test_after_the_first_refusal_nothing_is_sent_that_was_not_on_the_wire(
     """400 at once, each refused after 0.4 s."""
     count, redis_url = replicas
     clock = Clock()
-    async with Simulator(clock=clock) as origin, gateway(origin, clock, redis_url=redis_url) as one:
+    patient = {"redis_url": redis_url, "upstream_connect_seconds": 30.0, "upstream_seconds": 60.0}
+    async with Simulator(clock=clock) as origin, gateway(origin, clock, **patient) as one:
         apps: list[Application] = [one]
-        async with gateway(origin, clock, redis_url=redis_url) as two, client(one.url) as asking:
+        async with gateway(origin, clock, **patient) as two, client(one.url) as asking:
             apps += [two] if count == 2 else []
             origin.set_fault(fault, retry_after=60)
             origin.answer_delay_seconds = 0.4
