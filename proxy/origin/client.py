@@ -48,6 +48,7 @@ class _Sending:
     def check(self) -> None:
         self._check()
         self.is_allowed = True
+        log.debug("sending")
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -6,14 +6,10 @@ Owns: which process sent each request, the events. Must not know: gateways, clie
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
-import socket
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
@@ -26,87 +22,18 @@ from tests.simulator import Fault, Simulator
 from tests.simulator.endpoints import ApiName
 from tests.simulator.hosts import Hosts
 
-PROBE_SECONDS = 0.05
-LAG_MEMORY_SECONDS = 1.0
 WRONG_SECONDS = (-86_400, -3600, -60, -7, 7, 60, 3600, 86_400)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request, as the origin saw it."""
-
-    door: str
-    """The URL by which the process that sent it knows the origin."""
-    earliest: float
-    """When it can have arrived at the earliest, in seconds since the epoch: the origin's own delay is taken off."""
-    latest: float
-    """When the origin saw it."""
-    path: str
 
 
 @dataclass(slots=True)
 class StormLog:
     """What the origin saw."""
 
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: Counter[str] = field(default_factory=Counter)
+    """Requests by the URL by which the process that sent them knows the origin."""
     statuses: Counter[int] = field(default_factory=Counter)
     most_used: int = 0
     """The most weight in one minute."""
-    longest_lag_seconds: float = 0.0
-
-
-class Lag:
-    """How long a request waits until the origin sees it: measured by requests that a thread sends."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._sent: dict[int, float] = {}
-        self._seen: deque[tuple[float, float]] = deque()
-        """(when it was seen, how long it had waited) for each of the last second."""
-
-    def sent(self, number: int) -> None:
-        """A probe with this number goes out."""
-        self._sent[number] = self._monotonic()
-
-    def seen(self, number: int) -> None:
-        """The origin sees it."""
-        now = self._monotonic()
-        self._seen.append((now, now - self._sent.pop(number, now)))
-
-    def seconds(self) -> float:
-        """The longest that a request may have waited which is seen now: also as long as a probe that still waits."""
-        now = self._monotonic()
-        while self._seen and self._seen[0][0] < now - LAG_MEMORY_SECONDS:
-            self._seen.popleft()
-        waiting = [now - sent for sent in tuple(self._sent.values())]
-        return max((*waiting, *(waited for _, waited in self._seen)), default=0.0)
-
-    @contextmanager
-    def measured(self, port: int) -> Iterator[None]:
-        """Send probes, whether or not earlier ones are seen, each on a connection of its own."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._probe, args=(port, ended), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _probe(self, port: int, ended: threading.Event) -> None:
-        waiting: dict[int, socket.socket] = {}
-        try:
-            for number in itertools.count():
-                if ended.wait(PROBE_SECONDS):
-                    return
-                connection = waiting[number] = socket.create_connection(("127.0.0.1", port))
-                self.sent(number)
-                connection.sendall(b"GET /%d HTTP/1.1\r\nHost: origin\r\n\r\n" % number)
-                for known in [known for known in waiting if known not in self._sent]:
-                    waiting.pop(known).close()
-        finally:
-            for connection in waiting.values():
-                connection.close()
 
 
 class StormOrigin(Simulator):
@@ -118,7 +45,6 @@ class StormOrigin(Simulator):
         self.are_dates_wrong = False
         self._chance = chance
         self._doors: dict[int, Hosts] = {}
-        self._lag = Lag()
 
     def door(self) -> str:
         """The URL for one more process."""
@@ -132,26 +58,11 @@ class StormOrigin(Simulator):
             await door.close()
         await super().stop()
 
-    async def measure_lag(self) -> None:
-        """Ask itself again and again, to know how long a request may have waited before it is seen."""
-        door = Hosts(self._note_probe, "127.0.0.1", 0)
-        try:
-            with self._lag.measured(door.port()):
-                await asyncio.get_running_loop().create_future()
-        finally:
-            await door.close()
-
-    async def _note_probe(self, _: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
-        self._lag.seen(int(request.path[1:]))
-        self.storm.longest_lag_seconds = max(self.storm.longest_lag_seconds, self._lag.seconds())
-        return web.Response(headers={"Connection": "close"})
-
     async def _handle(self, host: ApiName | None, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         door = int(transport.get_extra_info("sockname")[1]) if transport is not None else 0
         if door in self._doors:
-            now, lag_seconds = time.time(), self._lag.seconds()
-            self.storm.arrivals.append(Arrival(f"http://127.0.0.1:{door}", now - lag_seconds, now, request.path))
+            self.storm.arrivals[f"http://127.0.0.1:{door}"] += 1
         response = await super()._handle(host, request)
         self.storm.statuses[response.status] += 1
         self.storm.most_used = max(self.storm.most_used, self.used_weight)
