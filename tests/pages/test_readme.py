@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import proxy.server.refusals  # noqa: F401 - its errors belong to the tree
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.reply import CACHE_NAME, Outcome, cache_status
 from proxy.errors import RedisAway, SendingRefused, SidecarError, UpstreamFailed
