@@ -1,4 +1,4 @@
-"""binance-sidecar: a cache and a quota guard in front of Binance's general endpoints."""
+"""binance-sidecar: a cache and a quota guard in front of Binance's public data."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ ApiUpstreams = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_spli
 
 
 class Settings(BaseSettings):
-    """Gateway in front of Binance's general endpoints. Every flag is also SIDECAR_<NAME> in the environment."""
+    """Gateway in front of Binance's public data. Every flag is also SIDECAR_<NAME> in the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,

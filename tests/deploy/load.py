@@ -25,6 +25,15 @@ TARGETS = (
     "/api/v3/time",
     "/api/v3/ping",
 )
+MARKET_TARGETS = (
+    "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=100",
+    "/api/v3/ticker/24hr?symbol=BTCUSDT",
+    "/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=100",
+    "/fapi/v1/premiumIndex",
+    "/dapi/v1/depth?symbol=BTCUSD_PERP&limit=20",
+    "/eapi/v1/mark",
+)
+"""What the bots of the demonstration ask besides: something of each API."""
 
 
 @dataclass(slots=True)
@@ -85,7 +94,13 @@ class Load:
 
 async def _forever(url: str) -> None:
     parts = urlsplit(url)
-    load = Load(str(parts.hostname), parts.port or 80, good=frozenset(range(200, 600)), pause_seconds=0.2)
+    load = Load(
+        str(parts.hostname),
+        parts.port or 80,
+        targets=TARGETS + MARKET_TARGETS,
+        good=frozenset(range(200, 600)),
+        pause_seconds=0.2,
+    )
     running = asyncio.create_task(load.run(4))
     while True:
         await asyncio.sleep(10)

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from proxy import settings
+from proxy.core.endpoints.catalogue import UPSTREAM_SETTINGS, Catalogue
+from proxy.core.endpoints.endpoint import Api
 from proxy.core.endpoints.venues import SPOT_HOSTS
-from tests.deploy.load import TARGETS
+from tests.deploy.load import MARKET_TARGETS, TARGETS
 from tests.deploy.toolbox import DEPLOY, ROOT, load, passes, tool
+from tests.gateway.harness import client, gateway
+from tests.simulator import Simulator
 
 FILE = DEPLOY / "compose" / "compose.yaml"
 LIBRARY = ("valkey", "prometheus", "grafana")
@@ -68,18 +72,35 @@ def test_only_the_demonstration_needs_the_profile(services: dict[str, Any]) -> N
     lines = (FILE.parent / "demo.env").read_text().splitlines()
     demo = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert demo["COMPOSE_PROFILES"] == "demo"
-    assert demo["SIDECAR_UPSTREAMS"] == "http://origin:9000"
-    assert TARGETS
+    assert {name: demo[name] for name in UPSTREAM_SETTINGS.values()} == dict.fromkeys(
+        UPSTREAM_SETTINGS.values(), "http://origin:9000"
+    )
+    assert set(UPSTREAM_SETTINGS.values()) <= set(services["gateway"]["environment"])
+    catalogue = Catalogue(apis=tuple(Api))
+    asked = {catalogue.find(target.partition("?")[0]).api for target in (*TARGETS, *MARKET_TARGETS)}
+    assert asked == set(Api)
+
+
+async def test_the_bots_of_the_demonstration_get_answers() -> None:
+    async with Simulator() as origin:
+        names = [setting.removeprefix("SIDECAR_").lower() for setting in UPSTREAM_SETTINGS.values()]
+        everywhere: dict[str, Any] = dict.fromkeys(names, (origin.url,))
+        async with gateway(origin, **everywhere) as app, client(app.url) as asking:
+            statuses = {target: (await asking.ask(target)).status for target in (*TARGETS, *MARKET_TARGETS)}
+    assert set(statuses.values()) == {200}, statuses
 
 
 def test_the_gateway_accepts_its_settings(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = services["gateway"]["environment"]
     for name, value in given.items():
+        if value is None:  # passed on where it is set
+            continue
         default = value.removeprefix(f"${{{name}:-").removesuffix("}")
         monkeypatch.setenv(name, default)
     loaded = settings.load()
     assert settings.unknown(given) == []
     assert loaded.upstreams == SPOT_HOSTS
+    assert loaded.apis == tuple(Api)
 
 
 def test_prometheus_and_grafana_find_each_other_and_the_gateway() -> None:
