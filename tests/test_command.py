@@ -343,9 +343,9 @@ async def test_a_signal_ends_it_in_time_with_status_0_and_every_line_is_json(num
         started = time.monotonic()
         assert await gateway.ends_on(number) == 0
         assert time.monotonic() - started < 6
-        assert gateway.events == ["unknown_setting", "listening", "draining", "stopped"]
+        assert gateway.events == ["unknown_setting", "listening", "sending", "draining", "stopped"]
         assert gateway.log[0]["name"] == "SIDECAR_PROT"
-        assert gateway.log[2]["signal"] == number.name
+        assert gateway.log[3]["signal"] == number.name
         assert (await read_out(gateway)) == b""
 
 

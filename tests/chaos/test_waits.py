@@ -113,7 +113,7 @@ async def test_expired_another_takes_over_when_the_holder_died(redis_url: str) -
 async def test_deadline_the_client_is_told_and_the_holder_left_alone(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.app._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("proxy.cache.build._GRACE_SECONDS", 0.5)
     async with scene(redis_url, upstream_connect_seconds=0.5, upstream_seconds=0.5) as waiting:
         answer = await waiting.answer
         assert (answer.status, answer.json["code"]) == (504, -1007)

@@ -147,7 +147,7 @@ async def test_absurd_limits_hold_for_nobody_not_even_for_who_finds_the_document
                 assert (await on.ask()).status == 200
                 windows = {window["window"]: window for window in (await on.ask("/status")).json["windows"]}
                 assert windows["REQUEST_WEIGHT:1m"]["limit"] == 6000
-                assert on.metric("limits_disbelieved_total", reason="too-low") == 1
+                assert on.metric("limits_disbelieved_total", pool="spot", reason="too-low") == 1
         assert origin.count(INFO) == 1
 
 
