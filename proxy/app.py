@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 import structlog
 
 from proxy.background import background
+from proxy.cache.answers import CachedAnswers
 from proxy.cache.build import build_fills, build_local_cache
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.cache.probe import EntryProbe
 from proxy.cache.refresher import Refresher
-from proxy.core.endpoints.catalogue import Catalogue
+from proxy.core.endpoints.catalogue import Catalogue, Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.gateway import Gateway
@@ -118,9 +119,9 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         gateway = Gateway(
             origins,
             fills,
-            local,
+            CachedAnswers(fills, local, clock),
             clock,
-            catalogue=Catalogue(settings.forward, apis=settings.apis),
+            catalogue=Catalogue(settings.forward, apis=settings.apis, unknown_weight=settings.unknown_weight),
             coin_futures_hosts=settings.hosts_of(Api.COIN_FUTURES),
             clock_error=clock.error_seconds if settings.time is TimeSource.CLOCK else None,
         )
@@ -221,6 +222,7 @@ async def _listen(
         hosts=settings.upstream_hosts,
         observer=app.metrics,
         closing=lambda: app.draining,
+        forwards_keyed=settings.forward is Forward.ALL,
         fast_path=fast_path,
     )
     ops = Ops(

@@ -156,8 +156,11 @@ class Settings(BaseSettings):
     forward: Annotated[
         Forward,
         BeforeValidator(_lower),
-        Field(description="general: four endpoints of spot; market: all public data"),
+        Field(description="general: four endpoints of spot; market: all public data; all: signed requests too"),
     ] = Forward.MARKET
+    unknown_weight: Annotated[
+        int, Field(ge=1, le=6000, description="weight of an endpoint that is not in our tables, where all is forwarded")
+    ] = 20
     market_fresh_seconds: Annotated[
         Lifetime, Field(description="how long market data is kept and shared; 0: only while it is in flight")
     ] = 0.0
@@ -206,6 +209,7 @@ class Settings(BaseSettings):
         KeepWarm.DEMAND
     )
     budget_ratio: Annotated[Ratio, Field(description="share of each limit the IP may reach")] = 0.9
+    trading_budget_ratio: Annotated[Ratio, Field(description="share of each limit for signed requests")] = 0.98
     refresh_budget_ratio: Annotated[Ratio, Field(description="share of each limit for background fills")] = 0.5
     local_budget_ratio: Annotated[Ratio, Field(description="share of each limit while Redis is away")] = 0.25
     client_ratio: Annotated[

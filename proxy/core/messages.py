@@ -36,6 +36,13 @@ class ClientRequest:
     """X-MBX-SBE."""
     client: str = ""
     """The X-Sidecar-Client header, else the peer's address."""
+    target: str = ""
+    """Path and query of the request line, as sent; empty where they are not sent on as they came."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The headers that are sent on with a keyed request."""
+    body: bytes = b""
+    """The body as sent, without its framing."""
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

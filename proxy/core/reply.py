@@ -14,6 +14,7 @@ import orjson
 
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse, notice
+from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
 from proxy.core.quota.pools import SPOT, pool_of
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
@@ -169,8 +170,8 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
     )
 
 
-def market_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery) -> Reply:
-    """Pass on market data as it came: status, body, its content coding if the client takes it, Binance's headers."""
+def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
+    """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
     body, headers = response.body, [*_content_type(response.content_type)]
     if response.gzip is not None and query.accepts_gzip:
         body = response.gzip
@@ -195,7 +196,7 @@ def reported_pool(endpoint: Endpoint) -> str | None:
 
 def _is_passed(name: str, value: str) -> bool:
     """Whether a header (in lower case) of the origin passes; the used weight is told as all replicas know it."""
-    is_binances = name.startswith("x-mbx-") and not name.startswith("x-mbx-used-weight")
+    is_binances = name.startswith(("x-mbx-", "x-sapi-")) and not name.startswith("x-mbx-used-weight")
     return (is_binances or name == "retry-after") and notice(value) is not None
 
 

@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 
 from proxy.core.endpoints.catalogue import SHARED_PREFIX
 from proxy.core.messages import ClientRequest
+from proxy.core.query.market import is_signed
 from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
@@ -27,6 +28,7 @@ from proxy.server.connection import SERVER, internal_error
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
+from proxy.server.keyed import with_all_parts
 from proxy.server.target import host_of, path_of, refusal
 
 log = structlog.get_logger(__name__)
@@ -87,7 +89,7 @@ def _http_date(second: int) -> str:
 class Traffic:
     """The handler of the traffic listener."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a decision of whoever composes
         self,
         handle: Callable[[ClientRequest], Awaitable[Reply]],
         *,
@@ -95,8 +97,11 @@ class Traffic:
         hosts: frozenset[str],
         observer: TrafficObserver,
         closing: Callable[[], bool],
+        forwards_keyed: bool = False,
         fast_path: FastPathTable | None = None,
     ) -> None:
+        """`forwards_keyed`: whether requests of accounts are sent on, so that their bodies are read."""
+        self._forwards_keyed = forwards_keyed
         self._handle = handle
         self._headers = headers
         self._hosts = hosts
@@ -125,7 +130,13 @@ class Traffic:
     async def _reply(self, request: web.BaseRequest, path: str) -> Reply:
         if request.method == "OPTIONS" and is_public(path):
             return preflight_reply(path, request.headers.getall("Access-Control-Request-Headers", ()))
-        return await self._handle(client_request(request, path))
+        asked = client_request(request, path)
+        if self._forwards_keyed and (request.can_read_body or not is_public(path) or is_signed(asked.raw_query)):
+            try:
+                asked = await with_all_parts(asked, request)
+            except SidecarError as error:
+                return error_reply(error, Outcome.REJECTED)
+        return await self._handle(asked)
 
     async def _write(self, request: web.BaseRequest, reply: Reply, *, is_public: bool) -> web.StreamResponse:
         headers = CIMultiDict(self._headers(reply, is_public=is_public))

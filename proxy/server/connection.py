@@ -55,7 +55,8 @@ class ClientConnection(RequestHandler):
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         bounds = {"max_line_size": MAX_TARGET_BYTES, "max_field_size": MAX_FIELD_BYTES, "max_headers": MAX_FIELDS}
-        super().__init__(manager, **(bounds | kwargs))
+        # No body is ever decoded: a small one could unpack to a large one, and a signature covers the bytes as sent.
+        super().__init__(manager, **(bounds | {"auto_decompress": False} | kwargs))
         self._next_check: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
         self._unanswered = 0

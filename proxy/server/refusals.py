@@ -6,6 +6,7 @@ Owns: status, code and text of each. Must not know: connections, parsers.
     ├── MalformedRequest       400  -1000  the bytes are not valid HTTP
     ├── TargetTooLong          414  -1000
     ├── HeadTooLarge           431  -1000
+    ├── BodyTooLarge           413  -1000
     └── Misdirected            421  -1020  the target names a host that is not the origin's
 """
 
@@ -40,6 +41,16 @@ class HeadTooLarge(SidecarError):
     def __init__(self, max_field_bytes: int, max_fields: int) -> None:
         limits = f"at most {max_fields} fields of at most {max_field_bytes} bytes each are read"
         super().__init__(f"The request headers are too large: {limits}.")
+
+
+class BodyTooLarge(SidecarError):
+    """The request body is longer than the gateway reads (RFC 9110, section 15.5.14)."""
+
+    status = 413
+    reason = "body-too-large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The request body is too large: at most {max_bytes} bytes are read.")
 
 
 class Misdirected(SidecarError):

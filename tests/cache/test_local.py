@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 import pytest
@@ -26,7 +27,7 @@ INFO = "/api/v3/exchangeInfo"
 LIFETIMES = Lifetimes(fresh_seconds=60, stale_while_revalidate_seconds=60, stale_if_error_seconds=600)
 
 
-def query(raw_query: str = "", path: str = INFO, **headers: str) -> CanonicalQuery:
+def query(raw_query: str = "", path: str = INFO, **headers: Any) -> CanonicalQuery:
     read = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path, raw_query=raw_query, **headers))
     assert isinstance(read, CanonicalQuery)
     return read

@@ -40,7 +40,7 @@ LENGTH_2 = HEAD + b"Content-Length: 2\r\n\r\n"
 AWAY = "http://127.0.0.1:1"
 
 
-def query(path: str = PING, raw_query: str = "", **headers: str) -> CanonicalQuery:
+def query(path: str = PING, raw_query: str = "", **headers: Any) -> CanonicalQuery:
     read = canonicalize(ENDPOINTS[path], ClientRequest(method="GET", path=path, raw_query=raw_query, **headers))
     if isinstance(read, Bypass):
         return read.query

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import Enum
 from types import MappingProxyType
+from typing import assert_never
 
 from proxy.core.endpoints import coin_futures, options, spot, usd_futures
-from proxy.core.endpoints.endpoint import Api, Endpoint, Security
-from proxy.errors import ApiNotConfigured, MethodNotAllowed, NotForwarded, SidecarError, UnknownPath
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
+from proxy.core.endpoints.weight_rules import Fixed
+from proxy.errors import ApiNotConfigured, MethodNotAllowed, NotForwarded, UnknownPath
 
 TABLES: Mapping[Api, tuple[Endpoint, ...]] = MappingProxyType(
     {
@@ -40,6 +42,21 @@ _PUBLIC: Mapping[str, Endpoint] = MappingProxyType(
     {endpoint.path: endpoint for endpoint in reversed(_LINES) if endpoint.path in PUBLIC_PATHS}
 )
 
+UNKNOWN = "unknown"
+"""The name of every endpoint that no table has."""
+SAPI_PREFIX = "/sapi/"
+_PREFIXES: Mapping[str, Api] = MappingProxyType(
+    {
+        "/api/": Api.SPOT,
+        SAPI_PREFIX: Api.SPOT,
+        "/fapi/": Api.USD_FUTURES,
+        "/dapi/": Api.COIN_FUTURES,
+        "/eapi/": Api.OPTIONS,
+        SHARED_PREFIX: Api.USD_FUTURES,
+    }
+)
+"""How the paths of each API begin."""
+
 UPSTREAM_SETTINGS: Mapping[Api, str] = MappingProxyType(
     {
         Api.SPOT: "SIDECAR_UPSTREAMS",
@@ -58,14 +75,20 @@ class Forward(Enum):
     """The four general endpoints of spot."""
     MARKET = "market"
     """Also every public GET."""
+    ALL = "all"
+    """Also the requests of accounts: those that need a key or carry a signature, and `/sapi`."""
 
 
 class Catalogue:
     """The endpoints that one gateway serves: those of its mode, of the APIs that it has hosts for."""
 
-    def __init__(self, forward: Forward = Forward.MARKET, *, apis: Collection[Api] = (Api.SPOT,)) -> None:
+    def __init__(
+        self, forward: Forward = Forward.MARKET, *, apis: Collection[Api] = (Api.SPOT,), unknown_weight: int = 20
+    ) -> None:
+        """`unknown_weight`: what an endpoint costs that no table has, until the origin's header tells more."""
         self._forward = forward
         self._apis = frozenset(apis)
+        self._unknown_weight = Fixed(unknown_weight)
         self._lines: dict[str, dict[str, dict[Api, Endpoint]]] = {}
         """Path, method and API of each line."""
         for table in TABLES.values():
@@ -79,35 +102,81 @@ class Catalogue:
         `to_coin_futures` decides where a path exists on both futures hosts. Raises UnknownPath, MethodNotAllowed,
         NotForwarded or ApiNotConfigured.
         """
-        methods = self._lines.get(path)
-        if methods is None:
-            raise UnknownPath("This gateway knows no such path.")
-        lines = methods.get("GET" if method == "HEAD" else method, {})
-        endpoint = lines.get(Api.COIN_FUTURES) if to_coin_futures else None
-        endpoint = endpoint or next(iter(lines.values()), None)
-        if endpoint is None or not self.forwards(endpoint):
-            raise self._refusal(methods, method)
+        endpoint = self._known(path, method, to_coin_futures=to_coin_futures)
+        if endpoint is None:
+            endpoint = self._unknown(path, method, to_coin_futures=to_coin_futures)
+        if not self.forwards(endpoint):
+            raise self.not_forwarded()
         if endpoint.api not in self._apis:
             setting = UPSTREAM_SETTINGS[endpoint.api]
             raise ApiNotConfigured(f"This gateway has no host for this API; {setting} names them.")
         return endpoint
 
+    def _known(self, path: str, method: str, *, to_coin_futures: bool) -> Endpoint | None:
+        """The line of a table; None if none has this path and method. Raises MethodNotAllowed for a public path."""
+        methods = self._lines.get(path, {})
+        lines = methods.get("GET" if method == "HEAD" else method)
+        if lines is None:
+            if path in PUBLIC_PATHS and self.forwards(_PUBLIC[path]):
+                raise MethodNotAllowed(f"Request method '{method[:20]}' is not supported.")
+            return None
+        is_coin = to_coin_futures and Api.COIN_FUTURES in lines
+        return lines[Api.COIN_FUTURES] if is_coin else next(iter(lines.values()))
+
+    def _unknown(self, path: str, method: str, *, to_coin_futures: bool) -> Endpoint:
+        """A line for a path that no table has but that an API may have. Raises UnknownPath for all others."""
+        prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
+        if prefix is None:
+            raise UnknownPath("This gateway knows no such path.")
+        if prefix == SAPI_PREFIX:
+            return sapi_endpoint(path, method)
+        is_coin = to_coin_futures and prefix == SHARED_PREFIX
+        return Endpoint(
+            name=UNKNOWN,
+            path=path,
+            method=method,
+            api=Api.COIN_FUTURES if is_coin else _PREFIXES[prefix],
+            security=Security.SIGNED,
+            weight=self._unknown_weight,
+            policy=CachePolicy.FORWARDED,
+        )
+
     def forwards(self, endpoint: Endpoint) -> bool:
         """Whether the mode includes this endpoint."""
         if endpoint.path in ENDPOINTS:
             return True
-        return self._forward is Forward.MARKET and endpoint.security is Security.PUBLIC
+        match self._forward:
+            case Forward.GENERAL:
+                return False
+            case Forward.MARKET:
+                return endpoint.security is Security.PUBLIC
+            case Forward.ALL:
+                return True
+            case never:
+                assert_never(never)
 
-    def _refusal(self, methods: Mapping[str, Mapping[Api, Endpoint]], method: str) -> SidecarError:
-        """Why a path of the exchange is not served for this method."""
-        is_served = any(self.forwards(endpoint) for lines in methods.values() for endpoint in lines.values())
-        if is_served and method not in methods:
-            return MethodNotAllowed(f"Request method '{method[:20]}' is not supported.")
-        return self.not_forwarded()
+    @property
+    def forwards_keyed(self) -> bool:
+        """Whether the mode includes the requests of accounts."""
+        return self._forward is Forward.ALL
 
     def not_forwarded(self) -> NotForwarded:
         """The refusal of a request that the mode leaves out. It repeats nothing of the request."""
         return NotForwarded(f"This gateway does not forward this request: SIDECAR_FORWARD is {self._forward.value}.")
+
+
+def sapi_endpoint(path: str, method: str) -> Endpoint:
+    """An endpoint of wallet or margin. Each path has a limit of its own, in which a request counts 1."""
+    return Endpoint(
+        name="sapi",
+        path=path,
+        method=method,
+        security=Security.SIGNED,
+        weight=Fixed(1),
+        policy=CachePolicy.FORWARDED,
+        pool="sapi",
+        has_used_weight=False,
+    )
 
 
 def find_public(path: str) -> Endpoint | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from proxy.core.query.market import MarketQuery, is_signed, market_query, read_p
 LINES = {line.name: line for table in TABLES.values() for line in table if line.security is Security.PUBLIC}
 
 
-def query(name: str, raw_query: str = "", *, gzip: bool = True, **headers: str) -> MarketQuery:
+def query(name: str, raw_query: str = "", *, gzip: bool = True, **headers: Any) -> MarketQuery:
     request = ClientRequest(method="GET", path=LINES[name].path, raw_query=raw_query, **headers)
     return market_query(LINES[name], request, gzip=gzip)
 

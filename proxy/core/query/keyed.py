@@ -1,0 +1,105 @@
+"""A request of one account: sent as it came, because a signature covers its bytes.
+
+Owns: which requests are keyed, what is sent on, what it costs. Must not know: keys, secrets, what a signature is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.core.endpoints.endpoint import Endpoint, Security
+from proxy.core.messages import ClientRequest
+from proxy.core.query.market import is_signed, read_parameters
+
+MAX_READ_BYTES = 64 << 10
+"""A longer body is not read for the weight: the request costs the dearest form."""
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """One request of one account. It is shown nowhere: its query, its headers and its body are secrets."""
+
+    endpoint: Endpoint
+    method: str
+    target: str = field(repr=False)
+    """Path and query, as the client sent them."""
+    upstream_headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    weight: int
+    """The most that the origin charges for it."""
+
+    @property
+    def key(self) -> str:
+        """Its endpoint: no answer to it is ever stored or shared, so nothing needs more."""
+        return self.endpoint.name
+
+    @property
+    def upstream_query(self) -> str:
+        """Part of the target."""
+        return self.target.partition("?")[2]
+
+    @property
+    def accepts_gzip(self) -> bool:
+        """Whether the origin may answer in gzip."""
+        return self.upstream_headers["Accept-Encoding"] == "gzip"
+
+    @property
+    def has_own_words(self) -> bool:
+        """All of it is the client's."""
+        return True
+
+    @property
+    def names_symbols(self) -> bool:
+        """No answer to it is stored."""
+        return False
+
+    @property
+    def sbe(self) -> str | None:
+        """Its answer is not read."""
+        return None
+
+    @property
+    def is_keyed(self) -> bool:
+        """Always."""
+        return True
+
+
+def is_keyed(endpoint: Endpoint, request: ClientRequest) -> bool:
+    """Whether a request is one of a single account: its endpoint wants a key, or it carries a signature."""
+    if endpoint.security is not Security.PUBLIC or is_signed(request.raw_query):
+        return True
+    return b"signature=" in request.body and is_signed(_form(request) or "")
+
+
+def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> KeyedRequest:
+    """The request as it is sent on. `gzip`: whether the client accepts it."""
+    headers = dict(request.headers)
+    headers["Accept-Encoding"] = "gzip" if gzip else "identity"
+    return KeyedRequest(
+        endpoint=endpoint,
+        method=request.method,
+        target=request.target,
+        upstream_headers=headers,
+        body=request.body,
+        weight=_weight(endpoint, request),
+    )
+
+
+def _weight(endpoint: Endpoint, request: ClientRequest) -> int:
+    form = _form(request)
+    if form is None:
+        return endpoint.weight.dearest
+    parameters = read_parameters("&".join(part for part in (request.raw_query, form) if part))
+    return endpoint.weight.dearest if parameters is None else endpoint.weight.of(parameters)
+
+
+def _form(request: ClientRequest) -> str | None:
+    """The parameters in the body; None for a body that is long or has another form."""
+    if not request.body:
+        return ""
+    is_form = request.content_type.partition(";")[0].strip().lower() == _FORM
+    if not is_form or len(request.body) > MAX_READ_BYTES or not request.body.isascii():
+        return None
+    return request.body.decode("ascii")

@@ -1,0 +1,59 @@
+"""What of a request may be sent on as it came: target, listed headers, body.
+
+Owns: that list, and the bound of a body. Must not know: which requests are keyed, what is done with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from proxy.core.messages import ClientRequest
+from proxy.server.refusals import BodyTooLarge
+
+MAX_BODY_BYTES = 1 << 20
+_PREFIX = b"x-mbx-"
+_LISTED = frozenset({b"content-type", b"accept"})
+
+
+async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> ClientRequest:
+    """The request with everything that may be sent on. Raises BodyTooLarge.
+
+    The body is read to its end, in the bytes that the client sent: nothing is decoded but the chunked framing.
+    """
+    body = await _body(request) if request.can_read_body else b""
+    return replace(
+        asked,
+        target=target_of(request),
+        headers=tuple((_text(name), _text(value)) for name, value in request.raw_headers if _is_listed(name)),
+        body=body,
+        content_type=request.headers.get("Content-Type", ""),
+    )
+
+
+def target_of(request: web.BaseRequest) -> str:
+    """Path and query as sent. Of several slashes at the start one is left; a host before them is dropped."""
+    target = request.raw_path.partition("#")[0]
+    if not target.startswith("/"):
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return "/" + target.lstrip("/")
+
+
+def _is_listed(name: bytes) -> bool:
+    lower = name.lower()
+    return lower in _LISTED or lower.startswith(_PREFIX)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    parts, size = [], 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLarge(MAX_BODY_BYTES)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
