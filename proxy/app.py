@@ -83,6 +83,8 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
     Raises OSError when a port is taken, EmbeddedUnavailable, or ValueError for a Redis URL that cannot be used.
     """
     clock = clock or OriginClock(monotonic=time.monotonic)
+    if settings.carries_keys_in_clear:
+        log.warning("keys_in_clear", host=settings.host)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         replica_count = ReplicaCount()

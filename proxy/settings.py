@@ -7,20 +7,18 @@ the flag wins.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from proxy.core.endpoints.base_urls import base_urls, host_of, masked
+from proxy.core.endpoints.base_urls import base_urls, host_of, is_loopback, masked
 from proxy.core.endpoints.catalogue import Forward
 from proxy.core.endpoints.endpoint import Api
-from proxy.core.endpoints.venues import DERIVATIVES_HOSTS, SPOT_HOSTS, VENUES
+from proxy.core.endpoints.venues import DERIVATIVES_HOSTS, MAIN_VENUE, SPOT_HOSTS, venue_of
 
 PREFIX = "SIDECAR_"
 _REDIS_SCHEMES = (
@@ -239,16 +237,17 @@ class Settings(BaseSettings):
     @property
     def venue_name(self) -> str:
         """SIDECAR_VENUE, else the exchange of the first upstream's host, else that host and its port."""
-        if self.venue is not None:
-            return self.venue
-        parts = urlsplit(self.upstreams[0])
-        host_and_port = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
-        return VENUES.get(str(parts.hostname), host_and_port)
+        return self.venue or venue_of(self.upstreams[0])
 
     @property
     def upstream_hosts(self) -> frozenset[str]:
         """The hosts of every API, in lower case and without ports."""
         return frozenset().union(*map(self.hosts_of, Api))
+
+    @property
+    def carries_keys_in_clear(self) -> bool:
+        """Whether signed requests come over a listener that others on the network could read."""
+        return self.forward is Forward.ALL and not is_loopback(self.host)
 
     def upstreams_of(self, api: Api) -> tuple[str, ...]:
         """The base URLs of an API; none: it is not served."""
@@ -260,7 +259,7 @@ class Settings(BaseSettings):
         }[api]
         if chosen is not None:
             return chosen
-        is_main_exchange = VENUES.get(str(urlsplit(self.upstreams[0]).hostname)) == "spot"
+        is_main_exchange = venue_of(self.upstreams[0]) == MAIN_VENUE
         return DERIVATIVES_HOSTS[api] if is_main_exchange else ()
 
     def hosts_of(self, api: Api) -> frozenset[str]:

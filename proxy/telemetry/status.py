@@ -22,6 +22,7 @@ from proxy.settings import Settings
 from proxy.telemetry.metrics import Sample
 
 _SHOWN_ENTRIES = 100
+KEYS_IN_CLEAR = "Signed requests cross the network in clear: listen on loopback, or put TLS before this gateway."
 
 
 class StatusReport:
@@ -56,6 +57,7 @@ class StatusReport:
             "windows": self._windows(),
             "blocked": blocks[0] if blocks else None,
             "blocks": blocks,
+            "warnings": [KEYS_IN_CLEAR] if self._settings.carries_keys_in_clear else [],
             "clock_offset_seconds": round(self._clock.offset.seconds, 3),
             "document": self._document(),
             "entries": self._entries(),

@@ -22,6 +22,11 @@ def host_of(url: str) -> str:
     return str(urlsplit(url).hostname).removesuffix(".")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a listener on this host."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def masked(text: str) -> str:
     """The text with everything before an `@` replaced: that may be a password."""
     return re.sub(r".*@", "***@", text, flags=re.DOTALL)

@@ -5,6 +5,7 @@ Owns: Binance's base URLs and the venue that each host belongs to. Must not know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -37,3 +38,13 @@ DERIVATIVES_HOSTS: Mapping[Api, tuple[str, ...]] = MappingProxyType(
     {Api.USD_FUTURES: USD_FUTURES_HOSTS, Api.COIN_FUTURES: COIN_FUTURES_HOSTS, Api.OPTIONS: OPTIONS_HOSTS}
 )
 """The hosts of the APIs beside spot, where the exchange is Binance's main one."""
+
+MAIN_VENUE = "spot"
+"""Binance's main exchange."""
+
+
+def venue_of(base_url: str) -> str:
+    """The venue of a host; else the host and its port."""
+    parts = urlsplit(base_url)
+    host_and_port = re.sub(r"[\[\]]", "", parts.netloc.lower()).replace(":", "-")
+    return VENUES.get(str(parts.hostname), host_and_port)
