@@ -1,0 +1,119 @@
+"""The raw client: one request, as its bytes are, and one answer.
+
+Owns: the order of an exchange (a kept connection or a new one, the check, the write, the answer), the deadline over all
+of it, and which error it ends with. Must not know: quota, caching, what an answer means, logs, metrics, the health of
+hosts.
+
+It never repeats a request: a connection that proves unusable before the check is replaced, and after the check the
+exchange ends with that connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from yarl import URL
+
+from proxy.errors import TooSlow
+from proxy.forward.answer import AnswerReader
+from proxy.forward.connection import Connection
+from proxy.forward.dial import Dialer
+from proxy.forward.failures import ConnectionEnded, ProxyFailed, unreachable
+from proxy.forward.head import render
+from proxy.forward.messages import RawRequest, RawResponse
+from proxy.forward.pool import Pool
+from proxy.forward.resolver import Resolver
+from proxy.forward.route import Route, route_to
+
+
+class RawClient:
+    """Requests to the hosts of one API. Use as an async context manager."""
+
+    def __init__(
+        self,
+        *,
+        connect_seconds: float,
+        max_body_bytes: int,
+        proxies: Mapping[str, URL] | None = None,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`connect_seconds` bounds the making of a connection, `max_body_bytes` the body of an answer.
+
+        `proxies`: base URL -> its HTTP proxy.
+        """
+        self._connect_seconds = connect_seconds
+        self._max_body_bytes = max_body_bytes
+        self._proxies = proxies or {}
+        self._wall = wall
+        self._monotonic = monotonic
+        self._routes: dict[str, Route] = {}
+        self._opened: tuple[Pool, Dialer, Resolver] | None = None
+
+    async def __aenter__(self) -> RawClient:
+        """Open the pool."""
+        pool, resolver = Pool(self._monotonic), Resolver(self._monotonic)
+        self._opened = pool, Dialer(resolver, lost=pool.lost), resolver
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection. Exchanges under way end with a ConnectionLost."""
+        if self._opened is not None:
+            pool, _, resolver = self._opened
+            self._opened = None
+            await pool.close()
+            await resolver.close()
+
+    async def exchange(
+        self, base_url: str, request: RawRequest, *, check: Callable[[], None], seconds: float
+    ) -> RawResponse:
+        """Send one request and return its complete answer, of any status, within `seconds` in all.
+
+        `check` is called right before the first byte is written; what it raises ends the attempt, and nothing is sent.
+        Raises Unreachable, or TooSlow, before the check; after it ConnectionLost, AnswerCut, TooSlow or BadAnswer, with
+        the answer's headers if they came. Raises ValueError for a request that is not valid HTTP.
+        """
+        assert self._opened is not None, "the client is used inside its context"
+        pool, dialer, _ = self._opened
+        deadline = asyncio.get_running_loop().time() + seconds
+        route = self._routes.get(base_url) or self._add_route(base_url)
+        head = render(request, host=route.host, prefix=route.prefix, more=route.lines)
+        connection = (pool.take(base_url) if seconds > 0 else None) or await self._dial(route, pool, dialer, deadline)
+        try:
+            check()
+        except BaseException:
+            pool.give(base_url, connection)
+            raise
+        reader = AnswerReader(
+            has_no_body=request.method == "HEAD", max_body_bytes=self._max_body_bytes, wall=self._wall
+        )
+        response = await connection.exchange(head, request.body, reader=reader, deadline=deadline)
+        pool.give(base_url, connection)
+        return response
+
+    def _add_route(self, base_url: str) -> Route:
+        route = self._routes[base_url] = route_to(base_url, self._proxies.get(base_url))
+        return route
+
+    async def _dial(self, route: Route, pool: Pool, dialer: Dialer, deadline: float) -> Connection:
+        """A new connection. Which limit ends the wait decides the error: too slow, or a host that lets nobody in."""
+        loop = asyncio.get_running_loop()
+        connect_until = loop.time() + self._connect_seconds
+        try:
+            async with asyncio.timeout_at(min(deadline, connect_until)):
+                connection = await dialer.dial(route, pool.add)
+            if not connection.is_usable():
+                connection.abort()
+                raise ConnectionEnded("closed before a request was sent")
+        except TimeoutError as error:
+            if deadline <= connect_until and loop.time() >= deadline:
+                raise TooSlow from error
+            raise unreachable(route.name, error) from error
+        except (OSError, UnicodeError, ProxyFailed, ConnectionEnded) as error:
+            raise unreachable(route.name, error) from error
+        return connection

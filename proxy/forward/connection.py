@@ -1,0 +1,183 @@
+"""One connection to an origin or a proxy, and one exchange after the other on it.
+
+Owns: the transport, the bytes that come, the deadline of the exchange under way. Must not know: pools, names, TLS, and
+whether what is sent may be sent.
+
+Reads go into one buffer that all connections of a client share (a BufferedProtocol): the loop fills it and calls back
+at once, so nothing else can come between. With a plain Protocol each TLS read allocates 256 KiB and gives them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import cast
+
+from proxy.errors import TooSlow
+from proxy.forward.answer import AnswerReader
+from proxy.forward.failures import ConnectionEnded, failed_answer, lower_headers
+from proxy.forward.head import InvalidAnswer
+from proxy.forward.messages import RawResponse
+
+ONE_WRITE_BYTES = 1 << 16
+"""A body up to this size goes out in one write with the head."""
+_UNUSABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Made by a loop's `create_connection`. One exchange at a time."""
+
+    __slots__ = (
+        "_buffer",
+        "_deadline",
+        "_loop",
+        "_lost",
+        "_poll",
+        "_reader",
+        "_timer",
+        "_transport",
+        "_view",
+        "_waiter",
+        "expires_at",
+        "stays_seconds",
+    )
+
+    def __init__(self, buffer: bytearray, lost: Callable[[Connection], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._buffer = buffer
+        self._view = memoryview(buffer)
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
+        self._reader: AnswerReader | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self.stays_seconds = float("inf")
+        """For how long the connection may be kept after the last answer; 0: not at all."""
+        self.expires_at = 0.0
+        """For the pool: until when it is kept, by the monotonic clock."""
+
+    # --- What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self._transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to read to."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        reader = self._reader
+        if reader is None or self._waiter is None or self._waiter.done():
+            self.abort()  # nobody asked
+            return
+        try:
+            is_complete = reader.feed(bytes(self._view[:nbytes]))
+        except InvalidAnswer as error:
+            self._waiter.set_exception(failed_answer(error, reader.head))
+            return
+        if is_complete:
+            self._waiter.set_result(None)
+
+    def eof_received(self) -> None:
+        """The other side sends no more. The transport then closes."""
+        self._ended(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._ended(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport = None
+        self._lost(self)
+
+    # --- What the client calls.
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """None when the connection is lost."""
+        return self._transport
+
+    def use(self, transport: asyncio.Transport) -> None:
+        """Speak through another transport from now on: TLS over the first one."""
+        self._transport = transport
+
+    def is_usable(self) -> bool:
+        """Whether a request may be sent: nothing has come since the last answer, no end either.
+
+        Asks the system too: what came since the loop last looked is not known here yet.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing() or not self.stays_seconds:
+            return False
+        return not any(event & _UNUSABLE for _, event in self._poll.poll(0))
+
+    async def exchange(self, head: bytes, body: bytes, *, reader: AnswerReader, deadline: float) -> RawResponse:
+        """Write one request and wait for its answer, until `deadline` by the loop's clock.
+
+        The first byte is written before anything is waited for. Raises an UpstreamFailed, and then the connection is
+        closed. Afterwards `stays_seconds` tells whether it may be used again.
+        """
+        transport = self._transport
+        assert transport is not None, "is_usable() was asked"
+        self._reader = reader
+        self._waiter = self._loop.create_future()
+        if len(body) <= ONE_WRITE_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+        try:
+            self._set_deadline(deadline)
+            await self._waiter
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._reader = self._waiter = None
+        assert reader.head is not None
+        # An answer may come before the request is out. What is left of it must not go before the next one.
+        is_clean = not reader.has_surplus and not transport.get_write_buffer_size()
+        self.stays_seconds = reader.head.stays_seconds if is_clean else 0.0
+        return reader.response()
+
+    def abort(self) -> None:
+        """Close at once. Says nothing more, in TLS neither."""
+        self.stays_seconds = 0.0
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _ended(self, error: Exception | None) -> None:
+        """There is no more to read."""
+        self.stays_seconds = 0.0
+        waiter, reader = self._waiter, self._reader
+        if waiter is None or reader is None or waiter.done():
+            return
+        if error is None and reader.end():
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(failed_answer(error or ConnectionEnded("closed"), reader.head))
+
+    def _set_deadline(self, deadline: float) -> None:
+        """One timer serves many exchanges: it is moved only if it would be too late, else when it fires."""
+        self._deadline = deadline
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._fired)
+
+    def _fired(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._set_deadline(self._deadline)
+            return
+        self._waiter.set_exception(TooSlow(headers=lower_headers(self._reader.head if self._reader else None)))

@@ -1,0 +1,95 @@
+"""New connections: names, TCP, TLS, and the tunnel through a proxy.
+
+Owns: the order of these steps, and the TLS contexts. Must not know: requests, pools, deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from aiohappyeyeballs import start_connection
+
+from proxy.errors import UpstreamFailed
+from proxy.forward.answer import AnswerReader
+from proxy.forward.connection import Connection
+from proxy.forward.failures import ProxyFailed
+from proxy.forward.resolver import Resolver
+from proxy.forward.route import Hop, Route
+
+_NEXT_ADDRESS_SECONDS = 0.25
+"""After this long without a connection the next address is tried too (RFC 8305, section 5)."""
+_BUFFER_BYTES = 1 << 16
+
+
+class Dialer:
+    """Makes connections. `lost` is called for each when it is gone."""
+
+    def __init__(self, resolver: Resolver, *, lost: Callable[[Connection], None]) -> None:
+        self._resolver = resolver
+        self._tls = ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._lost = lost
+
+    async def dial(self, route: Route, made: Callable[[Connection], None]) -> Connection:
+        """A connection over which requests for this route can be sent. `made` is told of it as soon as it is there.
+
+        Raises OSError, UnicodeError, ProxyFailed and UpstreamFailed.
+        """
+        if route.proxy is None:
+            return await self._connect(route.origin, made)
+        try:
+            connection = await self._connect(route.proxy, made)
+        except ConnectionError as error:
+            raise ProxyFailed(str(error)) from error
+        if not route.tunnel:
+            return connection
+        try:
+            await self._open_tunnel(connection, route)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _connect(self, hop: Hop, made: Callable[[Connection], None]) -> Connection:
+        loop = asyncio.get_running_loop()
+        addresses = await self._resolver.addresses(hop.host, hop.port)
+        try:
+            sock = await start_connection(
+                addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
+            )
+        except OSError:
+            self._resolver.forget(hop.host, hop.port)
+            raise
+        tls = self._tls if hop.is_tls else None
+        name = hop.server_name if hop.is_tls else None
+        connection = Connection(self._buffer, self._lost)
+        try:
+            await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
+        except BaseException:
+            with suppress(OSError):
+                sock.close()  # the loop may not have taken it over yet
+            raise
+        made(connection)
+        return connection
+
+    async def _open_tunnel(self, connection: Connection, route: Route) -> None:
+        reader = AnswerReader(has_no_body=True, max_body_bytes=0, wall=float)
+        try:
+            # The caller's deadline holds: no other is needed here.
+            answer = await connection.exchange(route.tunnel, b"", reader=reader, deadline=float("inf"))
+        except UpstreamFailed as error:
+            raise ProxyFailed(error.msg) from error
+        transport = connection.transport
+        if answer.status // 100 != 2 or reader.has_surplus or transport is None:
+            raise ProxyFailed(f"the HTTP proxy answered {answer.status}")
+        loop = asyncio.get_running_loop()
+        start = partial(loop.start_tls, transport, connection, self._tls)
+        secured = await start(server_hostname=route.origin.server_name)
+        if secured is None:
+            raise ProxyFailed("the tunnel was closed")
+        connection.use(secured)

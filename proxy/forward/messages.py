@@ -1,0 +1,36 @@
+"""What the raw client sends and gives back.
+
+Owns: `RawRequest`, `RawResponse`. Must not know: sockets, framing, who asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Name and value of each line, in order. A name may stand twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """One request, as its bytes go out."""
+
+    method: str
+    target: bytes
+    """The request line's target in origin form: path and query."""
+    headers: Headers
+    """Without Host, Content-Length, Connection and Transfer-Encoding, which the client writes."""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """One complete answer."""
+
+    status: int
+    headers: Headers
+    """As received; only the white space around values is gone."""
+    body: bytes
+    """Without the framing of the transfer, and not decompressed."""
+    received_at: float
+    """When the head had come, by the wall clock: seconds since the epoch."""
