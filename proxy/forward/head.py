@@ -24,6 +24,8 @@ _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
 _LINES = re.compile(rb"(?:%b:%b\r\n)*+" % (_TOKEN, _VALUE))
 _LINE = re.compile(rb"(%b):(%b)\r\n" % (_TOKEN, _VALUE))
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: %b)?\r\n" % _VALUE)
+_NAMES = re.compile(rb"(?:%b)?" % _TOKEN)
+_VALUES = re.compile(_VALUE)
 _METHOD = re.compile(_TOKEN.decode())
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]++")
 _WRITTEN_BY_US = re.compile(
@@ -67,9 +69,9 @@ def render(request: RawRequest, *, host: bytes, prefix: bytes = b"", more: bytes
 
     Raises ValueError for what cannot be written as one valid request, and for headers that are the client's own.
     """
-    lines = b"".join([b"%b: %b\r\n" % line for line in request.headers])
-    if not (_METHOD.fullmatch(request.method) and _TARGET.fullmatch(request.target) and _LINES.fullmatch(lines)):
+    if not (_METHOD.fullmatch(request.method) and _TARGET.fullmatch(request.target) and _are_lines(request.headers)):
         raise ValueError("this is no valid request")
+    lines = b"".join([b"%b: %b\r\n" % line for line in request.headers])
     if _WRITTEN_BY_US.search(lines):
         raise ValueError("the client itself writes this header")
     length = b""
@@ -84,6 +86,13 @@ def render(request: RawRequest, *, host: bytes, prefix: bytes = b"", more: bytes
         lines,
         length,
     )
+
+
+def _are_lines(headers: Headers) -> bool:
+    """Whether each is one line: two matches for all of them."""
+    names = [name for name, _ in headers]
+    values = b"".join([value for _, value in headers])
+    return all(names) and bool(_NAMES.fullmatch(b"".join(names)) and _VALUES.fullmatch(values))
 
 
 def read_head(block: bytes, *, is_head: bool) -> Head | None:

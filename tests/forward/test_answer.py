@@ -1,0 +1,178 @@
+"""Answers in any pieces: what was meant is what is read, and every bound holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.forward.answer import AnswerReader
+from proxy.forward.head import MAX_HEAD_BYTES, InvalidAnswer
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+MOST = 1 << 16
+
+
+def reader(*, has_no_body: bool = False, max_body_bytes: int = MOST) -> AnswerReader:
+    return AnswerReader(has_no_body=has_no_body, max_body_bytes=max_body_bytes, wall=lambda: 7.0)
+
+
+def feed(one: AnswerReader, text: bytes, step: int = 1) -> bool:
+    return [one.feed(text[at : at + step]) for at in range(0, len(text), step)][-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an origin means, and its bytes."""
+
+    text: bytes
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    has_no_body: bool
+    ends_with_connection: bool
+
+
+_NAMES = st.from_regex(rb"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,8}", fullmatch=True)
+_VALUES = st.from_regex(rb"([!-~\x80-\xff]([ \t!-~\x80-\xff]{0,10}[!-~\x80-\xff])?)?", fullmatch=True)
+_SPACES = st.sampled_from([b"", b" ", b"\t", b"  "])
+
+
+@st.composite
+def chunks(draw: st.DrawFn, body: bytes) -> bytes:
+    """A body in chunks of any sizes, with extensions and trailers."""
+    text, at = b"", 0
+    while at < len(body):
+        size = draw(st.integers(1, len(body) - at))
+        form = draw(st.sampled_from([b"%x", b"%X", b"000%x", b"%x;a=b", b'%x ; a="b"', b"%x \t"]))
+        text += form % size + b"\r\n" + body[at : at + size] + b"\r\n"
+        at += size
+    trailers = draw(st.lists(st.tuples(_NAMES, _VALUES), max_size=2))
+    return text + b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answer:
+    """Valid answers of each framing, with interim answers before them."""
+    interim = draw(st.lists(st.sampled_from([100, 102, 103]), max_size=3))
+    status = draw(st.sampled_from([200, 201, 204, 304, 400, 418, 429, 503]))
+    headers = draw(st.lists(st.tuples(_NAMES, _VALUES), max_size=5))
+    body = draw(st.binary(max_size=200))
+    framing = draw(st.sampled_from(["length", "chunked", "close", "HEAD"]))
+    has_no_body = framing == "HEAD" or status in (204, 304)
+    match framing:
+        case "chunked":
+            wire, line = draw(chunks(body)), [(b"Transfer-Encoding", b"chunked")]
+        case "close":
+            wire, line = body, []
+        case _:
+            wire, line = body, [(b"Content-Length", b"%d" % len(body))]
+    headers[draw(st.integers(0, len(headers))) : 0] = line
+    text = b"".join(b"HTTP/1.1 %d Wait\r\nX-Early: 1\r\n\r\n" % number for number in interim)
+    text += b"HTTP/1.1 %d%b\r\n" % (status, draw(st.sampled_from([b"", b" ", b" OK", b" Not Found"])))
+    text += b"".join(b"%b:%b%b%b\r\n" % (name, draw(_SPACES), value, draw(_SPACES)) for name, value in headers)
+    text += b"\r\n" + (b"" if has_no_body else wire)
+    meant = b"" if has_no_body else body
+    ends = framing == "close" and not has_no_body
+    return Answer(text, status, tuple(headers), meant, framing == "HEAD", ends)
+
+
+@given(answers(), st.data())
+def test_in_any_pieces_the_answer_is_what_was_meant(meant: Answer, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(meant.text) - 1), max_size=12), "cuts"))
+    pieces = [meant.text[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
+    one = reader(has_no_body=meant.has_no_body)
+    complete = [one.feed(piece) for piece in pieces]
+    if meant.ends_with_connection:
+        assert not any(complete)
+        complete[-1] = one.end()
+    assert complete == [False] * (len(pieces) - 1) + [True], "neither before its last byte nor after"
+    assert not one.has_surplus
+    response = one.response()
+    assert (response.status, response.headers, response.body) == (meant.status, meant.headers, meant.body)
+    assert response.received_at == 7.0
+
+
+@given(answers(), st.data())
+def test_an_answer_that_is_cut_anywhere_is_never_complete(meant: Answer, data: st.DataObject) -> None:
+    end = data.draw(st.integers(0, len(meant.text) - 1))
+    one = reader(has_no_body=meant.has_no_body)
+    assert not one.feed(meant.text[:end])
+    may_end_here = meant.ends_with_connection and one.head is not None
+    assert one.end() == may_end_here
+
+
+@given(answers().filter(lambda meant: not meant.ends_with_connection), st.binary(min_size=1, max_size=9))
+def test_bytes_after_an_answer_are_noticed(meant: Answer, more: bytes) -> None:
+    one = reader(has_no_body=meant.has_no_body)
+    assert one.feed(meant.text + more)
+    assert one.has_surplus
+    assert one.response().body == meant.body
+
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_a_long_body_in_pieces(step: int) -> None:
+    body = bytes(range(256)) * 40
+    one = reader()
+    assert feed(one, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body, step)
+    assert one.response().body == body
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CHUNKED + b"x\r\n",
+        CHUNKED + b"-1\r\n",
+        CHUNKED + b"0x1\r\n",
+        CHUNKED + b"\r\n",
+        CHUNKED + b" 1\r\n",
+        CHUNKED + b"1\na\r\n0\r\n\r\n",
+        CHUNKED + b"1\r\nab\r\n",
+        CHUNKED + b"1\r\na\n\r\n",
+        CHUNKED + b"1" * 16 + b"\r\n",
+        CHUNKED + b"1;\x00\r\n",
+        CHUNKED + b"1;" + b"a" * 2000,
+        CHUNKED + b"0\r\nno colon\r\n\r\n",
+        CHUNKED + b"0\r\n" + b"A: 1\r\n" * (MAX_HEAD_BYTES // 5),
+        CHUNKED + b"0\r\nA: " + b"a" * MAX_HEAD_BYTES,
+        CHUNKED + b"%x\r\n" % (MOST + 1),
+        CHUNKED + (b"8000\r\n" + bytes(0x8000) + b"\r\n") * 3,
+        HEAD + b"Content-Length: %d\r\n\r\n" % (MOST + 1),
+        HEAD + b"\r\n" + bytes(MOST + 1),
+        HEAD + b"A: " + b"a" * MAX_HEAD_BYTES,
+        HEAD + b"A: 1\r\n" * (MAX_HEAD_BYTES // 5),
+        b"HTTP/1.1 103 Early\r\n\r\n" * 100,
+        b"SSH-2.0",
+        b"\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"<",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 4096, 1 << 20])
+def test_what_is_invalid_or_without_end_is_refused(text: bytes, step: int) -> None:
+    one = reader()
+    with pytest.raises(InvalidAnswer):
+        feed(one, text, step)
+
+
+def test_some_interim_answers_are_fine() -> None:
+    one = reader()
+    assert feed(one, b"HTTP/1.1 100 Continue\r\n\r\n" * 16 + HEAD + b"Content-Length: 0\r\n\r\n")
+
+
+def test_a_body_of_just_the_bound_is_let_through() -> None:
+    for text in (
+        b"Content-Length: 9\r\n\r\n123456789",
+        b"Transfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n",
+    ):
+        one = reader(max_body_bytes=9)
+        assert feed(one, HEAD + text, 3)
+        assert one.response().body == b"123456789"
+
+
+def test_what_is_kept_of_tiny_chunks_is_not_much_more_than_the_body() -> None:
+    one = reader()
+    assert feed(one, CHUNKED + b"1\r\na\r\n" * MOST + b"0\r\n\r\n", 4096)
+    assert one.response().body == b"a" * MOST
