@@ -102,16 +102,16 @@ class RawClient:
 
     async def _dial(self, route: Route, pool: Pool, dialer: Dialer, deadline: float) -> Connection:
         """A new connection. Which limit ends the wait decides the error: too slow, or a host that lets nobody in."""
-        loop = asyncio.get_running_loop()
-        connect_until = loop.time() + self._connect_seconds
+        connect_until = asyncio.get_running_loop().time() + self._connect_seconds
+        limit = asyncio.timeout_at(min(deadline, connect_until))
         try:
-            async with asyncio.timeout_at(min(deadline, connect_until)):
+            async with limit:
                 connection = await dialer.dial(route, pool.add)
-            if not connection.is_usable():
+            if not connection.is_open():
                 connection.abort()
                 raise ConnectionEnded("closed before a request was sent")
         except TimeoutError as error:
-            if deadline <= connect_until and loop.time() >= deadline:
+            if limit.expired() and deadline <= connect_until:
                 raise TooSlow from error
             raise unreachable(route.name, error) from error
         except (OSError, UnicodeError, ProxyFailed, ConnectionEnded) as error:

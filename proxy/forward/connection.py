@@ -22,14 +22,14 @@ from proxy.forward.messages import RawResponse
 
 ONE_WRITE_BYTES = 1 << 16
 """A body up to this size goes out in one write with the head."""
-_UNUSABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+_TICK_SECONDS = 0.001
+"""What uvloop's clock and timers round to."""
 
 
 class Connection(asyncio.BufferedProtocol):
     """Made by a loop's `create_connection`. One exchange at a time."""
 
     __slots__ = (
-        "_buffer",
         "_deadline",
         "_loop",
         "_lost",
@@ -43,10 +43,9 @@ class Connection(asyncio.BufferedProtocol):
         "stays_seconds",
     )
 
-    def __init__(self, buffer: bytearray, lost: Callable[[Connection], None]) -> None:
+    def __init__(self, buffer: memoryview, lost: Callable[[Connection], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buffer = buffer
-        self._view = memoryview(buffer)
+        self._view = buffer
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
@@ -66,9 +65,9 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Where to read to."""
-        return self._buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to. No bytearray: asyncio's TLS fills slices of it, which must not be copies."""
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
@@ -105,27 +104,30 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport
 
     def use(self, transport: asyncio.Transport) -> None:
-        """Speak through another transport from now on: TLS over the first one."""
+        """Speak through another transport from now on: TLS over the first one, with somebody else."""
         self._transport = transport
+        self.stays_seconds = float("inf")
 
-    def is_usable(self) -> bool:
-        """Whether a request may be sent: nothing has come since the last answer, no end either.
-
-        Asks the system too: what came since the loop last looked is not known here yet.
-        """
+    def is_open(self) -> bool:
+        """Whether a request may be sent, as far as the loop knows."""
         transport = self._transport
-        if transport is None or transport.is_closing() or not self.stays_seconds:
-            return False
-        return not any(event & _UNUSABLE for _, event in self._poll.poll(0))
+        return transport is not None and not transport.is_closing() and self.stays_seconds > 0
 
-    async def exchange(self, head: bytes, body: bytes, *, reader: AnswerReader, deadline: float) -> RawResponse:
-        """Write one request and wait for its answer, until `deadline` by the loop's clock.
+    def is_quiet(self) -> bool:
+        """Whether nothing has come since the last answer, no end either, that the loop has not seen yet.
+
+        Not for a new connection: the first that TLS sends after the handshake is no part of an answer.
+        """
+        return not self._poll.poll(0)
+
+    async def exchange(self, head: bytes, body: bytes, *, reader: AnswerReader, deadline: float | None) -> RawResponse:
+        """Write one request and wait for its answer, until `deadline` by the loop's clock (None: the caller's).
 
         The first byte is written before anything is waited for. Raises an UpstreamFailed, and then the connection is
         closed. Afterwards `stays_seconds` tells whether it may be used again.
         """
         transport = self._transport
-        assert transport is not None, "is_usable() was asked"
+        assert transport is not None, "is_open() was asked"
         self._reader = reader
         self._waiter = self._loop.create_future()
         if len(body) <= ONE_WRITE_BYTES:
@@ -134,7 +136,8 @@ class Connection(asyncio.BufferedProtocol):
             transport.write(head)
             transport.write(body)
         try:
-            self._set_deadline(deadline)
+            if deadline is not None:
+                self._set_deadline(deadline)
             await self._waiter
         except BaseException:
             self.abort()
@@ -177,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() < self._deadline:
+        if self._loop.time() + _TICK_SECONDS < self._deadline:
             self._set_deadline(self._deadline)
             return
         self._waiter.set_exception(TooSlow(headers=lower_headers(self._reader.head if self._reader else None)))

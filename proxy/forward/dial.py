@@ -32,7 +32,7 @@ class Dialer:
         self._resolver = resolver
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
-        self._buffer = bytearray(_BUFFER_BYTES)
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._lost = lost
 
     async def dial(self, route: Route, made: Callable[[Connection], None]) -> Connection:
@@ -81,7 +81,7 @@ class Dialer:
         reader = AnswerReader(has_no_body=True, max_body_bytes=0, wall=float)
         try:
             # The caller's deadline holds: no other is needed here.
-            answer = await connection.exchange(route.tunnel, b"", reader=reader, deadline=float("inf"))
+            answer = await connection.exchange(route.tunnel, b"", reader=reader, deadline=None)
         except UpstreamFailed as error:
             raise ProxyFailed(error.msg) from error
         transport = connection.transport

@@ -1,0 +1,133 @@
+"""TLS: what is trusted, what each failure is called, and that an exchange is the same as without."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ssl
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import AnswerCut, Cause, ConnectionLost, TooSlow, Unreachable
+from tests.forward.origin import HEAD, OK, Exchange, answering, ask, client, cutting, hanging, origin, resetting, until
+from tests.redis_client.tls import Certificates, make_certificates, needs_openssl
+
+pytestmark = needs_openssl
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def tls(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The server's side; the client trusts its authority."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    return certificates.server_context()
+
+
+async def test_requests_and_answers_of_all_sizes(tls: ssl.SSLContext) -> None:
+    async def echo(exchange: Exchange) -> bool:
+        await exchange.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(exchange.body), exchange.body)
+        return True
+
+    async with origin(echo, tls=tls) as one, client() as raw:
+        for size in (0, 1, 1 << 14, 1 << 16, 1 << 20):
+            body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+            assert (await ask(raw, one.url, "POST", body=body)).body == body
+    assert one.connections == 1
+
+
+async def test_the_origin_may_be_asked_for_http_1_1_only(tls: ssl.SSLContext) -> None:
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    chosen = []
+
+    async def act(exchange: Exchange) -> bool:
+        chosen.append(exchange.writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        return await answering(OK)(exchange)
+
+    async with origin(act, tls=tls) as one, client() as raw:
+        await ask(raw, one.url)
+    assert chosen == ["http/1.1"]
+
+
+async def test_a_certificate_that_nobody_trusts(certificates: Certificates) -> None:
+    async with origin(answering(OK), tls=certificates.server_context()) as one, client() as raw:
+        with pytest.raises(Unreachable) as caught:
+            await ask(raw, one.url)
+        assert (caught.value.cause, one.asked) == (Cause.CERTIFICATE, [])
+
+
+async def test_a_certificate_for_another_name_and_the_name_that_is_asked_for(tls: ssl.SSLContext) -> None:
+    asked = []
+    tls.sni_callback = lambda _, name, __: asked.append(name)
+    async with origin(answering(OK), tls=tls) as one, client() as raw:
+        with pytest.raises(Unreachable) as caught:
+            await ask(raw, one.url.replace("127.0.0.1", "localhost"))
+        assert (caught.value.cause, one.asked, asked) == (Cause.CERTIFICATE, [], ["localhost"])
+    tls.sni_callback = None
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("text", "causes"), [(b"HTTP/1.1 400 Bad\r\n\r\n", {Cause.TLS}), (b"", {Cause.RESET, Cause.CLOSED})]
+)
+async def test_a_host_that_does_not_speak_tls(text: bytes, causes: set[Cause]) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, client() as raw:
+        with pytest.raises(Unreachable) as caught:
+            await ask(raw, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert caught.value.cause in causes
+
+
+@pytest.mark.parametrize(("connect_seconds", "seconds", "error"), [(0.1, 5.0, Unreachable), (5.0, 0.1, TooSlow)])
+async def test_a_handshake_that_never_ends(connect_seconds: float, seconds: float, error: type[Exception]) -> None:
+    async with origin(hanging()) as one, client(connect_seconds=connect_seconds) as raw:
+        with pytest.raises(error) as caught:
+            await ask(raw, one.url.replace("http:", "https:"), seconds=seconds)
+        assert getattr(caught.value, "cause", Cause.TIMEOUT) is Cause.TIMEOUT
+        await until(lambda: not one.open)
+
+
+async def test_each_way_of_breaking_off(tls: ssl.SSLContext) -> None:
+    cut = HEAD + b"Content-Length: 2\r\n\r\n{"
+    async with origin(cutting(), tls=tls) as one, client() as raw:
+        for act, error in (
+            (cutting(), ConnectionLost),
+            (resetting(), ConnectionLost),
+            (cutting(cut), AnswerCut),
+            (resetting(cut), AnswerCut),
+        ):
+            one.act = act
+            with pytest.raises(ConnectionLost) as caught:
+                await ask(raw, one.url, "POST")
+            assert type(caught.value) is error
+        one.act = cutting(HEAD + b"\r\n{}")
+        assert (await ask(raw, one.url)).body == b"{}", "the end of the connection ends this body"
+    assert len(one.asked) == one.connections == 5
+
+
+async def test_a_kept_connection_that_the_origin_has_closed_is_not_used(tls: ssl.SSLContext) -> None:
+    async with origin(answering(OK), tls=tls) as one, client() as raw:
+        for number in range(1, 4):
+            await ask(raw, one.url, "POST")
+            await ask(raw, one.url, "POST")
+            assert one.connections == number
+            one.hang_up()
+            await until(lambda: not one.open)
+            await asyncio.sleep(0.02)
+
+
+async def test_the_authority_is_read_from_the_environment_once_a_client(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with origin(cutting(OK), tls=tls) as one, client() as raw:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+        for _ in range(2):
+            assert (await ask(raw, one.url)).status == 200
