@@ -16,6 +16,7 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.limits import Absurdity
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import Window
 
@@ -45,14 +46,25 @@ class Store(Protocol):
 class Ledger(Protocol):
     """The weight used in every rate-limit window, for all replicas of a quota domain together."""
 
-    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
+    async def reserve(
+        self,
+        weight: int,
+        *,
+        purpose: Purpose = Purpose.PUBLIC,
+        refundable: bool = False,
+        client: str | None = None,
+    ) -> Reservation:
         """Charge before sending, or raise a SendingRefused and charge nothing.
 
-        `client`: who asked, an `Address` if it gave no name; None: no client.
+        `refundable`: the origin takes the weight back on a 2xx. `client`: who asked, an `Address` if it gave no name;
+        None: no client.
         """
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
-        """Correct the usage by the headers of an answer (lower-case names); `ok` for a 2xx."""
+        """Correct the usage by the headers of an answer (lower-case names); `ok` for a 2xx.
+
+        A 2xx takes the weight of a refundable reservation back.
+        """
 
     async def release(self, reservation: Reservation) -> None:
         """Cancel a reservation: the request was certainly not sent."""

@@ -156,9 +156,7 @@ class Settings(BaseSettings):
         BeforeValidator(_lower),
         Field(description="general: four endpoints of spot; market: all public data; all: signed requests too"),
     ] = Forward.MARKET
-    unknown_weight: Annotated[
-        int, Field(ge=1, le=6000, description="weight of an endpoint that is not in our tables, where all is forwarded")
-    ] = 20
+    unknown_weight: Annotated[int, Field(ge=1, le=10_000, description="weight of an endpoint that no table has")] = 20
     market_fresh_seconds: Annotated[
         Lifetime, Field(description="how long market data is kept and shared; 0: only while it is in flight")
     ] = 0.0
@@ -207,7 +205,7 @@ class Settings(BaseSettings):
         KeepWarm.DEMAND
     )
     budget_ratio: Annotated[Ratio, Field(description="share of each limit the IP may reach")] = 0.9
-    trading_budget_ratio: Annotated[Ratio, Field(description="share of each limit for signed requests")] = 0.98
+    trading_budget_ratio: Annotated[Ratio, Field(description="share of each limit for requests with a key")] = 0.98
     refresh_budget_ratio: Annotated[Ratio, Field(description="share of each limit for background fills")] = 0.5
     local_budget_ratio: Annotated[Ratio, Field(description="share of each limit while Redis is away")] = 0.25
     client_ratio: Annotated[

@@ -27,7 +27,10 @@ _SBE_ERROR_TEMPLATE = 100
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A complete 200, and a valid one if it is to be stored: pass it on. Market data passes as it came."""
+    """A complete 200, and a valid one if it is to be stored: pass it on. Market data passes as it came.
+
+    To a request with a key any 2xx is good, and passes as it came.
+    """
 
     rate_limits: Sequence[Mapping[str, Any]] = ()
     """The document's `rateLimits`; empty if it has none."""
@@ -39,13 +42,18 @@ class Good:
 
 MAX_ERROR_BYTES = 1 << 16
 """The largest body of an error that is passed on or stored."""
+_TOO_MANY_ORDERS = -1015
+"""The code of a 429 that tells of an account's limit of orders."""
 _ABOUT_NO_REQUEST = frozenset({407, 408, 421, 425})
 """4xx that tell of the connection, not of the request: a later request may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """The origin refuses this very request: its answer is passed on, and is stored for a short time."""
+    """The origin refuses this very request: its answer is passed on, and is stored for a short time.
+
+    So does a 429 that is about the orders of one account: it says nothing of the IP.
+    """
 
     by_firewall: bool = False
     """A 403: whether the firewall refuses the IP too is open until a ping tells."""
@@ -73,6 +81,10 @@ class _AnyObject(msgspec.Struct):
     code: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Error(msgspec.Struct):
+    code: int
+
+
 class _TimeBody(_AnyObject, kw_only=True):
     serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
 
@@ -92,6 +104,11 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
+    of_account = _of_account(response) if query.is_keyed else None
+    return of_account or _of_ip(query, response, now)
+
+
+def _of_ip(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     match response.status:
         case 200:
             return _validate(query, response)
@@ -115,6 +132,25 @@ def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict
             return Failed(OriginError(status, response.body, content_type=content_type, headers=response.headers))
         case status:
             return Failed(BadAnswer(f"The origin answered {status}.", headers=response.headers))
+
+
+def _of_account(response: OriginResponse) -> Verdict | None:
+    """What an answer means that tells of one account only; None: it means what it does to everybody."""
+    if 200 <= response.status < 300:
+        return Good()
+    if response.status == 429 and _is_about_orders(response):
+        return Negative()
+    return None
+
+
+def _is_about_orders(response: OriginResponse) -> bool:
+    """Whether a 429 tells of a limit of orders, which the origin counts by account: the IP may go on."""
+    if len(response.body) > MAX_ERROR_BYTES:
+        return False
+    try:
+        return msgspec.json.decode(response.body.decode(), type=_Error).code == _TOO_MANY_ORDERS
+    except _UNREADABLE:
+        return False
 
 
 def _until(response: OriginResponse, now: float) -> float | None:

@@ -14,12 +14,14 @@ Must not know: sockets, Redis, aiohttp, or when each error is raised.
     │   ├── ClientShareUsedUp  429  -1003  Retry-After: the end of the window; other clients may still send
     │   ├── BackedOff          429  -1003  Retry-After: what is left of the origin's 429
     │   ├── Banned             418  -1003  Retry-After: what is left of the origin's 418
-    │   └── Paused             403      0  Retry-After: what is left of our pause after the origin's 403
+    │   ├── Paused             403      0  Retry-After: what is left of our pause after the origin's 403
+    │   └── NotSent            503  -1008  a request with a key got no connection in time
     ├── UpstreamFailed              we tried to send, and have no answer to pass on
     │   ├── Unreachable        502      0  no connection: the request was certainly not sent
     │   ├── ConnectionLost     502      0  sent, but the connection broke before an answer came
     │   │   └── AnswerCut      502  -1001  it broke before the answer was complete
     │   ├── TooSlow            504  -1007  no complete answer within the deadline
+    │   ├── OutcomeUnknown     504  -1007  a request that must not be repeated was sent, and nothing tells its outcome
     │   ├── BadAnswer          502  -1001  an answer that cannot be used: cut, invalid, unproven, too large
     │   ├── OriginRefused      502  -1001  a 4xx to a fill while a good entry is held, or to a refresh
     │   └── PassedOn                the origin's own answer is the error: its status, content type and body
@@ -43,6 +45,7 @@ from proxy.errors.refusals import (
     ClientShareUsedUp,
     MethodNotAllowed,
     NotForwarded,
+    NotSent,
     Paused,
     RedisAway,
     RequestRejected,
@@ -56,6 +59,7 @@ from proxy.errors.upstream import (
     ConnectionLost,
     OriginError,
     OriginRefused,
+    OutcomeUnknown,
     PassedOn,
     Restricted,
     TooSlow,
@@ -77,8 +81,10 @@ __all__ = [
     "ConnectionLost",
     "MethodNotAllowed",
     "NotForwarded",
+    "NotSent",
     "OriginError",
     "OriginRefused",
+    "OutcomeUnknown",
     "PassedOn",
     "Paused",
     "RedisAway",

@@ -126,6 +126,18 @@ class Paused(SendingRefused):
     reason = "pause"
 
 
+class NotSent(SendingRefused):
+    """A request with a key got no connection in time. It was certainly not sent, so its client may repeat it."""
+
+    status = 503
+    code = -1008
+    reason = "not-sent"
+
+    def __init__(self) -> None:
+        msg = "Server is currently overloaded with other requests. Please try again in a few minutes."
+        super().__init__(msg, retry_after_seconds=1.0)
+
+
 class RedisAway(SidecarError):
     """A Redis operation failed, timed out, or was not tried because the breaker is open."""
 

@@ -73,6 +73,18 @@ class TooSlow(UpstreamFailed):
         super().__init__(msg, headers=headers)
 
 
+class OutcomeUnknown(UpstreamFailed):
+    """A request that must not be repeated was sent, and no usable answer came: the origin may have executed it."""
+
+    status = 504
+    code = -1007
+    reason = "unknown-outcome"
+
+    def __init__(self, *, headers: Mapping[str, str] | None = None) -> None:
+        msg = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+        super().__init__(msg, headers=headers)
+
+
 class BadAnswer(UpstreamFailed):
     """An answer came, but it cannot be used."""
 

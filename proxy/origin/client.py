@@ -1,67 +1,38 @@
 """The client of the origin: one request to one host, with deadlines and bounds.
 
-Owns: connections, the order of hosts, the header allow-list, decompression, and the mapping of every client error
-into `proxy.errors`. Must not know: quota, caching, what an answer means, how many requests may be on the wire. A status
-is only a number here.
+Owns: which client sends a request, the order and health of hosts, decompression. Must not know: quota, caching, what an
+answer means, how many requests may be on the wire. A status is only a number here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
 import structlog
 from yarl import URL
 
-from proxy import __version__
 from proxy.bodies import decompress
-from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.errors import AnswerCut, BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
-from proxy.origin.causes import cause_of
+from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.forward.client import RawClient
+from proxy.forward.messages import RawRequest
+from proxy.origin.document_client import DocumentClient
 from proxy.origin.environment_proxy import masked
+from proxy.origin.sending import USER_AGENT, Answer, Sending
 
 log = structlog.get_logger(__name__)
 
 COOL_DOWN_SECONDS = 30.0
 """For this long after a failure a host is tried only after the others."""
-_CHUNK_BYTES = 1 << 18
 _RESTRICTED = 451
-
-_sending: ContextVar[_Sending] = ContextVar("sending")
-
-
-class _Sending:
-    """The check of one request, and whether it has passed."""
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        self._check = check
-        self.is_allowed = False
-
-    def check(self) -> None:
-        self._check()
-        self.is_allowed = True
-        log.debug("sending")
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Calls the check of a request once its connection is there: aiohttp then writes without waiting for anything."""
-
-    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
-        connection = await super().connect(*args, **kwargs)
-        try:
-            _sending.get().check()
-        except BaseException:
-            connection.release()
-            raise
-        return connection
+_USER_AGENT = (b"User-Agent", USER_AGENT.encode())
 
 
 class UpstreamObserver(Protocol):
@@ -75,7 +46,7 @@ class UpstreamObserver(Protocol):
 
 
 class Upstream:
-    """GET requests to the origin's hosts. Use as an async context manager."""
+    """Requests to the hosts of one API. Use as an async context manager."""
 
     def __init__(  # noqa: PLR0913 - each is one setting
         self,
@@ -90,7 +61,6 @@ class Upstream:
     ) -> None:
         self.base_urls = base_urls
         self._proxies = proxies or {}
-        self._connect_seconds = connect_seconds
         self._max_body_bytes = max_body_bytes
         self._observer = observer
         self._wall = wall
@@ -100,27 +70,29 @@ class Upstream:
         """The base URLs whose last answer was 451."""
         self._causes: dict[str, Cause] = {}
         """Why the last connection to a base URL failed."""
-        self._session: aiohttp.ClientSession | None = None
+        self._documents = DocumentClient(
+            connect_seconds=connect_seconds, max_body_bytes=max_body_bytes, proxies=self._proxies, wall=wall
+        )
+        self._raw = RawClient(
+            connect_seconds=connect_seconds,
+            max_body_bytes=max_body_bytes,
+            proxies=self._proxies,
+            wall=wall,
+            monotonic=monotonic,
+        )
 
     async def __aenter__(self) -> Upstream:
-        """Open the connection pool."""
-        self._session = aiohttp.ClientSession(
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"binance-sidecar/{__version__}", "Accept-Encoding": "gzip"},
-            connector=_Connector(limit=0, ttl_dns_cache=60, keepalive_timeout=30),
-        )
-        # Otherwise aiohttp repeats a GET when a kept-alive connection breaks, and the ledger would not know of the
-        # second request.
-        self._session._retry_connection = False
+        """Open the connection pools."""
+        await self._documents.__aenter__()
+        await self._raw.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection pool."""
-        if self._session is not None:
-            await self._session.close()
+        """Close the connection pools."""
+        await self._raw.__aexit__(kind, error, trace)
+        await self._documents.__aexit__(kind, error, trace)
 
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The base URLs to try for this endpoint, in order: those that failed recently come last.
@@ -154,7 +126,7 @@ class Upstream:
         `check` is called right before the first byte is written. What it raises ends the attempt: nothing is sent.
         """
         started = self._monotonic()
-        sending = _Sending(check)
+        sending = Sending(check, self._wall)
         status: str | None = "cancelled"
         try:
             response = await self._exchange(base_url, query, sending, seconds)
@@ -194,44 +166,27 @@ class Upstream:
             self._causes[base_url] = error.cause
             log.warning("connection_failed", host=host, cause=error.cause.value, error=str(error.__cause__)[:300])
 
-    async def _exchange(self, base_url: str, query: UpstreamQuery, sending: _Sending, seconds: float) -> OriginResponse:
-        assert self._session is not None, "the upstream is used inside its context"
-        target = URL(base_url + query.target, encoded=True)
-        headers: dict[str, str] = {}
-        sent_at = self._wall()
-        _sending.set(sending)
-        try:
-            async with self._session.get(
-                target,
-                headers=query.upstream_headers,
-                allow_redirects=False,
-                proxy=self._proxies.get(base_url),
-                timeout=aiohttp.ClientTimeout(total=seconds, connect=self._connect_seconds),
-            ) as response:
-                received_at = self._wall()
-                headers.update(_lower(response.headers))
-                raw = await self._read(response)
-        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-            raise _failure(_host(base_url), error, headers, is_sent=sending.is_allowed) from error
-        body = await self._decode(raw, headers)
+    async def _exchange(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> OriginResponse:
+        """With the client for documents, which reads large answers well, or with the raw one, which is light."""
+        is_document = query.endpoint.policy is CachePolicy.CACHED and not query.is_keyed
+        exchange = self._documents.exchange if is_document else self._exchange_raw
+        answer = await exchange(base_url, query, sending, seconds)
+        body = await self._decode(answer.raw, answer.headers)
         return OriginResponse(
-            status=response.status,
-            headers=headers,
+            status=answer.status,
+            headers=answer.headers,
             body=body,
-            gzip=raw if body is not raw else None,
-            sent_at=sent_at,
-            received_at=received_at,
+            gzip=answer.raw if body is not answer.raw else None,
+            sent_at=sending.at,
+            received_at=answer.received_at,
         )
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        parts, size = [], 0
-        async for part in response.content.iter_chunked(_CHUNK_BYTES):
-            size += len(part)
-            if size > self._max_body_bytes:
-                response.close()
-                raise BadAnswer("The origin's answer is too large.", headers=_lower(response.headers))
-            parts.append(part)
-        return b"".join(parts)
+    async def _exchange_raw(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> Answer:
+        headers = (*((_bytes(name), _bytes(value)) for name, value in query.upstream_headers.items()), _USER_AGENT)
+        request = RawRequest(query.method, _bytes(query.target), headers, query.body)
+        raw = await self._raw.exchange(base_url, request, check=sending.check, seconds=seconds)
+        lower = {name.decode("ascii").lower(): _text(value) for name, value in raw.headers}
+        return Answer(raw.status, lower, raw.body, raw.received_at)
 
     async def _decode(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
         encoding = headers.get("content-encoding", "identity").lower()
@@ -246,23 +201,13 @@ class Upstream:
             raise BadAnswer("The origin's answer cannot be decompressed.", headers=headers) from error
 
 
-def _failure(host: str, error: Exception, headers: Mapping[str, str], *, is_sent: bool) -> UpstreamFailed:
-    """What an error of the HTTP client means. Before the check has passed nothing was sent."""
-    cause = cause_of(error)
-    if isinstance(error, TimeoutError) and (is_sent or not isinstance(error, aiohttp.ConnectionTimeoutError)):
-        return TooSlow(headers=headers)
-    if not is_sent:
-        return Unreachable(f"{host} cannot be reached: {cause.words}.", cause=cause)
-    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientConnectionError):
-        if headers:
-            return AnswerCut("The origin's answer broke off.", headers=headers, cause=cause)
-        return ConnectionLost("The connection to the origin broke before an answer came.", cause=cause)
-    return BadAnswer("The origin's answer is not HTTP.", headers=headers)
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
 def _host(base_url: str) -> str:
     return urlsplit(base_url).netloc
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -6,6 +6,9 @@ passes here: enter, send, and call the check right before the first byte.
 
 A request waits for its slot without a reservation, so a queue charges nothing. When the origin refuses, everything
 that waits is refused at once. After a block requests go one at a time until the origin answers one.
+
+An eighth of the slots is kept for requests with a key. They go before all others in the queue, and wait a second at
+most: the origin refuses an order that comes later than its `recvWindow`, and nobody wants an old one.
 """
 
 from __future__ import annotations
@@ -20,12 +23,20 @@ from typing import TypeVar
 
 from proxy.core.quota.block import Block
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import blocked_error
-from proxy.errors import BackedOff, Banned, Paused, SendingRefused, TooSlow
+from proxy.errors import BackedOff, Banned, ConnectionLost, NotSent, Paused, SendingRefused, TooSlow
 from proxy.ports import Clock, Ledger, RefusalObserver
 
 SLOTS = 64
 """The most requests on the wire at once, to all hosts together: so many the origin may get after its first refusal."""
+
+KEPT_PART = 8
+"""One slot in so many is kept for requests with a key."""
+PUBLIC_SLOTS = SLOTS - SLOTS // KEPT_PART
+"""The most of them that requests without a key may have."""
+KEYED_WAIT_SECONDS = 1.0
+"""The longest that a request with a key waits for its slot."""
 
 _RESERVATIONS = 3
 """How often one attempt may reserve: each time another window began before the connection was there."""
@@ -44,14 +55,21 @@ class Passage:
     weight: int
     deadline: float
     """On the monotonic clock. After it nothing is sent."""
-    background: bool = False
+    purpose: Purpose = Purpose.PUBLIC
+    refundable: bool = False
+    """Whether the origin takes the weight back on a 2xx."""
     client: str | None = None
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether it goes before all others."""
+        return self.purpose is Purpose.KEYED
 
 
 class Gate:
     """One for all requests of this process that count in one pool."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it joins, and its bounds
         self,
         ledger: Ledger,
         clock: Clock,
@@ -59,6 +77,7 @@ class Gate:
         observer: RefusalObserver,
         above: Ledger | None = None,
         slots: int = SLOTS,
+        keyed_wait_seconds: float = KEYED_WAIT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
@@ -70,17 +89,23 @@ class Gate:
         """Whether the origin has answered no request since the last block, as far as this process knows."""
         self._observer = observer
         self._slots = slots
+        self._others_slots = slots - slots // KEPT_PART
+        """The most slots for requests without a key."""
+        self._keyed_wait_seconds = keyed_wait_seconds
         self._in_use = 0
-        self._waiting: deque[asyncio.Future[bool]] = deque()
-        """True: the waiter has a slot. False: look at the block again."""
+        self._others_in_use = 0
+        self._waiting: dict[bool, deque[asyncio.Future[bool]]] = {True: deque(), False: deque()}
+        """By whether they have a key, those that have one first. True: the waiter has a slot. False: look at the block
+        again."""
 
     @asynccontextmanager
     async def enter(self, passage: Passage) -> AsyncIterator[Ticket]:
         """Hold a slot. Raises a SendingRefused while a block holds, TooSlow when there is no slot before the deadline.
 
-        A reservation that was not used is released at the end.
+        A request with a key raises NotSent instead, at the latest after a second. A reservation that was not used is
+        released at the end.
         """
-        await self._acquire(passage.deadline)
+        await self._acquire(passage)
         ticket = Ticket(self, passage)
         try:
             yield ticket
@@ -88,15 +113,16 @@ class Gate:
             try:
                 await ticket.close()
             finally:
-                self._release()
+                self._release(passage)
 
     def close(self) -> None:
         """The origin refuses, as the ledger knows by now: refuse all that wait, then send one at a time."""
         self.is_probing = True
-        waiting, self._waiting = self._waiting, deque()
-        for turn in waiting:
-            if not turn.done():
-                turn.set_result(False)
+        for queue in self._waiting.values():
+            while queue:
+                turn = queue.popleft()
+                if not turn.done():
+                    turn.set_result(False)
 
     def open(self) -> None:
         """The origin has answered a request that was sent after the block."""
@@ -119,41 +145,57 @@ class Gate:
         view = self.ledger.view()
         return blocked_error(block, self.clock.origin(), view.windows, view.wording)
 
-    def _has_room(self) -> bool:
-        return self._in_use < (1 if self.is_probing else self._slots)
+    def _has_room(self, *, keyed: bool) -> bool:
+        if self.is_probing:
+            return self._in_use < 1
+        return self._in_use < self._slots and (keyed or self._others_in_use < self._others_slots)
 
-    async def _acquire(self, deadline: float) -> None:
+    def _take(self, *, keyed: bool) -> None:
+        self._in_use += 1
+        self._others_in_use += not keyed
+
+    async def _acquire(self, passage: Passage) -> None:
         self.raise_if_blocked()
-        if self._has_room():
-            self._in_use += 1
+        keyed, until = passage.is_keyed, passage.deadline
+        if self._has_room(keyed=keyed):
+            self._take(keyed=keyed)
             return
-        while not await self._wait(deadline):
+        if keyed:
+            until = min(until, self.monotonic() + self._keyed_wait_seconds)
+        while not await self._wait(passage, until):
             self.raise_if_blocked()
 
-    async def _wait(self, deadline: float) -> bool:
+    async def _wait(self, passage: Passage, until: float) -> bool:
         """Wait in the queue. Returns whether there is a slot now; then it is taken."""
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting[passage.is_keyed].append(turn)
         try:
-            async with asyncio.timeout(max(0.0, deadline - self.monotonic())):
+            async with asyncio.timeout(max(0.0, until - self.monotonic())):
                 return await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.result():
-                self._release()  # the slot came at the moment of giving up
+                self._release(passage)  # the slot came at the moment of giving up
             if isinstance(error, TimeoutError):
-                raise TooSlow from error
+                raise (self.not_sent() if passage.is_keyed else TooSlow()) from error
             raise
 
-    def _release(self) -> None:
+    def not_sent(self) -> NotSent:
+        """The error of a request with a key that was given up before it was sent. Counted as a refusal."""
+        self._observer.refused(NotSent.reason)
+        return NotSent()
+
+    def _release(self, passage: Passage) -> None:
         self._in_use -= 1
+        self._others_in_use -= not passage.is_keyed
         self._serve()
 
     def _serve(self) -> None:
-        while self._waiting and self._has_room():
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._in_use += 1
-                turn.set_result(True)
+        for keyed, queue in self._waiting.items():
+            while queue and self._has_room(keyed=keyed):
+                turn = queue.popleft()
+                if not turn.done():
+                    self._take(keyed=keyed)
+                    turn.set_result(True)
 
 
 class Ticket:
@@ -207,14 +249,19 @@ class Ticket:
             raise TooSlow
         try:
             self._reservation = await gate.ledger.reserve(
-                passage.weight, background=passage.background, client=passage.client
+                passage.weight,
+                purpose=passage.purpose,
+                refundable=passage.refundable,
+                client=passage.client,
             )
         except (BackedOff, Banned, Paused):
             gate.close()
             raise
 
     def _check(self) -> None:
-        """Raise if the request may not be sent at this very moment."""
+        """Raise if the request may not be sent at this very moment. One permission is one request."""
+        if self.is_sent:
+            raise ConnectionLost("The connection to the origin broke, and the request is not sent again.")
         self._gate.raise_if_blocked()
         if self._reservation is None or not self._covers(self._reservation):
             raise _Outdated

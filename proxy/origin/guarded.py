@@ -2,6 +2,9 @@
 
 Owns: the order of hosts of one question, and the rule that every answer is reconciled. Must not know: caching, clients.
 In doubt the quota counts too much: a request that may have reached the origin stays charged.
+
+A request with a key, or of another method than GET, may be an order: once a byte of it may have left it is never sent
+again, and its client is told that the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -22,9 +25,19 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
-from proxy.errors import ConnectionLost, Restricted, SendingRefused, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import (
+    ConnectionLost,
+    OutcomeUnknown,
+    PassedOn,
+    Restricted,
+    SendingRefused,
+    TooSlow,
+    Unreachable,
+    UpstreamFailed,
+)
 from proxy.origin.firewall import FirewallProbe
 from proxy.origin.gate import Gate, Passage, Ticket
 from proxy.ports import Clock, Ledger, Observer, Upstream
@@ -92,7 +105,13 @@ class Origin:
 
         The deadline counts from now: the wait for a connection is part of it.
         """
-        passage = Passage(query.weight, self._monotonic() + self._total_seconds, background=background, client=client)
+        passage = Passage(
+            query.weight,
+            self._monotonic() + self._total_seconds,
+            purpose=_purpose(query, background=background),
+            refundable=query.is_keyed and query.endpoint.is_free_on_success,
+            client=client,
+        )
         accepted = await self._ask(query, passage)
         if isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall:
             await self.firewall.probe(passage.deadline)
@@ -101,6 +120,8 @@ class Origin:
     async def _ask(self, query: UpstreamQuery, passage: Passage) -> AcceptedResponse:
         self._raise_if_unreachable()
         async with self._gate.enter(passage) as ticket:
+            if _is_sent_once(query):
+                return await self._ask_once(query, passage, ticket)
             return await self._ask_hosts(query, passage, ticket)
 
     def _raise_if_unreachable(self) -> None:
@@ -139,6 +160,28 @@ class Origin:
             self._unreachable = (self._clock.wall(), failure)
         raise failure
 
+    async def _ask_once(self, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+        """Ask the first host that can be reached. Nothing is sent a second time, whatever fails.
+
+        Only a host that certainly got nothing is followed by the next one.
+        """
+        failure: Unreachable | None = None
+        for base_url in self._upstream.candidates(query.endpoint):
+            try:
+                return await self._send(base_url, query, passage, ticket)
+            except PassedOn:
+                raise
+            except UpstreamFailed as error:
+                if ticket.is_sent:
+                    raise OutcomeUnknown(headers=error.headers) from error
+                if not isinstance(error, Unreachable):
+                    break
+                failure = error
+        if failure is None:
+            raise self._gate.not_sent()
+        self._unreachable = (self._clock.wall(), failure)
+        raise failure
+
     async def _send(self, base_url: str, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
         async def exchange(check: Callable[[], None]) -> OriginResponse:
             seconds = passage.deadline - self._monotonic()
@@ -148,8 +191,6 @@ class Origin:
 
         try:
             response = await ticket.send(exchange)
-        except Unreachable:
-            raise
         except UpstreamFailed as error:
             if ticket.is_sent:
                 self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
@@ -157,15 +198,18 @@ class Origin:
                 if error.headers:
                     await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
             raise
-        self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
-        accepted = await self._read(query, response, ticket.charge())
+        accepted = await self._read(query, response, passage, ticket.charge())
         if not (isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall):
             ticket.answered()
         return accepted
 
-    async def _read(self, query: UpstreamQuery, response: OriginResponse, reservation: Reservation) -> AcceptedResponse:
+    async def _read(
+        self, query: UpstreamQuery, response: OriginResponse, passage: Passage, reservation: Reservation
+    ) -> AcceptedResponse:
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
+        is_free = passage.refundable and isinstance(verdict, Good)
+        self._observer.spent(query.endpoint.name, 0 if is_free else query.weight, client=passage.client)
         if isinstance(verdict, Throttled):
             await self._block(verdict)
         if isinstance(verdict, Good):
@@ -214,6 +258,17 @@ class Origin:
             self._clock.observe_server_time(
                 good.server_time, sent_at=response.sent_at, received_at=response.received_at
             )
+
+
+def _purpose(query: UpstreamQuery, *, background: bool) -> Purpose:
+    if query.is_keyed:
+        return Purpose.KEYED
+    return Purpose.BACKGROUND if background else Purpose.PUBLIC
+
+
+def _is_sent_once(query: UpstreamQuery) -> bool:
+    """Whether sending it twice may do twice what it asks for."""
+    return query.is_keyed or query.method != "GET"
 
 
 def _believed(endpoint: Endpoint, headers: Mapping[str, str]) -> Mapping[str, str]:

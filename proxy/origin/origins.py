@@ -16,11 +16,14 @@ from proxy.core.messages import ClientRequest
 from proxy.core.query.market import market_query
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.origin_headers import parse_rate_limits
-from proxy.core.quota.pools import pool_of
+from proxy.core.quota.pools import is_sapi, pool_label, pool_of
 from proxy.core.quota.windows import Window
-from proxy.origin.gate import Gate
+from proxy.origin.gate import SLOTS, Gate
 from proxy.origin.guarded import SPOT_PING, AcceptedResponse, Origin, RateLimits
 from proxy.ports import Clock, Ledger, Observer, RefusalObserver, Upstream
+
+SAPI_SLOTS = 8
+"""The most requests on the wire at once for the paths of one pool of `/sapi`."""
 
 
 class Ledgers(Protocol):
@@ -103,7 +106,13 @@ class Origins:
         if gate is None:
             above = None if endpoint.pool is None else self._ledgers.of_api(endpoint.api)
             ledger = self._ledgers.of(endpoint)
-            gate = self._gates[pool] = Gate(ledger, self._clock, observer=self._refusals_of(pool), above=above)
+            gate = self._gates[pool] = Gate(
+                ledger,
+                self._clock,
+                observer=self._refusals_of(pool_label(pool)),
+                above=above,
+                slots=SAPI_SLOTS if is_sapi(pool) else SLOTS,
+            )
         return gate
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.core.endpoints.catalogue import Catalogue
-from proxy.core.quota.pools import SPOT, default_windows, fetch_weight, pools_of
+from proxy.core.quota.origin_headers import SAPI_USED_WEIGHT_HEADER, USED_WEIGHT_HEADER
+from proxy.core.quota.pools import SPOT, default_windows, fetch_weight, is_sapi, pool_label, pools_of
+from proxy.core.quota.ratios import Ratios
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import Ratios, Wording
+from proxy.core.quota.view import Wording
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper
 from proxy.quota.block_file import BlockFile, file_name
 from proxy.quota.limits import KnownLimits
@@ -59,13 +61,14 @@ class _Build:
         return ledger
 
     def _empty(self, pool: str, keeper: BlockKeeper) -> AnyLedger:
-        settings, observer, ratios = self.settings, self.observer_of(pool), _ratios(self.settings)
+        settings, observer, ratios = self.settings, self.observer_of(pool_label(pool)), _ratios(self.settings)
         limits = KnownLimits(
             refresh_ratio=ratios.refresh,
             fetch_weight=fetch_weight(pool),
             observer=observer,
             windows=default_windows(pool),
-            wording=Wording.SPOT if pool == SPOT else Wording.FUTURES,
+            wording=Wording.SPOT if pool == SPOT or is_sapi(pool) else Wording.FUTURES,
+            used_header=SAPI_USED_WEIGHT_HEADER if is_sapi(pool) else USED_WEIGHT_HEADER,
         )
         if self.connection is None:
             return MemoryLedger(clock=self.clock, ratios=ratios, observer=observer, limits=limits, keeper=keeper)
@@ -83,7 +86,7 @@ class _Build:
 
     def _keeper(self, pool: str) -> BlockKeeper:
         settings = self.settings
-        if settings.state_dir is None:
+        if settings.state_dir is None or is_sapi(pool):  # a limit of /sapi never leads to a ban
             return NullBlockKeeper()
         name = file_name(settings.venue_name, settings.quota_domain, pool)
         try:
@@ -106,4 +109,5 @@ def _ratios(settings: Settings) -> Ratios:
         refresh=settings.refresh_budget_ratio,
         local=settings.local_budget_ratio,
         client=settings.client_ratio,
+        trading=settings.trading_budget_ratio,
     )

@@ -12,6 +12,7 @@ import structlog
 
 from proxy.core.quota.budget import UsageReport
 from proxy.core.quota.limits import judge_limits, lowest_limits
+from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER
 from proxy.core.quota.view import Wording, read_usage_report, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 from proxy.ports import LedgerObserver, NullLedgerObserver
@@ -34,6 +35,7 @@ class KnownLimits:
         "_observer",
         "_refresh_ratio",
         "_told",
+        "_used_header",
         "windows",
         "wording",
     )
@@ -46,11 +48,14 @@ class KnownLimits:
         observer: LedgerObserver | None = None,
         windows: tuple[Window, ...] = DEFAULT_WINDOWS,
         wording: Wording = Wording.SPOT,
+        used_header: str = USED_WEIGHT_HEADER,
     ) -> None:
+        """`used_header`: the headers that tell the used weight of this pool begin with it."""
         self.windows = windows
         """The last good ones."""
         self.wording = wording
         self._initial = windows
+        self._used_header = used_header
         self._refresh_ratio = refresh_ratio
         self._fetch_weight = fetch_weight
         self._observer = observer or NullLedgerObserver()
@@ -78,4 +83,4 @@ class KnownLimits:
     def read_usage_report(self, headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
         """The usage of this pool that an answer's headers report."""
         counts_weight = any(window.kind is RateLimitKind.REQUEST_WEIGHT for window in self.windows)
-        return read_usage_report(headers, now, ok=ok, counts_weight=counts_weight)
+        return read_usage_report(headers, now, ok=ok, counts_weight=counts_weight, used_header=self._used_header)

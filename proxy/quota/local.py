@@ -12,12 +12,8 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
-from proxy.core.quota.view import (
-    LedgerView,
-    Ratios,
-    used_in_minute,
-    view_of,
-)
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.view import LedgerView, used_in_minute, view_of
 from proxy.core.quota.windows import Window
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
@@ -49,17 +45,28 @@ class MemoryLedger:
         self._refusals = Refusals(self._limits, self._observer)
         self._keeper = keeper or NullBlockKeeper()
 
-    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
-        """Charge before sending. Raises a SendingRefused, and then charges nothing."""
+    async def reserve(
+        self,
+        weight: int,
+        *,
+        purpose: Purpose = Purpose.PUBLIC,
+        refundable: bool = False,
+        client: str | None = None,
+    ) -> Reservation:
+        """Charge before sending. Raises a SendingRefused, and then charges nothing.
+
+        `refundable`: the origin takes the weight back on a 2xx. It then counts towards no client's share.
+        """
         now = self._anchor.now()
-        ratio = self._ratios.of(background=background, local=False)
-        client_share = share_of(client, self._ratios.client)
+        ratio = self._ratios.of(purpose, local=False)
+        client_share = None if refundable else share_of(client, self._ratios.client_of(purpose))
         outcome = self.local_view.reserve(
             now,
             cost_of(weight),
             self._limits.windows,
             ratio=ratio,
             client_share=client_share,
+            refundable=refundable,
             guard_seconds=self._clock.guard_seconds(),
         )
         match outcome:
@@ -71,7 +78,7 @@ class MemoryLedger:
                 raise self._refusals.blocked(outcome, now)
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
-        """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx."""
+        """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds."""
         now = self._anchor.now()
         report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
         had_block = self.local_view.last_block is not None
@@ -109,7 +116,7 @@ class MemoryLedger:
 
     def view(self) -> LedgerView:
         """The current windows and the block."""
-        ratio = self._ratios.of(background=False, local=False)
+        ratio = self._ratios.of(Purpose.PUBLIC, local=False)
         now, wording = self._anchor.now(), self._limits.wording
         return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=False, wording=wording)
 

@@ -7,11 +7,13 @@ it is built, who sends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from proxy.core.endpoints.endpoint import Api, Endpoint
-from proxy.core.quota.pools import SPOT, api_pool, pool_of
+from proxy.core.endpoints.sapi import SAPI
+from proxy.core.quota.pools import SPOT, api_pool, is_sapi, pool_of
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import Window
 from proxy.quota.local import MemoryLedger
@@ -23,16 +25,20 @@ AnyLedger = MemoryLedger | RedisLedger
 class PoolLedgers:
     """The ledgers of the pools that a gateway uses. That of spot is always there.
 
+    The pools of `/sapi` are made for their first request.
+
     A block holds in its own pool. A pool of its own, such as `funding`, also obeys the block of its API's pool
     (`raise_if_blocked`), because that one is the block of the IP on that API.
     """
 
     def __init__(self, make: Callable[[str], AnyLedger], pools: Iterable[str] = (SPOT,)) -> None:
         """`make` makes the ledger of a pool."""
-        self.by_pool: Mapping[str, AnyLedger] = MappingProxyType(
-            {pool: make(pool) for pool in dict.fromkeys((SPOT, *pools))}
-        )
+        self._make = make
+        self._by_pool = {pool: make(pool) for pool in dict.fromkeys((SPOT, *pools))}
+        self.by_pool: Mapping[str, AnyLedger] = MappingProxyType(self._by_pool)
         """Each pool and its ledger, spot first."""
+        self._was_made = asyncio.Event()
+        """Set when a ledger is made for its first request."""
 
     @property
     def spot(self) -> AnyLedger:
@@ -41,7 +47,11 @@ class PoolLedgers:
 
     def of(self, endpoint: Endpoint) -> AnyLedger:
         """The ledger that a request for this endpoint is charged in. KeyError for one that is not served."""
-        return self.by_pool[pool_of(endpoint)]
+        pool = pool_of(endpoint)
+        if is_sapi(pool) and pool not in self._by_pool:
+            self._by_pool[pool] = self._make(pool)
+            self._was_made.set()
+        return self._by_pool[pool]
 
     def of_api(self, api: Api) -> AnyLedger:
         """The ledger of the API's IP pool. KeyError for an API that is not served."""
@@ -57,9 +67,18 @@ class PoolLedgers:
         return tuple(self.by_pool.values())
 
     def views(self) -> Iterator[tuple[str, LedgerView]]:
-        """Each pool as last seen, spot first. No I/O."""
-        for pool, ledger in self.by_pool.items():
-            yield pool, ledger.view()
+        """Each pool as last seen, spot first. No I/O.
+
+        The pools of `/sapi` are one: that with the most used weight, with the block that ends last of all of them.
+        """
+        sapi = []
+        for pool, ledger in self._by_pool.items():
+            if is_sapi(pool):
+                sapi.append(ledger.view())
+            else:
+                yield pool, ledger.view()
+        if sapi:
+            yield SAPI, _fullest(sapi)
 
     def learn(self, api: Api, windows: tuple[Window, ...]) -> None:
         """Adopt the limits that the exchangeInfo of this API names; none changes nothing.
@@ -81,7 +100,19 @@ class PoolLedgers:
 
     async def watch_blocks(self) -> None:
         """Follow the blocks of all pools in Redis. Runs for as long as the process lives; returns without Redis."""
+        followed: set[RedisLedger] = set()
         async with asyncio.TaskGroup() as tasks:
-            for ledger in self.all():
-                if isinstance(ledger, RedisLedger):
-                    tasks.create_task(ledger.watch_block())
+            while isinstance(self.spot, RedisLedger):
+                self._was_made.clear()
+                for ledger in self.all():
+                    if isinstance(ledger, RedisLedger) and ledger not in followed:
+                        followed.add(ledger)
+                        tasks.create_task(ledger.watch_block())
+                await self._was_made.wait()
+
+
+def _fullest(views: Sequence[LedgerView]) -> LedgerView:
+    """The view with the most used weight, with the block that ends last of all."""
+    fullest = max(views, key=lambda view: max((window.used for window in view.windows), default=0))
+    blocks = [view.block for view in views if view.block is not None]
+    return replace(fullest, block=max(blocks, key=lambda block: block.until, default=None))

@@ -32,7 +32,7 @@ from proxy.redis_client.url import Client
 
 T = TypeVar("T")
 Floors = Mapping[WindowKey, int]
-"""The highest `used` that Redis reported for each window. If it reports less now, it has lost data."""
+"""The highest usage that stays which Redis reported for each window. If it has less used now, it has lost data."""
 
 CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + STRIKE_MEMORY_SECONDS
 """How long Redis keeps the origin's time: as long as any block, so that a block ends on time for every replica."""
@@ -140,7 +140,7 @@ class Scripts:
             args += [charge.weight, budget, budget if client_share is None else client_share.of(budget)]
             client_usage = client_usages.get(charge.window_key, ClientUsage())
             args += [floors.get(charge.window_key, 0), client_usage.used, client_usage.others]
-            args += [_ttl_ms(charge.window_key, now)]
+            args += [charge.refundable, _ttl_ms(charge.window_key, now)]
         keys = [charge.window_key for charge in charges]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(
@@ -157,7 +157,7 @@ class Scripts:
         now: float,
         may_teach: bool,
     ) -> Settled:
-        """Subtract the pending weight, and adopt the used weight that the origin reported.
+        """Subtract the pending weight, and adopt the used weight that the origin reported. `ok` also refunds.
 
         A caller whose clock is confirmed also stores the origin's time.
         """
@@ -222,14 +222,14 @@ class Scripts:
         floors: Floors,
         now: float,
     ) -> Settled:
-        weights = {
-            charge.window_key: charge.weight for charge in reservation.charges if now < charge.window_key.expires
-        }
-        keys = list({**weights, **reported})
+        charges = {charge.window_key: charge for charge in reservation.charges if now < charge.window_key.expires}
+        keys = list({**charges, **reported})
         args: list[str | int] = [repr(reservation.at), *first, CLOCK_SECONDS]
         args += [repr(now), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS)]
         for key in keys:
-            args += [weights.get(key, 0), reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
+            charge = charges.get(key)
+            args += [0, 0] if charge is None else [charge.weight, charge.refundable]
+            args += [reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(operation, self._reconcile, redis_keys, args, read=lambda row: _read_settled(row, keys))
 
@@ -267,15 +267,15 @@ def _read_reserved(row: Sequence[Any], charges: tuple[Charge, ...], now: float) 
         case outcome:
             keys = [charge.window_key for charge in charges]
             exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-            client_used = {key: int(value) for key, value in zip(keys, row[4::4], strict=True)}
-            client_count = {key: int(value) for key, value in zip(keys, row[5::4], strict=True)}
-            usage = _read_usage(keys, [value for i, value in enumerate(row[2:]) if i % 4 < 2])
+            client_used = {key: int(value) for key, value in zip(keys, row[5::5], strict=True)}
+            client_count = {key: int(value) for key, value in zip(keys, row[6::5], strict=True)}
+            usage = _read_usage(keys, [value for i, value in enumerate(row[2:]) if i % 5 < 3])
             return Reserved(charges, now, None, exceeded, usage, client_used, client_count)
 
 
 def _read_settled(row: Sequence[Any], keys: Sequence[WindowKey]) -> Settled:
-    raised = {key: int(value) for key, value in zip(keys, row[2::3], strict=True)}
-    return Settled(_read_usage(keys, [value for i, value in enumerate(row) if i % 3 < 2]), raised)
+    raised = {key: int(value) for key, value in zip(keys, row[3::4], strict=True)}
+    return Settled(_read_usage(keys, [value for i, value in enumerate(row) if i % 4 < 3]), raised)
 
 
 def _ttl_ms(key: WindowKey, now: float) -> int:
@@ -283,8 +283,8 @@ def _ttl_ms(key: WindowKey, now: float) -> int:
 
 
 def _read_usage(keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
-    pairs = zip(row[::2], row[1::2], strict=True)
-    return {key: WindowUsage(int(used), int(pending)) for key, (used, pending) in zip(keys, pairs, strict=True)}
+    usages = (WindowUsage(*map(int, row[at : at + 3])) for at in range(0, len(row), 3))
+    return dict(zip(keys, usages, strict=True))
 
 
 def _read_block(row: Sequence[Any]) -> StoredBlock:

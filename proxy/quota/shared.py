@@ -5,12 +5,12 @@ deadlines and the breaker (`proxy.redis_client.connection`), keys and arguments 
 blocks holds (`proxy.quota.shared_block`).
 
 `local_view` is a model with the usage and the block that this process has last seen. It serves the view, and it is the
-ledger while Redis is away. If it already proves a refusal, that costs no round trip: `used` never falls and a block
-never ends early, so an earlier answer of Redis stays true.
+ledger while Redis is away. If it already proves a refusal, that costs no round trip: the part of `used` that no refund
+can take back never falls, and a block never ends early, so an earlier answer of Redis stays true.
 
 While Redis is away its counts cannot be corrected. A reservation made in Redis and answered meanwhile stays pending
 there until its window expires. That counts it twice at worst, and never too little. The same holds for a call that
-Redis executed but whose answer was lost.
+Redis executed but whose answer was lost. Nothing is refunded meanwhile.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport, refusal, reported_usage
 from proxy.core.quota.client_share import share_of
+from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import LedgerView, Ratios, used_in_minute, view_of
+from proxy.core.quota.view import LedgerView, used_in_minute, view_of
 from proxy.core.quota.windows import Window
 from proxy.errors import RedisAway
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
@@ -37,6 +39,16 @@ from proxy.quota.shared_block import SharedBlock
 
 BLOCK_READ_SECONDS = 5.0
 """How often the block is read again from Redis while it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """What a caller wants to reserve."""
+
+    weight: int
+    purpose: Purpose
+    refundable: bool
+    client: str | None
 
 
 class RedisLedger:
@@ -75,18 +87,29 @@ class RedisLedger:
         self._local = False
         """Whether the last call found Redis away."""
 
-    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
-        """Charge before sending. Raises a SendingRefused, and then charges nothing."""
-        wanted = self._wanted(weight, background=background, client=client)
+    async def reserve(
+        self,
+        weight: int,
+        *,
+        purpose: Purpose = Purpose.PUBLIC,
+        refundable: bool = False,
+        client: str | None = None,
+    ) -> Reservation:
+        """Charge before sending. Raises a SendingRefused, and then charges nothing.
+
+        `refundable`: the origin takes the weight back on a 2xx. It then counts towards no client's share.
+        """
+        demand = _Demand(weight, purpose, refundable, client)
+        wanted = self._wanted(demand)
         outcome: Reservation | Refused | Blocked | None = self._seen.refuse(wanted)
         try:
             await self._merge_unsynced(self._anchor.now())
             if outcome is None:
-                outcome = await self._reserve_shared(weight, background=background, client=client)
+                outcome = await self._reserve_shared(demand)
         except RedisAway:
             self._local = True
             if outcome is None:
-                wanted = self._wanted(weight, background=background, client=client)
+                wanted = self._wanted(demand)
                 outcome = self._seen.reserve_alone(wanted, replicas=self._replica_count.replicas)
         now = self._anchor.now()
         match outcome:
@@ -98,7 +121,7 @@ class RedisLedger:
                 raise self._refusals.blocked(outcome, now)
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
-        """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx. Never raises."""
+        """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds. Never raises."""
         now = self._anchor.now()
         report = self._limits.read_usage_report(headers, now, ok=ok)
         rest = self._seen.settle_alone(reservation, now)
@@ -177,7 +200,7 @@ class RedisLedger:
 
     def view(self) -> LedgerView:
         """The current windows and the block, as last seen. No I/O."""
-        ratio = self._ratios.of(background=False, local=self._local)
+        ratio = self._ratios.of(Purpose.PUBLIC, local=self._local)
         now, wording = self._anchor.now(), self._limits.wording
         return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=self._local, wording=wording)
 
@@ -189,24 +212,22 @@ class RedisLedger:
         """The used weight of the current one-minute window, as last seen. No I/O."""
         return used_in_minute(self.local_view, self._clock.origin())
 
-    def _wanted(self, weight: int, *, background: bool, client: str | None) -> Wanted:
+    def _wanted(self, demand: _Demand) -> Wanted:
         now = self._anchor.now()
         self._seen.forget(now)
         return Wanted(
             now=now,
-            weight=weight,
+            weight=demand.weight,
             windows=self._limits.windows,
             ratios=self._ratios,
-            background=background,
-            client_share=share_of(client, self._ratios.client),
+            purpose=demand.purpose,
+            refundable=demand.refundable,
+            client_share=None if demand.refundable else share_of(demand.client, self._ratios.client_of(demand.purpose)),
             guard_seconds=self._clock.guard_seconds(),
         )
 
-    async def _reserve_shared(
-        self, weight: int, *, background: bool, client: str | None
-    ) -> Reservation | Refused | Blocked:
-        is_known = self._clock.is_synchronized()
-        wanted, reserved = await self._ask(weight, background=background, client=client, is_synchronized=is_known)
+    async def _reserve_shared(self, demand: _Demand) -> Reservation | Refused | Blocked:
+        wanted, reserved = await self._ask(demand, is_synchronized=self._clock.is_synchronized())
         self._local = False
         self._seen.adopt(reserved.usages)
         self._seen.adopt_clients(wanted.client_share, reserved.client_used, reserved.client_count)
@@ -219,18 +240,16 @@ class RedisLedger:
             return refusal(charge, self._clock.guard_seconds(), limit)
         return Reservation(reserved.charges, reserved.at)
 
-    async def _ask(
-        self, weight: int, *, background: bool, client: str | None, is_synchronized: bool
-    ) -> tuple[Wanted, Reserved]:
+    async def _ask(self, demand: _Demand, *, is_synchronized: bool) -> tuple[Wanted, Reserved]:
         """Reserve in Redis. A process that is not synchronized gets the origin's time first, and then asks again."""
-        asked_at, wanted = self._clock.wall(), self._wanted(weight, background=background, client=client)
+        asked_at, wanted = self._clock.wall(), self._wanted(demand)
         request = Request(wanted.charges(), wanted.ratio, wanted.client_share, wanted.now, is_synchronized)
         client_usages = self._seen.client_usages(wanted)
         reserved = await self._scripts.reserve(request, floors=self._seen.floors, client_usages=client_usages)
         if isinstance(reserved, Reserved):
             return wanted, reserved
         self._clock.observe_shared(reserved, sent_at=asked_at, received_at=self._clock.wall())
-        return await self._ask(weight, background=background, client=client, is_synchronized=True)
+        return await self._ask(demand, is_synchronized=True)
 
     async def _unless_blocked(self, reservation: Reservation, now: float) -> Reservation:
         """Release the reservation and raise if this process learned of a block while Redis answered."""

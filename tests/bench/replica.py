@@ -21,9 +21,9 @@ from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.block import BlockReason, longer_block
 from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
+from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.unsynced_usage import Total
-from proxy.core.quota.view import Ratios
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS
 from proxy.errors import RedisAway
 from tests.bench.virtual import MINUTE_SECONDS, Origin, Process, Redis, World
@@ -86,7 +86,7 @@ class Replica:
 
     def _call(self, kind: str, weight: int) -> Process[None]:
         self._fleet.asked[kind] += 1
-        yield from self._ask(kind, weight, background=False)
+        yield from self._ask(kind, weight, purpose=Purpose.PUBLIC)
 
     def _refresh(self) -> Process[Refused | Blocked | None]:
         """Fill under the fill lock, or without it where Redis is away; why not, if so."""
@@ -127,7 +127,7 @@ class Replica:
         self._document = stored or self._document
 
     def _fetch(self) -> Process[Refused | Blocked | None]:
-        outcome = yield from self._ask("refresh", 20, background=True)
+        outcome = yield from self._ask("refresh", 20, purpose=Purpose.BACKGROUND)
         if not isinstance(outcome, Reservation):
             return outcome
         entry = _entry(self._world.now)
@@ -136,9 +136,9 @@ class Replica:
             yield from self._redis.call("put", lambda: self._redis.keep(entry))
         return None
 
-    def _ask(self, kind: str, weight: int, *, background: bool) -> Process[Reservation | Refused | Blocked]:
+    def _ask(self, kind: str, weight: int, *, purpose: Purpose) -> Process[Reservation | Refused | Blocked]:
         """Reserve, send, reconcile: the ledger in Redis with its local memory, or alone."""
-        outcome = yield from self._reserve(weight, background=background)
+        outcome = yield from self._reserve(weight, purpose=purpose)
         if not isinstance(outcome, Reservation):
             self._fleet.refusals[kind] += 1
             return outcome
@@ -147,29 +147,29 @@ class Replica:
         yield from self._reconcile(outcome, UsageReport(told.answered_at, {MINUTE_SECONDS: told.used_weight}, told.ok))
         return refused or outcome
 
-    def _reserve(self, weight: int, *, background: bool) -> Process[Reservation | Refused | Blocked]:
-        wanted = self._wanted(weight, background=background)
+    def _reserve(self, weight: int, *, purpose: Purpose) -> Process[Reservation | Refused | Blocked]:
+        wanted = self._wanted(weight, purpose=purpose)
         refused = self._seen.refuse(wanted)
         try:
             yield from self._merge_unsynced()
             if refused is not None:
                 return refused
-            wanted = self._wanted(weight, background=background)
+            wanted = self._wanted(weight, purpose=purpose)
             outcome = yield from self._redis.call("reserve", lambda: self._reserve_shared(wanted))
         except RedisAway:
-            wanted = self._wanted(weight, background=background)
+            wanted = self._wanted(weight, purpose=purpose)
             return refused or self._seen.reserve_alone(wanted, replicas=self._fleet.replicas)
         self._learn([charge.window_key for charge in wanted.charges()])
         return outcome
 
-    def _wanted(self, weight: int, *, background: bool) -> Wanted:
+    def _wanted(self, weight: int, *, purpose: Purpose) -> Wanted:
         self._seen.forget(self._world.now)
         return Wanted(
             now=self._world.now,
             weight=weight,
             windows=DEFAULT_WINDOWS,
             ratios=RATIOS,
-            background=background,
+            purpose=purpose,
             guard_seconds=GUARD_SECONDS,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.quota.view import Ratios
+from proxy.core.quota.ratios import Ratios
 from tests.bench import replica
 from tests.bench.fleet import BUDGET, HEADS, Figures, Load, simulate, table
 from tests.bench.replica import RATIOS

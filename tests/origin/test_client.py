@@ -535,8 +535,8 @@ async def test_aiohttp_still_has_the_switch_that_keeps_it_from_repeating_request
     source = inspect.getsource(aiohttp.ClientSession._request)
     assert "self._retry_connection" in source, "find out how this version is kept from repeating a GET"
     async with upstream(AWAY) as up:
-        assert up._session is not None
-        assert up._session._retry_connection is False
+        assert up._documents._session is not None
+        assert up._documents._session._retry_connection is False
 
 
 # --- Which host.

@@ -24,6 +24,7 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import charges_of, cost_of
 from proxy.core.quota.origin_headers import parse_rate_limits
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
 from proxy.core.verdict import MAX_ERROR_BYTES, Good, Negative
@@ -42,7 +43,7 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from proxy.origin.gate import SLOTS, Gate
+from proxy.origin.gate import PUBLIC_SLOTS, Gate
 from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, AcceptedResponse, Origin
 from proxy.quota.clock import OriginClock
 
@@ -125,8 +126,16 @@ class World:
 
     # Ledger.
 
-    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
-        self.done.append(f"reserve {weight}{' background' if background else ''}{f' for {client}' if client else ''}")
+    async def reserve(
+        self,
+        weight: int,
+        *,
+        purpose: Purpose = Purpose.PUBLIC,
+        refundable: bool = False,
+        client: str | None = None,
+    ) -> Reservation:
+        words = ["" if purpose is Purpose.PUBLIC else f" {purpose.value}", " refundable" if refundable else ""]
+        self.done.append(f"reserve {weight}{''.join(words)}{f' for {client}' if client else ''}")
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             raise refusal
@@ -431,37 +440,37 @@ async def test_a_block_that_comes_while_the_connection_is_made_stops_the_request
 
 async def test_all_that_wait_for_a_connection_are_refused_with_the_first() -> None:
     hold = asyncio.Event()
-    world = World([answer(418, retry_after="60") for _ in range(SLOTS)], hold=hold)
+    world = World([answer(418, retry_after="60") for _ in range(PUBLIC_SLOTS)], hold=hold)
     origin = world.origin()
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(failure(world, origin=origin)) for _ in range(400)]
         for _ in range(10):
             await asyncio.sleep(0)
-        assert (world.on_wire, world.answers) == (SLOTS, [])
+        assert (world.on_wire, world.answers) == (PUBLIC_SLOTS, [])
         hold.set()
     assert {type(task.result()) for task in asked} == {Banned}
     assert {task.result().msg for task in asked} == {asked[0].result().msg}
-    assert sum(line.startswith("send") for line in world.done) == SLOTS
-    assert world.done.count("reserve 1") == SLOTS, "what waits has reserved nothing"
+    assert sum(line.startswith("send") for line in world.done) == PUBLIC_SLOTS
+    assert world.done.count("reserve 1") == PUBLIC_SLOTS, "what waits has reserved nothing"
 
 
 async def test_the_deadline_counts_the_wait_for_a_connection() -> None:
     hold = asyncio.Event()
-    world = World([answer() for _ in range(SLOTS)], hold=hold)
+    world = World([answer() for _ in range(PUBLIC_SLOTS)], hold=hold)
     origin = world.origin(total_seconds=0.05)
-    first = [asyncio.create_task(origin.ask(PING)) for _ in range(SLOTS)]
+    first = [asyncio.create_task(origin.ask(PING)) for _ in range(PUBLIC_SLOTS)]
     await asyncio.sleep(0)
     assert isinstance(await failure(world, origin=origin), TooSlow)
-    assert world.done.count("reserve 1") == SLOTS
+    assert world.done.count("reserve 1") == PUBLIC_SLOTS
     hold.set()
     await asyncio.gather(*first)
 
 
 async def test_a_client_that_leaves_the_queue_leaves_no_slot_behind() -> None:
     hold = asyncio.Event()
-    world = World([answer() for _ in range(2 * SLOTS + 1)], hold=hold)
+    world = World([answer() for _ in range(2 * PUBLIC_SLOTS + 1)], hold=hold)
     origin = world.origin()
-    first = [asyncio.create_task(origin.ask(PING)) for _ in range(SLOTS)]
+    first = [asyncio.create_task(origin.ask(PING)) for _ in range(PUBLIC_SLOTS)]
     await asyncio.sleep(0)
     waiting = [asyncio.create_task(origin.ask(PING)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -471,10 +480,10 @@ async def test_a_client_that_leaves_the_queue_leaves_no_slot_behind() -> None:
     first[0].cancel()
     await asyncio.gather(*first, *waiting, return_exceptions=True)
     hold.clear()
-    rest = [asyncio.create_task(origin.ask(PING)) for _ in range(SLOTS)]
+    rest = [asyncio.create_task(origin.ask(PING)) for _ in range(PUBLIC_SLOTS)]
     for _ in range(3):
         await asyncio.sleep(0)
-    assert world.on_wire == SLOTS
+    assert world.on_wire == PUBLIC_SLOTS
     hold.set()
     await asyncio.gather(*rest)
 
@@ -544,9 +553,9 @@ async def test_a_ping_that_proves_nothing_pauses_nothing(given: OriginResponse |
 
 async def test_many_odd_words_at_once_cost_one_ping() -> None:
     hold = asyncio.Event()
-    world = World([*(answer(403, b"<html>") for _ in range(SLOTS)), answer()], hold=hold)
+    world = World([*(answer(403, b"<html>") for _ in range(PUBLIC_SLOTS)), answer()], hold=hold)
     origin = world.origin()
-    asked = [asyncio.create_task(origin.ask(ODD)) for _ in range(SLOTS)]
+    asked = [asyncio.create_task(origin.ask(ODD)) for _ in range(PUBLIC_SLOTS)]
     await asyncio.sleep(0)
     hold.set()
     accepted = await asyncio.gather(*asked)

@@ -12,7 +12,8 @@ from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.limits import Absurdity
-from proxy.core.quota.view import LedgerView, Ratios, read_usage_report, view_of, with_learned
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.view import LedgerView, read_usage_report, view_of, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.quota.scripts import ScriptRunner
@@ -22,7 +23,7 @@ from proxy.redis_client.url import Client
 T = TypeVar("T")
 HOUR = 1_785_024_000
 """A full hour: the start of a window of one minute and of five."""
-RATIOS = Ratios(budget=0.9, refresh=0.5, local=0.25, client=0.25)
+RATIOS = Ratios(budget=0.9, refresh=0.5, local=0.25, client=0.25, trading=0.98)
 
 
 @dataclass
@@ -85,7 +86,9 @@ class Tally:
 class Ledger(Protocol):
     """What every ledger can do."""
 
-    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation: ...
+    async def reserve(
+        self, weight: int, *, purpose: Purpose = ..., refundable: bool = False, client: str | None = None
+    ) -> Reservation: ...
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None: ...
 
@@ -111,11 +114,23 @@ class ModelLedger:
         self._tally = tally
         self._windows = windows
 
-    async def reserve(self, weight: int, *, background: bool = False, client: str | None = None) -> Reservation:
-        ratio = RATIOS.refresh if background else RATIOS.budget
-        client_share = share_of(client, RATIOS.client)
+    async def reserve(
+        self,
+        weight: int,
+        *,
+        purpose: Purpose = Purpose.PUBLIC,
+        refundable: bool = False,
+        client: str | None = None,
+    ) -> Reservation:
+        ratio = {Purpose.PUBLIC: 0.9, Purpose.BACKGROUND: 0.5, Purpose.KEYED: 0.98}[purpose]
+        client_share = share_of(client, 1.0 if purpose is Purpose.KEYED else RATIOS.client)
         outcome = self.budget.reserve(
-            self._clock(), cost_of(weight), self._windows, ratio=ratio, client_share=client_share
+            self._clock(),
+            cost_of(weight),
+            self._windows,
+            ratio=ratio,
+            client_share=None if refundable else client_share,
+            refundable=refundable,
         )
         if isinstance(outcome, Reservation):
             return outcome
@@ -208,11 +223,16 @@ def headers(used: int | None = None, *, at: float | None = None) -> dict[str, st
 
 
 async def ask(
-    ledger: Ledger, weight: int, *, background: bool = False, client: str | None = None
+    ledger: Ledger,
+    weight: int,
+    *,
+    purpose: Purpose = Purpose.PUBLIC,
+    refundable: bool = False,
+    client: str | None = None,
 ) -> Reservation | tuple[str, float]:
     """A reservation, or why not and in how many seconds."""
     try:
-        return await ledger.reserve(weight, background=background, client=client)
+        return await ledger.reserve(weight, purpose=purpose, refundable=refundable, client=client)
     except SendingRefused as error:
         return error.reason, round(error.retry_after_seconds or 0.0, 3)
 

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.client_share import MAX_CLIENTS, Address
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
@@ -70,7 +71,7 @@ async def test_retry_after_is_true(ledger: Ledger, clock: ManualClock) -> None:
 async def test_background_fills_have_the_smaller_share(ledger: Ledger) -> None:
     await admitted(ledger, 3000)
 
-    assert await ask(ledger, 1, background=True) == ("quota", 31.0)
+    assert await ask(ledger, 1, purpose=Purpose.BACKGROUND) == ("quota", 31.0)
     await admitted(ledger, 1)
 
 
@@ -341,7 +342,8 @@ class Run:
         ledger = self.replicas[self.steps % len(self.replicas)]
         match step:
             case Reserve(weight, background, client):
-                return self._opened(await ask(ledger, weight, background=background, client=client))
+                purpose = Purpose.BACKGROUND if background else Purpose.PUBLIC
+                return self._opened(await ask(ledger, weight, purpose=purpose, client=client))
             case Settle(which, used, dated, ok) if self.open:
                 reservation = self.open.pop(which % len(self.open))
                 if used < 0:
@@ -453,7 +455,7 @@ async def test_absurd_limits_leave_the_last_good_ones_and_are_told_once(
         for _ in range(3):
             real_ledger.learn(absurd)
     assert limits_of(real_ledger) == WEIGHT_NAMED
-    assert isinstance(await ask(real_ledger, 20, background=True), Reservation)
+    assert isinstance(await ask(real_ledger, 20, purpose=Purpose.BACKGROUND), Reservation)
     assert len(tally.disbelieved) == 3
     assert [line["event"] for line in logs] == ["limits_not_believed"]
     assert len(str(logs[0])) < 400

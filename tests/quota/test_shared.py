@@ -14,6 +14,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage
 from proxy.core.quota.client_share import Address, share_of
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import RateLimitKind, Window
@@ -233,7 +234,7 @@ async def test_a_known_refusal_is_repeated_without_asking(domain: Domain, clock:
 
     assert await ask(ledger, 6) == ("quota", 31.0)
     assert await ask(ledger, 20) == ("quota", 31.0)
-    assert await ask(ledger, 1, background=True) == ("quota", 31.0)
+    assert await ask(ledger, 1, purpose=Purpose.BACKGROUND) == ("quota", 31.0)
     assert switch.operations == []
     await admitted(ledger, 5)
     clock.now += 31
@@ -376,7 +377,7 @@ async def test_without_redis_background_fills_keep_their_part(domain: Domain) ->
     switch.away = True
     await admitted(ledger, 833)
 
-    assert await ask(ledger, 1, background=True) == ("quota", 31.0)
+    assert await ask(ledger, 1, purpose=Purpose.BACKGROUND) == ("quota", 31.0)
 
 
 @pytest.mark.parametrize("replicas", [1, 3, 4, 9, 100, 1000])
@@ -392,7 +393,7 @@ async def test_without_redis_all_replicas_together_stay_within_the_budget(domain
         granted += 1
     assert outcome[0] == "quota"
     assert granted == min(LOCAL_BUDGET - before, (BUDGET - before) // replicas)
-    assert (await ask(ledger, 1, background=True)) == outcome
+    assert (await ask(ledger, 1, purpose=Purpose.BACKGROUND)) == outcome
 
 
 async def test_without_redis_what_was_spent_before_still_counts(domain: Domain) -> None:

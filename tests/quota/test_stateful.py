@@ -38,6 +38,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.client_share import Address
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.local import MemoryLedger
@@ -196,20 +197,25 @@ class Fleet(RuleBasedStateMachine):
     @rule(
         which=replicas,
         weight=st.integers(1, 30),
-        background=st.booleans(),
+        purpose=st.sampled_from(Purpose),
+        refundable=st.booleans(),
         client=st.sampled_from(CLIENTS),
         then=st.sampled_from(["send", "send", "answer", "wait"]),
     )
-    def ask(self, which: int, weight: int, background: bool, client: str | None, then: str) -> None:
+    def ask(self, which: int, weight: int, purpose: Purpose, refundable: bool, client: str | None, then: str) -> None:
         """Reserve, and perhaps go on at once."""
-        self.reserve(self.lives[which], weight, background, client)
+        self.reserve(self.lives[which], weight, purpose, refundable, client)
         if then != "wait" and self.reserved:
             self.send(len(self.reserved) - 1, 0.0)
         if then == "answer" and self.under_way:
             self.answer(len(self.under_way) - 1, True, True)
 
-    def reserve(self, life: Life, weight: int, background: bool, client: str | None) -> None:
-        asked: dict[str, Any] = {"background": background, "client": None if background else client}
+    def reserve(self, life: Life, weight: int, purpose: Purpose, refundable: bool, client: str | None) -> None:
+        asked: dict[str, Any] = {
+            "purpose": purpose,
+            "refundable": refundable and purpose is Purpose.KEYED,
+            "client": None if purpose is Purpose.BACKGROUND else client,
+        }
         outcome = self.run(ask(life.ledger, weight, **asked))
         along: list[Reservation] = []
         if self.intact:

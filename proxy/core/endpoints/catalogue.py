@@ -11,7 +11,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import assert_never
 
-from proxy.core.endpoints import coin_futures, options, spot, usd_futures
+from proxy.core.endpoints import coin_futures, options, sapi, spot, usd_futures
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.endpoints.weight_rules import Fixed
 from proxy.errors import ApiNotConfigured, MethodNotAllowed, NotForwarded, UnknownPath
@@ -44,11 +44,10 @@ _PUBLIC: Mapping[str, Endpoint] = MappingProxyType(
 
 UNKNOWN = "unknown"
 """The name of every endpoint that no table has."""
-SAPI_PREFIX = "/sapi/"
 _PREFIXES: Mapping[str, Api] = MappingProxyType(
     {
         "/api/": Api.SPOT,
-        SAPI_PREFIX: Api.SPOT,
+        sapi.PREFIX: Api.SPOT,
         "/fapi/": Api.USD_FUTURES,
         "/dapi/": Api.COIN_FUTURES,
         "/eapi/": Api.OPTIONS,
@@ -128,8 +127,8 @@ class Catalogue:
         prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
         if prefix is None:
             raise UnknownPath("This gateway knows no such path.")
-        if prefix == SAPI_PREFIX:
-            return sapi_endpoint(path, method)
+        if prefix == sapi.PREFIX:
+            return sapi.sapi_endpoint(path, method)
         is_coin = to_coin_futures and prefix == SHARED_PREFIX
         return Endpoint(
             name=UNKNOWN,
@@ -163,20 +162,6 @@ class Catalogue:
     def not_forwarded(self) -> NotForwarded:
         """The refusal of a request that the mode leaves out. It repeats nothing of the request."""
         return NotForwarded(f"This gateway does not forward this request: SIDECAR_FORWARD is {self._forward.value}.")
-
-
-def sapi_endpoint(path: str, method: str) -> Endpoint:
-    """An endpoint of wallet or margin. Each path has a limit of its own, in which a request counts 1."""
-    return Endpoint(
-        name="sapi",
-        path=path,
-        method=method,
-        security=Security.SIGNED,
-        weight=Fixed(1),
-        policy=CachePolicy.FORWARDED,
-        pool="sapi",
-        has_used_weight=False,
-    )
 
 
 def find_public(path: str) -> Endpoint | None:

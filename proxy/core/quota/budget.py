@@ -3,10 +3,14 @@
 Owns: which requests are admitted, and how an answer changes the usage. Must not know: which replica or client counts,
 Redis, clocks, headers. Times are seconds since the epoch by the origin's clock.
 
-Each window start has two counters. `used` is an upper bound of what the origin has counted; it never falls. `pending`
-is the part of it that was sent and is not answered yet. A header may or may not include the pending weight, so `used`
-must be at least `header + pending`. If no answer comes (time-out, broken connection), both counters stay as they are
-until they expire, because the origin may still count that request. One block holds for all windows.
+Each window start has three counters. `used` is an upper bound of what the origin has counted. `pending` is the part of
+it that was sent and is not answered yet. A header may or may not include the pending weight, so `used` must be at least
+`header + pending`. If no answer comes (time-out, broken connection), all counters stay as they are until they expire,
+because the origin may still count that request. One block holds for all windows.
+
+`used` falls in one case: the origin takes the weight of some requests back when they succeed (orders). `refundable` is
+the weight of those whose end is open. On a 2xx it is taken from both counters, on any other answer from `refundable`
+alone. So `used - refundable` never falls, and whoever has once read it knows the least that is used from then on.
 """
 
 from __future__ import annotations
@@ -140,7 +144,7 @@ class Budget:
         self._clients: dict[tuple[str, int], Clients] = {}
         self._block: Block | None = None
 
-    def reserve(
+    def reserve(  # noqa: PLR0913 - each decides what is charged, or whether
         self,
         now: float,
         cost: Mapping[RateLimitKind, int],
@@ -148,14 +152,18 @@ class Budget:
         *,
         ratio: float,
         client_share: ClientShare | None = None,
+        refundable: bool = False,
         guard_seconds: float = GUARD_SECONDS,
     ) -> Reservation | Refused | Blocked:
-        """Charge every window the origin may count the request in, or change nothing and say why and until when."""
+        """Charge every window the origin may count the request in, or change nothing and say why and until when.
+
+        `refundable`: the origin takes the weight back if the request succeeds.
+        """
         self.forget(now)
         block = self.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
-        charges = charges_of(now, cost, windows, guard_seconds=guard_seconds)
+        charges = charges_of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
         refused = first_refusal(
             charges,
             ratio=ratio,
@@ -167,7 +175,7 @@ class Budget:
         if refused is not None:
             return refused
         for charge in charges:
-            self._add(charge.window_key, used=charge.weight, pending=charge.weight)
+            self._add(charge.window_key, used=charge.weight, pending=charge.weight, refundable=charge.refundable)
             if client_share is not None:
                 self._clients_of(charge.window_key).add(client_share.field, charge.weight)
         return Reservation(charges, now)
@@ -175,8 +183,11 @@ class Budget:
     def reconcile(
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
     ) -> Reconciled:
-        """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer."""
-        self.release(reservation, now=now)
+        """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer.
+
+        A good answer takes the refundable weight back first: its headers tell the usage without it.
+        """
+        self._settle(reservation, now, refund=report.ok)
         reported = reported_usage(report, reservation, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():
@@ -188,11 +199,8 @@ class Budget:
         return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
 
     def release(self, reservation: Reservation, *, now: float) -> None:
-        """Subtract the pending weight of a request that is answered or was not sent. `used` stays: it never falls."""
-        for charge in reservation.charges:
-            exists = (charge.window_key.name, charge.window_key.start) in self._usages
-            if exists and now < charge.window_key.expires:
-                self._add(charge.window_key, used=0, pending=-charge.weight)
+        """Subtract the pending weight of a request that is answered or was not sent. `used` stays."""
+        self._settle(reservation, now, refund=False)
 
     def block(
         self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float = GUARD_SECONDS
@@ -220,9 +228,9 @@ class Budget:
         return WindowUsage() if recorded is None else recorded[1]
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
-        """Adopt the usage that all replicas share; `used` never falls."""
-        used = max(shared.used, self.usage(window_key).used)
-        self._put(window_key, WindowUsage(used, shared.pending))
+        """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
+        kept = max(shared.kept, self.usage(window_key).kept)
+        self._put(window_key, WindowUsage(kept + shared.refundable, shared.pending, shared.refundable))
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
         """Adopt what one client used; call `adopt` for the window first."""
@@ -270,12 +278,21 @@ class Budget:
         current = self.usage(window_key)
         raised = max(0, header + current.pending - current.used)
         if raised:
-            self._add(window_key, used=raised, pending=0)
+            self._add(window_key, used=raised)
         return raised
 
-    def _add(self, window_key: WindowKey, *, used: int, pending: int) -> None:
+    def _settle(self, reservation: Reservation, now: float, *, refund: bool) -> None:
+        for charge in reservation.charges:
+            key = charge.window_key
+            if (key.name, key.start) not in self._usages or key.expires <= now:
+                continue
+            settled = min(charge.refundable, self.usage(key).refundable)
+            self._add(key, used=-settled if refund else 0, pending=-charge.weight, refundable=-settled)
+
+    def _add(self, window_key: WindowKey, *, used: int = 0, pending: int = 0, refundable: int = 0) -> None:
         current = self.usage(window_key)
-        self._put(window_key, WindowUsage(current.used + used, max(0, current.pending + pending)))
+        usage = WindowUsage(current.used + used, max(0, current.pending + pending), current.refundable + refundable)
+        self._put(window_key, usage)
 
     def _put(self, window_key: WindowKey, usage: WindowUsage) -> None:
         self._usages[window_key.name, window_key.start] = (window_key.expires, usage)

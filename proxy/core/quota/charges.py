@@ -47,6 +47,13 @@ class WindowUsage:
 
     used: int = 0
     pending: int = 0
+    refundable: int = 0
+    """The part of `used` that the origin takes back if the requests succeed."""
+
+    @property
+    def kept(self) -> int:
+        """The part of `used` that stays. It never falls, so whoever has read it knows the least that is used."""
+        return self.used - self.refundable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,13 @@ class Charge:
     window: Window
     window_key: WindowKey
     weight: int
+    is_refundable: bool = False
+    """Whether the origin takes the weight back if the request succeeds."""
+
+    @property
+    def refundable(self) -> int:
+        """The weight that the origin takes back."""
+        return self.weight if self.is_refundable else 0
 
 
 def budget_of(limit: int, ratio: float) -> int:
@@ -74,11 +88,24 @@ def window_key_of(window: Window, start: int) -> WindowKey:
 
 
 def charges_of(
-    now: float, cost: Mapping[RateLimitKind, int], windows: Iterable[Window], *, guard_seconds: float
+    now: float,
+    cost: Mapping[RateLimitKind, int],
+    windows: Iterable[Window],
+    *,
+    guard_seconds: float,
+    refundable: bool = False,
 ) -> tuple[Charge, ...]:
-    """The charges of a request sent at `now`, ordered by the end of their windows."""
+    """The charges of a request sent at `now`, ordered by the end of their windows.
+
+    `refundable`: the origin takes the weight back if the request succeeds. It still counts as a raw request.
+    """
     charges = [
-        Charge(window, window_key_of(window, start), cost[window.kind])
+        Charge(
+            window,
+            window_key_of(window, start),
+            cost[window.kind],
+            refundable and window.kind is RateLimitKind.REQUEST_WEIGHT,
+        )
         for window in windows
         if window.kind in cost
         for start in window.possible_starts(now, guard_seconds)

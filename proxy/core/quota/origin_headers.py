@@ -23,8 +23,11 @@ from proxy.core.quota.windows import (
     Window,
 )
 
-_USED = "x-mbx-used-weight"
-_USED_WEIGHT = re.compile(r"x-mbx-used-weight(?:-([0-9]{1,6})([smhd]))?")
+USED_WEIGHT_HEADER = "x-mbx-used-weight"
+"""The first part of the name of each header that tells the used weight of an API."""
+SAPI_USED_WEIGHT_HEADER = "x-sapi-used-ip-weight"
+"""The same for one path of `/sapi`."""
+_INTERVAL = re.compile(r"(?:-([0-9]{1,6})([smhd]))?")
 _COUNT = re.compile(r"[0-9]{1,15}")
 _BANNED_UNTIL = re.compile(r"\bbanned until ([0-9]{13})(?![0-9])")
 """Spot writes `IP banned until`, futures `IP(203.0.113.7) banned until`."""
@@ -69,14 +72,14 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_COUNT
 
 
-def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
-    """Interval in seconds -> used weight, from `x-mbx-used-weight[-<n><s|m|h|d>]`; without a suffix: one minute.
+def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEADER) -> dict[int, int]:
+    """Interval in seconds -> used weight, from `<header>[-<n><s|m|h|d>]`; without a suffix: one minute.
 
     If two headers have the same interval, the larger value counts. Skips headers that cannot be read.
     """
     used: dict[int, int] = {}
     for name, value in headers.items():
-        match = _USED_WEIGHT.fullmatch(name)
+        match = _INTERVAL.fullmatch(name, len(header)) if name.startswith(header) else None
         if match is None or _COUNT.fullmatch(value.strip()) is None:
             continue
         number, unit = match.groups(default="")
@@ -88,12 +91,14 @@ def parse_used_weight(headers: Mapping[str, str]) -> dict[int, int]:
 
 def without_used_weight(headers: Mapping[str, str]) -> Mapping[str, str]:
     """All headers but those of the used weight."""
-    return {name: value for name, value in headers.items() if not name.startswith(_USED)}
+    return {name: value for name, value in headers.items() if not name.startswith(USED_WEIGHT_HEADER)}
 
 
 def is_api_answer(headers: Mapping[str, str]) -> bool:
     """Whether the API itself answered: it tells the used weight or an id. Pages of the edge do neither."""
-    return "x-mbx-uuid" in headers or any(name.startswith(_USED) for name in headers)
+    return "x-mbx-uuid" in headers or any(
+        name.startswith((USED_WEIGHT_HEADER, SAPI_USED_WEIGHT_HEADER)) for name in headers
+    )
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

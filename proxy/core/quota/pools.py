@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from proxy.core.endpoints.catalogue import TABLES
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
+from proxy.core.endpoints.sapi import SAPI
 from proxy.core.quota.windows import DEFAULT_WINDOWS, MINUTE_SECONDS, RateLimitKind, Window
 
 SPOT = "spot"
@@ -23,12 +24,23 @@ _POOLS: Mapping[Api, str] = MappingProxyType(
 )
 _FIVE_MINUTES = 300
 _FUNDING = (Window(RateLimitKind.RAW_REQUESTS, _FIVE_MINUTES, 500),)
+_SAPI = (Window(RateLimitKind.REQUEST_WEIGHT, MINUTE_SECONDS, 12_000),)
 _STATISTICS = (Window(RateLimitKind.RAW_REQUESTS, _FIVE_MINUTES, 1000),)
 
 
 def pool_of(endpoint: Endpoint) -> str:
     """The pool that a request for this endpoint counts in."""
     return endpoint.pool or _POOLS[endpoint.api]
+
+
+def is_sapi(pool: str) -> bool:
+    """Whether it is a pool of `/sapi`. Its limit never leads to a ban."""
+    return pool.startswith(f"{SAPI}-")
+
+
+def pool_label(pool: str) -> str:
+    """The word for a pool in metrics and on the status page: all pools of `/sapi` have one."""
+    return SAPI if is_sapi(pool) else pool
 
 
 def api_pool(api: Api) -> str:
@@ -59,6 +71,8 @@ def default_windows(pool: str) -> tuple[Window, ...]:
             return (Window(RateLimitKind.REQUEST_WEIGHT, MINUTE_SECONDS, 400),)
         case "funding":
             return _FUNDING
+        case _ if is_sapi(pool):
+            return _SAPI
         case _:
             return _STATISTICS
 

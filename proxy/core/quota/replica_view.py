@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
 from proxy.core.quota.client_share import ClientShare, ClientUsage
+from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replicas import refuse_without_redis
 from proxy.core.quota.unsynced_usage import UnsyncedUsage
-from proxy.core.quota.view import Ratios
 from proxy.core.quota.windows import GUARD_SECONDS, Window
 
 
@@ -26,18 +26,26 @@ class Wanted:
     weight: int
     windows: tuple[Window, ...]
     ratios: Ratios
-    background: bool
+    purpose: Purpose
     guard_seconds: float
+    refundable: bool = False
+    """Whether the origin takes the weight back if the request succeeds."""
     client_share: ClientShare | None = None
 
     @property
     def ratio(self) -> float:
         """The share of each limit that may be used while Redis answers."""
-        return self.ratios.of(background=self.background, local=False)
+        return self.ratios.of(self.purpose, local=False)
 
     def charges(self) -> tuple[Charge, ...]:
         """What the reservation costs, in each window that it may count in."""
-        return charges_of(self.now, cost_of(self.weight), self.windows, guard_seconds=self.guard_seconds)
+        return charges_of(
+            self.now,
+            cost_of(self.weight),
+            self.windows,
+            guard_seconds=self.guard_seconds,
+            refundable=self.refundable,
+        )
 
 
 class ReplicaView:
@@ -49,7 +57,10 @@ class ReplicaView:
         self.budget = Budget()
         """The usage that Redis reported plus the unsynced usage, and the block."""
         self.floors: dict[WindowKey, int] = {}
-        """The highest `used` that Redis reported for each window. If it reports less later, it has lost data."""
+        """The highest usage that stays (`kept`) which Redis reported for each window.
+
+        Refunds do not lower it. If Redis has less used later, it has lost data.
+        """
         self.unsynced = UnsyncedUsage()
 
     def refuse(self, wanted: Wanted) -> Refused | Blocked | None:
@@ -67,7 +78,10 @@ class ReplicaView:
         )
 
     def reserve_alone(self, wanted: Wanted, *, replicas: int) -> Reservation | Refused | Blocked:
-        """Reserve while Redis is away: within the budget of all replicas, as last seen, and within the local ratio."""
+        """Reserve while Redis is away: within the budget of all replicas, as last seen, and within the local ratio.
+
+        What is reserved so is never taken back: the totals that Redis gets later only grow.
+        """
         refused = refuse_without_redis(
             wanted.charges(),
             used=lambda key: self.budget.usage(key).used,
@@ -80,7 +94,7 @@ class ReplicaView:
             wanted.now,
             cost_of(wanted.weight),
             wanted.windows,
-            ratio=wanted.ratios.of(background=wanted.background, local=True),
+            ratio=wanted.ratios.of(wanted.purpose, local=True),
             client_share=wanted.client_share,
             guard_seconds=wanted.guard_seconds,
         )
@@ -107,10 +121,10 @@ class ReplicaView:
     def adopt(self, usage: Mapping[WindowKey, WindowUsage]) -> None:
         """Adopt the usage that Redis reported, plus what it does not know yet."""
         for key, reported in usage.items():
-            self.floors[key] = max(reported.used, self.floors.get(key, 0))
+            self.floors[key] = max(reported.kept, self.floors.get(key, 0))
             missing = self.unsynced.unmerged(key)
-            total = WindowUsage(reported.used + missing.used, max(0, reported.pending + missing.pending))
-            self.budget.adopt(key, total)
+            used, pending = reported.used + missing.used, max(0, reported.pending + missing.pending)
+            self.budget.adopt(key, WindowUsage(used, pending, reported.refundable))
 
     def client_usages(self, wanted: Wanted) -> dict[WindowKey, ClientUsage]:
         """What this replica knows of the client that asks."""

@@ -1,6 +1,6 @@
 """What both ledgers have in common.
 
-Owns: the ratios, the view of a ledger, the error for each refusal, and the reading of an answer's headers. Must not
+Owns: the view of a ledger, the error for each refusal, and the reading of an answer's headers. Must not
 know: where usage is kept, who sends requests.
 """
 
@@ -15,7 +15,7 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused, UsageReport
 from proxy.core.quota.charges import budget_of
 from proxy.core.quota.client_share import Limit
-from proxy.core.quota.origin_headers import origin_time, parse_used_weight
+from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, origin_time, parse_used_weight
 from proxy.core.quota.windows import (
     DEFAULT_WINDOWS,
     MINUTE_SECONDS,
@@ -25,25 +25,6 @@ from proxy.core.quota.windows import (
     interval_words,
 )
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Paused, SendingRefused
-
-
-@dataclass(frozen=True, slots=True)
-class Ratios:
-    """The part of each limit that `used` may reach."""
-
-    budget: float = 0.9
-    refresh: float = 0.5
-    """For background fills."""
-    local: float = 0.25
-    """While Redis is away."""
-    client: float = 0.25
-    """One client's part of the budget, once half of the budget is used."""
-
-    def of(self, *, background: bool, local: bool) -> float:
-        """The ratio for one request. While Redis is away, background fills get the same part of the smaller ratio."""
-        if not local:
-            return self.refresh if background else self.budget
-        return self.local * self.refresh / self.budget if background else self.local
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +88,20 @@ def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tu
     return learned + tuple(window for window in current if window.kind not in learned_kinds)
 
 
-def read_usage_report(headers: Mapping[str, str], now: float, *, ok: bool, counts_weight: bool = True) -> UsageReport:
+def read_usage_report(
+    headers: Mapping[str, str],
+    now: float,
+    *,
+    ok: bool,
+    counts_weight: bool = True,
+    used_header: str = USED_WEIGHT_HEADER,
+) -> UsageReport:
     """The usage that an answer's headers (lower-case names) report. If it has no Date, its time is `now`.
 
     `counts_weight`: whether the pool has a limit of weight. If not, the header is about another pool.
     """
     at = origin_time(headers)
-    return UsageReport(now if at is None else at, parse_used_weight(headers) if counts_weight else {}, ok)
+    return UsageReport(now if at is None else at, parse_used_weight(headers, used_header) if counts_weight else {}, ok)
 
 
 def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:

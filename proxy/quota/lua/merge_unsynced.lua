@@ -1,7 +1,7 @@
 -- Add what one process counted while this server was away. Safe to run twice and out of order, because the process
 -- sends totals, not differences, and numbers its states.
 --
--- KEYS[1..]    windows: each a hash of used, pending, and for each process that ever counted alone
+-- KEYS[1..]    windows: each a hash of used, pending, refundable (see reserve.lua), and for each process that ever counted alone
 --              <process>:state, <process>:used, <process>:pending: the part of its totals that is already merged
 -- ARGV[1]      process: a random name
 -- ARGV[2]      state: a number that grows with each change of the totals
@@ -12,7 +12,7 @@
 --   floor      as in reserve.lua
 --   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending of each window.
+-- Returns used, pending, refundable of each window.
 
 local FIELDS = 5
 local process = ARGV[1]
@@ -23,7 +23,7 @@ for i, key in ipairs(KEYS) do
   local at = 2 + (i - 1) * FIELDS
   local total_used, total_pending = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local stored = redis.call(
-    'HMGET', key, 'used', 'pending', process .. ':state', process .. ':used', process .. ':pending'
+    'HMGET', key, 'used', 'pending', process .. ':state', process .. ':used', process .. ':pending', 'refundable'
   )
   local used = math.max(tonumber(stored[1] or '0'), tonumber(ARGV[at + 4]))
   local pending = tonumber(stored[2] or '0')
@@ -42,5 +42,6 @@ for i, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, ARGV[at + 5])
   result[#result + 1] = used
   result[#result + 1] = pending
+  result[#result + 1] = tonumber(stored[6] or '0')
 end
 return result

@@ -3,9 +3,10 @@
 --
 -- KEYS[1]      block: a hash of reason, until, strikes (see block.lua)
 -- KEYS[2]      clock: the offset of the origin's clock from this server's, in seconds
--- KEYS[3..]    windows, each once: a hash of used, pending
+-- KEYS[3..]    windows, each once: a hash of used, pending, refundable (see reserve.lua)
 -- ARGV[1]      when the request was reserved, in seconds since the epoch by the caller's clock
--- ARGV[2]      1 if the answer was good: it ends a block, with its strikes, that was over at ARGV[1]
+-- ARGV[2]      1 if the answer was good: it ends a block, with its strikes, that was over at ARGV[1], and what is
+--              refundable is taken from used
 -- ARGV[3]      the origin's time now, in seconds since the epoch; empty if the caller must not teach it
 -- ARGV[4]      how many seconds to keep the offset
 -- ARGV[5]      now, in seconds since the epoch by the caller's clock
@@ -13,14 +14,16 @@
 -- ARGV[7]      if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
 -- then for each window:
 --   weight     what to subtract from pending
+--   refundable what to subtract from refundable
 --   header     the used weight that the origin reported; -1 for none
 --   floor      as in reserve.lua
 --   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending, raised of each window, where raised is what the header added to used. A window that does not
--- exist is created only if a header reports usage.
+-- Returns used, pending, refundable, raised of each window, where raised is what the header added to used. A window that
+-- does not exist is created only if a header reports usage. No more is refunded than the window has refundable: a server
+-- that lost the reservation refunds nothing.
 
-local FIELDS = 4
+local FIELDS = 5
 
 if ARGV[2] == '1' then
   local block_end = tonumber(redis.call('HGET', KEYS[1], 'until') or '')
@@ -45,13 +48,19 @@ end
 local result = {}
 for i = 1, #KEYS - 2 do
   local at = 7 + (i - 1) * FIELDS
-  local header = tonumber(ARGV[at + 2])
-  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending')
+  local header = tonumber(ARGV[at + 3])
+  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'refundable')
   local used = tonumber(stored[1] or '0')
   if stored[1] or header >= 0 then
-    used = math.max(used, tonumber(ARGV[at + 3]))
+    used = math.max(used, tonumber(ARGV[at + 4]))
   end
   local pending = math.max(0, tonumber(stored[2] or '0') - tonumber(ARGV[at + 1]))
+  local refundable = tonumber(stored[3] or '0')
+  local settled = math.min(refundable, tonumber(ARGV[at + 2]))
+  refundable = refundable - settled
+  if ARGV[2] == '1' then
+    used = used - settled
+  end
   local raised = 0
   if header >= 0 then
     raised = math.max(0, header + pending - used)
@@ -59,10 +68,14 @@ for i = 1, #KEYS - 2 do
   end
   if stored[1] or used > 0 then
     redis.call('HSET', KEYS[i + 2], 'used', used, 'pending', pending)
-    redis.call('PEXPIRE', KEYS[i + 2], ARGV[at + 4])
+    if settled > 0 then
+      redis.call('HSET', KEYS[i + 2], 'refundable', refundable)
+    end
+    redis.call('PEXPIRE', KEYS[i + 2], ARGV[at + 5])
   end
   result[#result + 1] = used
   result[#result + 1] = pending
+  result[#result + 1] = refundable
   result[#result + 1] = raised
 end
 return result

@@ -2,8 +2,9 @@
 --
 -- KEYS[1]      block: a hash of reason, until, strikes (see block.lua)
 -- KEYS[2]      clock: the offset of the origin's clock from this server's, in seconds (see reconcile.lua)
--- KEYS[3..]    windows, ordered by their end: each a hash of used, pending, clients (how many have a field), and
---              client:<name> for what each client used; once `clients` reaches ARGV[3], new ones count as client:other
+-- KEYS[3..]    windows, ordered by their end: each a hash of used, pending, refundable (the part of used that the
+--              origin takes back if the requests succeed), clients (how many have a field), and client:<name> for what
+--              each client used; once `clients` reaches ARGV[3], new ones count as client:other
 -- ARGV[1]      now, in seconds since the epoch by the caller's clock
 -- ARGV[2]      client:<name> of the client; empty for none
 -- ARGV[3]      how many clients are counted separately
@@ -15,9 +16,11 @@
 --   weight     what the request costs in it
 --   budget     what `used` may reach
 --   share      what `client:<name>` may reach by a request that reaches into the second half of the budget
---   floor      the highest `used` that this server returned to the caller; a lower value means that data was lost
+--   floor      the highest used less refundable that this server returned to the caller. It never falls: a lower
+--              `used` means that data was lost
 --   own_floor  the last usage of this client that the caller got
 --   others     how many other clients were charged, as far as the caller knows
+--   refundable the part of weight that the origin takes back if the request succeeds
 --   ttl        milliseconds until the window's key expires
 --
 -- Returns one of
@@ -25,10 +28,10 @@
 --   {'blocked', reason, until, strikes, written}, where until is by the caller's clock, and written by its writer's
 --   {'budget' or 'client-share', n, ...}: refused; n is the last window whose limit would be passed (1 is KEYS[3])
 --   {'reserved', 0, ...}
--- where ... is used, pending, what is charged to the client and how many clients were charged, for each window. The
--- same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
+-- where ... is used, pending, refundable, what is charged to the client and how many clients were charged, for each
+-- window. The same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
 
-local FIELDS = 7
+local FIELDS = 8
 local OTHER = 'client:other'
 local now = tonumber(ARGV[1])
 local client = ARGV[2]
@@ -79,14 +82,16 @@ local outcome, exceeded = 'reserved', 0
 for i = 1, #KEYS - 2 do
   local at = 7 + (i - 1) * FIELDS
   local budget = tonumber(ARGV[at + 2])
-  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER)
+  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER, 'refundable')
   local window = {
     weight = tonumber(ARGV[at + 1]),
     used = math.max(tonumber(stored[1] or '0'), tonumber(ARGV[at + 4])),
     pending = tonumber(stored[2] or '0'),
+    refundable = tonumber(stored[6] or '0'),
     client_used = 0,
     clients = tonumber(stored[3] or '0'),
-    ttl = ARGV[at + 7],
+    refund = tonumber(ARGV[at + 7]),
+    ttl = ARGV[at + 8],
   }
   local others = math.max(window.clients - (stored[4] and 1 or 0), tonumber(ARGV[at + 6]))
   if client ~= '' then
@@ -111,6 +116,9 @@ for i, window in ipairs(windows) do
     window.used = window.used + window.weight
     window.pending = window.pending + window.weight
     redis.call('HSET', KEYS[i + 2], 'used', window.used, 'pending', window.pending)
+    if window.refund > 0 then
+      window.refundable = redis.call('HINCRBY', KEYS[i + 2], 'refundable', window.refund)
+    end
     if window.field then
       window.client_used = window.client_used + window.weight
       redis.call('HSET', KEYS[i + 2], window.field, window.client_used)
@@ -122,6 +130,7 @@ for i, window in ipairs(windows) do
   end
   result[#result + 1] = window.used
   result[#result + 1] = window.pending
+  result[#result + 1] = window.refundable
   result[#result + 1] = window.client_used
   result[#result + 1] = window.clients
 end
