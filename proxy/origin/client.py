@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 COOL_DOWN_SECONDS = 30.0
 """For this long after a failure a host is tried only after the others."""
 _RESTRICTED = 451
-_USER_AGENT = (b"User-Agent", USER_AGENT.encode())
+_USER_AGENT = ((b"User-Agent", USER_AGENT.encode()),)
+_GZIP = ((b"Accept-Encoding", b"gzip"),)
 
 
 class UpstreamObserver(Protocol):
@@ -182,7 +183,9 @@ class Upstream:
         )
 
     async def _exchange_raw(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> Answer:
-        headers = (*((_bytes(name), _bytes(value)) for name, value in query.upstream_headers.items()), _USER_AGENT)
+        chosen = query.upstream_headers
+        more = _USER_AGENT if "Accept-Encoding" in chosen else _USER_AGENT + _GZIP
+        headers = tuple((_bytes(name), _bytes(value)) for name, value in chosen.items()) + more
         request = RawRequest(query.method, _bytes(query.target), headers, query.body)
         raw = await self._raw.exchange(base_url, request, check=sending.check, seconds=seconds)
         lower = {name.decode("ascii").lower(): _text(value) for name, value in raw.headers}

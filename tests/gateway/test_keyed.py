@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 from typing import Any
 from urllib.parse import urlencode
 
@@ -151,7 +152,9 @@ async def test_no_other_path_is_forwarded(path: str) -> None:
 
 async def test_a_body_over_the_bound_is_413_and_not_sent() -> None:
     async with market(forward="all") as on:
-        async with on.client.session.post(f"{on.app.url}/api/v3/order", data=b"x" * ((1 << 20) + 1)) as answer:
+        async with on.client.session.post(
+            f"{on.app.url}/api/v3/order", data=io.BytesIO(b"x" * ((1 << 20) + 1))
+        ) as answer:
             assert answer.status == 413
         assert on.asked() == 0
 
