@@ -287,8 +287,9 @@ class Pass:
 @dataclass(frozen=True)
 class Reserve:
     weight: int
-    background: bool
+    purpose: Purpose
     client: str | None
+    refundable: bool = False
 
 
 @dataclass(frozen=True)
@@ -317,8 +318,9 @@ CLIENTS = ("bot", "other bot", Address("10.0.0.1"), Address("10.0.0.2"))
 Step = Pass | Reserve | Settle | Forbid | Learn
 steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(Pass, st.sampled_from([0.25, 1.0, 7.0, 29.0, 61.5, 400.0, 90_000.0])),
-    st.builds(Reserve, st.integers(1, 60), st.booleans(), st.none()),
-    st.builds(Reserve, st.integers(1, 30), st.just(False), st.sampled_from(CLIENTS)),
+    st.builds(Reserve, st.integers(1, 60), st.sampled_from(Purpose), st.none()),
+    st.builds(Reserve, st.integers(1, 30), st.just(Purpose.PUBLIC), st.sampled_from(CLIENTS)),
+    st.builds(Reserve, st.integers(1, 30), st.just(Purpose.KEYED), st.sampled_from(CLIENTS), st.booleans()),
     st.builds(
         Settle, st.integers(0, 9), st.integers(-20, 120), st.sampled_from([-60.0, -1.0, 0.0, 2.0]), st.booleans()
     ),
@@ -341,9 +343,9 @@ class Run:
         self.steps += 1
         ledger = self.replicas[self.steps % len(self.replicas)]
         match step:
-            case Reserve(weight, background, client):
-                purpose = Purpose.BACKGROUND if background else Purpose.PUBLIC
-                return self._opened(await ask(ledger, weight, purpose=purpose, client=client))
+            case Reserve(weight, purpose, client, refundable):
+                asked = ask(ledger, weight, purpose=purpose, refundable=refundable, client=client)
+                return self._opened(await asked)
             case Settle(which, used, dated, ok) if self.open:
                 reservation = self.open.pop(which % len(self.open))
                 if used < 0:

@@ -2,6 +2,8 @@
 
 The origin is simulated and counts by true time. Three replicas share a real Valkey; each can crash and start again.
 
+The origin takes the weight of some requests back when they succeed (orders).
+
 1. What the origin counted from us in a window is never more than what the ledgers know together: `used` in Redis, and
    what live replicas counted alone and Redis has not got yet. What nobody can know is only what a replica counted
    alone and took with it when it crashed, and what a Redis that lost its data had counted: no more than these.
@@ -13,7 +15,7 @@ The origin is simulated and counts by true time. Three replicas share a real Val
    whomever it was spent, with all of its own that is unanswered and the new request, is within the local share. So
    once the origin has counted that share, each replica sends no more after its next answer.
 4. After an answer, and after each reservation, Redis knows at least all that the origin ever told this replica of the
-   window, whoever spent it and whatever Redis lost meanwhile.
+   window and did not take back, whoever spent it and whatever Redis lost meanwhile.
 
 Without a loss the model, the ledger in memory and the three replicas in Redis give the same answers to the same steps.
 """
@@ -60,7 +62,8 @@ from tests.sizes import sized
 
 T = TypeVar("T")
 WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100), Window(RateLimitKind.RAW_REQUESTS, 300, 60))
-BUDGET, LOCAL_BUDGET = 90, 25
+BUDGETS = {Purpose.PUBLIC: 90, Purpose.BACKGROUND: 50, Purpose.KEYED: 98}
+LOCAL_BUDGETS = {Purpose.PUBLIC: 25, Purpose.BACKGROUND: 13, Purpose.KEYED: 27}
 
 
 def limits() -> KnownLimits:
@@ -102,7 +105,9 @@ class Life:
     """Reserved while Redis was away, by minute."""
     unanswered: Counter[int] = field(default_factory=Counter)
     told: Counter[int] = field(default_factory=Counter)
-    """The most that an answer told it of a minute."""
+    """The most that an answer told it of a minute, without what the origin took back later."""
+    forgotten: Counter[int] = field(default_factory=Counter)
+    """What could still be taken back of its requests when Redis lost its data."""
     blocked_until: float = -math.inf
 
     @property
@@ -122,8 +127,11 @@ class Request:
     reservation: Reservation
     weight: int
     along: tuple[Reservation, ...]
+    refundable: bool
     counted_at: float = 0.0
     told: int = 0
+    kept: int = 0
+    """What was told, without what the origin may still take back."""
 
 
 class Fleet(RuleBasedStateMachine):
@@ -146,7 +154,11 @@ class Fleet(RuleBasedStateMachine):
         self.under_way: list[Request] = []
         self.ours: Counter[int] = Counter()
         """What the origin counted from us, by minute."""
+        self.sent = 0
+        self.taken_back = 0
         self.all: Counter[int] = Counter()
+        self.kept: Counter[int] = Counter()
+        """Of all, what the origin does not take back any more."""
         self.alone: Counter[int] = Counter()
         """What replicas reserved on their own."""
         self.gone: Counter[int] = Counter()
@@ -233,12 +245,13 @@ class Fleet(RuleBasedStateMachine):
             if outcome.local:
                 self.alone[start] += weight
                 life.alone[start] += weight
-                assert life.alone[start] <= LOCAL_BUDGET
-                assert life.told[start] + life.unanswered[start] + weight <= LOCAL_BUDGET
+                most = LOCAL_BUDGETS[purpose]
+                assert life.alone[start] <= most
+                assert life.told[start] + life.unanswered[start] + weight <= most + life.forgotten[start]
             elif life.connected:
-                assert self.used_in_redis(start)[0] >= life.told[start] + weight
+                assert life.told[start] + weight <= self.used_in_redis(start)[0] <= BUDGETS[purpose]
             life.unanswered[start] += weight
-        self.reserved.append(Request(life, outcome, weight, tuple(along)))
+        self.reserved.append(Request(life, outcome, weight, tuple(along), asked["refundable"]))
 
     @precondition(lambda self: self.reserved)
     @rule(which=numbers, way_seconds=st.floats(0, 0.99))
@@ -250,9 +263,11 @@ class Fleet(RuleBasedStateMachine):
             return
         request.counted_at = self.clock.now + way_seconds
         start = minute(request.counted_at)
+        self.sent += request.weight
         self.ours[start] += request.weight
         self.all[start] += request.weight
-        request.told = self.all[start]
+        self.kept[start] += 0 if request.refundable else request.weight
+        request.told, request.kept = self.all[start], self.kept[start]
         self.under_way.append(request)
 
     @precondition(lambda self: self.reserved)
@@ -278,6 +293,7 @@ class Fleet(RuleBasedStateMachine):
     def answer(self, which: int, ok: bool, dated: bool) -> None:
         request = self.under_way.pop(which % len(self.under_way))
         life = request.life
+        self._end_order(request, succeeds=ok)
         if life not in self.lives:
             return
         self.clock.now = max(self.clock.now, request.counted_at)
@@ -287,17 +303,30 @@ class Fleet(RuleBasedStateMachine):
         start = minute(request.counted_at)
         self._settled(request)
         if self.clock.now < start + 60 + 120:
-            life.told[start] = max(life.told[start], request.told)
+            life.told[start] = max(life.told[start], request.kept)
             if life.connected:
                 assert self.used_in_redis(start)[0] >= life.told[start]
         if self.intact:
             for ledger, reservation in zip(self.along, request.along, strict=True):
                 self.run(ledger.reconcile(reservation, told, ok=ok))
 
+    def _end_order(self, request: Request, *, succeeds: bool) -> None:
+        """The origin takes its weight back or keeps it, and tells what is used after that."""
+        if not request.refundable:
+            return
+        start = minute(request.counted_at)
+        if succeeds:
+            self.taken_back += request.weight
+            self.ours[start] -= request.weight
+            self.all[start] -= request.weight
+        else:
+            self.kept[start] += request.weight
+        request.told, request.kept = self.all[start], self.kept[start]
+
     @precondition(lambda self: self.under_way)
-    @rule(which=numbers)
-    def lose_an_answer(self, which: int) -> None:
-        self.under_way.pop(which % len(self.under_way))
+    @rule(which=numbers, succeeds=st.booleans())
+    def lose_an_answer(self, which: int, succeeds: bool) -> None:
+        self._end_order(self.under_way.pop(which % len(self.under_way)), succeeds=succeeds)
 
     @precondition(lambda self: self.under_way)
     @rule(which=numbers, seconds=st.none() | st.integers(1, 5))
@@ -323,6 +352,7 @@ class Fleet(RuleBasedStateMachine):
     @rule(weight=st.integers(1, 40))
     def other_programs_spend(self, weight: int) -> None:
         self.all[minute(self.clock.now)] += weight
+        self.kept[minute(self.clock.now)] += weight
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 5.0, 20.0, 61.0]))
     def time_passes(self, seconds: float) -> None:
@@ -335,7 +365,7 @@ class Fleet(RuleBasedStateMachine):
         for start, in_redis in zip(self.starts, self.used_in_redis(*self.starts), strict=True):
             local_view = in_redis + sum(life.missing(start) for life in self.lives)
             assert self.ours[start] <= local_view + self.gone[start] + self.forgotten[start]
-            assert self.ours[start] <= BUDGET + self.alone[start] + self.forgotten[start]
+            assert self.ours[start] <= BUDGETS[Purpose.KEYED] + self.alone[start] + self.forgotten[start]
 
     @invariant()
     def all_ledgers_count_alike(self) -> None:
@@ -367,6 +397,9 @@ class Troubled(Fleet):
     def redis_loses_all_it_knew(self) -> None:
         for start, used in zip(self.starts, self.used_in_redis(*self.starts), strict=True):
             self.forgotten[start] += used
+        for request in (*self.reserved, *self.under_way):
+            for start, weight in minutes(request.reservation):
+                request.life.forgotten[start] += weight if request.refundable else 0
         self.run(self.connection.client.flushall())
         self.intact = False
 
@@ -396,21 +429,27 @@ def test_a_long_life_of_a_fleet(kind: type[Fleet], seed: int, valkey_url: str) -
             fleet.all_ledgers_count_alike()
     finally:
         fleet.teardown()
-    assert sum(fleet.ours.values()) > STEPS
+    assert fleet.sent > STEPS
+    assert fleet.taken_back > STEPS // 8
     assert (sum(fleet.alone.values()) > STEPS // 8) == isinstance(fleet, Troubled)
 
 
 def step(fleet: Fleet, dice: Random) -> None:
     """One step of a long life."""
     number = dice.randrange(100)
+    purpose = dice.choice([Purpose.PUBLIC, Purpose.PUBLIC, Purpose.BACKGROUND, Purpose.KEYED, Purpose.KEYED])
     client, then = dice.choice(CLIENTS), dice.choice(["send", "send", "answer", "wait"])
     seconds, back_off = dice.choice([0.25, 1.0, 5.0, 20.0, 61.0]), dice.choice([None, 2, 5])
     acts: list[tuple[int, bool, Callable[[], None]]] = [
-        (50, True, lambda: fleet.ask(number % REPLICAS, dice.randint(1, 20), dice.random() < 0.2, client, then)),
+        (
+            50,
+            True,
+            lambda: fleet.ask(number % REPLICAS, dice.randint(1, 20), purpose, dice.random() < 0.7, client, then),
+        ),
         (10, bool(fleet.reserved), lambda: fleet.send(number, dice.uniform(0, 0.99))),
         (5, bool(fleet.reserved), lambda: fleet.find_no_connection(number)),
         (10, bool(fleet.under_way), lambda: fleet.answer(number, dice.random() < 0.8, dice.random() < 0.8)),
-        (4, bool(fleet.under_way), lambda: fleet.lose_an_answer(number)),
+        (4, bool(fleet.under_way), lambda: fleet.lose_an_answer(number, dice.random() < 0.5)),
         (1, bool(fleet.under_way), lambda: fleet.be_told_to_back_off(number, back_off)),
         (1, True, lambda: fleet.crash(number % REPLICAS)),
         (2, True, lambda: fleet.other_programs_spend(dice.randint(1, 20))),
