@@ -66,26 +66,33 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("make clients", description="Real clients against the gateway.")
     parser.add_argument("--heavy", action="store_true", help="freqtrade and nautilus_trader, in place of the libraries")
     parser.add_argument("--market", action="store_true", help="market data only")
-    parser.add_argument("--straight", action="store_true", help="market data straight from the stand-in only")
-    parser.add_argument("--only", metavar="WORD", default="", help="the market programs that have this in their names")
+    parser.add_argument("--trading", action="store_true", help="trading only")
+    parser.add_argument("--straight", action="store_true", help="both straight from the stand-in only")
+    parser.add_argument("--only", metavar="WORD", default="", help="the programs that have this in their names")
     return parser
 
 
 async def _try_all(flags: argparse.Namespace, python: Path, modules: Path | None) -> int:
     problems: list[str] = []
-    if not (flags.heavy or flags.market or flags.straight):
+    if not (flags.heavy or flags.market or flags.trading or flags.straight):
         problems += await _try_general(python)
-    problems += await _try_market(flags, python, modules)
+    problems += await _try_programs(flags, python, modules)
     print("\n".join(problems) if problems else "everything that was tried went as it should")
     return 1 if problems else 0
 
 
-async def _try_market(flags: argparse.Namespace, python: Path, modules: Path | None) -> list[str]:
-    programs = [program for program in (matrix.HEAVY if flags.heavy else matrix.QUICK) if flags.only in program.file]
+async def _try_programs(flags: argparse.Namespace, python: Path, modules: Path | None) -> list[str]:
+    market = () if flags.trading else matrix.HEAVY if flags.heavy else matrix.QUICK
+    trading = () if flags.market else matrix.HEAVY_TRADING if flags.heavy else matrix.TRADING
     ways = [Way.STRAIGHT] if flags.straight else list(Way)
-    tried = await matrix.try_programs(_runnable(programs, modules), python, modules, ways)
-    print("\n".join(["", "market data: calls that went as they should", *matrix.table(tried), ""]))
-    return list(matrix.problems(tried))
+    problems: list[str] = []
+    for title, programs in (("market data", market), ("trading", trading)):
+        chosen = [program for program in programs if flags.only in program.file]
+        if chosen:
+            tried = await matrix.try_programs(_runnable(chosen, modules), python, modules, ways)
+            print("\n".join(["", f"{title}: calls that went as they should", *matrix.table(tried), ""]), flush=True)
+            problems += matrix.problems(tried)
+    return problems
 
 
 def _runnable(programs: Sequence[Program], modules: Path | None) -> list[Program]:

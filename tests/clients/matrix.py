@@ -1,4 +1,4 @@
-"""Market data: what each client gets straight from the origin and through the gateway, call by call.
+"""What each client gets straight from the origin and through the gateway, call by call: market data, and trading.
 
 Owns: the programs, one process for a program and a way, the comparison, the table. Must not know: how a client is used.
 """
@@ -19,6 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from tests.clients import signed
 from tests.clients.environment import ROOT, client_environment
 from tests.gateway.harness import Clock, gateway
 from tests.simulator import Simulator, generate_document
@@ -30,7 +31,8 @@ LIVE_SECONDS = 600.0
 AT_ONCE = 3
 """Most of the time a client waits, for an answer or by its own throttle."""
 UNKNOWN = "unknown symbol"
-"""The call that must fail, and alike on both ways."""
+REFUSED = "refused: "
+"""The calls that must fail, and alike on both ways, have this name or begin so."""
 
 
 class Way(Enum):
@@ -42,10 +44,15 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A file of the folder. `is_live`: the client compares answers with its own clock, so the origin's must go on."""
+    """A file of the folder. `is_live`: the client compares answers with its own clock, so the origin's must go on.
+
+    `trades`: it makes signed calls. `in_body`: the methods whose parameters it then sends in the body.
+    """
 
     file: str
     is_live: bool = False
+    trades: bool = False
+    in_body: tuple[str, ...] = ()
 
     @property
     def is_javascript(self) -> bool:
@@ -77,6 +84,19 @@ QUICK = (
 )
 """The slowest first."""
 HEAVY = (Program("nautilus_spot.py"), Program("freqtrade_bot.py", is_live=True))
+TRADING = (
+    Program("trade_ccxt_async.py", trades=True, in_body=("POST",)),
+    Program("trade_ccxt_sync.py", trades=True, in_body=("POST",)),
+    Program("trade_ccxt.cjs", trades=True, in_body=("POST",)),
+    Program("trade_python_binance.py", trades=True, in_body=("DELETE", "POST")),
+    Program("trade_binance_connector.py", trades=True),
+    Program("trade_binance_sdk_spot.py", trades=True),
+    Program("trade_binance_sdk_usds_futures.py", trades=True),
+    Program("trade_binance.cjs", trades=True),
+    Program("trade_binance_api_node.cjs", trades=True),
+    Program("trade_binance_spot.cjs", trades=True),
+)
+HEAVY_TRADING = (Program("trade_nautilus.py", trades=True),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +152,37 @@ async def try_programs(
 
 
 async def _run(program: Program, python: Path, way: Way, environment: Mapping[str, str], now: float) -> Ran:
-    async with _reached(way, None if program.is_live else now) as url:
+    async with _reached(program, way, None if program.is_live else now) as (origin, url):
         began = time.monotonic()
-        status, told, complaint = await _communicate(program.words(python, url), environment, program.most_seconds)
-    calls = tuple(_told(told.splitlines()))
+        variables = {**environment, **(signed.variables() if program.trades else {})}
+        status, told, complaint = await _communicate(program.words(python, url), variables, program.most_seconds)
+        calls = tuple(_told(told.splitlines()))
+        if program.trades and calls:
+            sent = signed.sent(origin)
+            calls += tuple(
+                Told(program.file, call, answer, error) for call, answer, error in signed.told(sent, program.in_body)
+            )
     is_whole = status == 0 and calls
     failure = None if is_whole else f"status {status}, {len(calls)} calls: {complaint}"
     return Ran(way, calls, time.monotonic() - began, failure)
 
 
 @asynccontextmanager
-async def _reached(way: Way, now: float | None) -> AsyncIterator[str]:
-    """The base URL of an origin of its own. At a time that stands still, equal calls have equal answers."""
+async def _reached(program: Program, way: Way, now: float | None) -> AsyncIterator[tuple[Simulator, str]]:
+    """An origin of its own, and the base URL. At a time that stands still, equal calls have equal answers."""
     clock = None if now is None else Clock(now)
     async with Simulator(document=generate_document(SYMBOLS), clock=clock or time.time) as origin:
+        if program.trades:
+            signed.admit(origin)
         if way is Way.STRAIGHT:
-            yield origin.url
+            yield origin, origin.url
             return
         derivatives = dict.fromkeys(
             ("usd_futures_upstreams", "coin_futures_upstreams", "options_upstreams"), (origin.url,)
         )
-        async with gateway(origin, clock, **derivatives) as app:
-            yield app.url
+        forward = "all" if program.trades else "market"
+        async with gateway(origin, clock, forward=forward, **derivatives) as app:
+            yield origin, app.url
 
 
 async def _communicate(
@@ -239,7 +268,7 @@ def _calls(ran: Ran, client: str) -> dict[str, Told]:
 
 
 def _is_good(told: Told) -> bool:
-    return (told.error is not None) == (told.call == UNKNOWN)
+    return (told.error is not None) == (told.call == UNKNOWN or told.call.startswith(REFUSED))
 
 
 def difference(one: Any, other: Any, path: str = "") -> str:

@@ -11,9 +11,25 @@ import pytest
 
 from tests.clients import matrix
 from tests.clients.environment import HERE
-from tests.clients.matrix import HEAVY, PROGRAMS, QUICK, Program, Ran, Told, Tried, Way, difference, problems, table
+from tests.clients.matrix import (
+    HEAVY,
+    HEAVY_TRADING,
+    PROGRAMS,
+    QUICK,
+    TRADING,
+    Program,
+    Ran,
+    Told,
+    Tried,
+    Way,
+    difference,
+    problems,
+    table,
+)
 
-HELPERS = {"__init__.py", "ccxt_calls.py", "freqtrade_strategy.py", "telling.cjs", "telling.py"}
+HELPERS = {"__init__.py", "ccxt_calls.py", "freqtrade_strategy.py", "telling.cjs", "telling.py"} | {
+    "trade_ccxt_calls.py"
+}
 NAMES = ("bot 1.0", "price")
 
 
@@ -24,7 +40,10 @@ def tried(straight: Told, *through: Told) -> Tried:
 
 def test_every_program_is_run() -> None:
     programs = {path.name for path in PROGRAMS.iterdir() if path.suffix in (".py", ".cjs")}
-    assert {program.file for program in (*QUICK, *HEAVY)} == programs - HELPERS
+    assert {program.file for program in (*QUICK, *HEAVY, *TRADING, *HEAVY_TRADING)} == programs - HELPERS
+    assert all(
+        program.trades == program.file.startswith("trade_") for program in (*QUICK, *HEAVY, *TRADING, *HEAVY_TRADING)
+    )
 
 
 def test_equal_answers_are_no_problem() -> None:
@@ -66,6 +85,13 @@ def test_the_unknown_symbol_must_fail_alike() -> None:
         "bot 1.0, unknown symbol: gateway differs at /1: 'BadSymbol -1121', 'NotSupported -1020'"
     ]
     assert "bot 1.0, unknown symbol, straight: no error" in list(problems([tried(passed, passed)]))
+
+
+def test_calls_that_must_be_refused_are_named_so() -> None:
+    refused = Told("bot 1.0", "refused: no money", error="ClientError -2010")
+    passed = Told("bot 1.0", "refused: no money", answer={})
+    assert list(problems([tried(refused, refused)])) == []
+    assert "bot 1.0, refused: no money, straight: no error" in list(problems([tried(passed, passed)]))
 
 
 def test_a_program_that_ends_early_is_told() -> None:

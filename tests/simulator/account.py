@@ -63,6 +63,9 @@ class OrderSizes:
 class Account:
     """Keys, balances and orders of one trader. `keys` may be added to at any time."""
 
+    age_clock: Callable[[], float] | None = None
+    """What the age of a signed request is measured by, in place of the origin's clock: that of its client."""
+
     def __init__(self, *, clock: Callable[[], float], sizes: OrderSizes) -> None:
         self._clock = clock
         self.keys: dict[str, Key] = {HMAC_KEY: Key(HMAC_KEY, KeyKind.HMAC, HMAC_SECRET)}

@@ -92,7 +92,8 @@ class DerivativesTrading:
         full = ("walletBalance", "marginBalance", "availableBalance", "maxWithdrawAmount", "crossWalletBalance")
         amounts = dict.fromkeys(zero, "0.00000000") | dict.fromkeys(full, "100000.00000000")
         totals = {f"total{name[0].upper()}{name[1:]}": amount for name, amount in amounts.items()}
-        assets = [{"asset": asset, **amounts, "updateTime": now_ms} for asset in self._assets]
+        held = {**amounts, "crossUnPnl": "0.00000000", "marginAvailable": True, "updateTime": now_ms}
+        assets = [{"asset": asset, **held} for asset in self._assets]
         allowed = {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "updateTime": 0}
         available = {key: amounts[key] for key in ("availableBalance", "maxWithdrawAmount")}
         return {**allowed, **totals, **available, "assets": assets, "asset": assets, "positions": []}

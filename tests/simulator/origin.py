@@ -104,7 +104,8 @@ class Origin:
         refused = key if isinstance(key, Refused) else None
         if not isinstance(key, Refused) and endpoint.security is Security.SIGNED:
             query = asked.raw_query.encode("utf-8", "surrogateescape")
-            refused = check_signature(key, query, asked.body, values=values, now_ms=int(asked.at * 1000))
+            now = asked.at if self.account.age_clock is None else self.account.age_clock()
+            refused = check_signature(key, query, asked.body, values=values, now_ms=int(now * 1000))
         if refused is not None:
             raise RefusedError(refused.code, refused.text, refused.status)
 

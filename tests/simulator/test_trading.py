@@ -216,3 +216,9 @@ async def test_keys_of_every_kind_open_the_account(simulator: Simulator, kind: K
     assert (await get(simulator, signed, {"X-MBX-APIKEY": "another"})).json["canTrade"] is True
     other = signed.replace("account?", "account?omitZeroBalances=true&")
     assert (await get(simulator, other, {"X-MBX-APIKEY": "another"})).json["code"] == -1022
+
+
+async def test_the_age_of_a_request_can_have_a_clock_of_its_own(simulator: Simulator) -> None:
+    assert (await call(simulator, "GET", "/api/v3/account")).status == 200
+    simulator.account.age_clock = lambda: 1_790_000_120.0
+    assert (await call(simulator, "GET", "/api/v3/account")).json["code"] == -1021

@@ -8,6 +8,8 @@ const START_MS = 1760000400000;
 const END_MS = START_MS + 3600000;
 const UNKNOWN = "unknown symbol";
 const baseUrl = process.argv[2];
+// By kind (HMAC, RSA, ED25519): the key's name, and the secret or the private key in PEM.
+const keys = JSON.parse(process.env.CLIENT_KEYS ?? "{}");
 
 function version(name) {
   const roots = (process.env.NODE_PATH || "").split(path.delimiter);
@@ -30,8 +32,8 @@ function failure(error) {
 }
 
 // `calls`: functions by name, which return promises.
-async function tell(name, calls) {
-  const client = `${name} ${version(name)} JavaScript`;
+async function tell(name, calls, manner = "") {
+  const client = `${name} ${version(name)} JavaScript ${manner}`.trim();
   for (const [call, ask] of Object.entries(calls)) {
     let line;
     try {
@@ -43,4 +45,4 @@ async function tell(name, calls) {
   }
 }
 
-module.exports = { START_MS, END_MS, UNKNOWN, baseUrl, tell };
+module.exports = { START_MS, END_MS, UNKNOWN, baseUrl, keys, tell };

@@ -6,6 +6,7 @@ Owns: the lines, and the ranges that are asked for. Must not know: any client, a
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +24,12 @@ def base_url() -> str:
     return sys.argv[1]
 
 
+def keys() -> dict[str, tuple[str, str]]:
+    """By kind (HMAC, RSA, ED25519): the key's name, and the secret or the private key in PEM."""
+    found: dict[str, tuple[str, str]] = json.loads(os.environ["CLIENT_KEYS"])
+    return found
+
+
 def tell(package: str, calls: Mapping[str, Callable[[], Any]], *, manner: str = "") -> None:
     """Make each call of a client that blocks, and print a line for each."""
     for name, call in calls.items():
@@ -33,14 +40,14 @@ def tell(package: str, calls: Mapping[str, Callable[[], Any]], *, manner: str = 
         _print(package, manner, name, line)
 
 
-async def tell_async(package: str, calls: Mapping[str, Callable[[], Awaitable[Any]]]) -> None:
+async def tell_async(package: str, calls: Mapping[str, Callable[[], Awaitable[Any]]], *, manner: str = "async") -> None:
     """The same for a client whose calls are awaited."""
     for name, call in calls.items():
         try:
             line = {"answer": await call()}
         except Exception as error:
             line = _failure(error)
-        _print(package, "async", name, line)
+        _print(package, manner, name, line)
 
 
 def _failure(error: Exception) -> dict[str, Any]:
