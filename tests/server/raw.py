@@ -1,6 +1,6 @@
 """A client that writes bytes and reads one answer at a time.
 
-Owns: framing by Content-Length. Must not know: what is asked.
+Owns: where an answer ends. Must not know: what is asked.
 """
 
 from __future__ import annotations
@@ -41,6 +41,22 @@ class Raw:
             _, found, rest = head.partition(b"Content-Length: ")
             length = int(rest.partition(b"\r\n")[0]) if found and has_body else 0
             return head, await self.reader.readexactly(length)
+
+    async def status(self, request: bytes) -> int:
+        """Of the answer, however its body is framed; 0 if the connection is closed without one."""
+        self.writer.write(request)
+        async with asyncio.timeout(WAIT_SECONDS):
+            try:
+                head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return 0
+            if b"\r\ntransfer-encoding: chunked" in head:
+                while size := int(await self.reader.readline(), 16):
+                    await self.reader.readexactly(size + 2)
+                await self.reader.readline()
+            else:
+                await self.reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0"))
+            return int(head.split(b" ", 2)[1])
 
     def half_close(self) -> None:
         """Say that no more requests come."""
