@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -70,11 +71,11 @@ class Watch:
 
 @asynccontextmanager
 async def replicas(
-    origin: Simulator, redis_url: str, clock: Callable[[], float] | None
+    origin: Simulator, redis_url: str, clock: Callable[[], float] | None, **changed: Any
 ) -> AsyncIterator[list[Application]]:
-    """The gateways on one Redis. `clock`: theirs and the origin's; None: real time."""
+    """The gateways on one Redis. `clock`: theirs and the origin's; None: real time. `changed`: their settings."""
     async with AsyncExitStack() as stack:
-        chosen: Settings = settings_of(origin, redis_url=redis_url, **hosts(origin))
+        chosen: Settings = settings_of(origin, redis_url=redis_url, **hosts(origin), **changed)
         apps = []
         for _ in range(REPLICAS):
             own = OriginClock(clock) if clock else OriginClock(time.time, monotonic=time.monotonic)
