@@ -43,12 +43,12 @@ function calls(client, kind) {
   const found = {
     "load_markets": () => client.loadMarkets(),
     ...market(client, kind, "spot", SPOT, 0.01),
-    "test": () => client.createOrder(SPOT, "limit", "buy", 0.01, 0.5, { test: true }),
+    "test": () => client.createOrder(SPOT, "limit", "buy", 0.01, 0.5, { test: true, newClientOrderId: `${kind}-test` }),
     "balance": () => client.fetchBalance(),
     "my trades": () => client.fetchMyTrades(SPOT),
     "all orders": () => client.fetchOrders(SPOT),
     "refused: no such order": () => client.cancelOrder("1", SPOT),
-    "refused: no money": () => client.createOrder(SPOT, "limit", "buy", 9000000, 0.5),
+    "refused: no money": () => client.createOrder(SPOT, "limit", "buy", 9000000, 0.5, { newClientOrderId: `${kind}-big` }),
   };
   if (kind !== "HMAC") {
     return found;

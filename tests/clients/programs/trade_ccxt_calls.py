@@ -30,13 +30,17 @@ def calls(client: Any, kind: str) -> Mapping[str, Callable[[], Any]]:
     """The same for both: only one of them has to be awaited. Keys that are not HMAC's trade on spot alone."""
     made = {"load_markets": client.load_markets, **_market(client, kind, "spot", SPOT, amount=0.01)}
     made |= {
-        "test": lambda: client.create_order(SPOT, "limit", "buy", 0.01, 0.5, {"test": True}),
+        "test": lambda: client.create_order(
+            SPOT, "limit", "buy", 0.01, 0.5, {"test": True, "newClientOrderId": f"{kind}-test"}
+        ),
         "balance": client.fetch_balance,
         "my trades": lambda: client.fetch_my_trades(SPOT),
         "all orders": lambda: client.fetch_orders(SPOT),
         "fees": lambda: client.fetch_trading_fee(SPOT),
         "refused: no such order": lambda: client.cancel_order("1", SPOT),
-        "refused: no money": lambda: client.create_order(SPOT, "limit", "buy", 9_000_000, 0.5),
+        "refused: no money": lambda: client.create_order(
+            SPOT, "limit", "buy", 9_000_000, 0.5, {"newClientOrderId": f"{kind}-big"}
+        ),
     }
     if kind == "HMAC":
         for word, symbol in CONTRACTS.items():

@@ -39,13 +39,13 @@ def calls(client: Any, name: str, *, whole: bool) -> Mapping[str, Callable[[], A
         "all open orders": client.get_open_orders,
         "cancel": lambda: client.cancel_order(**named),
         "market": lambda: client.create_order(**market, **one, newClientOrderId=f"{name}-market"),
-        "test": lambda: client.create_test_order(**limit, **one),
+        "test": lambda: client.create_test_order(**limit, **own),
         "account": client.get_account,
         "balance": lambda: client.get_asset_balance("BTC"),
         "my trades": lambda: client.get_my_trades(**one),
         "all orders": lambda: client.get_all_orders(**one),
         "refused: no such order": lambda: client.cancel_order(orderId=1, **one),
-        "refused: no money": lambda: client.create_order(**{**limit, "quantity": "9000000"}, **one),
+        "refused: no money": lambda: client.create_order(**{**limit, "quantity": "9000000"}, **own),
     }
     if not whole:
         return made
