@@ -39,7 +39,8 @@ async def send(on: Stage, method: str, path: str, parameters: dict[str, str] | N
 
 async def test_an_order_is_placed_seen_and_cancelled() -> None:
     async with market(forward="all") as on:
-        placed = await send(on, "POST", "/api/v3/order", ORDER)
+        last = float((await on.ask("/api/v3/ticker/price?symbol=BTCUSDT")).json["price"])
+        placed = await send(on, "POST", "/api/v3/order", {**ORDER, "price": f"{last / 2:.2f}"})
         assert (placed.status, placed.json["status"]) == (200, "NEW")
         number = {"symbol": "BTCUSDT", "orderId": str(placed.json["orderId"])}
         assert (await send(on, "GET", "/api/v3/order", number)).json["orderId"] == placed.json["orderId"]

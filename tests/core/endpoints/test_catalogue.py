@@ -117,7 +117,9 @@ def test_the_general_endpoints_are_served_in_every_mode(forward: Forward, method
         ("/api/v3/depth", "GET", NotForwarded, "not-forwarded"),
         ("/api/v3/order", "POST", NotForwarded, "not-forwarded"),
         ("/api/v3/ping", "POST", MethodNotAllowed, "method"),
-        ("/api/v3/nothing", "GET", UnknownPath, "unknown-path"),
+        ("/api/v3/nothing", "GET", NotForwarded, "not-forwarded"),
+        ("/sapi/v1/capital/config/getall", "GET", NotForwarded, "not-forwarded"),
+        ("/nothing", "GET", UnknownPath, "unknown-path"),
         ("/fapi/v1/klines", "GET", NotForwarded, "not-forwarded"),
     ],
 )
