@@ -78,14 +78,17 @@ class Origin:
         gate: Gate,
         learn: Callable[[Endpoint, RateLimits], None],
         firewall: FirewallProbe | None = None,
+        above: Ledger | None = None,
         ping: UpstreamQuery = SPOT_PING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`gate`: that of the ledger's pool. `learn`: takes the limits that an API announces. `firewall`: that of the
-        API, for a pool of its own within the API; None: a new one that asks for `ping`.
+        API, for a pool of its own within the API; None: a new one that asks for `ping`. `above`: the ledger of the API,
+        for such a pool.
         """
         self._upstream = upstream
         self._ledger = ledger
+        self._above = above
         self._clock = clock
         self._observer = observer
         self._total_seconds = total_seconds
@@ -235,6 +238,8 @@ class Origin:
         guard_seconds = min(self._clock.guard_seconds(), GUARD_SECONDS + JUMP_SECONDS)
         guarded = None if until is None else until + guard_seconds
         await self._ledger.block(throttled.reason, guarded)
+        if self._above is not None and throttled.reason is not BlockReason.BACK_OFF:
+            await self._above.block(throttled.reason, guarded)  # a ban is of the IP, not of one limit
         self._gate.close()
 
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:

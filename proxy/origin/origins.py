@@ -95,6 +95,7 @@ class Origins:
             total_seconds=self._total_seconds,
             gate=self._gate(endpoint),
             firewall=None if above is None else above.firewall,
+            above=None if above is None else self._ledgers.of_api(endpoint.api),
             ping=_ping_of(endpoint.api),
             learn=self.learn,
         )
