@@ -64,7 +64,7 @@ def sent(origin: Simulator) -> list[Seen]:
 
 def told(requests: Sequence[Seen], in_body: Sequence[str]) -> Iterable[tuple[str, Any, str | None]]:
     """(call, answer, error): the requests without time and signature, and whether bodies are where they should be."""
-    forms = sorted(map(_form, requests), key=json.dumps)  # some clients send several at once
+    forms = sorted(map(_form, requests), key=_text)  # some clients send several at once
     yield ON_THE_WIRE, forms, None if requests else "no signed request"
     found = sorted({seen.method for seen in requests if b"signature=" in seen.body})
     yield IN_THE_BODY, found, None if found == sorted(in_body) else f"of {found}, not of {sorted(in_body)}"
@@ -78,3 +78,7 @@ def _form(seen: Seen) -> Mapping[str, str]:
 
 def _masked(text: str) -> str:
     return re.sub(r"\b(timestamp|signature)=[^&]*", r"\1=", text)
+
+
+def _text(form: Mapping[str, str]) -> str:
+    return json.dumps(form, sort_keys=True)  # some clients send their headers in any order

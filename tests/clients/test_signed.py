@@ -21,13 +21,13 @@ def test_time_and_signature_are_left_out_and_nothing_else_of_the_bytes() -> None
     (_, forms, error), _ = signed.told([QUERY, BODY], ["DELETE"])
     assert error is None
     assert forms == [
+        {"method": "GET", "target": "/api/v3/order?a=%7e&timestamp=&signature=", "body": "", "x-mbx-apikey": "k"},
         {
             "method": "DELETE",
             "target": "/api/v3/order",
             "body": "timestamp=&a=1&signature=",
             "content-type": "text/plain",
         },
-        {"method": "GET", "target": "/api/v3/order?a=%7e&timestamp=&signature=", "body": "", "x-mbx-apikey": "k"},
     ]
 
 
