@@ -118,17 +118,21 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             connection=connection,
             replica_count=replica_count,
         )
-        gateway = Gateway(
-            origins,
-            fills,
-            CachedAnswers(fills, local, clock),
-            clock,
-            catalogue=Catalogue(settings.forward, apis=settings.apis, unknown_weight=settings.unknown_weight),
-            coin_futures_hosts=settings.hosts_of(Api.COIN_FUTURES),
-            clock_error=clock.error_seconds if settings.time is TimeSource.CLOCK else None,
-        )
+        gateway = _gateway(settings, origins, fills, CachedAnswers(fills, local, clock), clock)
         await _start(settings, app, gateway, ledgers, report, stack)
         yield app
+
+
+def _gateway(settings: Settings, origins: Origins, fills: Fills, cached: CachedAnswers, clock: OriginClock) -> Gateway:
+    return Gateway(
+        origins,
+        fills,
+        cached,
+        clock,
+        catalogue=Catalogue(settings.forward, apis=settings.apis, unknown_weight=settings.unknown_weight),
+        coin_futures_hosts=settings.hosts_of(Api.COIN_FUTURES),
+        clock_error=clock.error_seconds if settings.time is TimeSource.CLOCK else None,
+    )
 
 
 async def _start(
