@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.forward.answer import AnswerReader
 from proxy.forward.head import MAX_HEAD_BYTES, InvalidAnswer
+from tests.forward.answers import Answer, answers
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -22,62 +21,6 @@ def reader(*, has_no_body: bool = False, max_body_bytes: int = MOST) -> AnswerRe
 
 def feed(one: AnswerReader, text: bytes, step: int = 1) -> bool:
     return [one.feed(text[at : at + step]) for at in range(0, len(text), step)][-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an origin means, and its bytes."""
-
-    text: bytes
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    has_no_body: bool
-    ends_with_connection: bool
-
-
-_NAMES = st.from_regex(rb"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,8}", fullmatch=True)
-_VALUES = st.from_regex(rb"([!-~\x80-\xff]([ \t!-~\x80-\xff]{0,10}[!-~\x80-\xff])?)?", fullmatch=True)
-_SPACES = st.sampled_from([b"", b" ", b"\t", b"  "])
-
-
-@st.composite
-def chunks(draw: st.DrawFn, body: bytes) -> bytes:
-    """A body in chunks of any sizes, with extensions and trailers."""
-    text, at = b"", 0
-    while at < len(body):
-        size = draw(st.integers(1, len(body) - at))
-        form = draw(st.sampled_from([b"%x", b"%X", b"000%x", b"%x;a=b", b'%x ; a="b"', b"%x \t"]))
-        text += form % size + b"\r\n" + body[at : at + size] + b"\r\n"
-        at += size
-    trailers = draw(st.lists(st.tuples(_NAMES, _VALUES), max_size=2))
-    return text + b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
-
-
-@st.composite
-def answers(draw: st.DrawFn) -> Answer:
-    """Valid answers of each framing, with interim answers before them."""
-    interim = draw(st.lists(st.sampled_from([100, 102, 103]), max_size=3))
-    status = draw(st.sampled_from([200, 201, 204, 304, 400, 418, 429, 503]))
-    headers = draw(st.lists(st.tuples(_NAMES, _VALUES), max_size=5))
-    body = draw(st.binary(max_size=200))
-    framing = draw(st.sampled_from(["length", "chunked", "close", "HEAD"]))
-    has_no_body = framing == "HEAD" or status in (204, 304)
-    match framing:
-        case "chunked":
-            wire, line = draw(chunks(body)), [(b"Transfer-Encoding", b"chunked")]
-        case "close":
-            wire, line = body, []
-        case _:
-            wire, line = body, [(b"Content-Length", b"%d" % len(body))]
-    headers[draw(st.integers(0, len(headers))) : 0] = line
-    text = b"".join(b"HTTP/1.1 %d Wait\r\nX-Early: 1\r\n\r\n" % number for number in interim)
-    text += b"HTTP/1.1 %d%b\r\n" % (status, draw(st.sampled_from([b"", b" ", b" OK", b" Not Found"])))
-    text += b"".join(b"%b:%b%b%b\r\n" % (name, draw(_SPACES), value, draw(_SPACES)) for name, value in headers)
-    text += b"\r\n" + (b"" if has_no_body else wire)
-    meant = b"" if has_no_body else body
-    ends = framing == "close" and not has_no_body
-    return Answer(text, status, tuple(headers), meant, framing == "HEAD", ends)
 
 
 @given(answers(), st.data())
