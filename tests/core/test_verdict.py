@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pytest
 
 from proxy.core.endpoints.catalogue import ENDPOINTS
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.core.quota.block import BlockReason
@@ -268,6 +270,67 @@ def test_a_5xx_keeps_status_type_and_body(status: int, body: bytes, content_type
     assert isinstance(told.error, OriginError)
     assert (told.error.status, told.error.body, told.error.content_type) == (status, body, content_type)
     assert told.error.headers == headers
+
+
+# --- Requests with a key.
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A request of one account, as far as its answer is judged."""
+
+    endpoint: Endpoint = ENDPOINTS[INFO]
+    key: str = "k"
+    weight: int = 1
+    method: str = "POST"
+    target: str = "/"
+    body: bytes = b""
+    is_keyed: bool = True
+    upstream_headers: Mapping[str, str] = field(default_factory=dict)
+    has_own_words: bool = True
+    names_symbols: bool = False
+    sbe: str | None = None
+
+
+ORDERS_LIMIT = b'{"code":-1015,"msg":"Too many new orders; current limit is 100 orders per 10 SECOND."}'
+
+
+def of_account(status: int, body: bytes = b"") -> Verdict:
+    return judge(Keyed(), OriginResponse(status=status, headers={}, body=body, sent_at=NOW, received_at=NOW), NOW)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 206])
+@pytest.mark.parametrize("body", [b"", b"[]", b"not JSON", ERROR], ids=["empty", "list", "text", "error in 200"])
+def test_any_2xx_to_a_request_with_a_key_passes_as_it_came(status: int, body: bytes) -> None:
+    assert of_account(status, body) == Good()
+
+
+def test_a_429_about_an_accounts_orders_says_nothing_of_the_ip() -> None:
+    assert of_account(429, ORDERS_LIMIT) == Negative()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code":-1003,"msg":"Too much request weight used."}',
+        b'{"code":"-1015"}',
+        b"[-1015]",
+        b"",
+        HTML,
+        DEEP,
+        b'{"code":-1015,"msg":"\xff"}',
+        b'{"code":-1015}' + b" " * MAX_ERROR_BYTES,
+    ],
+    ids=["weight", "text", "list", "empty", "page", "deep", "not UTF-8", "too large"],
+)
+def test_any_other_429_to_a_request_with_a_key_blocks(body: bytes) -> None:
+    assert of_account(429, body) == Throttled(BlockReason.BACK_OFF, None)
+
+
+def test_a_429_about_orders_blocks_whoever_sent_none() -> None:
+    assert verdict(INFO, 429, ORDERS_LIMIT) == Throttled(BlockReason.BACK_OFF, None)
+    assert of_account(418, ORDERS_LIMIT) == Throttled(BlockReason.BAN, None)
+    assert of_account(400, ORDERS_LIMIT) == Negative()
 
 
 # --- Everything else.

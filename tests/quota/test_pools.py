@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.endpoints.catalogue import TABLES
-from proxy.core.endpoints.endpoint import Api
+from proxy.core.endpoints.catalogue import TABLES, Forward
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
+from proxy.core.endpoints.weight_rules import Fixed
 from proxy.core.quota.block import BlockReason
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.windows import RateLimitKind, Window
-from proxy.errors import Banned, BudgetUsedUp
+from proxy.errors import BackedOff, Banned, BudgetUsedUp
 from proxy.quota.build import build_ledgers, pool_domain
 from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
@@ -100,6 +102,105 @@ async def test_the_used_weight_of_the_api_is_not_that_of_a_pool_of_its_own(ledge
     await own.reconcile(await own.reserve(0), {"x-mbx-used-weight-1m": "2000"}, ok=True)
     assert own.used_weight() == 0
     assert ledgers.of_api(Api.USD_FUTURES).used_weight() == 0
+
+
+def sapi_line(pool: str) -> Endpoint:
+    """What is known of a path below `/sapi`."""
+    return Endpoint(
+        name="sapi",
+        path="/sapi/v1/x",
+        security=Security.SIGNED,
+        weight=Fixed(1),
+        policy=CachePolicy.FORWARDED,
+        pool=pool,
+    )
+
+
+ONE, TWO = sapi_line("sapi-01"), sapi_line("sapi-02")
+
+
+async def test_a_sapi_path_has_12000_of_its_own_by_its_own_header(ledgers: PoolLedgers) -> None:
+    one = ledgers.of(ONE)
+    headers = {"x-sapi-used-ip-weight-1m": "10800", "x-sapi-used-uid-weight-1m": "11999", "x-mbx-used-weight-1m": "9"}
+    await one.reconcile(await one.reserve(1), headers, ok=True)
+    assert one.used_weight() == 10_800
+    with pytest.raises(BudgetUsedUp, match="10800 request weight per 1 MINUTE"):
+        await one.reserve(1)
+    await one.reserve(960, purpose=Purpose.KEYED)  # up to 0.98
+    await ledgers.of(TWO).reserve(10_800)
+    await ledgers.spot.reserve(5400)
+    assert ledgers.spot.used_weight() == 5400
+
+
+async def test_a_block_of_a_sapi_path_leaves_all_others_alone(ledgers: PoolLedgers) -> None:
+    await ledgers.of(ONE).block(BlockReason.BACK_OFF, None)
+    with pytest.raises(BackedOff, match="Too much request weight used; current limit is 12000"):
+        await ledgers.of(ONE).reserve(1)
+    for line in (TWO, LINES["depth"]):
+        await ledgers.raise_if_blocked(line)
+        await ledgers.of(line).reserve(1)
+
+
+async def test_all_sapi_paths_are_shown_as_the_fullest_of_them(ledgers: PoolLedgers) -> None:
+    assert "sapi" not in dict(ledgers.views())
+    await ledgers.of(ONE).reserve(7)
+    await ledgers.of(TWO).reserve(5)
+    await ledgers.of(TWO).block(BlockReason.BACK_OFF, None)
+    pools = [pool for pool, _ in ledgers.views()]
+    assert (pools.count("sapi"), len(pools)) == (1, ALL_POOLS + 1)
+    shown = dict(ledgers.views())["sapi"]
+    assert [(window.used, window.limit) for window in shown.windows] == [(7, 12_000)]
+    assert shown.block is not None
+
+
+async def test_sapi_paths_are_counted_by_all_replicas_together_under_one_label(
+    clock: ManualClock, connection: RedisConnection, tmp_path: Path
+) -> None:
+    here, there = (build(clock, connection, state_dir=tmp_path, quota_domain="sapi-test") for _ in range(2))
+    await here.of(ONE).reserve(10_000)
+    await there.of(ONE).reserve(800)
+    with pytest.raises(BudgetUsedUp):
+        await there.of(ONE).reserve(1)
+    keys = [key async for key in connection.client.scan_iter(match="*sapi-test/sapi-*")]
+    assert keys
+    assert {bytes(key).split(b"}")[0] for key in keys} == {b"binance-sidecar:{spot:sapi-test/sapi-01"}
+    assert not [file for file in tmp_path.iterdir() if "sapi-0" in file.name]
+
+
+def test_the_observer_of_every_sapi_pool_has_one_label(clock: ManualClock) -> None:
+    labels: list[str] = []
+
+    def observer_of(pool: str) -> Tally:
+        labels.append(pool)
+        return Tally()
+
+    ledgers = build_ledgers(
+        Settings(forward=Forward.GENERAL),
+        None,
+        clock=clock,
+        replica_count=ReplicaCount(),
+        observer_of=observer_of,
+    )
+    for number in range(64):
+        ledgers.of(sapi_line(f"sapi-{number:02x}"))
+    assert set(labels) == {"spot", "sapi"}
+
+
+async def test_the_block_of_a_sapi_path_is_followed_in_redis_from_its_first_request_on(
+    clock: ManualClock, connection: RedisConnection
+) -> None:
+    ledgers = build(clock, connection)
+    watching = asyncio.create_task(ledgers.watch_blocks())
+    await asyncio.sleep(0)
+    before = len(asyncio.all_tasks())
+    ledgers.of(ONE)
+    ledgers.of(ONE)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == before + 1
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
 
 
 def test_each_served_pool_is_shown_spot_first(clock: ManualClock) -> None:

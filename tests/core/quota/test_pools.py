@@ -6,7 +6,17 @@ import pytest
 
 from proxy.core.endpoints.catalogue import TABLES, Catalogue, Forward
 from proxy.core.endpoints.endpoint import Api
-from proxy.core.quota.pools import api_pool, default_windows, fetch_weight, pool_of, pools_of
+from proxy.core.quota.pools import (
+    SAPI_POOLS,
+    api_pool,
+    default_windows,
+    fetch_weight,
+    is_sapi,
+    pool_label,
+    pool_of,
+    pools_of,
+    sapi_pool,
+)
 
 POOLS = pools_of(Api, lambda _: True)
 LINES = {line.name: line for table in TABLES.values() for line in table}
@@ -61,3 +71,20 @@ def test_a_gateway_has_the_pools_of_what_it_forwards() -> None:
 
 def test_a_fetch_weighs_what_the_dearest_document_of_the_pool_costs() -> None:
     assert {pool: fetch_weight(pool) for pool in POOLS[:4]} == {"spot": 20, "futures": 1, "options": 1, "funding": 1}
+
+
+def test_any_number_of_sapi_paths_share_a_bounded_number_of_pools() -> None:
+    pools = {sapi_pool(f"/sapi/v1/path{number}") for number in range(5000)}
+    assert len(pools) == SAPI_POOLS == 64
+    assert all(is_sapi(pool) and pool_label(pool) == "sapi" and len(pool) == 7 for pool in pools)
+    assert not any(is_sapi(pool) or pool_label(pool) != pool for pool in POOLS)
+
+
+def test_every_replica_finds_the_same_pool_for_a_sapi_path() -> None:
+    paths = ("/sapi/v1/account/status", "/sapi/v1/capital/config/getall", "/sapi/v1/\udcff")
+    assert [sapi_pool(path) for path in paths] == ["sapi-3c", "sapi-03", "sapi-0a"]
+
+
+def test_each_sapi_pool_has_the_limit_of_one_path() -> None:
+    limits = [(window.name, window.limit) for window in default_windows(sapi_pool("/sapi/v1/account/status"))]
+    assert limits == [("REQUEST_WEIGHT:1m", 12_000)]
