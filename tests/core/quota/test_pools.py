@@ -6,17 +6,8 @@ import pytest
 
 from proxy.core.endpoints.catalogue import TABLES, Catalogue, Forward
 from proxy.core.endpoints.endpoint import Api
-from proxy.core.quota.pools import (
-    SAPI_POOLS,
-    api_pool,
-    default_windows,
-    fetch_weight,
-    is_sapi,
-    pool_label,
-    pool_of,
-    pools_of,
-    sapi_pool,
-)
+from proxy.core.endpoints.sapi import SAPI_POOLS, sapi_pool
+from proxy.core.quota.pools import api_pool, default_windows, fetch_weight, is_sapi, pool_label, pool_of, pools_of
 
 POOLS = pools_of(Api, lambda _: True)
 LINES = {line.name: line for table in TABLES.values() for line in table}
