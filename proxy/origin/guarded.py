@@ -25,6 +25,7 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
+from proxy.core.quota.pools import SPOT
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
@@ -76,15 +77,16 @@ class Origin:
         observer: Observer,
         total_seconds: float,
         gate: Gate,
+        pool: str = SPOT,
         learn: Callable[[Endpoint, RateLimits], None],
         firewall: FirewallProbe | None = None,
         above: Ledger | None = None,
         ping: UpstreamQuery = SPOT_PING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`gate`: that of the ledger's pool. `learn`: takes the limits that an API announces. `firewall`: that of the
-        API, for a pool of its own within the API; None: a new one that asks for `ping`. `above`: the ledger of the API,
-        for such a pool.
+        """`gate`: that of the ledger's pool; `pool`: the word for it in logs. `learn`: takes the limits that an API
+        announces. `firewall`: that of the API, for a pool of its own within the API; None: a new one that asks for
+        `ping`. `above`: the ledger of the API, for such a pool.
         """
         self._upstream = upstream
         self._ledger = ledger
@@ -94,6 +96,7 @@ class Origin:
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._gate = gate
+        self._pool = pool
         self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
         """Tells whether the API's firewall refuses this IP."""
         self._learn_limits = learn
@@ -248,7 +251,13 @@ class Origin:
         block = self._ledger.held_block() or Block(reason, now + 1.0)
         if block.until != self._logged_until:  # all that were on the wire are refused alike
             self._logged_until = block.until
-            log.warning("origin_blocks", reason=reason.value, status=status, seconds=round(block.until - now, 1))
+            log.warning(
+                "origin_blocks",
+                pool=self._pool,
+                reason=reason.value,
+                status=status,
+                seconds=round(block.until - now, 1),
+            )
         return self._gate.blocked(block)
 
     def _learn_date(self, response: OriginResponse) -> None:

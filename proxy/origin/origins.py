@@ -94,6 +94,7 @@ class Origins:
             observer=self._observer,
             total_seconds=self._total_seconds,
             gate=self._gate(endpoint),
+            pool=pool_label(pool_of(endpoint)),
             firewall=None if above is None else above.firewall,
             above=None if above is None else self._ledgers.of_api(endpoint.api),
             ping=_ping_of(endpoint.api),

@@ -76,7 +76,8 @@ class KnownLimits:
             self._observer.limits_disbelieved(judgement.why)
             if judgement.absurd != self._disbelieved.get(source, ()):
                 shown = [f"{window.name}={window.limit}" for window in judgement.absurd[:SHOWN]]
-                log.warning("limits_not_believed", reason=judgement.why.value, windows=len(learned), limits=shown)
+                why = judgement.why.value
+                log.warning("limits_not_believed", api=source, reason=why, windows=len(learned), limits=shown)
         if learned:
             self._disbelieved[source] = judgement.absurd
 
