@@ -218,5 +218,5 @@ class _Chunked:
         if line == b"\r\n":
             self._step = None
         else:
-            read_lines(line)
+            read_lines([line[:-2]])
         return True
