@@ -6,6 +6,7 @@ Owns: the order of these steps, and the TLS contexts. Must not know: requests, p
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,8 @@ from proxy.forward.route import Hop, Route
 _NEXT_ADDRESS_SECONDS = 0.25
 """After this long without a connection the next address is tried too (RFC 8305, section 5)."""
 _BUFFER_BYTES = 1 << 16
+_KNOWN_BY_THEMSELVES = (TimeoutError, ssl.SSLError, socket.gaierror)
+"""Failures on the way to a proxy that say more than that the proxy failed."""
 
 
 class Dialer:
@@ -44,7 +47,9 @@ class Dialer:
             return await self._connect(route.origin, made)
         try:
             connection = await self._connect(route.proxy, made)
-        except ConnectionError as error:
+        except _KNOWN_BY_THEMSELVES:
+            raise
+        except OSError as error:
             raise ProxyFailed(str(error)) from error
         if not route.tunnel:
             return connection
@@ -62,15 +67,18 @@ class Dialer:
             sock = await start_connection(
                 addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
             )
-        except OSError:
+        except (OSError, RuntimeError) as error:  # the latter from uvloop
             self._resolver.forget(hop.host, hop.port)
-            raise
+            if isinstance(error, OSError):
+                raise
+            raise OSError(str(error)) from error
         tls = self._tls if hop.is_tls else None
         name = hop.server_name if hop.is_tls else None
         connection = Connection(self._buffer, self._lost)
         try:
             await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
         except BaseException:
+            connection.abort()
             with suppress(OSError):
                 sock.close()  # the loop may not have taken it over yet
             raise

@@ -22,8 +22,8 @@ class Answer:
     ends_with_connection: bool
 
 
-_NAMES = st.from_regex(rb"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,8}", fullmatch=True)
-_VALUES = st.from_regex(rb"([!-~\x80-\xff]([ \t!-~\x80-\xff]{0,10}[!-~\x80-\xff])?)?", fullmatch=True)
+NAMES = st.from_regex(rb"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,8}", fullmatch=True)
+VALUES = st.from_regex(rb"([!-~\x80-\xff]([ \t!-~\x80-\xff]{0,10}[!-~\x80-\xff])?)?", fullmatch=True)
 _COMMON_CHUNKS = [b"%x", b"%X", b"000%x", b"%x;a=b"]
 _CHUNKS = [*_COMMON_CHUNKS, b'%x ; a="b"', b"%x \t"]
 _SPACES = st.sampled_from([b"", b" ", b"\t", b"  "])
@@ -39,7 +39,7 @@ def chunks(draw: st.DrawFn, body: bytes, *, is_common: bool) -> bytes:
         form = draw(st.sampled_from(forms))
         text += form % size + b"\r\n" + body[at : at + size] + b"\r\n"
         at += size
-    trailers = draw(st.lists(st.tuples(_NAMES, _VALUES), max_size=2))
+    trailers = draw(st.lists(st.tuples(NAMES, VALUES), max_size=2))
     return text + b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
 
 
@@ -52,7 +52,7 @@ def answers(draw: st.DrawFn, *, is_common: bool = False) -> Answer:
     spaces = st.just(b" ") if is_common else _SPACES
     interim = draw(st.lists(st.sampled_from([100, 102, 103]), max_size=3))
     status = draw(st.sampled_from([200, 201, 204, 304, 400, 418, 429, 503]))
-    headers = draw(st.lists(st.tuples(_NAMES, _VALUES), max_size=5))
+    headers = draw(st.lists(st.tuples(NAMES, VALUES), max_size=5))
     body = draw(st.binary(max_size=200))
     framing = draw(st.sampled_from(["length", "chunked", "close", "HEAD"]))
     has_no_body = framing == "HEAD" or status in (204, 304)
