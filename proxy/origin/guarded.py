@@ -86,7 +86,8 @@ class Origin:
     ) -> None:
         """`gate`: that of the ledger's pool; `pool`: the word for it in logs. `learn`: takes the limits that an API
         announces. `firewall`: that of the API, for a pool of its own within the API; None: a new one that asks for
-        `ping`. `above`: the ledger of the API, for such a pool.
+        `ping`. `above`: the ledger of the API, for a pool whose own limit never
+        leads to a ban.
         """
         self._upstream = upstream
         self._ledger = ledger
@@ -242,7 +243,7 @@ class Origin:
         guarded = None if until is None else until + guard_seconds
         await self._ledger.block(throttled.reason, guarded)
         if self._above is not None and throttled.reason is not BlockReason.BACK_OFF:
-            await self._above.block(throttled.reason, guarded)  # a ban is of the IP, not of one limit
+            await self._above.block(throttled.reason, guarded)  # it is about the IP, not about this limit
         self._gate.close()
 
     def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:

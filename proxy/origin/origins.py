@@ -96,7 +96,7 @@ class Origins:
             gate=self._gate(endpoint),
             pool=pool_label(pool_of(endpoint)),
             firewall=None if above is None else above.firewall,
-            above=None if above is None else self._ledgers.of_api(endpoint.api),
+            above=self._ledgers.of_api(endpoint.api) if is_sapi(pool_of(endpoint)) else None,
             ping=_ping_of(endpoint.api),
             learn=self.learn,
         )
