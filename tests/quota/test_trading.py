@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy.core.quota.budget import Reservation
@@ -111,3 +113,27 @@ async def test_while_redis_is_away_trading_keeps_its_lead_and_nothing_is_taken_b
     switch.away = False
     await admitted(trader, 1)
     assert (await domain.used(HOUR))[0] == LOCAL_TRADING + 1
+
+
+async def test_every_order_passes_while_three_replicas_poll_all_that_they_may(domain: Domain) -> None:
+    replicas = [domain.replica()[0] for _ in range(3)]
+    orders = 0
+
+    async def poll(ledger: Ledger) -> None:
+        for _ in range(120):
+            outcome = await ask(ledger, 20)
+            if isinstance(outcome, Reservation):
+                await ledger.reconcile(outcome, {}, ok=True)
+
+    async def trade(ledger: Ledger) -> None:
+        nonlocal orders
+        for _ in range(40):
+            await ledger.reconcile(await order(ledger), {}, ok=True)
+            orders += 1
+
+    await asyncio.gather(*(poll(ledger) for ledger in replicas), *(trade(ledger) for ledger in replicas for _ in "12"))
+    assert orders == 240
+    used, pending = await domain.used(HOUR)
+    assert pending == 0
+    assert BUDGET - 20 <= used <= BUDGET
+    assert (await domain.stored(f"REQUEST_WEIGHT:1m:{HOUR}"))["refundable"] == "0"
