@@ -375,6 +375,20 @@ def local_view(view: LedgerView) -> LedgerView:
     return view if view.block is None else replace(view, block=replace(view.block, strikes=0))
 
 
+def agrees(outcome: object, expected: object) -> bool:
+    """Whether the ledger in Redis says what the model does.
+
+    What it refuses without a round trip it has proven from what no refund can take back. So while refunds are open it
+    may name another limit than the model, or one that ends earlier.
+    """
+    if outcome == expected:
+        return True
+    match outcome, expected:
+        case ("quota" | "client-share", float(seconds)), ("quota" | "client-share", float(most)):
+            return seconds <= most
+    return False
+
+
 @given(st.lists(steps, min_size=10, max_size=50))
 @settings(max_examples=sized(quick=20, usual=60, long=300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan: list[Step]) -> None:
@@ -392,12 +406,15 @@ async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan:
             clock.now += step.seconds
         model, memory, redis = [await run.take(step) for run in runs]
         assert memory == model
-        assert redis == model
+        assert agrees(redis, model)
+        assert redis == model or any(isinstance(taken, Reserve) and taken.refundable for taken in plan)
         views = [run.replicas[0].view() for run in runs]
         assert views[1] == views[0]
         assert local_view(views[2]) == local_view(views[0])
         assert len({run.replicas[0].used_weight() for run in runs}) == 1
-    assert tallies[1] == tallies[2] == tallies[0]
+    assert tallies[1] == tallies[0]
+    assert len(tallies[2].refusals) == len(tallies[0].refusals)
+    assert replace(tallies[2], refusals=tallies[0].refusals) == tallies[0]
 
 
 @given(st.lists(steps, min_size=10, max_size=50))

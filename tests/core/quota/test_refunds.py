@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.budget import Budget, Reservation, UsageReport
+from proxy.core.quota.budget import Budget, Refused, Reservation, UsageReport
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
+from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS
@@ -157,3 +160,13 @@ def test_each_purpose_has_its_ratio_and_keeps_its_proportion_while_redis_is_away
 
 def test_trading_never_gets_less_than_all_others() -> None:
     assert Ratios(budget=1.0, trading=0.5).of(Purpose.KEYED, local=False) == 1.0
+
+
+def test_a_refusal_while_refunds_are_open_names_what_they_cannot_change() -> None:
+    view, share = ReplicaView(), share_of("bot", 0.25)
+    assert share is not None
+    view.adopt({WEIGHT: WindowUsage(5390, 2000, 2000)})
+    view.adopt_clients(share, {WEIGHT: 1300}, {WEIGHT: 2})
+    refused = view.refuse(replace(wanted(100), client_share=share))
+    assert isinstance(refused, Refused)
+    assert refused.by is Limit.CLIENT_SHARE  # by all that is used it would be the budget
