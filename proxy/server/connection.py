@@ -49,7 +49,7 @@ class ClientConnection(RequestHandler):
     """aiohttp's connection, with other answers to malformed requests, and other ways to end."""
 
     __slots__ = (
-        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_start"),
+        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_reading", "_start"),
         *("_unanswered", "_unread_bytes"),
     )
 
@@ -63,6 +63,8 @@ class ClientConnection(RequestHandler):
         """The requests that were parsed and whose answers are not written yet."""
         self._body: StreamReader | None = None
         """The body of the request that was answered last."""
+        self._reading: StreamReader | None = None
+        """The body that an answer waits for."""
         self._has_ended = False
         """Whether the client has ended its side of the connection."""
         self._is_lingering = False
@@ -91,7 +93,18 @@ class ClientConnection(RequestHandler):
         self._leave()
         if self._body is not None and not self._body.is_eof():
             self._body.feed_eof()  # the rest will not come, and aiohttp would wait ten seconds for it
-        return self._unanswered > 0
+        return self._unanswered > 0 and not self._is_cut
+
+    def reads(self, body: StreamReader) -> None:
+        """This body is needed for the answer: without its rest there will be none."""
+        self._reading = body
+        if self._has_ended and self._is_cut and self.transport is not None:
+            self.transport.close()
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether the rest of that body will never come, if the client has ended its side."""
+        return self._reading is not None and not self._reading.is_eof()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

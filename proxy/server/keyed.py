@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.messages import ClientRequest
-from proxy.server.refusals import BodyTooLarge
+from proxy.server.connection import ClientConnection
+from proxy.server.refusals import BodyTooLarge, MalformedRequest
 
 MAX_BODY_BYTES = 1 << 20
 _PREFIX = b"x-mbx-"
@@ -18,7 +20,7 @@ _LISTED = frozenset({b"content-type", b"accept"})
 
 
 async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> ClientRequest:
-    """The request with everything that may be sent on. Raises BodyTooLarge.
+    """The request with everything that may be sent on. Raises BodyTooLarge, MalformedRequest.
 
     The body is read to its end, in the bytes that the client sent: nothing is decoded but the chunked framing.
     """
@@ -47,11 +49,16 @@ def _is_listed(name: bytes) -> bool:
 
 async def _body(request: web.BaseRequest) -> bytes:
     parts, size = [], 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise BodyTooLarge(MAX_BODY_BYTES)
-        parts.append(part)
+    if isinstance(request.protocol, ClientConnection):
+        request.protocol.reads(request.content)
+    try:
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise BodyTooLarge(MAX_BODY_BYTES)
+            parts.append(part)
+    except (ConnectionError, HttpProcessingError, ClientPayloadError) as error:
+        raise MalformedRequest("The request's body breaks off, or cannot be read.") from error
     return b"".join(parts)
 
 

@@ -69,9 +69,26 @@ async def test_what_is_no_request_reaches_nobody(line: str) -> None:
         assert on.asked() == 0
 
 
-async def test_a_body_that_breaks_off_reaches_nobody() -> None:
+HALF = b"POST /api/v3/order HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsymb"
+BAD_CHUNK = b"POST /api/v3/order HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsymb\r\nzz\r\n"
+
+
+async def test_a_body_that_breaks_off_reaches_nobody_and_holds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    async with market(forward="all") as on:
+        async with raw(on.app) as ended, raw(on.app) as left:
+            for connection in (ended, left):
+                connection.writer.write(HALF)
+                await connection.writer.drain()
+            ended.half_close()
+            assert await ended.end() == b"", "the connection is closed, without an answer that could be taken for one"
+        assert on.asked() == 0
+    assert "unexpected_error" not in capsys.readouterr().out
+
+
+async def test_a_body_whose_chunks_cannot_be_read_reaches_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     async with market(forward="all") as on:
         async with raw(on.app) as connection:
-            connection.writer.write(b"POST /api/v3/order HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsymb")
-            await connection.writer.drain()
+            assert await connection.status(BAD_CHUNK) == 400
+            assert await connection.end() == b""
         assert on.asked() == 0
+    assert "unexpected_error" not in capsys.readouterr().out
