@@ -74,6 +74,7 @@ check: $(INSTALLED) $(CLIENTS) ## everything CI checks
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory deploy-test
 	@$(BIN)/python -m tests.clients --market
+	@$(BIN)/python -m tests.clients --trading
 
 fix: $(INSTALLED) $(FETCHED) ## format, and mend what can be mended
 	$(BIN)/ruff format

@@ -6,11 +6,13 @@ import json
 
 from tests.clients.environment import HERE
 from tests.clients.matrix import PROGRAMS
-from tests.pages.markdown import ROOT, blocks, rows, words
+from tests.pages.markdown import ROOT, blocks, rows, section, words
 
 PAGE = (ROOT / "deploy" / "CLIENTS.md").read_text()
+TRADING = section(PAGE, "Trading")
 TABLE = {
-    (words(name)[0], source): (words(version)[0], words(line)[0].strip()) for name, source, version, line in rows(PAGE)
+    (words(name)[0], source): (words(version)[0], words(line)[0].strip())
+    for name, source, version, line in rows(PAGE.replace(TRADING, ""))
 }
 
 
@@ -28,12 +30,28 @@ def test_the_clients_and_versions_are_those_that_are_tried() -> None:
     }
 
 
+def programs(pattern: str) -> dict[str, str]:
+    """What the programs with such names say, by where their clients come from."""
+    suffixes = {"PyPI": ".py", "npm": ".cjs"}
+    return {
+        source: "".join(path.read_text() for path in PROGRAMS.glob(f"{pattern}{suffix}"))
+        for source, suffix in suffixes.items()
+    }
+
+
+def test_each_client_trades_as_it_is_tried() -> None:
+    texts = programs("trade_*")
+    clients = {(words(name)[0], source): words(more) for name, source, _, more in rows(TRADING)}
+    assert clients.keys() == TABLE.keys() - {("freqtrade", "PyPI")}
+    for (_, source), more in clients.items():
+        for word in more:
+            assert word in texts[source], word
+            assert any(word in block for block in blocks(TRADING)), word
+    assert {kinds for _, _, kinds, _ in rows(TRADING)} == {"HMAC, RSA, Ed25519"}
+
+
 def test_each_client_is_set_up_as_it_is_tried() -> None:
-    programs = {".py": "PyPI", ".cjs": "npm"}
-    texts = dict.fromkeys(programs.values(), "")
-    for path in PROGRAMS.iterdir():
-        if path.suffix in programs:
-            texts[programs[path.suffix]] += path.read_text()
+    texts = programs("*")
     for (name, source), (_, line) in TABLE.items():
         assert line in texts[source], name
         assert any(line in block for block in blocks(PAGE)), name
