@@ -5,6 +5,7 @@ Owns: that list, and the bound of a body. Must not know: which requests are keye
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from aiohttp import ClientPayloadError, web
@@ -12,19 +13,25 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.core.messages import ClientRequest
 from proxy.server.connection import ClientConnection
-from proxy.server.refusals import BodyTooLarge, MalformedRequest
+from proxy.server.refusals import BodyTooLarge, BodyTooSlow, MalformedRequest
 
 MAX_BODY_BYTES = 1 << 20
+BODY_SECONDS = 15.0
+"""How long a body may take to come. The client's own time runs out before."""
 _PREFIX = b"x-mbx-"
 _LISTED = frozenset({b"content-type", b"accept"})
 
 
 async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> ClientRequest:
-    """The request with everything that may be sent on. Raises BodyTooLarge, MalformedRequest.
+    """The request with everything that may be sent on. Raises BodyTooLarge, BodyTooSlow, MalformedRequest.
 
     The body is read to its end, in the bytes that the client sent: nothing is decoded but the chunked framing.
     """
-    body = await _body(request) if request.can_read_body else b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _body(request) if request.can_read_body else b""
+    except TimeoutError as error:
+        raise BodyTooSlow from error
     return replace(
         asked,
         target=target_of(request),

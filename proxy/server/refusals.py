@@ -7,6 +7,7 @@ Owns: status, code and text of each. Must not know: connections, parsers.
     ├── TargetTooLong          414  -1000
     ├── HeadTooLarge           431  -1000
     ├── BodyTooLarge           413  -1000
+    ├── BodyTooSlow            408  -1000
     └── Misdirected            421  -1020  the target names a host that is not the origin's
 """
 
@@ -51,6 +52,16 @@ class BodyTooLarge(SidecarError):
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The request body is too large: at most {max_bytes} bytes are read.")
+
+
+class BodyTooSlow(SidecarError):
+    """The request body did not come in time (RFC 9110, section 15.5.9)."""
+
+    status = 408
+    reason = "body-too-slow"
+
+    def __init__(self) -> None:
+        super().__init__("The request body did not come in time.")
 
 
 class Misdirected(SidecarError):

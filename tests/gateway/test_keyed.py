@@ -160,6 +160,17 @@ async def test_a_body_over_the_bound_is_413_and_not_sent() -> None:
         assert on.asked() == 0
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.server.keyed.BODY_SECONDS", 0.2)
+    async with market(forward="all") as on:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(on.app.url.rpartition(":")[2]))
+        writer.write(b"POST /api/v3/order HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
+        await writer.wait_closed()
+        assert on.asked() == 0
+
+
 async def test_wallet_paths_have_pools_of_their_own() -> None:
     async with market(forward="all") as on:
         answer = await send(on, "GET", "/sapi/v1/capital/config/getall")
