@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 
 from aiohappyeyeballs import start_connection
 
@@ -33,10 +33,15 @@ class Dialer:
 
     def __init__(self, resolver: Resolver, *, lost: Callable[[Connection], None]) -> None:
         self._resolver = resolver
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._lost = lost
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """One for all connections, made for the first that needs it: it loads every authority."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     async def dial(self, route: Route, made: Callable[[Connection], None]) -> Connection:
         """A connection over which requests for this route can be sent. `made` is told of it as soon as it is there.

@@ -287,7 +287,7 @@ class Twins:
             await twin.play(step)
 
     async def agree(self) -> None:
-        """What came back is the same. Bytes that are still under way get a second to arrive."""
+        """What came back is the same, and what the origins saw. What is still under way gets a second to arrive."""
         for number in range(CONNECTIONS):
             pair = [twin.connections.get(number) for twin in self.both]
             assert (pair[0] is None) == (pair[1] is None)
@@ -301,8 +301,12 @@ class Twins:
                     break
                 await asyncio.sleep(0.01)
             assert one.seen == other.seen
-        assert self.fast.counted() == self.ordinary.counted()
+        for _ in range(100):
+            if self.fast.origin.counts() == self.ordinary.origin.counts():
+                break
+            await asyncio.sleep(0.01)
         assert self.fast.origin.counts() == self.ordinary.origin.counts()
+        assert self.fast.counted() == self.ordinary.counted()
 
     async def begin(self) -> None:
         """As new, but for the clock: all that is known has expired long since."""
