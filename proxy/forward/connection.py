@@ -146,7 +146,10 @@ class Connection(asyncio.BufferedProtocol):
             self._reader = self._waiter = None
         assert reader.head is not None
         # An answer may come before the request is out. What is left of it must not go before the next one.
-        is_clean = not reader.has_surplus and not transport.get_write_buffer_size()
+        # TLS does not tell what waits below it, so after a long body the connection is not kept.
+        is_untold = len(body) > ONE_WRITE_BYTES and transport.get_extra_info("ssl_object") is not None
+        is_sent = not is_untold and not transport.get_write_buffer_size()
+        is_clean = is_sent and not reader.has_surplus
         self.stays_seconds = reader.head.stays_seconds if is_clean else 0.0
         return reader.response()
 

@@ -10,14 +10,14 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 
 from aiohappyeyeballs import start_connection
 
 from proxy.errors import UpstreamFailed
 from proxy.forward.answer import AnswerReader
 from proxy.forward.connection import Connection
-from proxy.forward.failures import ProxyFailed
+from proxy.forward.failures import ConnectionEnded, ProxyFailed
 from proxy.forward.resolver import Resolver
 from proxy.forward.route import Hop, Route
 
@@ -61,7 +61,7 @@ class Dialer:
         try:
             await self._open_tunnel(connection, route)
         except BaseException:
-            connection.abort()
+            self._drop(connection)
             raise
         return connection
 
@@ -77,18 +77,33 @@ class Dialer:
             if isinstance(error, OSError):
                 raise
             raise OSError(str(error)) from error
+        connection = Connection(self._buffer, self._lost)
         tls = self._tls if hop.is_tls else None
         name = hop.server_name if hop.is_tls else None
-        connection = Connection(self._buffer, self._lost)
         try:
             await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
         except BaseException:
-            connection.abort()
+            self._drop(connection)
             with suppress(OSError):
                 sock.close()  # the loop may not have taken it over yet
             raise
         made(connection)
         return connection
+
+    async def _secure(self, connection: Connection, hop: Hop) -> None:
+        """Speak TLS with `hop` from now on."""
+        loop, transport = asyncio.get_running_loop(), connection.transport
+        if transport is None:
+            raise ConnectionEnded("closed")
+        secured = await loop.start_tls(transport, connection, self._tls, server_hostname=hop.server_name)
+        if secured is None:
+            raise ConnectionEnded("closed")
+        connection.use(secured)
+
+    def _drop(self, connection: Connection) -> None:
+        """Close a connection on which nothing will be sent. A handshake that fails does not tell of its end."""
+        connection.abort()
+        self._lost(connection)
 
     async def _open_tunnel(self, connection: Connection, route: Route) -> None:
         reader = AnswerReader(has_no_body=True, max_body_bytes=0, wall=float)
@@ -97,12 +112,6 @@ class Dialer:
             answer = await connection.exchange(route.tunnel, b"", reader=reader, deadline=None)
         except UpstreamFailed as error:
             raise ProxyFailed(error.msg) from error
-        transport = connection.transport
-        if answer.status // 100 != 2 or reader.has_surplus or transport is None:
+        if answer.status // 100 != 2 or reader.has_surplus:
             raise ProxyFailed(f"the HTTP proxy answered {answer.status}")
-        loop = asyncio.get_running_loop()
-        start = partial(loop.start_tls, transport, connection, self._tls)
-        secured = await start(server_hostname=route.origin.server_name)
-        if secured is None:
-            raise ProxyFailed("the tunnel was closed")
-        connection.use(secured)
+        await self._secure(connection, route.origin)

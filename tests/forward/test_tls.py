@@ -131,3 +131,20 @@ async def test_the_authority_is_read_from_the_environment_once_a_client(
         assert (await ask(raw, one.url)).status == 200
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
         assert (await ask(raw, one.url)).status == 200
+
+
+async def test_what_is_left_of_a_request_is_seen_below_tls_too(tls: ssl.SSLContext) -> None:
+    early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}"
+    async with origin(hanging(early), tls=tls, bodies_are_read=False) as one, client() as raw:
+        assert (await ask(raw, one.url, "POST", body=bytes(1 << 24))).status == 413
+        one.act, one.bodies_are_read = answering(OK), True
+        assert (await ask(raw, one.url)).status == 200
+    assert one.connections == 2
+
+
+async def test_a_handshake_that_fails_leaves_nothing_behind(certificates: Certificates) -> None:
+    async with origin(answering(OK), tls=certificates.server_context()) as one, client() as raw:
+        with pytest.raises(Unreachable):
+            await ask(raw, one.url)
+        assert raw._opened is not None
+        assert not raw._opened[0]._open
