@@ -21,7 +21,9 @@ import pytest
 from tests.sizes import Size, chosen
 
 ROOT = Path(__file__).parent.parent
-BESIDE = ("--numprocesses", "auto", "--maxprocesses", "8", "--dist", "worksteal")
+PROCESSES = min(8, 2 * (os.cpu_count() or 1))
+"""Two for each core: many tests wait for a socket or another process."""
+BESIDE = ("--numprocesses", str(PROCESSES), "--dist", "worksteal")
 NO_BOUND = "--cov-fail-under=0"
 LONG_SECONDS = 1800
 """After which a test of the longest size hangs: its numbers are several times those of the others."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.run import combined, main, parts
+from tests.run import PROCESSES, combined, main, parts
 from tests.sizes import VARIABLE, Size, chosen
 
 NOTHING = int(pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -20,7 +20,7 @@ def option(arguments: Sequence[str], name: str) -> str:
 def test_every_test_that_is_not_left_out_is_in_one_part() -> None:
     beside, alone = parts([], Size.USUAL)
     assert (option(beside, "-m"), option(alone, "-m")) == ("not realtime", "realtime")
-    assert option(beside, "--numprocesses") == "auto"
+    assert option(beside, "--numprocesses") == str(PROCESSES)
     assert "--numprocesses" not in alone
 
 

@@ -66,9 +66,9 @@ def test_what_was_counted_alone_is_shared_when_redis_is_back() -> None:
     assert figures.over_spend == 0
 
 
-@pytest.mark.parametrize("replicas", [12, 100, sized(quick=150, usual=150, long=400)])
+@pytest.mark.parametrize("replicas", [12, 100, sized(quick=60, usual=60, long=400)])
 def test_without_redis_a_fleet_of_any_size_keeps_the_budget(replicas: int) -> None:
-    calls = sized(quick=1500, usual=1500, long=12_000)
+    calls = sized(quick=800, usual=800, long=12_000)
     minutes = sized(quick=2, usual=2, long=3)
     away = Load("away", minutes, minutes, time_per_minute=calls / replicas, unknown_per_minute=240 / replicas)
     figures = simulate(replicas, away, seed=1)

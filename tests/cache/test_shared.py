@@ -30,7 +30,7 @@ def store(connection: RedisConnection) -> RedisStore:
     return RedisStore(connection)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=sized(quick=15, usual=50, long=50))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=sized(quick=15, usual=25, long=50))
 @given(entries())
 async def test_what_is_put_is_what_others_get(store: RedisStore, one: Entry) -> None:
     await store.put(KEY, one)

@@ -18,7 +18,7 @@ from tests.sizes import sized
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
-REPLICAS = sized(quick=3, usual=4, long=8)
+REPLICAS = sized(quick=3, usual=3, long=8)
 CLIENTS_EACH = sized(quick=20, usual=40, long=100)
 LIMIT = 1000
 BUDGET = 900

@@ -16,7 +16,7 @@ from tests.simulator import Fault, Simulator
 from tests.sizes import sized
 
 TIME = "/api/v3/time"
-LIVES = sized(quick=2, usual=3, long=5)
+LIVES = sized(quick=2, usual=2, long=5)
 
 
 @pytest.mark.parametrize("redis", ["memory:", "embedded:", "away"])

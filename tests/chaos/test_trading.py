@@ -14,7 +14,7 @@ SIZES = Sizes(futures=600, options=400)
 SPOT_LIMIT = 1000
 ROUNDS = 20
 """In a minute. A cancellation costs 1 on the futures, which have 48 between the two budgets."""
-MINUTES = sized(quick=1, usual=2, long=5)
+MINUTES = sized(quick=1, usual=1, long=5)
 
 
 @pytest.mark.slow

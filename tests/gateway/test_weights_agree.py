@@ -186,7 +186,7 @@ def endless_simulator(clock: ManualClock) -> Simulator:
 
 
 @pytest.mark.parametrize("has_headers", [True, False])
-@pytest.mark.parametrize("seed", range(sized(quick=1, usual=2, long=10)))
+@pytest.mark.parametrize("seed", range(sized(quick=1, usual=1, long=10)))
 async def test_five_hundred_requests_are_counted_as_they_are_charged(seed: int, has_headers: bool) -> None:
     clock = ManualClock()
     async with endless_simulator(clock) as origin, aiohttp.ClientSession() as session:

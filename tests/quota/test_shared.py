@@ -698,7 +698,7 @@ absences = st.lists(
 
 
 @given(absences)
-@settings(max_examples=sized(quick=15, usual=50, long=150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(quick=15, usual=25, long=150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_however_redis_comes_and_goes_nothing_sent_is_forgotten(
     domain: Domain, plan: list[tuple[str, str, int, int]]
 ) -> None:

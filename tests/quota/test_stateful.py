@@ -72,7 +72,7 @@ def limits() -> KnownLimits:
 
 REPLICAS = 3
 CLIENTS = (None, "bot", "other bot", Address("10.0.0.1"))
-STEPS = sized(quick=200, usual=400, long=2000)
+STEPS = sized(quick=200, usual=250, long=2000)
 """Of a long life."""
 
 numbers = st.integers(0, 99)
@@ -411,7 +411,7 @@ def on(kind: type[Fleet], valkey_url: str) -> type[Fleet]:
 @pytest.mark.no_cover
 @pytest.mark.parametrize("kind", [Fleet, Troubled])
 def test_any_short_life_of_a_fleet(kind: type[Fleet], valkey_url: str) -> None:
-    lives = sized(quick=5, usual=16, long=100)
+    lives = sized(quick=5, usual=8, long=100)
     run_state_machine_as_test(on(kind, valkey_url), settings=settings(max_examples=lives, stateful_step_count=40))
 
 

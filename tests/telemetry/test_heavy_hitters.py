@@ -42,7 +42,7 @@ def test_a_client_that_calls_itself_other_is_one_of_the_others() -> None:
 
 
 def test_a_flood_of_names_neither_costs_memory_nor_hides_the_heavy_ones() -> None:
-    heavy_hitters, flood = HeavyHitters(), sized(quick=4000, usual=4000, long=20_000)
+    heavy_hitters, flood = HeavyHitters(), sized(quick=2000, usual=2000, long=20_000)
     for number in range(flood):
         heavy_hitters.spend(f"flood-{number}", 1)
         if number >= flood // 4 and number % 10 == 0:
