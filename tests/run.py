@@ -53,11 +53,24 @@ def parts(flags: Sequence[str], size: Size) -> Iterator[list[str]]:
     if size is Size.LONG:
         rest = ["--override-ini", f"faulthandler_timeout={LONG_SECONDS}", *rest]
     yield [*_selected("not realtime", known.marks), *BESIDE, "--cov", "--cov-report=", NO_BOUND, *rest]
-    yield [*_selected("realtime", known.marks), "--cov", "--cov-append", *([NO_BOUND] if flags else []), *rest]
+    where = [] if _names_tests(rest) else modules_with("realtime")
+    bound = [NO_BOUND] if flags else []
+    yield [*_selected("realtime", known.marks), "--cov", "--cov-append", *bound, *rest, *where]
 
 
 def _selected(part: str, marks: str | None) -> list[str]:
     return ["--ignore=tests/deploy", "-m", part if marks is None else f"({part}) and ({marks})"]
+
+
+def modules_with(mark: str) -> list[str]:
+    """The modules that speak of this mark, so that no other is imported for the few tests that have it."""
+    modules = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in modules if mark in path.read_text(encoding="utf-8")]
+
+
+def _names_tests(flags: Sequence[str]) -> bool:
+    """Whether the flags name modules or folders themselves."""
+    return any((ROOT / flag.partition("::")[0]).exists() for flag in flags if not flag.startswith("-"))
 
 
 def combined(statuses: Sequence[int]) -> int:

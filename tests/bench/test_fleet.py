@@ -37,7 +37,7 @@ def test_redis_is_asked_in_proportion_to_the_fleet() -> None:
 
 
 def test_a_fleet_that_wants_more_than_the_budget_gets_the_budget_and_no_429() -> None:
-    each = sized(quick=100, usual=100, long=300)
+    each = sized(quick=40, usual=40, long=300)
     minutes = sized(quick=2, usual=2, long=4)
     figures = simulate(20, Load("too much", minutes, time_per_minute=each, unknown_per_minute=20.0), seed=1)
 
@@ -49,8 +49,8 @@ def test_a_fleet_that_wants_more_than_the_budget_gets_the_budget_and_no_429() ->
 
 
 def test_without_redis_each_replica_refreshes_by_itself_and_a_few_get_the_local_share_each() -> None:
-    away = Load("away", 4, 4, time_per_minute=600.0, unknown_per_minute=10.0)
-    figures = simulate(3, away, seed=1)
+    minutes = sized(quick=2, usual=2, long=4)
+    figures = simulate(3, Load("away", minutes, minutes, time_per_minute=600.0, unknown_per_minute=10.0), seed=1)
 
     assert figures.redis_operations_a_second == 0
     assert LIMIT * RATIOS.local - 20 < figures.peak_weight <= 3 * LIMIT * RATIOS.local < BUDGET
@@ -59,7 +59,7 @@ def test_without_redis_each_replica_refreshes_by_itself_and_a_few_get_the_local_
 
 
 def test_what_was_counted_alone_is_shared_when_redis_is_back() -> None:
-    each = sized(quick=50, usual=50, long=300)
+    each = sized(quick=25, usual=25, long=300)
     figures = simulate(20, Load("away in between", 6, 2, time_per_minute=each, unknown_per_minute=20.0), seed=3)
 
     assert figures.redis_operations_a_second > 1

@@ -140,7 +140,7 @@ async def test_every_filter_agrees_with_every_other_at_all_times_on_every_replic
             turn += 1
 
     async def refresh(apps: list[Application]) -> None:
-        for turn in range(sized(quick=3, usual=4, long=12)):
+        for turn in range(sized(quick=3, usual=3, long=12)):
             status = ("BREAK", "TRADING")[turn % 2]
             origin.set_status(FLIPPING, status)
             clock.push(NEARLY_STALE_SECONDS)
