@@ -50,7 +50,7 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_reading", "_start"),
-        *("_unanswered", "_unread_bytes"),
+        *("_unanswered", "_unread_bytes", "is_answered"),
     )
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
@@ -61,6 +61,8 @@ class ClientConnection(RequestHandler):
         self._unread_bytes = 0
         self._unanswered = 0
         """The requests that were parsed and whose answers are not written yet."""
+        self.is_answered = False
+        """Whether the last answer is written, nothing came since, and the connection stays open."""
         self._body: StreamReader | None = None
         """The body of the request that was answered last."""
         self._reading: StreamReader | None = None
@@ -84,6 +86,7 @@ class ClientConnection(RequestHandler):
             self._start = data[:_START_BYTES]
         super().data_received(data)
         parsed = self._parsed_count - before
+        self.is_answered = False
         self._is_partial = parsed == 0
         self._unanswered += parsed
 
@@ -113,6 +116,7 @@ class ClientConnection(RequestHandler):
         before, self._body = self._parsed_count, request.content
         finished = await super().finish_response(request, resp, start_time)
         self._unanswered += self._parsed_count - before - 1
+        self.is_answered = self._unanswered == 0 and bool(resp.keep_alive) and request.content.is_eof()
         if self._is_lingering:
             await self._linger()
         elif self._has_ended and self._unanswered <= 0:

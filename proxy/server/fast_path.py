@@ -80,7 +80,9 @@ class FastPathProtocol(ClientConnection):
             super().data_received(data)
             return
         waiter = self._waiter
-        idle = waiter is not None and not waiter.done() and not self._messages
+        # A fast client sends its next request before aiohttp's task has begun to wait for it.
+        is_waited_for = self.is_answered if waiter is None else not waiter.done()
+        idle = is_waited_for and not self._messages
         if idle and not (self._paused or self._close or self._force_close):
             remembered = self._fast_path.find(data)
             if remembered is not None:
