@@ -42,14 +42,19 @@ MODULES = CACHE / "clients-npm"
 
 
 def node_modules() -> Path | None:
-    """The folder of the JavaScript clients; None without npm on the path. CalledProcessError as for Python's."""
+    """The folder of the JavaScript clients; None, and a line about it, where npm is missing or cannot install them."""
     npm, manifest = shutil.which("npm"), HERE / "npm"
     if npm is None or shutil.which("node") is None:
         return None
     # No script of a package runs, as from a wheel.
-    command = (npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(MODULES))
+    patience = ("--fetch-retries=1", "--fetch-timeout=30000")
+    command = (npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *patience, "--prefix", str(MODULES))
     files = [manifest / name for name in ("package.json", "package-lock.json")]
-    _install_once(MODULES, _mark(*files), command, files)
+    try:
+        _install_once(MODULES, _mark(*files), command, files)
+    except subprocess.CalledProcessError as error:
+        print(f"npm cannot install the JavaScript clients ({error.returncode}): they are left out", flush=True)
+        return None
     return MODULES / "node_modules"
 
 
