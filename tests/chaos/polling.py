@@ -22,7 +22,8 @@ from yarl import URL
 
 from proxy.app import Application, run_gateway
 from proxy.quota.clock import OriginClock
-from proxy.settings import Settings
+from proxy.settings import LogFormat, LogLevel, Settings
+from proxy.telemetry import logs
 from tests.gateway.harness import hosts
 from tests.gateway.harness import settings as settings_of
 from tests.redis_client.valkey import Valkey
@@ -151,6 +152,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=2)
     minutes = parser.parse_args().minutes
+    logs.configure(LogLevel.ERROR, LogFormat.CONSOLE)
     good = [asyncio.run(run(minutes, named=named)) for named in (True, False)]
     return 0 if all(good) else 1
 
