@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 
 from proxy.core.endpoints.catalogue import SHARED_PREFIX
 from proxy.core.messages import ClientRequest
+from proxy.core.query.keyed import is_form
 from proxy.core.query.market import is_signed
 from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
@@ -131,12 +132,18 @@ class Traffic:
         if request.method == "OPTIONS" and is_public(path):
             return preflight_reply(path, request.headers.getall("Access-Control-Request-Headers", ()))
         asked = client_request(request, path)
-        if self._forwards_keyed and (request.can_read_body or not is_public(path) or is_signed(asked.raw_query)):
+        if self._may_be_keyed(request, asked):
             try:
                 asked = await with_all_parts(asked, request)
             except SidecarError as error:
                 return error_reply(error, Outcome.REJECTED)
         return await self._handle(asked)
+
+    def _may_be_keyed(self, request: web.BaseRequest, asked: ClientRequest) -> bool:
+        """Whether more of a request must be read. A form may carry a signature, also where none is sent on."""
+        if request.can_read_body and (self._forwards_keyed or is_form(request.headers.get("Content-Type", ""))):
+            return True
+        return self._forwards_keyed and (not is_public(asked.path) or is_signed(asked.raw_query))
 
     async def _write(self, request: web.BaseRequest, reply: Reply, *, is_public: bool) -> web.StreamResponse:
         headers = CIMultiDict(self._headers(reply, is_public=is_public))

@@ -59,6 +59,16 @@ async def test_parameters_in_the_body_reach_the_origin() -> None:
         assert (seen.method, seen.target, seen.body) == ("POST", b"/api/v3/order", body)
 
 
+@pytest.mark.parametrize(("forward", "asked"), [("general", 0), ("market", 0), ("all", 1)])
+async def test_a_signature_in_the_body_makes_a_request_keyed_too(forward: str, asked: int) -> None:
+    async with market(forward=forward) as on:
+        form = {"Content-Type": FORM}
+        async with on.client.session.get(f"{on.app.url}/api/v3/time", data=b"signature=5ec237", headers=form) as answer:
+            assert (answer.status == 404) is (asked == 0)
+            assert b"5ec237" not in await answer.read()
+        assert on.asked() == asked
+
+
 @pytest.mark.parametrize(
     "query", ["a=%7e&b=%2B&c=[x]&signature=1", "%73ignature=1", "", "?", "a=b&&signature=1&", "x=%zz&signature=%"]
 )

@@ -87,6 +87,11 @@ def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> 
     )
 
 
+def is_form(content_type: str) -> bool:
+    """Whether a body of this type holds parameters."""
+    return content_type.partition(";")[0].strip().lower() == _FORM
+
+
 def _weight(endpoint: Endpoint, request: ClientRequest) -> int:
     form = _form(request)
     if form is None:
@@ -99,7 +104,6 @@ def _form(request: ClientRequest) -> str | None:
     """The parameters in the body; None for a body that is long or has another form."""
     if not request.body:
         return ""
-    is_form = request.content_type.partition(";")[0].strip().lower() == _FORM
-    if not is_form or len(request.body) > MAX_READ_BYTES or not request.body.isascii():
+    if not is_form(request.content_type) or len(request.body) > MAX_READ_BYTES or not request.body.isascii():
         return None
     return request.body.decode("ascii")
