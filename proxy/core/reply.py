@@ -6,6 +6,7 @@ Accept-Encoding and If-None-Match. Must not know: how an entry was found, the se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -177,7 +178,7 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
         body = response.gzip
         headers.append(("Content-Encoding", "gzip"))
     headers += [("Cache-Control", "no-store"), ("Vary", VARY), ("Cache-Status", cache_status(outcome))]
-    headers += [(_spelled(name), value) for name, value in response.headers.items() if _is_passed(name, value)]
+    headers += _binances(response.headers)
     return Reply(
         status=response.status,
         headers=tuple(headers),
@@ -192,6 +193,11 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
 def reported_pool(endpoint: Endpoint) -> str | None:
     """The pool whose used weight the answers of an endpoint tell; None for a limit of its own, without a weight."""
     return None if endpoint.pool is not None else pool_of(endpoint)
+
+
+def _binances(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What passes of the origin's headers (names in lower case)."""
+    return [(_spelled(name), value) for name, value in headers.items() if _is_passed(name, value)]
 
 
 def _is_passed(name: str, value: str) -> bool:
@@ -232,11 +238,10 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
         ("Cache-Control", "no-store"),
         ("Cache-Status", cache_status(outcome, detail=error.reason)),
     ]
-    retry_after = error.retry_after
     if isinstance(error, PassedOn):
-        retry_after = notice(error.headers.get("retry-after"))
-    if retry_after is not None:
-        headers.append(("Retry-After", retry_after))
+        headers += _binances(error.headers)
+    elif error.retry_after is not None:
+        headers.append(("Retry-After", error.retry_after))
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", error.allow))
     return Reply(status=error.status, headers=tuple(headers), body=body, outcome=outcome, endpoint=endpoint, pool=pool)

@@ -159,10 +159,10 @@ async def stage(
         yield Stage(simulator, app, asking, clock)
 
 
-def hosts(simulator: Simulator) -> dict[str, Any]:
+def hosts(simulator: Simulator, spot_hosts: int = 1) -> dict[str, Any]:
     """Each API at its own address, as Binance has it."""
     return {
-        "upstreams": (simulator.url_of(ApiName.SPOT),),
+        "upstreams": (simulator.url_of(ApiName.SPOT), simulator.url)[:spot_hosts],
         "usd_futures_upstreams": (simulator.url_of(ApiName.USD_FUTURES),),
         "coin_futures_upstreams": (simulator.url_of(ApiName.COIN_FUTURES).replace("127.0.0.1", "localhost"),),
         "options_upstreams": (simulator.url_of(ApiName.OPTIONS),),
@@ -171,13 +171,13 @@ def hosts(simulator: Simulator) -> dict[str, Any]:
 
 @asynccontextmanager
 async def market(
-    clock: Clock | None = None, origin: dict[str, Any] | None = None, **changed: Any
+    clock: Clock | None = None, origin: dict[str, Any] | None = None, *, spot_hosts: int = 1, **changed: Any
 ) -> AsyncIterator[Stage]:
-    """A gateway before every API."""
+    """A gateway before every API. `spot_hosts`: 1, or 2 addresses of the same stand-in."""
     clock = clock or Clock()
     async with (
         Simulator(clock=clock, **(origin or {})) as simulator,
-        gateway(simulator, clock, **(hosts(simulator) | changed)) as app,
+        gateway(simulator, clock, **(hosts(simulator, spot_hosts) | changed)) as app,
         client(app.url) as asking,
     ):
         yield Stage(simulator, app, asking, clock)

@@ -99,14 +99,28 @@ async def test_only_listed_headers_go_on() -> None:
 
 @pytest.mark.parametrize("method", [*CHANGING, "GET"])
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.HANG, Fault.TRUNCATED, Fault.GARBAGE])
-async def test_a_request_without_an_answer_is_sent_once_and_its_outcome_is_unknown(method: str, fault: Fault) -> None:
-    async with market(forward="all", upstream_seconds=0.6) as on:
+@pytest.mark.parametrize("hosts", [1, 2])
+async def test_a_request_without_an_answer_is_sent_once_and_its_outcome_is_unknown(
+    method: str, fault: Fault, hosts: int
+) -> None:
+    async with market(forward="all", upstream_seconds=0.6, spot_hosts=hosts) as on:
         await on.ask("/api/v3/time")  # a connection is kept
         on.origin.set_fault(fault)
         answer = await send(on, method, "/api/v3/order", {"symbol": "BTCUSDT", "orderId": "1"})
         assert (answer.status, answer.json["code"]) == (504, -1007)
         assert "execution status unknown" in answer.json["msg"]
         assert on.asked("/api/v3/order") == 1
+
+
+async def test_the_origins_own_failure_passes_with_its_headers() -> None:
+    async with market(forward="all") as on:
+        on.origin.set_fault(Fault.OVERLOADED_503)
+        straight = await on.client.ask("/api/v3/account", url=on.origin.url)
+        through = await send(on, "GET", "/api/v3/account")
+        assert (through.status, through.body) == (straight.status, straight.body) == (503, straight.body)
+        told = {name for name in straight.headers if name.startswith("x-mbx-")}
+        assert told
+        assert told <= set(through.headers)
 
 
 async def test_keyed_answers_are_never_shared_nor_stored() -> None:
