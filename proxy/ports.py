@@ -60,11 +60,19 @@ class Ledger(Protocol):
         None: no client.
         """
 
+    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation | None:
+        """The same without waiting. None: that is not possible now, nothing is charged, and the caller awaits
+        `reserve`. Raises a SendingRefused, and charges nothing.
+        """
+
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by the headers of an answer (lower-case names); `ok` for a 2xx.
 
         A 2xx takes the weight of a refundable reservation back.
         """
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
+        """The same without waiting; never raises. False: nothing is changed, and the caller awaits `reconcile`."""
 
     async def release(self, reservation: Reservation) -> None:
         """Cancel a reservation: the request was certainly not sent."""

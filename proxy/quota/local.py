@@ -57,6 +57,10 @@ class MemoryLedger:
 
         `refundable`: the origin takes the weight back on a 2xx. It then counts towards no client's share.
         """
+        return self.reserve_now(weight, purpose=purpose, refundable=refundable, client=client)
+
+    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation:
+        """The same: nothing here waits."""
         now = self._anchor.now()
         ratio = self._ratios.of(purpose, local=False)
         client_share = None if refundable else share_of(client, self._ratios.client_of(purpose))
@@ -79,12 +83,22 @@ class MemoryLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds."""
-        now = self._anchor.now()
-        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
         had_block = self.local_view.last_block is not None
-        reconciled = self.local_view.reconcile(reservation, report, now=now, guard_seconds=guard_seconds)
+        self._settle(reservation, headers, ok=ok)
         if had_block and self.local_view.last_block is None:
             await self._keeper.keep(None)
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
+        """The same without waiting. False after a block: its end is kept on disk, so nothing is changed here."""
+        if self.local_view.last_block is not None:
+            return False
+        self._settle(reservation, headers, ok=ok)
+        return True
+
+    def _settle(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        now = self._anchor.now()
+        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
+        reconciled = self.local_view.reconcile(reservation, report, now=now, guard_seconds=guard_seconds)
         if reconciled.foreign_weight:
             self._observer.foreign_weight(reconciled.foreign_weight)
 

@@ -120,6 +120,14 @@ class RedisLedger:
             case Blocked():
                 raise self._refusals.blocked(outcome, now)
 
+    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> None:
+        """None: every reservation asks Redis."""
+        return
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
+        """False: every answer is told to Redis."""
+        return False
+
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds. Never raises."""
         now = self._anchor.now()

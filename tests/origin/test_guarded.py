@@ -143,6 +143,12 @@ class World:
         charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=self.guard_seconds())
         return Reservation(charges, float(self.reservations))
 
+    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> None:
+        return
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
+        return False
+
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         self.done.append(f"reconcile {reservation.at:.0f} {'ok' if ok else 'not ok'}")
         self.seen.append(headers)
