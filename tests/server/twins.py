@@ -32,6 +32,8 @@ DOCUMENT_SYMBOLS = 20
 """So that the document is above the size up to which answers are joined."""
 _ETAG = re.compile(rb'ETag: ("[^"]*")')
 _DATE = re.compile(rb"Date: [^\r]*")
+_ORIGIN_ID = re.compile(rb"x-mbx-uuid: [^\r]*")
+"""By which an origin names each of its answers."""
 _DATE_SHAPE = re.compile(rb"Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 _QUIET_TURNS = 5
 """So many turns of the loop nothing may happen: a task that was woken runs in the next one, and wakes another."""
@@ -129,10 +131,10 @@ class ClientConnection:
     def seen(self) -> tuple[bytes, bool]:
         """What must be the same with and without the fast path.
 
-        The Date of what is answered to malformed requests is that of the real clock.
+        The Date of what is answered to malformed requests is that of the real clock, and each origin names its answers.
         """
         assert len(_DATE.findall(self.answers)) == len(_DATE_SHAPE.findall(self.answers))
-        return _DATE.sub(b"Date:", self.answers), self.closed
+        return _ORIGIN_ID.sub(b"x-mbx-uuid:", _DATE.sub(b"Date:", self.answers)), self.closed
 
 
 @dataclass(slots=True)
