@@ -1,14 +1,43 @@
 """What changed between two full documents, and whether the newer one is plausible.
 
-Owns: the difference and the suspicion. Must not know: who keeps the documents.
+Owns: the kinds of changes, the names of the symbols that differ, the suspicion. Must not know: who keeps the documents,
+how a symbol is read (`proxy.core.document.differences`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from proxy.core.document.snapshot import Snapshot
+
+
+class ChangeKind(Enum):
+    """What a change is about. The value is the word in the feed and in metrics."""
+
+    LISTED = "listed"
+    """A symbol is new: `new` is its status."""
+    DELISTED = "delisted"
+    """A symbol is gone: `old` was its status."""
+    STATUS = "status"
+    FILTERS = "filters"
+    """`old` and `new` map the filterType of each filter that differs to that filter."""
+    PERMISSIONS = "permissions"
+    """`old` has the names that were removed, `new` those that were added."""
+    LIMITS = "limits"
+    """The rateLimits of the API: `old` and `new` are the whole lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change between two documents. `old` and `new` are JSON values; None: there was or is nothing."""
+
+    kind: ChangeKind
+    symbols: tuple[str, ...]
+    """One symbol; all with the same change of permissions; none for limits."""
+    old: Any
+    new: Any
 
 
 @dataclass(frozen=True, slots=True)
