@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
-from pydantic import ValidationError
 
 from proxy import __version__, settings
 from proxy.app import run_gateway
+from proxy.configuration.reading import BadSettings
 from proxy.redis_client.embedded import EmbeddedUnavailable
 from proxy.telemetry import logs
 
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_SETTINGS
     try:
         return action(settings.load(words))
-    except ValidationError as error:
-        for fault in settings.faults(error):
+    except BadSettings as error:
+        for fault in error.faults:
             sys.stderr.write(f"binance-sidecar: {fault}\n")
         return BAD_SETTINGS
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping, MutableMapping
+from typing import Any
 
-from proxy.settings import PREFIX
+from proxy.configuration.reading import PREFIX
+from proxy.settings import Settings
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
@@ -39,3 +41,10 @@ def allow_open_files(wanted: int) -> None:
     wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def settings_of(**given: Any) -> Settings:
+    """Settings from values; a text is read like that of a variable."""
+    fields = Settings.__dataclass_fields__
+    read = {name: fields[name].metadata["kind"].read(value) for name, value in given.items() if isinstance(value, str)}
+    return Settings(**(given | read))

@@ -25,11 +25,11 @@ from typing import Any, TypeVar
 
 import orjson
 import uvloop
-from pydantic import SecretStr
 
 from proxy.__main__ import freeze_startup_objects
 from proxy.app import Application, run_gateway
 from proxy.cache import local
+from proxy.configuration.kinds import SecretStr
 from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
 from proxy.telemetry import logs
 from tests.bench import at_once, steady

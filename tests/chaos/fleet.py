@@ -20,7 +20,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.app import Application, run_gateway
-from proxy.settings import Settings
+from tests.environment import settings_of
 
 START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -193,5 +193,5 @@ async def hosted(count: int, upstream: str, redis_url: str, **changed: str) -> A
     """So many gateways in this process: they start in no time, and share its one core."""
     chosen: dict[str, Any] = _settings(upstream, redis_url) | changed
     async with AsyncExitStack() as stack:
-        contexts = (run_gateway(Settings(**chosen)) for _ in range(count))
+        contexts = (run_gateway(settings_of(**chosen)) for _ in range(count))
         yield [Hosted(await stack.enter_async_context(context)) for context in contexts]

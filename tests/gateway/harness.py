@@ -13,13 +13,14 @@ from typing import Any
 
 import aiohttp
 import orjson
-from pydantic import SecretStr
 from redis.asyncio import Redis
 from yarl import URL
 
 from proxy.app import Application, run_gateway
+from proxy.configuration.kinds import SecretStr
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings
+from tests.environment import settings_of
 from tests.simulator import ApiName, Simulator
 
 INFO = "/api/v3/exchangeInfo"
@@ -111,7 +112,7 @@ def settings(simulator: Simulator, **changed: Any) -> Settings:
         "redis_url": SecretStr(redis_url),
         "redis_seconds": 10.0,  # only a Redis that hangs takes so long
     }
-    return Settings(**(chosen | changed))
+    return settings_of(**(chosen | changed))
 
 
 @dataclass(slots=True)

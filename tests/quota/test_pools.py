@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,15 +22,16 @@ from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
 from proxy.redis_client.connection import RedisConnection
 from proxy.settings import Settings
+from tests.environment import settings_of
 from tests.quota.doubles import ManualClock, Tally
 
 LINES = {line.name: line for table in TABLES.values() for line in table}
 ALL_POOLS = 11
 
 
-def build(clock: ManualClock, connection: RedisConnection | None = None, **settings: object) -> PoolLedgers:
+def build(clock: ManualClock, connection: RedisConnection | None = None, **settings: Any) -> PoolLedgers:
     return build_ledgers(
-        Settings.model_validate(settings),
+        settings_of(**settings),
         connection,
         clock=clock,
         replica_count=ReplicaCount(),

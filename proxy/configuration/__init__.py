@@ -1,0 +1,1 @@
+"""How a setting is written: kinds of values, and flags."""

@@ -1,0 +1,166 @@
+"""The kinds of values that a setting may have, each read from one text.
+
+Owns: reading a text, its bounds, and the sentence for one that cannot be read. Must not know: which settings exist,
+where a text came from.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Choice = TypeVar("Choice", bound=Enum)
+
+_YES = frozenset({"1", "on", "t", "true", "y", "yes"})
+_NO = frozenset({"0", "off", "f", "false", "n", "no"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """How the text of a setting is read."""
+
+    name: str
+    """What stands for a value in `--help`."""
+    read: Callable[[str], T_co]
+    """Raises ValueError with a sentence."""
+    is_list: bool = False
+    """Whether several flags add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretStr:
+    """A text that no log, error or `repr` shows."""
+
+    value: str = field(repr=False)
+
+    def get_secret_value(self) -> str:
+        """The text itself."""
+        return self.value
+
+    def __str__(self) -> str:
+        return "**********"
+
+
+def setting(kind: Kind[T], default: T, description: str) -> T:
+    """A field of the settings' dataclass."""
+    return field(default=default, metadata={"kind": kind, "description": description})
+
+
+def text(*, at_least: int = 0) -> Kind[str]:
+    """Any text with so many characters."""
+
+    def read(given: str) -> str:
+        if len(given) < at_least:
+            raise ValueError(f"String should have at least {at_least} character")
+        return given
+
+    return Kind("str", read)
+
+
+def word(pattern: str) -> Kind[str]:
+    """A text that a regular expression describes from end to end."""
+    compiled = re.compile(pattern)
+
+    def read(given: str) -> str:
+        if compiled.fullmatch(given) is None:
+            raise ValueError(f"String should match pattern '^{pattern}$'")
+        return given
+
+    return Kind("str", read)
+
+
+def whole(least: int, most: int) -> Kind[int]:
+    """A whole number; its decimals may be zeros."""
+
+    def read(given: str) -> int:
+        digits, _, decimals = given.strip().partition(".")
+        try:
+            if decimals.strip("0") or not digits.isascii():
+                raise ValueError
+            number = int(digits)
+        except ValueError:
+            raise ValueError("Input should be a valid integer, unable to parse string as an integer") from None
+        _check(number >= least, f"Input should be greater than or equal to {least}")
+        _check(number <= most, f"Input should be less than or equal to {most}")
+        return number
+
+    return Kind("int", read)
+
+
+def number(least: float, most: float, *, is_above: bool = False) -> Kind[float]:
+    """A finite number from `least` on, or above it."""
+
+    def read(given: str) -> float:
+        try:
+            value = float(given if given.isascii() else "")
+        except ValueError:
+            raise ValueError("Input should be a valid number, unable to parse string as a number") from None
+        _check(math.isfinite(value), "Input should be a finite number")
+        if is_above:
+            _check(value > least, f"Input should be greater than {least:g}")
+        else:
+            _check(value >= least, f"Input should be greater than or equal to {least:g}")
+        _check(value <= most, f"Input should be less than or equal to {most:.15g}")
+        return value
+
+    return Kind("float", read)
+
+
+def switch() -> Kind[bool]:
+    """On or off, in one of the usual words."""
+
+    def read(given: str) -> bool:
+        _check(given.lower() in _YES | _NO, "Input should be a valid boolean, unable to interpret input")
+        return given.lower() in _YES
+
+    return Kind("bool", read)
+
+
+def choice(members: type[Choice]) -> Kind[Choice]:
+    """One of the values of an enum, in any case."""
+    values = [f"'{member.value}'" for member in members]
+    told = f"Input should be {', '.join(values[:-1])} or {values[-1]}"
+
+    def read(given: str) -> Choice:
+        try:
+            return members(given.lower())
+        except ValueError:
+            raise ValueError(told) from None
+
+    return Kind(f"{{{','.join(member.name for member in members)}}}", read)
+
+
+def words(check: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Kind[tuple[str, ...]]:
+    """Texts separated by commas."""
+
+    def read(given: str) -> tuple[str, ...]:
+        return check(tuple(part.strip() for part in given.split(",") if part.strip()))
+
+    return Kind("tuple[str,...]", read, is_list=True)
+
+
+def path() -> Kind[Path]:
+    """A path, which need not exist."""
+    return Kind("Path", Path)
+
+
+def secret(check: Callable[[str], str]) -> Kind[SecretStr]:
+    """A text that is not shown."""
+    return Kind("SecretStr", lambda given: SecretStr(check(given)))
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """The same, or unset where the text is empty."""
+    return Kind(kind.name, lambda given: kind.read(given) if given else None)
+
+
+def _check(holds: bool, told: str) -> None:
+    if not holds:
+        raise ValueError(told)
