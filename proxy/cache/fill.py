@@ -106,12 +106,12 @@ class Filler:
             return existing  # another replica without a good entry stored the origin's error
         try:
             document, rate_limits = _parsed(query, entry)
+            await self._local.put(query, entry, document=document, source=EntrySource.REDIS, started=started)
         except BadAnswer as error:
             log.warning("entry_unreadable", key=query.key, error=error.msg)
             return None
         if rate_limits:
             self._learn(query.endpoint, rate_limits)
-        await self._local.put(query, entry, document=document, source=EntrySource.REDIS, started=started)
         return self._local.get(query) or entry  # a newer one may have come while this one was read
 
     async def fill(

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -22,7 +22,8 @@ from proxy.cache.singleflight import SingleFlight
 from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refusal import is_good
 from proxy.core.document.changes import Changes, diff, suspicion_of
-from proxy.core.document.parsed import Document
+from proxy.core.document.floor import check_symbols
+from proxy.core.document.parsed import Document, parse_document
 from proxy.core.document.snapshot import Snapshot, index
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
@@ -30,6 +31,7 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 SELECTION = "selection:"
 """The prefix of the keys of selections in memory. No endpoint's name begins with it."""
@@ -129,12 +131,15 @@ class LocalCache:
     ) -> None:
         """Store an answer; the caller knows that it may replace the one that is held.
 
-        Raises BadAnswer for a suspicious full document, which goes into quarantine.
+        Raises BadAnswer for a document with an invalid symbol, and for a suspicious full document, which goes into
+        quarantine.
 
         `document` is its parsed body, if the caller has it. `started`, from `time.monotonic`, is when the work for
         it began; the log shows how long that took.
         """
         is_document = self._use_snapshot and query == self.document_query
+        if document is not None and is_good(entry) and not is_document:
+            await _in_slices(check_symbols(document.symbols))
         if is_document and is_good(entry):
             async with self._adopting:
                 is_new = await self._adopt(entry, document, source)
@@ -254,15 +259,21 @@ def _log_adopted(loaded: LoadedDocument, source: EntrySource, started: float | N
 
 
 async def _indexed(entry: Entry, document: Document | None) -> Snapshot | None:
-    """Index a document in slices, so that other tasks run in between. None: it can only be served whole."""
-    indexing = index(entry.body, version=entry.etag, document=document)
+    """Index a document in slices. None: it can only be served whole. Raises BadAnswer if a symbol is invalid."""
+    try:
+        return await _in_slices(index(entry.body, version=entry.etag, document=document))
+    except BadAnswer as error:
+        await _in_slices(check_symbols((document or parse_document(entry.body)).symbols))
+        log.warning("document_not_indexed", error=error.msg)
+        return None
+
+
+async def _in_slices(work: Generator[None, None, T]) -> T:
+    """Let other tasks run between the slices."""
     while True:
         try:
-            next(indexing)
+            next(work)
         except StopIteration as end:
-            snapshot: Snapshot = end.value
-            return snapshot
-        except BadAnswer as error:
-            log.warning("document_not_indexed", error=error.msg)
-            return None
+            value: T = end.value
+            return value
         await asyncio.sleep(0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from proxy.errors import JSON_CONTENT_TYPE
 
+UNKNOWN_CONTENT_TYPE = "application/octet-stream"
 _LONGEST_AGE_SECONDS = 2**31
 """What a recipient assumes of a larger Age (RFC 9111, section 1.2.2)."""
 _AGE_DIGITS = 12
@@ -62,8 +63,15 @@ class OriginResponse:
 
     @property
     def content_type(self) -> str:
-        """The Content-Type; JSON for a body that has none, empty for no body that has none."""
-        return self.headers.get("content-type", JSON_CONTENT_TYPE if self.body else "")
+        """The Content-Type; JSON for a body that has none, empty for no body that has none.
+
+        One that may not be sent again is that of bytes that nobody knows.
+        """
+        told = self.headers.get("content-type")
+        if told is None:
+            return JSON_CONTENT_TYPE if self.body else ""
+        told = notice(told.replace("\t", " "))
+        return UNKNOWN_CONTENT_TYPE if told is None else told
 
 
 FUTURE_SECONDS = 2.0

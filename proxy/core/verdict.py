@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from proxy.core.document.floor import Name
 from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
 from proxy.core.messages import OriginResponse
+from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.market import MarketQuery
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import BlockReason
@@ -89,13 +91,17 @@ class _TimeBody(_AnyObject, kw_only=True):
     serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
 
 
+class _Contract(msgspec.Struct):
+    symbol: Name
+
+
 class _Contracts(_AnyObject, kw_only=True):
     """The exchangeInfo of futures or of options."""
 
     serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
     rateLimits: list[dict[str, Any]]  # noqa: N815 - the origin's name
-    symbols: list[dict[str, Any]] = []
-    optionSymbols: list[dict[str, Any]] = []  # noqa: N815 - the origin's name
+    symbols: list[_Contract] = []
+    optionSymbols: list[_Contract] = []  # noqa: N815 - the origin's name
 
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -174,6 +180,8 @@ def _good(query: UpstreamQuery, response: OriginResponse) -> Verdict:
         return _validate_sbe(query, response)
     if query.endpoint.has_document:
         document = parse_document(response.body)
+        if not document.symbols and isinstance(query, CanonicalQuery) and query.has_symbols:
+            raise BadAnswer("The origin's exchangeInfo has no symbols.")
         return Good(document.rate_limits, _seconds(document.server_time_ms), document)
     if query.endpoint.has_rate_limits:
         return Good(contracts_rate_limits(response.body))
@@ -188,7 +196,8 @@ def _good(query: UpstreamQuery, response: OriginResponse) -> Verdict:
 def contracts_rate_limits(body: bytes) -> Sequence[Mapping[str, Any]]:
     """The `rateLimits` of the exchangeInfo of futures or of options. Raises BadAnswer if it is not valid.
 
-    Valid means: an object with `rateLimits`, `serverTime` and at least one contract, and without `code`.
+    Valid means: an object with `rateLimits`, `serverTime` and at least one contract, each with a name, and without
+    `code`.
     """
     try:
         contracts = msgspec.json.decode(body.decode(), type=_Contracts)

@@ -12,6 +12,7 @@ import ssl
 
 from proxy.errors import AnswerCut, BadAnswer, Cause, ConnectionLost, Unreachable, UpstreamFailed
 from proxy.forward.head import Head, InvalidAnswer
+from proxy.forward.messages import lowered
 
 _BY_NUMBER = {
     errno.ECONNREFUSED: Cause.REFUSED,
@@ -84,6 +85,4 @@ def failed_answer(error: BaseException, head: Head | None) -> UpstreamFailed:
 
 def lower_headers(head: Head | None) -> dict[str, str]:
     """Names in lower case; of equal names the last one counts."""
-    if head is None:
-        return {}
-    return {name.decode("ascii").lower(): value.decode("utf-8", "surrogateescape") for name, value in head.headers}
+    return {} if head is None else lowered(head.headers)

@@ -1,6 +1,6 @@
 """What the raw client sends and gives back.
 
-Owns: `RawRequest`, `RawResponse`. Must not know: sockets, framing, who asks.
+Owns: `RawRequest`, `RawResponse`, header lines as text. Must not know: sockets, framing, who asks.
 """
 
 from __future__ import annotations
@@ -34,3 +34,12 @@ class RawResponse:
     """Without the framing of the transfer, and not decompressed."""
     received_at: float
     """When the head had come, by the wall clock: seconds since the epoch."""
+
+
+def lowered(headers: Headers) -> dict[str, str]:
+    """Headers as text, names in lower case; of equal names the last one counts.
+
+    A byte is a character, as nobody says which coding a value has (RFC 9110, section 5.5): any text that comes of it
+    can be encoded again.
+    """
+    return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in headers}

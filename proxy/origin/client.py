@@ -1,6 +1,6 @@
 """The client of the origin: one request to one host, with deadlines and bounds.
 
-Owns: which client sends a request, the order and health of hosts, decompression. Must not know: quota, caching, what an
+Owns: the order and health of hosts, the headers that name us, decompression. Must not know: quota, caching, what an
 answer means, how many requests may be on the wire. A status is only a number here.
 """
 
@@ -16,14 +16,13 @@ import structlog
 from yarl import URL
 
 from proxy.bodies import decompress
-from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.forward.client import RawClient
-from proxy.forward.messages import RawRequest
-from proxy.origin.document_client import DocumentClient
+from proxy.forward.messages import RawRequest, lowered
 from proxy.origin.environment_proxy import masked
 from proxy.origin.sending import USER_AGENT, Answer, Sending
 
@@ -71,9 +70,6 @@ class Upstream:
         """The base URLs whose last answer was 451."""
         self._causes: dict[str, Cause] = {}
         """Why the last connection to a base URL failed."""
-        self._documents = DocumentClient(
-            connect_seconds=connect_seconds, max_body_bytes=max_body_bytes, proxies=self._proxies, wall=wall
-        )
         self._raw = RawClient(
             connect_seconds=connect_seconds,
             max_body_bytes=max_body_bytes,
@@ -83,17 +79,15 @@ class Upstream:
         )
 
     async def __aenter__(self) -> Upstream:
-        """Open the connection pools."""
-        await self._documents.__aenter__()
+        """Open the connection pool."""
         await self._raw.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection pools."""
+        """Close the connection pool."""
         await self._raw.__aexit__(kind, error, trace)
-        await self._documents.__aexit__(kind, error, trace)
 
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The base URLs to try for this endpoint, in order: those that failed recently come last.
@@ -168,10 +162,7 @@ class Upstream:
             log.warning("connection_failed", host=host, cause=error.cause.value, error=str(error.__cause__)[:300])
 
     async def _exchange(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> OriginResponse:
-        """With the client for documents, which reads large answers well, or with the raw one, which is light."""
-        is_document = query.endpoint.policy is CachePolicy.CACHED and not query.is_keyed
-        exchange = self._documents.exchange if is_document else self._exchange_raw
-        answer = await exchange(base_url, query, sending, seconds)
+        answer = await self._exchange_raw(base_url, query, sending, seconds)
         body = await self._decode(answer.raw, answer.headers)
         return OriginResponse(
             status=answer.status,
@@ -188,8 +179,7 @@ class Upstream:
         headers = tuple((_bytes(name), _bytes(value)) for name, value in chosen.items()) + more
         request = RawRequest(query.method, _bytes(query.target), headers, query.body)
         raw = await self._raw.exchange(base_url, request, check=sending.check, seconds=seconds)
-        lower = {name.decode("ascii").lower(): _text(value) for name, value in raw.headers}
-        return Answer(raw.status, lower, raw.body, raw.received_at)
+        return Answer(raw.status, lowered(raw.headers), raw.body, raw.received_at)
 
     async def _decode(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
         encoding = headers.get("content-encoding", "identity").lower()
@@ -210,7 +200,3 @@ def _host(base_url: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")

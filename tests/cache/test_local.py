@@ -15,7 +15,7 @@ from proxy.cache import local as local_module
 from proxy.cache.local import SELECTION, EntrySource, LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.core.document.changes import Changes
-from proxy.core.document.parsed import Document, server_time_of
+from proxy.core.document.parsed import Document, parse_document, server_time_of
 from proxy.core.document.snapshot import Snapshot
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest, Entry, Lifetimes
@@ -43,7 +43,7 @@ def body_of(names: list[str], *, status: str = "TRADING", odd: bool = False) -> 
         {"symbol": name, "status": status, "permissions": [], "permissionSets": [["SPOT"]]} for name in names
     ]
     if odd:
-        symbols.append({"no": "name"})
+        symbols.append({"symbol": "ODD"})
     return orjson.dumps(
         {
             "timezone": "UTC",
@@ -478,6 +478,20 @@ async def test_a_document_that_cannot_be_indexed_is_served_whole_and_answers_no_
     assert local.loaded.snapshot is None
     assert await local.select(ONE) is None
     assert counted.adopted_with == [None]
+
+
+@pytest.mark.parametrize("source", EntrySource)
+@pytest.mark.parametrize("symbols", [[1], [None], [{}], [{"symbol": 1}], [{"symbol": "A", "status": "BREAK"}, "B"]])
+async def test_a_document_with_what_is_no_symbol_is_held_by_nobody(
+    local: LocalCache, counted: Counted, symbols: list[object], source: EntrySource
+) -> None:
+    body = body_of([]).replace(b"[]}", orjson.dumps(symbols) + b"}")
+    for asked in (BARE, ONE):
+        with pytest.raises(BadAnswer):
+            await local.put(asked, await entry_of(body), document=parse_document(body), source=source)
+        assert local.get(asked) is None
+    assert local.loaded is None
+    assert counted.adopted_with == []
 
 
 async def test_one_that_can_be_indexed_takes_its_place_without_a_comparison(

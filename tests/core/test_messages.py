@@ -399,3 +399,22 @@ def test_a_5xx_passes_the_origins_status_body_and_type() -> None:
     assert (answer.status, answer.body) == (503, b"<html>")
     assert ("Content-Type", "text/html") in answer.headers
     assert "Content-Type" not in dict(error_reply(OriginError(502, b"", content_type=""), Outcome.FAILED).headers)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (None, JSON),
+        (JSON, JSON),
+        ("application/json;\tcharset=UTF-8", "application/json; charset=UTF-8"),
+        ("", ""),
+        ("application/json;\xff", "application/octet-stream"),
+        ("application/json\x7f", "application/octet-stream"),
+        ("application/json\r\nSet-Cookie: a=b", "application/octet-stream"),
+        ("text/html\udcff", "application/octet-stream"),
+    ],
+)
+def test_a_content_type_that_may_not_be_sent_again_is_not(told: str | None, expected: str) -> None:
+    headers = {} if told is None else {"content-type": told}
+    response = OriginResponse(status=200, headers=headers, body=b"{}", sent_at=0.0, received_at=0.0)
+    assert response.content_type == expected

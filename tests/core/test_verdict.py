@@ -14,7 +14,16 @@ from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.core.quota.block import BlockReason
-from proxy.core.verdict import MAX_ERROR_BYTES, Failed, Good, Negative, Throttled, Verdict, judge
+from proxy.core.verdict import (
+    MAX_ERROR_BYTES,
+    Failed,
+    Good,
+    Negative,
+    Throttled,
+    Verdict,
+    contracts_rate_limits,
+    judge,
+)
 from proxy.errors import BadAnswer, OriginError, Restricted
 
 NOW = 1_800_000_000.0
@@ -23,7 +32,13 @@ INFO, RULES = "/api/v3/exchangeInfo", "/api/v3/executionRules"
 EVERYWHERE = (PING, TIME, INFO, RULES)
 LIMITS = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}]
 DOCUMENT = orjson.dumps(
-    {"timezone": "UTC", "serverTime": 1_800_000_000_123, "rateLimits": LIMITS, "exchangeFilters": [], "symbols": []}
+    {
+        "timezone": "UTC",
+        "serverTime": 1_800_000_000_123,
+        "rateLimits": LIMITS,
+        "exchangeFilters": [],
+        "symbols": [{"symbol": "A"}],
+    }
 )
 HTML = b"<!DOCTYPE html>\n<HTML><BODY><H1>403 ERROR</H1></BODY></HTML>\n"
 ERROR = b'{"code":-1121,"msg":"Invalid symbol."}'
@@ -92,8 +107,8 @@ def test_a_time_that_no_clock_can_have_is_not_told(path: str) -> None:
         HTML,
         ERROR,
         b'{"code":null}',
-        b'{"serverTime":1800000000123,"symbols":[],"rateLimits":[],"code":0}',
-        b'{"serverTime":1800000000123,"symbols":[],"rateLimits":[],"a":"\xff"}',
+        b'{"serverTime":1800000000123,"symbols":[{"symbol":"A"}],"rateLimits":[],"code":0}',
+        b'{"serverTime":1800000000123,"symbols":[{"symbol":"A"}],"rateLimits":[],"a":"\xff"}',
         b"\xff",
         DEEP,
     ],
@@ -116,14 +131,42 @@ def test_a_200_that_proves_nothing_is_bad(path: str, body: bytes) -> None:
         (TIME, b'{"serverTime":-1}'),
         (TIME, b'{"serverTime":1e400}'),
         (INFO, b"{}"),
-        (INFO, b'{"serverTime":1800000000123,"symbols":[]}'),
+        (INFO, b'{"serverTime":1800000000123,"symbols":[{"symbol":"A"}]}'),
         (INFO, b'{"serverTime":1800000000123,"rateLimits":[]}'),
-        (INFO, b'{"rateLimits":[],"symbols":[]}'),
+        (INFO, b'{"rateLimits":[],"symbols":[{"symbol":"A"}]}'),
         (INFO, DOCUMENT[:-1]),
     ],
 )
 def test_a_200_without_what_was_asked_for_is_bad(path: str, body: bytes) -> None:
     assert isinstance(verdict(path, 200, body), Failed)
+
+
+@pytest.mark.parametrize(
+    ("raw_query", "may_be_empty"),
+    [
+        ("", False),
+        ("showPermissionSets=false", False),
+        ("symbol=BTCUSDT", False),
+        ("symbols=%5B%22BTCUSDT%22%5D", False),
+        ("symbolStatus=HALT", True),
+        ("permissions=MARGIN", True),
+        ("symbols=[]", True),
+    ],
+)
+def test_a_document_without_symbols_is_good_only_if_a_filter_may_match_none(raw_query: str, may_be_empty: bool) -> None:
+    asked, empty = query(INFO, raw_query=raw_query), DOCUMENT.replace(b'[{"symbol":"A"}]', b"[]")
+    for body, is_good in ((DOCUMENT, True), (empty, may_be_empty)):
+        response = OriginResponse(status=200, headers={}, body=body, sent_at=NOW, received_at=NOW)
+        assert isinstance(judge(asked, response, NOW), Good) is is_good
+
+
+@pytest.mark.parametrize("contract", [b"1", b"null", b'"A"', b"[]", b"{}", b'{"symbol":1}', b'{"symbol":""}'])
+@pytest.mark.parametrize("member", [b"symbols", b"optionSymbols"])
+def test_a_contract_has_a_name(member: bytes, contract: bytes) -> None:
+    body = b'{"serverTime":1800000000123,"rateLimits":[],"%b":[{"symbol":"A"},%b]}'
+    assert contracts_rate_limits(body % (member, b'{"symbol":"B"}')) == []
+    with pytest.raises(BadAnswer):
+        contracts_rate_limits(body % (member, contract))
 
 
 # --- SBE: eight bytes of head, little-endian: block length, template, schema, version.

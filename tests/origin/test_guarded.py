@@ -608,7 +608,7 @@ async def test_limits_and_times_are_learned_from_a_document() -> None:
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
         {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 9},
     ]
-    body = orjson.dumps({"serverTime": int((NOW + 40.1) * 1000), "rateLimits": limits, "symbols": []})
+    body = orjson.dumps({"serverTime": int((NOW + 40.1) * 1000), "rateLimits": limits, "symbols": [{"symbol": "A"}]})
     world = World([answer(body=body, date="Fri, 15 Jan 2027 08:00:40 GMT", x_mbx_uuid="1")])
     origin = world.origin(clock=OriginClock(world.clock))
     await origin.ask(query("/api/v3/exchangeInfo"))

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from proxy.core.document.floor import SLICE_BYTES
 from proxy.core.document.parsed import Document, DocumentTemplate, parse_document, template
-from proxy.core.document.symbol_index import SHOWING, SLICE_BYTES, Permissions, SymbolIndex, read_symbol_index
+from proxy.core.document.symbol_index import SHOWING, Permissions, SymbolIndex, read_symbol_index
 from proxy.core.query.canonical import CanonicalQuery
 
 _FILTERED_STATUSES = frozenset({"TRADING", "HALT", "BREAK"})

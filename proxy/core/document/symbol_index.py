@@ -14,11 +14,9 @@ from enum import IntFlag
 
 import msgspec
 
+from proxy.core.document.floor import SLICE_BYTES, SLICE_SYMBOLS, Name
 from proxy.errors import BadAnswer
 
-SLICE_BYTES = 256 * 1024
-"""How much is processed between two pauses: well under a millisecond of work."""
-_SLICE_SYMBOLS = 128
 _KEY_OF_SETS = b'"permissionSets":'
 
 
@@ -63,7 +61,7 @@ class SymbolIndex:
 
 
 class _Fields(msgspec.Struct):
-    symbol: str
+    symbol: Name
     status: str
     permissions: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     permissionSets: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - the origin's name
@@ -88,7 +86,7 @@ def read_symbol_index(body: bytes, symbols: Sequence[msgspec.Raw]) -> Generator[
             raise BadAnswer("The origin's exchangeInfo is not compact JSON: its symbols cannot be located.")
         reader.read(symbol, start)
         start, worked_bytes = end + 1, worked_bytes + len(symbol)
-        if worked_bytes >= SLICE_BYTES or count % _SLICE_SYMBOLS == 0:
+        if worked_bytes >= SLICE_BYTES or count % SLICE_SYMBOLS == 0:
             worked_bytes = 0
             yield
     return reader.finish(end=start)

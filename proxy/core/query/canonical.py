@@ -165,6 +165,12 @@ class CanonicalQuery(PublicGet):
         return self.symbols is not None
 
     @property
+    def has_symbols(self) -> bool:
+        """Whether a valid answer of exchangeInfo names at least one symbol: other filters may match none."""
+        is_open = self.bypass_hash is not None or self.permissions is not None or self.symbol_status is not None
+        return self.symbols is not None or not is_open
+
+    @property
     def sbe(self) -> str | None:
         """The SBE schema that it asks for."""
         return self.representation.sbe
