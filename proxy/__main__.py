@@ -16,15 +16,12 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import structlog
-
 from proxy import __version__, settings
 from proxy.app import run_gateway
 from proxy.configuration.reading import BadSettings
+from proxy.event_log import log
 from proxy.redis_client.embedded import EmbeddedUnavailable
 from proxy.telemetry import logs
-
-log = structlog.get_logger(__name__)
 
 USAGE = """\
 usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default; serve --help lists the flags)

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-import structlog
-
 from proxy.background import background
 from proxy.cache.answers import CachedAnswers
 from proxy.cache.build import build_fills, build_local_cache
@@ -22,6 +20,7 @@ from proxy.cache.refresher import Refresher
 from proxy.core.endpoints.catalogue import Catalogue, Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
+from proxy.event_log import log
 from proxy.gateway import Gateway
 from proxy.origin.build import build_upstreams
 from proxy.origin.origins import Origins
@@ -41,8 +40,6 @@ from proxy.server.ops import Ops
 from proxy.settings import Settings, TimeSource
 from proxy.telemetry.metrics import Metrics, measure_lag
 from proxy.telemetry.status import StatusReport
-
-log = structlog.get_logger(__name__)
 
 REQUESTS_SHARE = 1 / 2
 """The part of SIDECAR_SHUTDOWN_SECONDS that requests under way may still take."""

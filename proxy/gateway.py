@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
-import structlog
-
 from proxy.cache.answers import CachedAnswers, Found
 from proxy.cache.fills import Fills
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue, find_public
@@ -34,11 +32,10 @@ from proxy.core.reply import (
     time_reply,
 )
 from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
+from proxy.event_log import log
 from proxy.origin.guarded import AcceptedResponse
 from proxy.origin.origins import Origins
 from proxy.ports import Clock
-
-log = structlog.get_logger(__name__)
 
 MAX_UNKNOWN = 100
 """How many endpoints that no table has are logged."""

@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import assert_never
 
-import structlog
-
 from proxy.bodies import compress, entity_tag
 from proxy.cache import failure_codec
 from proxy.cache.fill_lock import LOCK_SECONDS
@@ -30,11 +28,10 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.reply import SBE_DEPRECATED, Outcome
 from proxy.core.verdict import Good, contracts_rate_limits
 from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
+from proxy.event_log import log
 from proxy.origin.guarded import AcceptedResponse, RateLimits
 from proxy.origin.origins import Origins
 from proxy.ports import Clock, FillLock, Observer, Store
-
-log = structlog.get_logger(__name__)
 
 RENEWALS = 3
 """How often a fill lock is renewed in its lifetime."""

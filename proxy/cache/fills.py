@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import structlog
-
 from proxy.cache.fill import Filler
 from proxy.cache.local import LocalCache
 from proxy.cache.singleflight import SingleFlight
@@ -23,9 +21,8 @@ from proxy.core.messages import Entry
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.reply import Outcome
 from proxy.errors import INTERNAL_ERROR, BudgetUsedUp, ClientShareUsedUp, SendingRefused, SidecarError, TooSlow
+from proxy.event_log import log
 from proxy.ports import Clock
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeVar
 
-import structlog
-
 from proxy.cache.lru import MemoryStore
 from proxy.cache.selections import RecentSelections, is_small, prepare, select, size_of
 from proxy.cache.singleflight import SingleFlight
@@ -29,8 +27,8 @@ from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer
+from proxy.event_log import log
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 SELECTION = "selection:"

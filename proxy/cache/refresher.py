@@ -12,14 +12,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import structlog
-
 from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry
 from proxy.errors import SendingRefused, SidecarError
+from proxy.event_log import log
 from proxy.settings import KeepWarm
-
-log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
 """The longest pause between two decisions. A decision compares a few numbers."""

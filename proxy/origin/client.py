@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import structlog
 from yarl import URL
 
 from proxy.bodies import decompress
@@ -21,12 +20,11 @@ from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.event_log import log
 from proxy.forward.client import RawClient
 from proxy.forward.messages import RawRequest, lowered
 from proxy.origin.environment_proxy import masked
 from proxy.origin.sending import USER_AGENT, Answer, Sending
-
-log = structlog.get_logger(__name__)
 
 COOL_DOWN_SECONDS = 30.0
 """For this long after a failure a host is tried only after the others."""

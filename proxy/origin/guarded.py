@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-import structlog
-
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import OriginResponse
@@ -39,11 +37,10 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
+from proxy.event_log import log
 from proxy.origin.firewall import FirewallProbe
 from proxy.origin.gate import Gate, Passage, Ticket
 from proxy.ports import Clock, Ledger, Observer, Upstream
-
-log = structlog.get_logger(__name__)
 
 LOST_ATTEMPTS = 2
 """How often a request may be sent if its connections break. Each attempt is charged."""

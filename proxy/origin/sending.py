@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from proxy import __version__
-
-log = structlog.get_logger(__name__)
+from proxy.event_log import log
 
 USER_AGENT = f"binance-sidecar/{__version__}"
 

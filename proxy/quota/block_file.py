@@ -16,13 +16,11 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 
 import msgspec
-import structlog
 
 from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, Block, BlockReason
 from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS
+from proxy.event_log import log
 from proxy.ports import Clock
-
-log = structlog.get_logger(__name__)
 
 MOST_BYTES = 4096
 """A larger file is none of ours."""

@@ -10,14 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import structlog
-
 from proxy.core.quota.budget import Budget
 from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, DRIFT, JUMP_SECONDS, ClockEstimate, ClockOffset
 from proxy.core.quota.windows import GUARD_SECONDS
+from proxy.event_log import log
 from proxy.ports import Clock
-
-log = structlog.get_logger(__name__)
 
 STEP_SECONDS = 0.5
 """A wall clock that moved this much against the monotonic clock between two checks was set."""

@@ -22,16 +22,14 @@ from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
 
-import structlog
 from redis.exceptions import ResponseError
 
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.errors import RedisAway
+from proxy.event_log import log
 from proxy.ports import Clock
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 from proxy.redis_client.refusals import Part, Refusal
-
-log = structlog.get_logger(__name__)
 
 Try = Callable[[], Awaitable[None]]
 PING_SECONDS = 1.0

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import structlog
-
 from proxy.core.quota.budget import UsageReport
 from proxy.core.quota.limits import judge_limits, lowest_limits
 from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER
 from proxy.core.quota.view import Wording, read_usage_report, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
+from proxy.event_log import log
 from proxy.ports import LedgerObserver, NullLedgerObserver
-
-log = structlog.get_logger(__name__)
 
 FETCH_WEIGHT = 20
 """The weight of spot's exchangeInfo."""

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-log = structlog.get_logger(__name__)
+from proxy.event_log import log
 
 _MAXMEMORY = "256mb"
 _STOP_SECONDS = 5.0

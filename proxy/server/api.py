@@ -13,7 +13,6 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Protocol
 
-import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -25,14 +24,13 @@ from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
+from proxy.event_log import log
 from proxy.server.connection import SERVER, internal_error
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.keyed import with_all_parts
 from proxy.server.target import host_of, path_of, refusal
-
-log = structlog.get_logger(__name__)
 
 LARGE_BYTES = 64 << 10
 """Larger bodies are written in slices of the stored body, without a copy."""

@@ -16,17 +16,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.core.reply import Outcome, error_reply
 from proxy.errors import INTERNAL_ERROR, SidecarError
+from proxy.event_log import log
 from proxy.server.cors import CORS_HEADERS, is_public
 from proxy.server.refusals import HeadTooLarge, MalformedRequest, TargetTooLong
-
-log = structlog.get_logger(__name__)
 
 SERVER = "binance-sidecar"
 
@@ -190,7 +188,7 @@ class ClientConnection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("A part of an answer was sent already.")
         if status >= 500:
-            log.error("unexpected_error", exc_info=exc)
+            log.error("unexpected_error", cause=exc)
             error = internal_error()
         else:
             log.debug("malformed_request", peer=request.remote)

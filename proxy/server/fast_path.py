@@ -19,7 +19,6 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -27,10 +26,9 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
 
 from proxy.core.reply import Reply
+from proxy.event_log import log
 from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable, RememberedResponse
-
-log = structlog.get_logger(__name__)
 
 MAX_REQUEST_BYTES = 4096
 """Longer requests are not remembered."""

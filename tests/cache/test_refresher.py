@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-from structlog.testing import capture_logs
 
 from proxy.cache.refresher import TICK_SECONDS, Refresher
 from proxy.core.cache.refresh_schedule import DEMAND_SECONDS, RefreshDecision
 from proxy.core.messages import Entry, Lifetimes
 from proxy.errors import BackedOff, BadAnswer, Banned, BudgetUsedUp, SendingRefused, Unreachable
 from proxy.settings import KeepWarm
+from tests.events import capture_logs
 
 NOW = 1_800_000_000.0
 FRESH_SECONDS = 60.0

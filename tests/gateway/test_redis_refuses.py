@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from structlog.testing import capture_logs
 
+from tests.events import capture_logs
 from tests.gateway.harness import INFO, Stage, client, gateway
 from tests.ports import free_ports
 from tests.redis_client.fixtures import StartValkey

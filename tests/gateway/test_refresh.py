@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
 from proxy.app import Application
 from proxy.bodies import compress
 from proxy.core.cache.refresh_schedule import RefreshDecision
+from tests.events import capture_logs
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
 from tests.gateway.plain import Plain, plain
 from tests.simulator import Fault, Simulator, generate_document

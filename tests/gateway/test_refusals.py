@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from structlog.testing import capture_logs
 
+from tests.events import capture_logs
 from tests.gateway.harness import INFO, Clock, client, gateway, stage
 from tests.gateway.scripted import scripted
 from tests.simulator import Fault, Simulator

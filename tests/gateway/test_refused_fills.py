@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
+from tests.events import capture_logs
 from tests.gateway.harness import INFO, Clock, Stage, client, gateway, stage
 from tests.simulator import Simulator
 from tests.simulator.api import Api, Asked

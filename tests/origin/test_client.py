@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from yarl import URL
 
 from proxy import __version__
@@ -29,6 +28,7 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import AnswerCut, BadAnswer, Banned, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.forward.failures import cause_of_system as cause_of
 from proxy.origin.client import COOL_DOWN_SECONDS, Upstream
+from tests.events import capture_logs
 from tests.simulator import Fault, Simulator
 
 PING, TIME = "/api/v3/ping", "/api/v3/time"

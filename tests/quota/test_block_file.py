@@ -8,12 +8,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.quota.block_file import BlockFile, file_name
 from proxy.quota.local import MemoryLedger
 from proxy.quota.shared import RedisLedger
+from tests.events import capture_logs
 from tests.quota.conftest import Domain
 from tests.quota.doubles import RATIOS, ManualClock, admitted, ask, headers
 

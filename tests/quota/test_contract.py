@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
@@ -22,6 +21,7 @@ from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
 from proxy.quota.local import MemoryLedger
+from tests.events import capture_logs
 from tests.quota.conftest import Domain
 from tests.quota.doubles import HOUR, RATIOS, Ledger, ManualClock, ModelLedger, Tally, admitted, ask, headers
 from tests.sizes import sized

@@ -6,13 +6,13 @@ import asyncio
 import time
 
 import pytest
-from structlog.testing import capture_logs
 
 from proxy.cache.probe import EntryProbe
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.errors import RedisAway
 from proxy.quota.heartbeat import PING_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, Heartbeat, Try
 from proxy.redis_client.connection import RedisConnection, RedisOperation
+from tests.events import capture_logs
 from tests.quota.doubles import ManualClock
 from tests.redis_client.fixtures import Opener, StartValkey
 

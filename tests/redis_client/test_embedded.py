@@ -17,10 +17,10 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from structlog.testing import capture_logs
 
 from proxy.redis_client import embedded
 from proxy.redis_client.embedded import EmbeddedUnavailable, EmbeddedValkey
+from tests.events import capture_logs
 
 HOLDER = """
 import asyncio, sys, time

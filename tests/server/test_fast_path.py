@@ -10,7 +10,6 @@ from functools import partial
 
 import pytest
 from aiohttp.web_protocol import RequestHandler
-from structlog.testing import capture_logs
 
 from proxy import app as app_module
 from proxy.app import Application
@@ -18,6 +17,7 @@ from proxy.server import connection
 from proxy.server import fast_path as fast_lane
 from proxy.server.fast_path import FastPathProtocol, FastPathServer, missing_private_names
 from proxy.settings import load
+from tests.events import capture_logs
 from tests.gateway.harness import INFO, Clock, gateway, stage
 from tests.server.raw import fast_answers, get, raw
 from tests.server.twins import until

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import structlog
 
+from proxy.event_log import LOGGER, EventLog
 from proxy.settings import LogFormat, LogLevel
 from proxy.telemetry import logs
 
@@ -19,11 +19,11 @@ SECRET = "hunter2"
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Structlog and the root logger are global; other tests must not notice this one."""
+    """Loggers are global; other tests must not notice this one."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
-    structlog.reset_defaults()
+    logging.getLogger(LOGGER).setLevel(logging.NOTSET)
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -50,9 +50,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     return Lines(capsys)
 
 
-def log() -> Any:
-    """A logger of this test's own: a used one keeps its settings."""
-    return structlog.get_logger("test")
+def log() -> EventLog:
+    return EventLog()
 
 
 def broken() -> None:
@@ -163,3 +162,33 @@ def test_to_configure_again_replaces_what_was_before(lines: Lines) -> None:
     logs.configure(LogLevel.WARNING, LogFormat.JSON)
     logging.getLogger("some.library").error("once")
     assert len(lines.json) == 1
+
+
+def test_what_led_to_an_exception_is_told_after_it(lines: Lines) -> None:
+    logs.configure(LogLevel.INFO, LogFormat.JSON)
+    first = ValueError("first")
+    try:
+        try:
+            raise first
+        except ValueError as error:
+            raise ExceptionGroup("two", [KeyError("a"), OSError("b")]) from error
+    except ExceptionGroup as group:
+        first.__context__ = group
+        log().error("unexpected_error", cause=group)
+    (line,) = lines.json
+    group_told, cause = line["exception"]
+    assert [member[0]["exc_type"] for member in group_told["exceptions"]] == ["KeyError", "OSError"]
+    assert (group_told["is_cause"], cause["is_cause"], cause["exc_value"]) == (False, True, "first")
+
+
+def test_a_field_that_is_no_text_keeps_its_line(lines: Lines) -> None:
+    logs.configure(LogLevel.INFO, LogFormat.CONSOLE)
+    log().info("an_event", name="two\nlines", word="one", empty="", count=3)
+    assert lines.text.rstrip().endswith(r"an_event                       count=3 empty='' name='two\nlines' word=one")
+
+
+def test_text_that_utf_8_cannot_carry_is_written(lines: Lines) -> None:
+    logs.configure(LogLevel.INFO, LogFormat.JSON)
+    log().info("unknown_setting", name="SIDECAR_\udcff", number=1 << 70)
+    (line,) = lines.json
+    assert (line["name"], line["number"]) == ("SIDECAR_\udcff", 1 << 70)
