@@ -24,7 +24,7 @@ exit 1
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients chaos bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test check fix lock clean help
+.PHONY: install run demo clients page-test chaos bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
@@ -36,6 +36,9 @@ demo: $(RUNNABLE) ## show what the sidecar does, against a Binance stand-in on t
 
 clients: $(INSTALLED) $(CLIENTS) ## prove that real Binance clients work unmodified; bots with ARGS=--heavy
 	@$(BIN)/python -m tests.clients $(ARGS)
+
+page-test: $(INSTALLED) ## look at the status page in Chromium, in five states (needs Chromium, and Node 20 with npm)
+	@$(BIN)/python -m tests.browser
 
 bench: $(INSTALLED) ## measure the sidecar beside nginx and Varnish (needs wrk); flags in ARGS=
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -73,6 +76,7 @@ check: $(INSTALLED) $(CLIENTS) ## everything CI checks
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory deploy-test
+	@$(MAKE) --no-print-directory page-test
 	@$(BIN)/python -m tests.clients --market
 	@$(BIN)/python -m tests.clients --trading
 
@@ -91,7 +95,8 @@ lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newes
 	$(COMPILE) $(ARGS) tests/tools/requirements.in --output-file tests/tools/requirements.lock
 	$(COMPILE) $(ARGS) tests/clients/requirements.in --output-file tests/clients/requirements.lock
 	$(COMPILE) $(ARGS) tests/clients/heavy-requirements.in --output-file tests/clients/heavy-requirements.lock
-	cd tests/clients/npm && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+	for npm in tests/clients/npm tests/browser/npm; do (cd $$npm && npm install --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund) || exit; done
 	for pip in tests/tools/pip-*.in; do $(COMPILE) $(ARGS) $$pip --output-file $${pip%.in}.lock || exit; done
 
 clean: ## remove .venv and everything that was made

@@ -38,8 +38,10 @@ from proxy.server.fast_path_table import FastPathTable
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
 from proxy.settings import Settings, TimeSource
+from proxy.telemetry.events import Journal
 from proxy.telemetry.metrics import Metrics, measure_lag
 from proxy.telemetry.status import StatusReport
+from proxy.telemetry.watch import DocumentObserver, Watch
 
 REQUESTS_SHARE = 1 / 2
 """The part of SIDECAR_SHUTDOWN_SECONDS that requests under way may still take."""
@@ -61,6 +63,13 @@ class Application:
     addresses: list[tuple[str, int]] = field(default_factory=list)
     ops_addresses: list[tuple[str, int]] = field(default_factory=list)
     draining: bool = False
+
+    @property
+    def phase(self) -> str:
+        """Where the gateway is in its life: `starting`, `ready` or `draining`."""
+        if self.draining:
+            return "draining"
+        return "ready" if self.refresher.started.is_set() else "starting"
 
     @property
     def url(self) -> str:
@@ -100,7 +109,9 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             refusals_of=metrics.of_pool,
             total_seconds=settings.upstream_seconds,
         )
-        local = build_local_cache(settings, metrics, max_bytes=_entries_bytes(settings))
+        journal = Journal(clock.origin)
+        observer = DocumentObserver(metrics, journal, Api.SPOT.value)
+        local = build_local_cache(settings, observer, max_bytes=_entries_bytes(settings))
         fills = build_fills(settings, origins, local, connection, clock=clock, observer=metrics)
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
@@ -114,9 +125,13 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             clock=clock,
             connection=connection,
             replica_count=replica_count,
+            metrics=metrics,
+            journal=journal,
+            phase=lambda: app.phase,
         )
         gateway = _gateway(settings, origins, fills, CachedAnswers(fills, local, clock), clock)
         await _start(settings, app, gateway, ledgers, report, stack)
+        background(Watch(journal, ledgers=ledgers, upstreams=upstreams, connection=connection).run(), stack)
         yield app
 
 

@@ -249,7 +249,7 @@ class Origin:
         block = self._ledger.held_block() or Block(reason, now + 1.0)
         if block.until != self._logged_until:  # all that were on the wire are refused alike
             self._logged_until = block.until
-            log.warning(
+            log.debug(  # that the pool is blocked is told once, as an event, whoever met the refusal
                 "origin_blocks",
                 pool=self._pool,
                 reason=reason.value,

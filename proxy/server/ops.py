@@ -1,4 +1,4 @@
-"""Operations: probes, metrics and status.
+"""Operations: probes, metrics, status and the status page.
 
 Owns: what an operator sees over HTTP, compressed where the client wants it, with the same errors as traffic. Must not
 know: traffic. No probe depends on the origin or on Redis: a gateway without them still answers from its entries, and a
@@ -19,6 +19,7 @@ from proxy.bodies import compress
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
 from proxy.server.connection import SERVER
+from proxy.server.page import page_paths
 from proxy.server.target import path_of, refusal
 
 METHODS = ("GET", "HEAD")
@@ -46,7 +47,8 @@ class Ops:
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
-            "/status": self._status_page,
+            "/status": self._status_json,
+            **page_paths(status, _coded),
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -57,7 +59,7 @@ class Ops:
             reply = error_reply(error, Outcome.REJECTED)
             response = web.Response(status=reply.status, headers=CIMultiDict(reply.headers), body=reply.body)
         response.headers["Server"] = SERVER
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         if request.method == "CONNECT":  # after it come bytes that are no requests
             response.force_close()
         return response
@@ -69,7 +71,7 @@ class Ops:
             raise refused
         handler = self.paths.get(path_of(request))
         if handler is None:
-            raise UnknownPath("This listener serves /livez, /readyz, /metrics and /status only.")
+            raise UnknownPath("This listener serves /, /livez, /readyz, /metrics and /status only.")
         if request.method not in METHODS:
             allow = ", ".join(METHODS)
             raise MethodNotAllowed(f"Request method '{request.method[:20]}' is not supported.", allow=allow)
@@ -86,14 +88,14 @@ class Ops:
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await _page(request, self._exposition(), CONTENT_TYPE_LATEST)
+        return await _coded(request, self._exposition(), CONTENT_TYPE_LATEST)
 
-    async def _status_page(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _status_json(self, request: web.BaseRequest) -> web.StreamResponse:
         body = orjson.dumps(self._status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        return await _page(request, body, "application/json")
+        return await _coded(request, body, "application/json")
 
 
-async def _page(request: web.BaseRequest, body: bytes, content_type: str) -> web.StreamResponse:
+async def _coded(request: web.BaseRequest, body: bytes, content_type: str) -> web.Response:
     """The body in the coding that the client prefers."""
     headers = {"Content-Type": content_type, "Vary": "Accept-Encoding"}
     if accepts_gzip(request.headers.get("Accept-Encoding")):

@@ -54,9 +54,13 @@ class ConsoleLine(logging.Formatter):
     """A line for people; a traceback follows it as Python prints it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, word, fields."""
-        fields = " ".join(f"{name}={_shown(value)}" for name, value in sorted(_fields(record).items()))
-        head = f"{_time(record)} [{_level(record):<8}] {record.getMessage():<{_EVENT_WIDTH}} {fields}".rstrip()
+        """Time, level, word, fields. Where an event has a sentence, that comes first and the word is a field."""
+        told, word = _fields(record), record.getMessage()
+        if "text" in told:
+            text = str(told.pop("text"))
+            told["event"], word = word, text if text.isprintable() else repr(text)
+        fields = " ".join(f"{name}={_shown(value)}" for name, value in sorted(told.items()))
+        head = f"{_time(record)} [{_level(record):<8}] {word:<{_EVENT_WIDTH}} {fields}".rstrip()
         return f"{head}\n{self.formatException(record.exc_info)}" if record.exc_info else head
 
 

@@ -72,8 +72,8 @@ class Metrics:
             "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
         )
         self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
-        self._clients = HeavyHitters()
-        self.registry.register(_Clients(self._clients))
+        self.clients = HeavyHitters()
+        self.registry.register(_Clients(self.clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "pool", "reason")
         self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "pool", "reason")
@@ -105,7 +105,7 @@ class Metrics:
         """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
         self._spent.labels(endpoint).inc(weight)
         if client:
-            self._clients.spend(client, weight)
+            self.clients.spend(client, weight)
         self.requests.spent(endpoint, weight)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
@@ -207,7 +207,7 @@ class _Reader(Collector):
 
 
 class _Clients(Collector):
-    """The weight of the heaviest clients. A name may have bytes that are not UTF-8: these are shown escaped."""
+    """The weight of the heaviest clients."""
 
     def __init__(self, clients: HeavyHitters) -> None:
         self._clients = clients
@@ -216,8 +216,13 @@ class _Clients(Collector):
         text = "Weight of the requests sent to the origin for a client: the ten heaviest, and all others."
         family = CounterMetricFamily(f"{PREFIX}_client_weight_spent", text, labels=["client"])
         for client, weight in self._clients.counters().items():
-            family.add_metric([client.encode("utf-8", "backslashreplace").decode()], weight)
+            family.add_metric([printable(client)], weight)
         yield family
+
+
+def printable(client: str) -> str:
+    """A client's name, with its bytes that are not UTF-8 escaped."""
+    return client.encode("utf-8", "backslashreplace").decode()
 
 
 LAG_SECONDS = 0.25

@@ -20,6 +20,12 @@ BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 """Upper bounds. Every answer on the fast path is far below the first."""
 
 
+FROM_CACHE = frozenset(
+    {Outcome.HIT, Outcome.SNAPSHOT, Outcome.STALE, Outcome.STALE_IF_ERROR, Outcome.COLLAPSED, Outcome.CLOCK}
+)
+"""The outcomes of requests that were answered without a request to the origin of their own."""
+
+
 @dataclass(slots=True)
 class Tally:
     """The number of answers with the same labels and weight."""
@@ -30,6 +36,18 @@ class Tally:
     weight: int
     fast: bool
     count: int = 0
+
+
+@dataclass(slots=True)
+class EndpointTotals:
+    """What one endpoint did since this process began."""
+
+    endpoint: str
+    requests: int = 0
+    from_cache: int = 0
+    """Requests that were answered without a request to the origin of their own."""
+    weight_spent: int = 0
+    weight_saved: int = 0
 
 
 class RequestCounters(Collector):
@@ -45,6 +63,7 @@ class RequestCounters(Collector):
         self._settled: Counter[str] = Counter()
         """The weight of the answers that `_settle` has counted."""
         self._saved: Counter[str] = Counter()
+        self._spent: Counter[str] = Counter()
 
     def tally(self, reply: Reply, *, fast: bool = False) -> Tally:
         """The tally that counts answers like this one."""
@@ -65,6 +84,20 @@ class RequestCounters(Collector):
         """This weight was sent to the origin. The next answers pay it back before they count as saved."""
         self._settle()
         self._unpaid[endpoint] += weight
+        self._spent[endpoint] += weight
+
+    def totals(self) -> list[EndpointTotals]:
+        """The sums of each endpoint that was asked or sent to, in no order."""
+        self._settle()
+        names = dict.fromkeys([tally.endpoint for tally in self._tallies.values()] + list(self._spent))
+        totals = {
+            name: EndpointTotals(name, weight_spent=self._spent[name], weight_saved=self._saved[name]) for name in names
+        }
+        for tally in self._tallies.values():
+            total = totals[tally.endpoint]
+            total.requests += tally.count
+            total.from_cache += tally.count if tally.outcome in FROM_CACHE else 0
+        return list(totals.values())
 
     def collect(self) -> Iterable[Metric]:
         """The present values of the series."""

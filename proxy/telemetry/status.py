@@ -5,7 +5,7 @@ Owns: the format of the state. Must not know: how the state changes. Nothing her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from proxy import __version__
@@ -19,7 +19,11 @@ from proxy.redis_client.connection import RedisConnection
 from proxy.redis_client.refusals import Part
 from proxy.redis_client.url import masked
 from proxy.settings import Settings
-from proxy.telemetry.metrics import Sample
+from proxy.telemetry.documents import documents
+from proxy.telemetry.events import Journal
+from proxy.telemetry.metrics import Metrics, Sample
+from proxy.telemetry.spending import spending
+from proxy.telemetry.summary import summary
 
 _SHOWN_ENTRIES = 100
 KEYS_IN_CLEAR = "Signed requests cross the network in clear: listen on loopback, or put TLS before this gateway."
@@ -38,7 +42,11 @@ class StatusReport:
         clock: OriginClock,
         connection: RedisConnection | None,
         replica_count: ReplicaCount,
+        metrics: Metrics,
+        journal: Journal,
+        phase: Callable[[], str],
     ) -> None:
+        """`phase`: `starting` until the first warm-up attempt has ended, then `ready`; `draining` while it stops."""
         self._settings = settings
         self._ledgers = ledgers
         self._local = local
@@ -46,12 +54,23 @@ class StatusReport:
         self._clock = clock
         self._connection = connection
         self._replica_count = replica_count
+        self._metrics = metrics
+        self._journal = journal
+        self._phase = phase
+        self._started_at = clock.wall()
 
     def status(self) -> dict[str, Any]:
         """The status page as JSON values. Times are seconds since the epoch, by the origin's clock."""
+        status = self._figures()
+        return {"summary": summary(status), **status}
+
+    def _figures(self) -> dict[str, Any]:
         blocks = self._blocks()
         return {
             "version": __version__,
+            "phase": self._phase(),
+            "now": round(self._clock.origin(), 3),
+            "uptime_seconds": round(max(0.0, self._clock.wall() - self._started_at), 3),
             "venue": self._settings.venue_name,
             "quota_domain": self._settings.quota_domain,
             "windows": self._windows(),
@@ -63,6 +82,10 @@ class StatusReport:
             "entries": self._entries(),
             "redis": self._redis(),
             "upstreams": self._upstreams(),
+            "documents": documents(self._local, self._clock.origin()),
+            "changes": self._journal.changes(),
+            "events": self._journal.events(),
+            **spending(self._metrics),
         }
 
     def _windows(self) -> list[dict[str, Any]]:
@@ -125,6 +148,8 @@ class StatusReport:
         return {
             "url": url,
             "up": quota_shared and cache_shared if has_redis else None,
+            "cache_shared": cache_shared if has_redis else None,
+            "quota_shared": quota_shared if has_redis else None,
             "replicas": self._replica_count.replicas,
             "counts_alone": self._ledgers.spot.view().local or (has_redis and not quota_shared),
             "caches_alone": has_redis and not cache_shared,

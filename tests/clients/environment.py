@@ -38,24 +38,36 @@ class Environment:
 
 QUICK = Environment(CACHE / "clients", HERE / "requirements.lock")
 HEAVY = Environment(CACHE / "clients-heavy", HERE / "heavy-requirements.lock", source="sdnotify")
-MODULES = CACHE / "clients-npm"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePackages:
+    """JavaScript packages of a lock. `manifest`: the folder of package.json and its lock; `what`: for people."""
+
+    folder: Path
+    manifest: Path
+    what: str
+
+    def installed(self) -> Path | None:
+        """The folder of the modules; None, and a line about it, where npm is missing or cannot install them."""
+        npm = shutil.which("npm")
+        if npm is None or shutil.which("node") is None:
+            return None
+        # No script of a package runs, as from a wheel.
+        patience = ("--fetch-retries=1", "--fetch-timeout=30000")
+        command = (npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *patience, "--prefix", str(self.folder))
+        files = [self.manifest / name for name in ("package.json", "package-lock.json")]
+        try:
+            _install_once(self.folder, _mark(*files), command, files)
+        except subprocess.CalledProcessError as error:
+            print(f"npm cannot install {self.what} ({error.returncode}): they are left out", flush=True)
+            return None
+        return self.folder / "node_modules"
 
 
 def node_modules() -> Path | None:
-    """The folder of the JavaScript clients; None, and a line about it, where npm is missing or cannot install them."""
-    npm, manifest = shutil.which("npm"), HERE / "npm"
-    if npm is None or shutil.which("node") is None:
-        return None
-    # No script of a package runs, as from a wheel.
-    patience = ("--fetch-retries=1", "--fetch-timeout=30000")
-    command = (npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *patience, "--prefix", str(MODULES))
-    files = [manifest / name for name in ("package.json", "package-lock.json")]
-    try:
-        _install_once(MODULES, _mark(*files), command, files)
-    except subprocess.CalledProcessError as error:
-        print(f"npm cannot install the JavaScript clients ({error.returncode}): they are left out", flush=True)
-        return None
-    return MODULES / "node_modules"
+    """The folder of the JavaScript clients; None where there are none."""
+    return NodePackages(CACHE / "clients-npm", HERE / "npm", "the JavaScript clients").installed()
 
 
 def client_environment(modules: Path | None = None) -> dict[str, str]:
@@ -68,7 +80,7 @@ def _install_once(folder: Path, mark: str, command: tuple[str, ...], files: list
     stamp = folder / ".installed"
     if stamp.exists() and stamp.read_text() == mark:
         return
-    print(f"installing clients in {folder.relative_to(ROOT)}", flush=True)
+    print(f"installing in {folder.relative_to(ROOT)}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     for file in files or ():
         folder.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,8 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
         assert status["redis"] == {
             "url": "memory:",
             "up": None,
+            "cache_shared": None,
+            "quota_shared": None,
             "replicas": 1,
             "counts_alone": False,
             "caches_alone": False,

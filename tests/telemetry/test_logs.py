@@ -192,3 +192,12 @@ def test_text_that_utf_8_cannot_carry_is_written(lines: Lines) -> None:
     log().info("unknown_setting", name="SIDECAR_\udcff", number=1 << 70)
     (line,) = lines.json
     assert (line["name"], line["number"]) == ("SIDECAR_\udcff", 1 << 70)
+
+
+def test_on_a_console_the_sentence_of_an_event_comes_first(lines: Lines) -> None:
+    logs.configure(LogLevel.INFO, LogFormat.CONSOLE)
+    log().info("lifted", pool="spot", text="The ban in pool spot is over; requests are sent again.")
+    log().info("odd", text="two\nlines")
+    lifted, odd = lines.text.splitlines()
+    assert lifted.partition("] ")[2] == "The ban in pool spot is over; requests are sent again. event=lifted pool=spot"
+    assert "'two\\nlines'" in odd
