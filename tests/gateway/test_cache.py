@@ -16,7 +16,7 @@ from tests.sizes import sized
 
 SLACK_SECONDS = 1.0
 """For a machine that is busy."""
-CLIENTS = sized(quick=300, usual=300, long=1000)
+CLIENTS = sized(quick=200, usual=200, long=1000)
 
 
 async def settle(on: Stage, requests: int) -> None:

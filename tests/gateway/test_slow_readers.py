@@ -30,7 +30,7 @@ from tests.sizes import sized
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
-READERS = sized(quick=400, usual=400, long=1000)
+READERS = sized(quick=200, usual=200, long=1000)
 MOST_BYTES_EACH = 100_000
 SPARE_FILES = 100
 TAKEN_BYTES = 1000

@@ -111,7 +111,7 @@ async def play(world: World, skews: list[float], plan: list[tuple[str, float, in
 
 
 @given(skews, st.lists(steps, min_size=10, max_size=60))
-@settings(max_examples=sized(quick=20, usual=30, long=200), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(quick=15, usual=20, long=200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_three_replicas_with_clocks_up_to_a_minute_off_keep_the_budget(
     domain: Domain, connection: RedisConnection, skews: list[float], plan: list[tuple[str, float, int, int, float]]
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_flood_of_names_neither_costs_memory_nor_hides_the_heavy_ones() -> Non
     assert counters["heavy-0"] > flood // 4
 
 
+ROUNDS = sized(quick=40, usual=60, long=400)
 names = st.sampled_from([f"n{number}" for number in range(14)] + [OTHER])
 
 
@@ -80,7 +81,7 @@ def test_counters_only_grow_while_they_are_there_and_all_growth_is_all_that_was_
     assert all(name in before for name, weight in totals.items() if weight > bar and name != OTHER)
 
 
-@given(st.integers(11, 40), st.integers(1, 400))
+@given(st.integers(11, 40), st.integers(1, ROUNDS))
 def test_names_of_the_same_weight_do_not_chase_each_other(clients: int, rounds: int) -> None:
     heavy_hitters = HeavyHitters()
     changes = 0

@@ -220,7 +220,7 @@ def naive_answer(document: dict[str, Any], query: CanonicalQuery) -> bytes:
     return dump({**document, "symbols": selected, "serverTime": time})
 
 
-@settings(max_examples=sized(quick=30, usual=50, long=300))
+@settings(max_examples=sized(quick=20, usual=30, long=300))
 @given(odd_documents(), _QUERIES)
 def test_what_is_answered_is_right_however_odd_the_document(document: dict[str, Any], query: CanonicalQuery) -> None:
     answer = indexed(dump(document)).select(query)
