@@ -6,13 +6,15 @@ Owns: which part gets which, start, drain and stop. Must not know: how any part 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from proxy.background import background
 from proxy.cache.answers import CachedAnswers
-from proxy.cache.build import build_fills, build_local_cache
+from proxy.cache.build import build_feed, build_fills, build_local_cache
+from proxy.cache.documents import DOCUMENTS
+from proxy.cache.feed_demand import FeedDemand
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.cache.probe import EntryProbe
@@ -21,8 +23,10 @@ from proxy.core.endpoints.catalogue import Catalogue, Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.event_log import log
+from proxy.feed.hub import Hub
 from proxy.gateway import Gateway
 from proxy.origin.build import build_upstreams
+from proxy.origin.client import Upstream
 from proxy.origin.origins import Origins
 from proxy.quota.build import build_ledgers
 from proxy.quota.clock import OriginClock, watch_clock
@@ -33,12 +37,15 @@ from proxy.redis_client.connection import RedisConnection, connect
 from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
 from proxy.server.connection import Server
+from proxy.server.cors import CHANGES_PATH
 from proxy.server.fast_path import FastPathServer, can_be_used
 from proxy.server.fast_path_table import FastPathTable
+from proxy.server.feed import Feed
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
-from proxy.settings import Settings, TimeSource
+from proxy.settings import KeepWarm, Settings, TimeSource
 from proxy.telemetry.events import Journal
+from proxy.telemetry.feed import feed_samples
 from proxy.telemetry.metrics import Metrics, measure_lag
 from proxy.telemetry.status import StatusReport
 from proxy.telemetry.watch import DocumentObserver, Watch
@@ -60,6 +67,7 @@ class Application:
     refresher: Refresher
     metrics: Metrics
     clock: OriginClock
+    hub: Hub
     addresses: list[tuple[str, int]] = field(default_factory=list)
     ops_addresses: list[tuple[str, int]] = field(default_factory=list)
     draining: bool = False
@@ -99,8 +107,7 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             settings, connection, clock=clock, replica_count=replica_count, observer_of=metrics.of_pool
         )
         upstreams = build_upstreams(settings, metrics, clock)
-        for upstream in upstreams.values():
-            await stack.enter_async_context(upstream)
+        await _open(upstreams, stack)
         origins = Origins(
             upstreams,
             ledgers,
@@ -110,13 +117,14 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             total_seconds=settings.upstream_seconds,
         )
         journal = Journal(clock.origin)
-        observer = DocumentObserver(metrics, journal, Api.SPOT.value)
-        local = build_local_cache(settings, observer, max_bytes=_entries_bytes(settings))
-        fills = build_fills(settings, origins, local, connection, clock=clock, observer=metrics)
+        told = DocumentObserver(metrics, journal, Api.SPOT.value)
+        local = build_local_cache(settings, told, max_bytes=_entries_bytes(settings))
+        hub, publisher = build_feed(settings, connection, clock=clock, observer=metrics)
+        fills = build_fills(settings, origins, local, connection, clock=clock, observer=metrics, publisher=publisher)
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
-        app = Application(local, fills, refresher, metrics, clock)
+        app = Application(local, fills, refresher, metrics, clock, hub)
         report = StatusReport(
             settings=settings,
             ledgers=ledgers,
@@ -129,16 +137,22 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             journal=journal,
             phase=lambda: app.phase,
         )
-        gateway = _gateway(settings, origins, fills, CachedAnswers(fills, local, clock), clock)
+        gateway = _gateway(settings, origins, CachedAnswers(fills, local, clock), app)
         await _start(settings, app, gateway, ledgers, report, stack)
         background(Watch(journal, ledgers=ledgers, upstreams=upstreams, connection=connection).run(), stack)
         yield app
 
 
-def _gateway(settings: Settings, origins: Origins, fills: Fills, cached: CachedAnswers, clock: OriginClock) -> Gateway:
+async def _open(upstreams: Mapping[Api, Upstream], stack: AsyncExitStack) -> None:
+    for upstream in upstreams.values():
+        await stack.enter_async_context(upstream)
+
+
+def _gateway(settings: Settings, origins: Origins, cached: CachedAnswers, app: Application) -> Gateway:
+    clock = app.clock
     return Gateway(
         origins,
-        fills,
+        app.fills,
         cached,
         clock,
         catalogue=Catalogue(settings.forward, apis=settings.apis, unknown_weight=settings.unknown_weight),
@@ -157,9 +171,12 @@ async def _start(
 ) -> None:
     """Listen, then start the work in the background. Stopping takes these steps in reverse order."""
     app.metrics.read_at_scrape(report.samples)
+    app.metrics.read_at_scrape(lambda: feed_samples(app.hub))
     stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
     await _listen(settings, app, gateway, ledgers, report, stack)
     background(app.refresher.run(), stack)
+    background(app.hub.run(), stack)
+    background(_feed_demand(settings, app).run(), stack)
     background(measure_lag(app.metrics), stack)
     background(watch_clock(app.clock), stack)
     background(ledgers.watch_blocks(), stack)
@@ -169,6 +186,14 @@ async def _start(
 async def _drain(app: Application) -> None:
     """From now on every answer closes its connection, and the readiness probe says no."""
     app.draining = True
+    app.hub.close()
+
+
+def _feed_demand(settings: Settings, app: Application) -> FeedDemand:
+    catalogue = Catalogue(settings.forward, apis=settings.apis)
+    is_wanted = settings.keep_warm is not KeepWarm.NEVER
+    served = [api for api, query in DOCUMENTS.items() if api in settings.apis and catalogue.forwards(query.endpoint)]
+    return FeedDemand(app.hub, app.fills, app.local, app.clock, apis=served if is_wanted else ())
 
 
 async def _connect_redis(
@@ -242,6 +267,7 @@ async def _listen(
         closing=lambda: app.draining,
         forwards_keyed=settings.forward is Forward.ALL,
         fast_path=fast_path,
+        own={CHANGES_PATH: Feed(app.hub, app.metrics)},
     )
     ops = Ops(
         warmed=app.refresher.started.is_set,

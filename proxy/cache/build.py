@@ -5,6 +5,8 @@ Owns: which setting goes where. Must not know: how a fill works, what is stored.
 
 from __future__ import annotations
 
+from proxy.cache.document_stores import LocalDocuments, SharedDocuments
+from proxy.cache.documents import DOCUMENTS, FeedObserver, Publisher
 from proxy.cache.fill import Filler
 from proxy.cache.fills import Fills
 from proxy.cache.lifetimes import Policy
@@ -12,15 +14,19 @@ from proxy.cache.local import LocalCache, LocalCacheObserver
 from proxy.cache.lru import MemoryStore
 from proxy.cache.null import NullStore
 from proxy.cache.shared import RedisStore
-from proxy.core.endpoints.catalogue import ENDPOINTS
+from proxy.cache.sharing import Sharing
+from proxy.core.endpoints.endpoint import Api
+from proxy.core.feed.log import Bounds, ChangeLog, News
+from proxy.core.feed.position import Mark
 from proxy.core.messages import Lifetimes
-from proxy.core.query.canonical import CanonicalQuery
+from proxy.feed.hub import Hub, NullSource
+from proxy.feed.stream import ChangeStreams, document_keys
 from proxy.origin.origins import Origins
 from proxy.ports import Clock, Observer
 from proxy.redis_client.connection import RedisConnection
 from proxy.settings import Settings
 
-_DOCUMENT = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/exchangeInfo"])
+_DOCUMENT = DOCUMENTS[Api.SPOT]
 """The query whose answer is the full document."""
 _GRACE_SECONDS = 1.5
 """A fill may take this much longer than the origin's deadline before its waiters give up: before clients do."""
@@ -31,7 +37,7 @@ def build_local_cache(settings: Settings, observer: LocalCacheObserver, *, max_b
     return LocalCache(MemoryStore(max_bytes), document=_DOCUMENT, use_snapshot=settings.snapshot, observer=observer)
 
 
-def build_fills(
+def build_fills(  # noqa: PLR0913 - the parts that they join
     settings: Settings,
     origins: Origins,
     local: LocalCache,
@@ -39,24 +45,44 @@ def build_fills(
     *,
     clock: Clock,
     observer: Observer,
+    publisher: Publisher,
 ) -> Fills:
     """The fills; shared with the other replicas if there is a connection to Redis."""
     timeout_seconds = settings.upstream_seconds + _GRACE_SECONDS
+    store = RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NullStore()
+    policy = _policy(settings)
     filler = Filler(
         origins,
         local,
-        RedisStore(connection, max_body_bytes=settings.max_body_bytes) if connection else NullStore(),
+        store,
         learn=origins.learn,
         venue=settings.venue_name,
-        policy=_policy(settings),
+        policy=policy,
         clock=clock,
         observer=observer,
         wait_seconds=timeout_seconds,
-        history_bytes=settings.history_bytes,
+        sharing=Sharing(store, publisher, history=policy.history, history_bytes=settings.history_bytes),
     )
     return Fills(
         filler, local, clock, timeout_seconds=timeout_seconds, stale_after_seconds=settings.stale_after_seconds
     )
+
+
+def build_feed(
+    settings: Settings, connection: RedisConnection | None, *, clock: Clock, observer: FeedObserver
+) -> tuple[Hub, Publisher]:
+    """The feed, and what writes into it: of all replicas if there is a connection to Redis."""
+    bounds = Bounds(changes=settings.feed_changes, bytes=settings.feed_bytes)
+    keys = {api: query.key for api, query in DOCUMENTS.items() if api in settings.apis}
+    changes = ChangeLog(bounds)
+    if connection is not None:
+        streams = ChangeStreams(connection, document_keys(settings.venue_name, keys), bounds)
+        hub = Hub(changes, streams, now=clock.origin, max_readers=settings.feed_readers)
+        return hub, Publisher(SharedDocuments(streams, hub), observer)
+    hub = Hub(changes, NullSource(), now=clock.origin, max_readers=settings.feed_readers)
+    epoch = Mark(round(clock.origin() * 1000), 0)
+    changes.add([News(api, epoch, is_continued=False) for api in keys], now=clock.origin())
+    return hub, Publisher(LocalDocuments(hub), observer)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -1,7 +1,7 @@
 """Fill: get an entry from Redis or from the origin, and store it in this process and in Redis.
 
 Owns: loading, the fill lock and its renewal, making entries from the origin's answers. Must not know: clients,
-replies, which stale entry may be used meanwhile.
+replies, which stale entry may be used meanwhile, how an entry is shared.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import assert_never
 from proxy.bodies import compress, entity_tag
 from proxy.cache import failure_codec
 from proxy.cache.fill_lock import LOCK_SECONDS
-from proxy.cache.lifetimes import NOTHING, Policy, Room
+from proxy.cache.lifetimes import NOTHING, Policy
 from proxy.cache.local import EntrySource, LocalCache
+from proxy.cache.sharing import Sharing, held
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
 from proxy.core.cache.refusal import may_replace, refusal_of
@@ -64,10 +65,9 @@ class Filler:
         clock: Clock,
         observer: Observer,
         wait_seconds: float,
-        history_bytes: int = 0,
+        sharing: Sharing,
     ) -> None:
-        """`history_bytes`: how much history this process may hold in Redis at a time."""
-        self._history_room = Room(history_bytes, policy.history.fresh_seconds)
+        self._sharing = sharing
         self._origin = origin
         self._local = local
         self._store = store
@@ -205,20 +205,11 @@ class Filler:
         if not self._may_replace(self._local.get(query), entry, query):
             raise refusal_of(entry)
         document = verdict.document if isinstance(verdict, Good) else None
+        before = held(self._local, query)
         # Here first: it raises for a suspicious document, which must not reach the other replicas.
         await self._local.put(query, entry, document=document, started=started)
-        await self._share(query, entry)
+        await self._sharing.share(query, self._key(query), entry, before=before, local=self._local)
         return entry
-
-    async def _share(self, query: UpstreamQuery, entry: Entry) -> None:
-        """Store an entry for the other replicas."""
-        is_history = entry.lifetimes is self._policy.history
-        if is_history and not self._history_room.take(entry.size_bytes, entry.stored_at):
-            return
-        try:
-            await self._store.put(self._key(query), entry)
-        except RedisAway:
-            log.debug("entry_not_shared", key=query.key)
 
     def _may_replace(self, held: Entry | None, entry: Entry, query: UpstreamQuery) -> bool:
         return may_replace(held, entry, self._clock.origin(), names_symbols=query.names_symbols)

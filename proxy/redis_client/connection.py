@@ -54,10 +54,16 @@ class RedisOperation(Enum):
     """The heartbeat: a script that writes, as a reservation does."""
     PROBE = "probe"
     """A small entry, written as a fill does."""
+    STORE = "store"
+    """A document with its changes."""
+    FEED = "feed"
+    """What is new in the streams of changes."""
 
     @property
     def part(self) -> Part:
         """What it serves."""
+        if self in (RedisOperation.STORE, RedisOperation.FEED):
+            return Part.FEED
         return Part.QUOTA if self in _QUOTA else Part.CACHE
 
     @property

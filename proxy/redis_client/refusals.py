@@ -4,7 +4,7 @@ Owns: `Refusals`, the memory of the errors that a server answered. Must not know
 
 A server that refuses writes answers well otherwise: the breaker stays closed. A replica that is read-only, a server
 that is full, a user without a right, a URL that names one node of a cluster: each serves some operations and refuses
-others. So the two parts are judged separately, by what was refused last.
+others. So the parts are judged separately, by what was refused last.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class Part(Enum):
     """Entries and the fill lock."""
     QUOTA = "quota"
     """The ledger, blocks and the number of replicas."""
+    FEED = "feed"
+    """The changes of the documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Refusals:
 
     def served(self, part: Part, operation: str, *, is_probe: bool) -> None:
         """The server did this. A probe that succeeds after it failed ends the trouble: that of its whole part, and
-        that of each operation of the other part to which the same command was refused.
+        that of each operation of another part to which the same command was refused.
         """
         before = self._refused.pop((part, operation), None)
         if before is not None and is_probe:

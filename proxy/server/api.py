@@ -7,10 +7,11 @@ Must not know: how a reply is made.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Protocol
 
 from aiohttp import web
@@ -31,6 +32,8 @@ from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.keyed import with_all_parts
 from proxy.server.target import host_of, path_of, refusal
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 LARGE_BYTES = 64 << 10
 """Larger bodies are written in slices of the stored body, without a copy."""
@@ -98,8 +101,13 @@ class Traffic:
         closing: Callable[[], bool],
         forwards_keyed: bool = False,
         fast_path: FastPathTable | None = None,
+        own: Mapping[str, Handler] = MappingProxyType({}),
     ) -> None:
-        """`forwards_keyed`: whether requests of accounts are sent on, so that their bodies are read."""
+        """`forwards_keyed`: whether requests of accounts are sent on, so that their bodies are read.
+
+        `own`: the handlers of OWN_PATHS.
+        """
+        self._own = own
         self._forwards_keyed = forwards_keyed
         self._handle = handle
         self._headers = headers
@@ -112,6 +120,8 @@ class Traffic:
         """Answer one request. A bug of ours becomes a 500 in Binance's format, and a traceback in the log."""
         started = time.perf_counter()
         path, refused = path_of(request), self.refusal(request)
+        if path in self._own and refused is None and request.method != "OPTIONS":
+            return await self._own[path](request)
         try:
             reply = await self._reply(request, path) if refused is None else error_reply(refused, Outcome.REJECTED)
         except Exception:

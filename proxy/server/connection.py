@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -47,8 +48,8 @@ class ClientConnection(RequestHandler):
     """aiohttp's connection, with other answers to malformed requests, and other ways to end."""
 
     __slots__ = (
-        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_reading", "_start"),
-        *("_unanswered", "_unread_bytes", "is_answered"),
+        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_on_leave", "_reading"),
+        *("_start", "_unanswered", "_unread_bytes", "has_stalled", "is_answered"),
     )
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
@@ -70,6 +71,10 @@ class ClientConnection(RequestHandler):
         self._is_lingering = False
         """Whether what the client sends is thrown away, because it cannot be parsed."""
         self._left: asyncio.Future[None] | None = None
+        self._on_leave: Callable[[], None] | None = None
+        """Called when the client leaves a stream."""
+        self.has_stalled = False
+        """Whether it was closed because the client read nothing."""
         self._start = b""
         """The first bytes of the request that is being read, for the case that it cannot be read."""
         self._is_partial = False
@@ -92,6 +97,8 @@ class ClientConnection(RequestHandler):
         """The client has ended its side. True keeps ours open, for the answers that are under way."""
         self._has_ended = True
         self._leave()
+        if self._on_leave is not None:
+            self._on_leave()
         if self._body is not None and not self._body.is_eof():
             self._body.feed_eof()  # the rest will not come, and aiohttp would wait ten seconds for it
         return self._unanswered > 0 and not self._is_cut
@@ -101,6 +108,25 @@ class ClientConnection(RequestHandler):
         self._reading = body
         if self._has_ended and self._is_cut and self.transport is not None:
             self.transport.close()
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether an answer without an end is being written: silence is no sign that the connection is not used."""
+        return self._on_leave is not None
+
+    @contextmanager
+    def streaming(self, on_leave: Callable[[], None]) -> Iterator[None]:
+        """Mark the connection while an answer without an end is written. `on_leave` is called when the client leaves.
+
+        The client that ends its side of the connection leaves too: nothing else tells a closed socket at once.
+        """
+        self._on_leave = on_leave
+        if self._has_ended:
+            on_leave()
+        try:
+            yield
+        finally:
+            self._on_leave = None
 
     @property
     def _is_cut(self) -> bool:
@@ -156,6 +182,8 @@ class ClientConnection(RequestHandler):
         """The connection is closed."""
         self._has_ended = True
         self._leave()
+        if self._on_leave is not None:
+            self._on_leave()
         self._cancel_check()
         super().connection_lost(exc)
 
@@ -167,6 +195,7 @@ class ClientConnection(RequestHandler):
         unread_bytes = transport.get_write_buffer_size()
         if unread_bytes == self._unread_bytes:
             log.debug("client_stalled", unread_bytes=unread_bytes)
+            self.has_stalled = True
             transport.abort()
             return
         self._unread_bytes = unread_bytes

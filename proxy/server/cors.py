@@ -24,9 +24,14 @@ _NAME = re.compile(rf"[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{MAX_NAME_CHARACTERS}}}")
 """A field name (RFC 9110, section 5.6.2)."""
 
 
+CHANGES_PATH, OPENAPI_PATH = "/changes", "/openapi.json"
+OWN_PATHS = frozenset({CHANGES_PATH, OPENAPI_PATH})
+"""What the gateway itself offers on the traffic listener."""
+
+
 def is_public(path: str) -> bool:
     """Whether every answer of this path has the CORS headers."""
-    return path in PUBLIC_PATHS
+    return path in PUBLIC_PATHS or path in OWN_PATHS
 
 
 def preflight_reply(path: str, asked: Iterable[str]) -> Reply:

@@ -86,6 +86,8 @@ class Metrics:
             "documents_kept_aside", "The old name of documents_quarantined; the next version drops it.", "reason"
         )
         self._changes = self._counter("symbol_changes", "Symbols that changed between documents.", "change")
+        self._told = self._counter("feed_changes", "Changes that this process wrote to the feed.", "api", "kind")
+        self._feed_ended = self._counter("feed_ended", "Streams of the feed, by why they ended.", "end")
         self._redis_operations = self._counter("redis_operations", "Redis operations.", "operation")
         self._redis_errors = self._counter("redis_errors", "Redis operations that failed.", "operation")
         self._redis_durations = self._histogram(
@@ -144,6 +146,14 @@ class Metrics:
         """A full document was suspicious."""
         self._quarantined.labels(reason).inc()
         self._kept_aside.labels(reason).inc()
+
+    def told(self, api: str, kind: str) -> None:
+        """This process wrote a change to the feed."""
+        self._told.labels(api, kind).inc()
+
+    def feed_ended(self, end: str) -> None:
+        """A reader's stream has ended."""
+        self._feed_ended.labels(end).inc()
 
     def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
         """A Redis operation ended."""

@@ -133,7 +133,7 @@ class Replica:
         entry = _entry(self._world.now)
         self._document = entry
         with suppress(RedisAway):
-            yield from self._redis.call("put", lambda: self._redis.keep(entry))
+            yield from self._redis.call("store", lambda: self._redis.keep(entry))
         return None
 
     def _ask(self, kind: str, weight: int, *, purpose: Purpose) -> Process[Reservation | Refused | Blocked]:

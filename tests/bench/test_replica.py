@@ -12,19 +12,25 @@ from typing import Any, Protocol, TypeVar, cast
 import orjson
 import pytest
 
+from proxy.cache.document_stores import SharedDocuments
+from proxy.cache.documents import Publisher
 from proxy.cache.fill import Filler
 from proxy.cache.fill_lock import PollSchedule
 from proxy.cache.fills import Fills
-from proxy.cache.lifetimes import Policy
+from proxy.cache.lifetimes import NOTHING, Policy
 from proxy.cache.local import LocalCache
 from proxy.cache.lru import MemoryStore
 from proxy.cache.shared import RedisFillLock, RedisStore
+from proxy.cache.sharing import Sharing
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.endpoint import Api, Endpoint
+from proxy.core.feed.log import Bounds, ChangeLog
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import RedisAway, SidecarError
+from proxy.feed.hub import Hub
+from proxy.feed.stream import ChangeStreams
 from proxy.origin.origins import Origins
 from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
@@ -39,7 +45,13 @@ from tests.redis_client.fixtures import Opener
 
 T = TypeVar("T")
 BODY = orjson.dumps(
-    {"timezone": "UTC", "serverTime": 1_785_024_000_000, "rateLimits": [], "exchangeFilters": [], "symbols": []}
+    {
+        "timezone": "UTC",
+        "serverTime": 1_785_024_000_000,
+        "rateLimits": [],
+        "exchangeFilters": [],
+        "symbols": [{"symbol": "BTCUSDT", "status": "TRADING"}],
+    }
 )
 
 
@@ -109,16 +121,20 @@ class Real:
         self._origin = Origins(
             {Api.SPOT: self}, ledgers, clock, observer=metrics, refusals_of=metrics.of_pool, total_seconds=10.0
         )
+        store = RedisStore(recorded, schedule=PollSchedule(sleep=self._end_other_fill))
+        streams = ChangeStreams(recorded, {Api.SPOT: f"spot:{INFO.key}"}, Bounds())
+        hub = Hub(ChangeLog(Bounds()), streams, now=clock.origin, max_readers=0)
         filler = Filler(
             self._origin,
             local,
-            RedisStore(recorded, schedule=PollSchedule(sleep=self._end_other_fill)),
+            store,
             learn=self._origin.learn,
             venue="spot",
             policy=Policy(positive=LIFETIMES, negative=LIFETIMES),
             clock=clock,
             observer=metrics,
             wait_seconds=10.0,
+            sharing=Sharing(store, Publisher(SharedDocuments(streams, hub), metrics), history=NOTHING),
         )
         self._fills = Fills(filler, local, clock, timeout_seconds=10.0)
         self._other, self._key = RedisStore(connection), f"spot:{INFO.key}"
@@ -266,7 +282,7 @@ async def away(side: Side) -> None:
 
 
 RESERVED = ["reserve", "reconcile"]
-COLD = ["lock", "get", *RESERVED, "put", "unlock"]
+COLD = ["lock", "get", *RESERVED, "store", "unlock"]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +294,7 @@ COLD = ["lock", "get", *RESERVED, "put", "unlock"]
         (joined, ["lock", "get", "get", "get", "get", "get"]),
         (called, RESERVED * 2),
         (blocked, ["reserve", "block", "reconcile"]),
-        (away, ["reserve", "reconcile", "lock", "reconcile", "reconcile", "put", "reconcile", *RESERVED]),
+        (away, ["reserve", "reconcile", "lock", "reconcile", "reconcile", "store", "reconcile", *RESERVED]),
     ],
 )
 async def test_both_ask_redis_the_same(

@@ -11,8 +11,13 @@ import pytest
 
 from proxy.cache.probe import EntryProbe
 from proxy.cache.shared import RedisStore
+from proxy.core.document.changes import Change, ChangeKind
+from proxy.core.endpoints.endpoint import Api
+from proxy.core.feed.log import Bounds
+from proxy.core.feed.record import stored
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.replicas import ReplicaCount
+from proxy.feed.stream import ChangeStreams, Stored
 from proxy.quota.heartbeat import Heartbeat
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
@@ -64,6 +69,7 @@ async def all_of_it(connection: RedisConnection) -> None:
     assert await store.get(KEY) == entry()
     assert await store.peek(KEY) is not None
     await lock.release(filled=False)
+    await with_changes(connection)
     switched = SwitchedConnection(connection)
     ledger = RedisLedger(switched, domain_key=DOMAIN, clock=clock, ratios=RATIOS)
     switched.away = True
@@ -81,6 +87,19 @@ async def all_of_it(connection: RedisConnection) -> None:
     assert switched.operations.count(RedisOperation.RECONCILE) >= 3, "also what was counted alone"
     await connection.ping()
     assert {part: connection.refusal(part) for part in Part} == dict.fromkeys(Part)
+
+
+async def with_changes(connection: RedisConnection) -> None:
+    """What the feed asks: a stream begins, is read, gets more than it keeps, and is read again."""
+    streams = ChangeStreams(connection, {Api.SPOT: "spot:other:"}, Bounds(changes=1))
+    fields = {"etag": b"v1"}
+    more = {"expiry_ms": 60_000, "now_ms": 1_785_050_100_000}
+    await streams.news({}, now_ms=more["now_ms"])
+    assert await streams.store(Api.SPOT, fields, (), base="", version="v1", **more) == Stored(0)
+    told = stored([Change(ChangeKind.STATUS, ("A",), "HALT", "BREAK")] * 3, api=Api.SPOT, time_ms=more["now_ms"])
+    assert await streams.store(Api.SPOT, {"etag": b"v2"}, told, base="v1", version="v2", **more) == Stored(3)
+    (news,) = await streams.news({}, now_ms=more["now_ms"])
+    assert news.mark.number == 3
 
 
 async def test_a_user_with_these_rights_can_do_everything_and_needs_them_all(

@@ -6,11 +6,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangeKind, Changes
 from proxy.core.quota.block import BlockReason
 from proxy.core.reply import Outcome
 from proxy.errors import Cause, SendingRefused
 from proxy.redis_client.connection import RedisOperation
+from proxy.server.feed import End
 from proxy.telemetry.metrics import Metrics
 from tests.gateway.harness import stage
 from tests.pages.markdown import ROOT, rows, section, words
@@ -33,6 +34,8 @@ STATUS = rows(section(PAGE, "The status page"))
         ("refusals_total", {error.reason for error in errors(SendingRefused)}),
         ("upstream_connection_failures_total", {cause.value for cause in Cause}),
         ("blocked_until_timestamp_seconds", {reason.value for reason in BlockReason}),
+        ("feed_changes_total", {kind.value for kind in ChangeKind}),
+        ("feed_ended_total", {end.value for end in End}),
     ],
 )
 def test_every_value_of_the_label_is_named(metric: str, values: set[str]) -> None:
@@ -53,6 +56,8 @@ def everything_counted() -> Metrics:
     metrics.filled("exchangeInfo", result="stored", seconds=0.1)
     metrics.fill_wait(WaitEnd.FILLED)
     metrics.adopted(Changes((), (), ()))
+    metrics.told("spot", "listed")
+    metrics.feed_ended("left")
     metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.GET, seconds=0.1, ok=False)
     return metrics

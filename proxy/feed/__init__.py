@@ -1,0 +1,1 @@
+"""The change feed: the streams of changes in Redis, and the readers of this process."""
