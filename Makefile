@@ -24,7 +24,7 @@ exit 1
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients page-test chaos bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test check fix lock clean help
+.PHONY: install run demo clients page-test chaos soak bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
@@ -49,6 +49,9 @@ bench-snapshot: $(INSTALLED) ## measure hits during refreshes, memory, and the s
 
 chaos: $(INSTALLED) ## let Redis suffer every trouble for 10 s while gateways are under load, and print a table
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(INSTALLED) ## let one gateway run for 20 minutes under load, faults and 200 stops of others; ARGS="--minutes 5"
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 bench-fleet: $(INSTALLED) ## simulate 1 to 1,000 replicas in virtual time: weight, Redis operations, waits; flags in ARGS=
 	@$(BIN)/python -m tests.bench.fleet $(ARGS)

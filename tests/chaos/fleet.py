@@ -119,15 +119,21 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def replica(
-    session: aiohttp.ClientSession, upstream: str, redis_url: str, *, folder: Path | None = None, **changed: str
+    session: aiohttp.ClientSession,
+    upstream: str,
+    redis_url: str,
+    *,
+    folder: Path | None = None,
+    module: str = "proxy",
+    **changed: str,
 ) -> AsyncIterator[Replica]:
     """One gateway on a free port that asks nothing by itself; ready when the context begins, gone after it.
 
-    `folder`: where its package is, if not here.
+    `folder`: where its package is, if not here. `module`: its command.
     """
     chosen = _settings(upstream, redis_url)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy"),
+        *(sys.executable, "-m", module),
         env=environment(chosen | changed),
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,

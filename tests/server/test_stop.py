@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
+import pytest
+
+from tests.chaos.stops import CLIENTS, Stops, ask_until
 from tests.gateway.harness import Clock, gateway
 from tests.simulator import Simulator
+from tests.sizes import sized
 
 
 async def test_whoever_cancels_a_gateway_that_stops_is_not_mistaken_for_the_end_of_its_tasks() -> None:
@@ -29,3 +34,40 @@ async def test_whoever_cancels_a_gateway_that_stops_is_not_mistaken_for_the_end_
             assert life.cancelled(), turns
             cancelled += 1
     assert cancelled > 0
+
+
+STOPS = sized(quick=2, usual=4, long=500)
+"""On each of both loops."""
+ACCEPTED_TURNS = 6
+"""Of the loop, until what a client has written is read: before that the kernel alone has accepted it."""
+
+
+@pytest.mark.no_cover
+async def test_a_stop_at_any_moment_loses_no_request_that_was_accepted() -> None:
+    chance, stops = random.Random(1), Stops()
+    async with Simulator(symbols=20, weight_limit=10**6) as origin:
+        origin.answer_delay_seconds = 0.02  # so that requests are under way when the end comes
+        for _ in range(STOPS):
+            await stop_in_process(origin, chance, stops)
+    assert stops.lost == []
+    assert stops.answered >= STOPS * CLIENTS
+
+
+async def stop_in_process(origin: Simulator, chance: random.Random, stops: Stops) -> None:
+    """As the command does it: first it serves on and closes connections, then nobody new comes, then it ends."""
+    have_noticed = False
+    async with gateway(origin, client_ratio=1.0, shutdown_seconds=10.0) as app:
+        clients = [
+            asyncio.create_task(ask_until(app.url, lambda: have_noticed, number, stops)) for number in range(CLIENTS)
+        ]
+        await turns(chance.randrange(20, 400))
+        app.draining = True
+        await turns(chance.randrange(20))
+        have_noticed = True
+        await turns(chance.randrange(ACCEPTED_TURNS, 20))
+    await asyncio.gather(*clients)
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
