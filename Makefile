@@ -93,6 +93,7 @@ lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newes
 	$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock
 	$(COMPILE) $(ARGS) pyproject.toml deploy/build-requirements.in --extra embedded --constraints requirements.lock \
 		--output-file run-requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml --extra top --constraints run-requirements.lock --output-file deploy/top-requirements.lock
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraints run-requirements.lock --output-file tests/requirements.lock
 	$(COMPILE) $(ARGS) deploy/build-requirements.in --constraints run-requirements.lock --output-file deploy/build-requirements.lock
 	$(COMPILE) $(ARGS) tests/tools/requirements.in --output-file tests/tools/requirements.lock

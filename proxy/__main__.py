@@ -1,4 +1,4 @@
-"""The command: `serve` (the default) and `check`, the health probe for containers.
+"""The command: `serve` (the default), `check`, the health probe for containers, `top` and `explain` for people.
 
 Owns: arguments, exit statuses, what each signal does, the choice of the event loop. Must not know: how a request is
 answered.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import http.client
 import os
 import signal
 import sys
-import urllib.request
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -26,10 +24,11 @@ from proxy.telemetry import logs
 USAGE = """\
 usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default; serve --help lists the flags)
        binance-sidecar check                        exit 0 if the gateway with these settings is alive, else 1
+       binance-sidecar top [url]                    show the gateway on this terminal, renewed each second
+       binance-sidecar explain 'GET /path?query'    what becomes of a request, without asking Binance
        binance-sidecar --version
 """
 BAD_SETTINGS = 2
-CHECK_SECONDS = 3.0
 IGNORED_SIGNALS = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 """Other servers read their settings or open their logs again then, and here the default would end the process."""
 LAME_DUCK_SHARE = 1 / 3
@@ -43,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"binance-sidecar {__version__}")  # noqa: T201 - the output of the command
         return 0
     command = words.pop(0) if words and not words[0].startswith("-") else "serve"
-    action = {"serve": _serve, "check": _check}.get(command)
+    asking = {"top": _top, "explain": _explain}
+    operand = words.pop(0) if command in asking and words and not words[0].startswith("-") else None
+    actions = {name: partial(ask, operand=operand) for name, ask in asking.items()}
+    action = ({"serve": _serve, "check": _check} | actions).get(command)
     if action is None:
         sys.stderr.write(f"binance-sidecar: no such command: {command}\n{USAGE}")
         return BAD_SETTINGS
@@ -125,18 +127,26 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _check(chosen: settings.Settings) -> int:
-    host = (chosen.ops_host or chosen.host) if chosen.ops_port is not None else chosen.host
-    port = chosen.ops_port if chosen.ops_port is not None else chosen.port
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    url = f"http://{reachable}:{port}/livez"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignores HTTP_PROXY
+    from proxy.commands.running import NoAnswer, get, ops_url  # noqa: PLC0415 - `serve` needs none of it
+
     try:
-        with opener.open(url, timeout=CHECK_SECONDS) as response:
-            response.read()
-    except (OSError, http.client.HTTPException) as error:
-        sys.stderr.write(f"binance-sidecar: {url}: {str(error).strip()}\n")
+        get(f"{ops_url(chosen)}/livez")
+    except NoAnswer as error:
+        sys.stderr.write(f"binance-sidecar: {error}\n")
         return 1
     return 0
+
+
+def _top(chosen: settings.Settings, operand: str | None) -> int:
+    from proxy.commands.top import top  # noqa: PLC0415 - `serve` needs none of it
+
+    return top(chosen, operand)
+
+
+def _explain(chosen: settings.Settings, operand: str | None) -> int:
+    from proxy.commands.explain import explain  # noqa: PLC0415 - `serve` needs none of it
+
+    return explain(chosen, operand)
 
 
 if __name__ == "__main__":

@@ -540,7 +540,15 @@ async def test_no_valkey_and_no_folder_outlive_it(
             assert await valkey.keys("binance-sidecar:spot:exchangeInfo*")
             pid = int((await valkey.info("server"))["process_id"])
             status = (await asking.ask("/status")).json["redis"]
-        assert status == {"url": "embedded:", "up": True, "replicas": 1, "counts_alone": False, "caches_alone": False}
+        assert status == {
+            "url": "embedded:",
+            "up": True,
+            "cache_shared": True,
+            "quota_shared": True,
+            "replicas": 1,
+            "counts_alone": False,
+            "caches_alone": False,
+        }
         assert runs(pid)
         assert await gateway.ends_on(number) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
         assert await comes_true(lambda: not runs(pid))

@@ -137,7 +137,13 @@ class StatusReport:
         now = self._clock.origin()
         items = [item for item in self._local.memory.items() if not item[0].startswith(SELECTION)]
         return [
-            {"key": key, "status": entry.status, "age_seconds": round(entry.age(now), 3), "bytes": len(entry.body)}
+            {
+                "key": key,
+                "status": entry.status,
+                "age_seconds": round(entry.age(now), 3),
+                "fresh_seconds": entry.lifetimes.fresh_seconds,
+                "bytes": len(entry.body),
+            }
             for key, entry in items[-_SHOWN_ENTRIES:]
         ]
 

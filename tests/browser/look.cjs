@@ -10,8 +10,8 @@ const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf-8");
 
 const SCREENS = {
-  light: { viewport: { width: 1200, height: 900 }, colorScheme: "light" },
-  dark: { viewport: { width: 1200, height: 900 }, colorScheme: "dark" },
+  light: { viewport: { width: 1000, height: 620 }, colorScheme: "light" },
+  dark: { viewport: { width: 1000, height: 620 }, colorScheme: "dark" },
   phone: { viewport: { width: 360, height: 740 }, colorScheme: "light", isMobile: true, hasTouch: true },
 };
 const faults = [];

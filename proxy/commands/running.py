@@ -1,0 +1,55 @@
+"""The gateway that runs with these settings, as another process on this machine reaches it.
+
+Owns: its address, and one request to it. Must not know: what is asked for, what is done with the answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.request
+from typing import Any
+
+from proxy.settings import Settings
+
+PATIENCE_SECONDS = 3.0
+MAX_BYTES = 4 << 20
+"""More than any status has: 100 entries, 50 events and as many changes."""
+_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+class NoAnswer(Exception):
+    """The gateway did not answer, or something else answered. The text says which."""
+
+
+def ops_url(settings: Settings) -> str:
+    """The base URL of probes, metrics and status."""
+    has_own_listener = settings.ops_port is not None
+    host = (settings.ops_host or settings.host) if has_own_listener else settings.host
+    port = settings.ops_port if has_own_listener else settings.port
+    return f"http://{_REACHABLE.get(host, f'[{host}]' if ':' in host else host)}:{port}"
+
+
+def get(url: str) -> bytes:
+    """The body of a good answer. Ignores the HTTP proxy of the environment. Raises NoAnswer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=PATIENCE_SECONDS) as response:
+            body: bytes = response.read(MAX_BYTES)
+            if response.length:  # what was promised and did not come, or is more than may come
+                raise http.client.IncompleteRead(body, response.length)
+            return body
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise NoAnswer(f"{url}: {str(error).strip()}") from error
+
+
+def status_of(base_url: str) -> dict[str, Any]:
+    """What `/status` tells. Raises NoAnswer, also for an answer of something that is no gateway of this version."""
+    url = f"{base_url.rstrip('/')}/status"
+    try:
+        status = json.loads(get(url))
+    except ValueError as error:
+        raise NoAnswer(f"{url}: this is no status of a gateway") from error
+    if not isinstance(status, dict) or "summary" not in status:
+        raise NoAnswer(f"{url}: this is no status of a gateway of this version")
+    return status

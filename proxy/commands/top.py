@@ -1,0 +1,25 @@
+"""`binance-sidecar top`: the status page on a terminal. It needs rich, which the extra `top` installs.
+
+Owns: the sentence where rich is missing, which gateway is shown. Must not know: what is shown and when.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from proxy.commands.running import ops_url
+from proxy.settings import Settings
+
+MISSING = "top needs the package rich; install binance-sidecar[top]."
+
+
+def top(settings: Settings, url: str | None) -> int:
+    """Show the gateway at `url`, by default that with these settings, until Ctrl-C. Returns the exit status."""
+    try:
+        from proxy.commands.terminal import show  # noqa: PLC0415 - only `top` needs rich, and it may be missing
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "rich":
+            raise
+        sys.stderr.write(f"binance-sidecar: {MISSING}\n")
+        return 1
+    return show(url or ops_url(settings))
