@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from proxy.background import background
 from proxy.cache.answers import CachedAnswers
@@ -36,9 +37,10 @@ from proxy.quota.scripts import domain_key
 from proxy.redis_client.connection import RedisConnection, connect
 from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
-from proxy.server.connection import Server
+from proxy.server.bounds import Connections, keep_deadlines
+from proxy.server.build import build_ops_room, build_peers, build_room, build_server
 from proxy.server.cors import CHANGES_PATH
-from proxy.server.fast_path import FastPathServer, can_be_used
+from proxy.server.fast_path import can_be_used
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.feed import Feed
 from proxy.server.listeners import TrafficAndOps, base_url, listen
@@ -47,7 +49,7 @@ from proxy.settings import KeepWarm, Settings, TimeSource
 from proxy.telemetry.events import Journal
 from proxy.telemetry.feed import feed_samples
 from proxy.telemetry.metrics import Metrics, measure_lag
-from proxy.telemetry.status import StatusReport
+from proxy.telemetry.status import StatusReport, connection_samples
 from proxy.telemetry.watch import DocumentObserver, Watch
 
 REQUESTS_SHARE = 1 / 2
@@ -68,6 +70,8 @@ class Application:
     metrics: Metrics
     clock: OriginClock
     hub: Hub
+    room: Connections
+    """The connections of the traffic listener."""
     addresses: list[tuple[str, int]] = field(default_factory=list)
     ops_addresses: list[tuple[str, int]] = field(default_factory=list)
     draining: bool = False
@@ -124,7 +128,7 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
-        app = Application(local, fills, refresher, metrics, clock, hub)
+        app = Application(local, fills, refresher, metrics, clock, hub, build_room(settings, metrics))
         report = StatusReport(
             settings=settings,
             ledgers=ledgers,
@@ -257,13 +261,17 @@ async def _listen(
     stack: AsyncExitStack,
 ) -> None:
     """Open the traffic listener, and a second one for operations if the settings ask for it."""
-    headers = Headers(ledgers.used_weight, app.clock.wall)
+    headers = Headers(ledgers.used_weight, app.clock.wall, settings.keep_alive_seconds)
+    room, peers = app.room, build_peers(settings)
+    app.metrics.read_at_scrape(partial(connection_samples, room))
     fast_path = _fast_path(settings, app, ledgers, headers)
     traffic = Traffic(
         gateway.handle,
         headers=headers,
         hosts=settings.upstream_hosts,
         observer=app.metrics,
+        room=room,
+        peers=peers,
         closing=lambda: app.draining,
         forwards_keyed=settings.forward is Forward.ALL,
         fast_path=fast_path,
@@ -277,9 +285,11 @@ async def _listen(
         hosts=settings.upstream_hosts,
     )
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
-    server = Server(handler) if fast_path is None else FastPathServer(handler, fast_path=fast_path)
+    server = build_server(settings, handler, room, fast_path=fast_path, peers=peers)
+    ops_server = build_server(settings, ops, build_ops_room(settings, app.metrics))
     shutdown_seconds = settings.shutdown_seconds * REQUESTS_SHARE
     if settings.ops_port is not None:
         ops_address = (settings.ops_host or settings.host, settings.ops_port)
-        app.ops_addresses = await listen(Server(ops), ops_address, stack, shutdown_seconds=shutdown_seconds)
+        app.ops_addresses = await listen(ops_server, ops_address, stack, shutdown_seconds=shutdown_seconds)
     app.addresses = await listen(server, (settings.host, settings.port), stack, shutdown_seconds=shutdown_seconds)
+    background(keep_deadlines(room, ops_server.room), stack)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.configuration import reading
+from proxy.configuration.addresses import Network, named_networks, networks
 from proxy.configuration.kinds import (
     Kind,
     SecretStr,
@@ -100,6 +101,7 @@ SECONDS = number(0, 86400, is_above=True)
 LIFETIME = number(0, 30 * 86400)
 RATIO = number(0, 1, is_above=True)
 BYTES = whole(1 << 20, 1 << 40)
+COUNT = optional(whole(1, 1 << 30))
 WORD = word(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DOMAIN = word(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 """A name, or the address of a node, IPv6 included."""
@@ -117,6 +119,21 @@ class Settings:
     ops_port: int | None = setting(
         optional(PORT), None, "ops listener: port; unset: probes, metrics and status on the traffic listener"
     )
+    allowed_networks: tuple[Network, ...] = setting(
+        networks(), (), "networks whose clients the traffic listener serves, comma-separated; none: every client"
+    )
+    clients: tuple[tuple[str, Network], ...] = setting(
+        named_networks(),
+        (),
+        "names of clients by network: name=network, comma-separated; none: clients name themselves",
+    )
+    head_seconds: float = setting(SECONDS, 15.0, "deadline of a request's head, the first one from the accept on")
+    keep_alive_seconds: float = setting(SECONDS, 120.0, "how long a connection may be idle between two requests")
+    max_connections: int | None = setting(
+        COUNT, None, "most connections of the traffic listener; unset: what the descriptor limit leaves"
+    )
+    max_connections_per_peer: int | None = setting(COUNT, None, "most of them from one address; unset: no bound")
+    max_requests: int | None = setting(COUNT, None, "most requests under way at a time; unset: no bound")
     upstreams: tuple[str, ...] = setting(
         words(_upstreams), SPOT_HOSTS, "base URLs of the origin in order of preference, comma-separated"
     )
@@ -242,6 +259,6 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
 
 
 def _check_beside(name: str, value: Any, others: Mapping[str, Any]) -> None:
-    """The bounds of a setting that depend on one before it."""
+    """The bounds of a setting that depend on another one. `others`: the values before it, and the texts after it."""
     if name in ("refresh_budget_ratio", "local_budget_ratio") and value > others.get("budget_ratio", 1.0):
         raise ValueError(f"must not be larger than {PREFIX}BUDGET_RATIO")

@@ -28,6 +28,13 @@ DEFAULTS: dict[str, Any] = {
     "port": 8080,
     "ops_host": None,
     "ops_port": None,
+    "allowed_networks": (),
+    "clients": (),
+    "head_seconds": 15,
+    "keep_alive_seconds": 120,
+    "max_connections": None,
+    "max_connections_per_peer": None,
+    "max_requests": None,
     "upstreams": (
         "https://api.binance.com",
         "https://api-gcp.binance.com",
@@ -127,6 +134,8 @@ def as_written(name: str, value: object) -> str:
             return str(value.value)
         case None:
             return "unset"
+        case ():
+            return "none"
         case bool():
             return str(value).lower()
         case float():
@@ -163,6 +172,13 @@ WRONG = {
     "host": "",
     "port": "65536",
     "ops_port": "http",
+    "allowed_networks": "10.1.2.3/16",
+    "clients": "bots",
+    "head_seconds": "0",
+    "keep_alive_seconds": "0",
+    "max_connections": "0",
+    "max_connections_per_peer": "many",
+    "max_requests": "-1",
     "upstreams": "ftp://api.binance.com",
     "usd_futures_upstreams": "fapi.binance.com",
     "coin_futures_upstreams": "https://dapi.binance.com/dapi",

@@ -31,22 +31,25 @@ def read(
     flags: Sequence[str],
     check: Callable[[str, Any, Mapping[str, Any]], None],
 ) -> S:
-    """Settings of this dataclass. `check` gets a name, its value and the values before it; it raises ValueError.
+    """Settings of this dataclass. `check` gets a name, its value, and the values before it with the texts after it.
 
+    It raises ValueError.
     Raises BadSettings, or SystemExit(2) for a bad flag.
     """
     known = _fields(kind)
     given = _variables(environment) | _flags(flags, known, str(kind.__doc__))
+    later = dict(given)
     values: dict[str, Any] = {}
     faults = []
     for field in known:
-        if field.name not in given:
+        text = later.pop(field.name, None)
+        if text is None:
             continue
         try:
-            value = field.metadata["kind"].read(given[field.name])
-            check(field.name, value, values)
+            value = field.metadata["kind"].read(text)
+            check(field.name, value, later | values)
         except ValueError as error:
-            faults.append(_fault(field, given[field.name], str(error)))
+            faults.append(_fault(field, text, str(error)))
         else:
             values[field.name] = value
     if faults:

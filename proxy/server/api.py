@@ -21,24 +21,25 @@ from proxy.core.endpoints.catalogue import SHARED_PREFIX
 from proxy.core.messages import ClientRequest
 from proxy.core.query.keyed import is_form
 from proxy.core.query.market import is_signed
-from proxy.core.quota.client_share import Address
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
 from proxy.event_log import log
-from proxy.server.connection import SERVER, internal_error
+from proxy.server.bounds import Connections
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.keyed import with_all_parts
+from proxy.server.peers import Peers, plain
+from proxy.server.refusals import NotAllowed, TooManyRequests
 from proxy.server.target import host_of, path_of, refusal
+from proxy.server.unreadable import SERVER, internal_error
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 LARGE_BYTES = 64 << 10
 """Larger bodies are written in slices of the stored body, without a copy."""
 _SLICE_BYTES = 256 << 10
-_CLIENT_LENGTH = 64
 
 
 class TrafficObserver(Protocol):
@@ -58,15 +59,21 @@ class Headers:
     used_weight: Callable[[str], int | None]
     """The used weight of a pool in the current minute; None for a pool that is not served."""
     wall: Callable[[], float]
+    keep_alive_seconds: float
+    """How long a connection may be idle."""
 
-    def __call__(self, reply: Reply, *, is_public: bool) -> list[tuple[str, str]]:
-        """All headers but Content-Length, in order. `is_public`: of a path that pages of other sites may read."""
+    def __call__(self, reply: Reply, *, is_public: bool, is_kept: bool = True) -> list[tuple[str, str]]:
+        """All headers but Content-Length, in order.
+
+        `is_public`: of a path that pages of other sites may read. `is_kept`: on a connection that stays open.
+        """
         return [
             *reply.headers,
             *(CORS_HEADERS if is_public else ()),
             *self._used(reply.pool),
             ("Server", SERVER),
             ("Date", _http_date(int(self.wall()))),
+            *((("Keep-Alive", f"timeout={int(self.keep_alive_seconds)}"),) if is_kept else ()),
         ]
 
     def _used(self, pool: str | None) -> tuple[tuple[str, str], ...]:
@@ -98,6 +105,8 @@ class Traffic:
         headers: Headers,
         hosts: frozenset[str],
         observer: TrafficObserver,
+        room: Connections,
+        peers: Peers,
         closing: Callable[[], bool],
         forwards_keyed: bool = False,
         fast_path: FastPathTable | None = None,
@@ -113,6 +122,8 @@ class Traffic:
         self._headers = headers
         self._hosts = hosts
         self._observer = observer
+        self._room = room
+        self._peers = peers
         self._closing = closing
         self._fast_path = fast_path
 
@@ -123,28 +134,39 @@ class Traffic:
         if path in self._own and refused is None and request.method != "OPTIONS":
             return await self._own[path](request)
         try:
-            reply = await self._reply(request, path) if refused is None else error_reply(refused, Outcome.REJECTED)
+            reply = await self._reply_in_bounds(request, path) if refused is None else _rejected(refused)
         except Exception:
             log.exception("unexpected_error", path=request.path[:200])
             reply = error_reply(internal_error(), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
         if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
             remember(self._fast_path, request, reply)
-        return await self._write(request, reply, is_public=refused is None and is_public(path))
+        is_readable, is_last = refused is None and is_public(path), isinstance(refused, NotAllowed)
+        return await self._write(request, reply, is_public=is_readable, is_last=is_last)
 
     def refusal(self, request: web.BaseRequest) -> SidecarError | None:
-        """Why the gateway does not answer for the target; None if it does."""
+        """Why the gateway does not serve this client, or does not answer for this target; None if it does."""
+        if not self._peers.is_allowed(plain(request.remote or "")):
+            return NotAllowed()
         return refusal(request, self._hosts)
+
+    async def _reply_in_bounds(self, request: web.BaseRequest, path: str) -> Reply:
+        if not self._room.begin_request():
+            return _rejected(TooManyRequests())
+        try:
+            return await self._reply(request, path)
+        finally:
+            self._room.end_request()
 
     async def _reply(self, request: web.BaseRequest, path: str) -> Reply:
         if request.method == "OPTIONS" and is_public(path):
             return preflight_reply(path, request.headers.getall("Access-Control-Request-Headers", ()))
-        asked = client_request(request, path)
+        asked = client_request(request, path, self._peers)
         if self._may_be_keyed(request, asked):
             try:
                 asked = await with_all_parts(asked, request)
             except SidecarError as error:
-                return error_reply(error, Outcome.REJECTED)
+                return _rejected(error)
         return await self._handle(asked)
 
     def _may_be_keyed(self, request: web.BaseRequest, asked: ClientRequest) -> bool:
@@ -153,22 +175,27 @@ class Traffic:
             return True
         return self._forwards_keyed and (not is_public(asked.path) or is_signed(asked.raw_query))
 
-    async def _write(self, request: web.BaseRequest, reply: Reply, *, is_public: bool) -> web.StreamResponse:
-        headers = CIMultiDict(self._headers(reply, is_public=is_public))
+    async def _write(
+        self, request: web.BaseRequest, reply: Reply, *, is_public: bool, is_last: bool
+    ) -> web.StreamResponse:
+        # After CONNECT come bytes that are no requests. A body that nobody wants is not waited for.
+        ends = self._closing() or request.method == "CONNECT" or is_last or request.can_read_body
+        is_kept = request.keep_alive and not ends
+        headers = CIMultiDict(self._headers(reply, is_public=is_public, is_kept=is_kept))
         if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
-            return await self._write_large(request, reply, headers)
+            return await self._write_large(request, reply, headers, is_kept=is_kept)
         response = web.Response(status=reply.status, headers=headers, body=reply.body)
-        if self._closing() or request.method == "CONNECT":  # after CONNECT come bytes that are no requests
+        if not is_kept:
             response.force_close()
         return response
 
     async def _write_large(
-        self, request: web.BaseRequest, reply: Reply, headers: CIMultiDict[str]
+        self, request: web.BaseRequest, reply: Reply, headers: CIMultiDict[str], *, is_kept: bool
     ) -> web.StreamResponse:
         """Write views of the stored body, and wait between them for a slow reader."""
         response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_length = len(reply.body)
-        if self._closing():
+        if not is_kept:
             response.force_close()
         view = memoryview(reply.body)
         try:
@@ -180,7 +207,11 @@ class Traffic:
         return response
 
 
-def client_request(request: web.BaseRequest, path: str) -> ClientRequest:
+def _rejected(error: SidecarError) -> Reply:
+    return error_reply(error, Outcome.REJECTED)
+
+
+def client_request(request: web.BaseRequest, path: str, peers: Peers) -> ClientRequest:
     """The parts of a request that matter. The raw query comes from the request line, still percent-encoded."""
     headers = request.headers
     target = request.raw_path.partition("#")[0]
@@ -194,16 +225,5 @@ def client_request(request: web.BaseRequest, path: str) -> ClientRequest:
         if_none_match=headers.get("If-None-Match"),
         time_unit=headers.get("X-MBX-TIME-UNIT"),
         sbe_schema=headers.get("X-MBX-SBE"),
-        client=_client(request),
+        client=peers.client(plain(request.remote or ""), headers.get("X-Sidecar-Client", "")),
     )
-
-
-def _client(request: web.BaseRequest) -> str:
-    """The name that a client gives itself; else its address, which may be that of many."""
-    name = request.headers.get("X-Sidecar-Client", "")[:_CLIENT_LENGTH]
-    return name or Address(_address(request))
-
-
-def _address(request: web.BaseRequest) -> str:
-    """The peer's address. An IPv4 one stays the same where a listener serves both families (RFC 4291, 2.5.5.2)."""
-    return (request.remote or "").removeprefix("::ffff:")

@@ -1,69 +1,70 @@
 """A client's connection and the server that creates it: those of aiohttp, but for three kinds of clients.
 
 Owns: the answer to bytes that are not HTTP or too many, what a client gets that has ended its side of the connection,
-and closing a connection whose client stopped reading. Must not know: how requests are answered.
+when the head of a request begins and ends. Must not know: how requests are answered, how many connections there may be.
 
 aiohttp answers a malformed request with plain text that repeats the request line, and logs a traceback, so a client
 could fill the log. It leaves a client without its answer that has ended its side (RFC 9112, section 9.6). And it waits
-for a slow reader without limit, which keeps a replaced document in memory.
+without limit for the rest of a head.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.core.reply import Outcome, error_reply
-from proxy.errors import INTERNAL_ERROR, SidecarError
 from proxy.event_log import log
-from proxy.server.cors import CORS_HEADERS, is_public
-from proxy.server.refusals import HeadTooLarge, MalformedRequest, TargetTooLong
+from proxy.server.bounds import Bounds, Connections, Slot
+from proxy.server.peers import peer_of
+from proxy.server.unread import ReadConnection
+from proxy.server.unreadable import (
+    MAX_FIELD_BYTES,
+    MAX_FIELDS,
+    MAX_TARGET_BYTES,
+    NO_ROOM,
+    error_of,
+    headers_of,
+    internal_error,
+)
 
-SERVER = "binance-sidecar"
-
-STALL_SECONDS = 60.0
-"""A client that reads no byte of its answer for this long is disconnected."""
+KEEP_ALIVE_SECONDS = 120.0
 LINGER_SECONDS = 1.0
 """How long a client may go on sending after the answer to a request that could not be read."""
-MAX_TARGET_BYTES = 8190
-"""Of a request target."""
-MAX_FIELD_BYTES = 8192
-"""Of a header field. Another number than that of the target: the parser's error tells only the bound."""
-MAX_FIELDS = 128
-_PATH = re.compile(rb"[A-Z]{1,20} (/[^?#\s]*)[?#\s]")
-"""A whole path at the start of a request line."""
 _START_BYTES = 128
 """Enough for every public path."""
 
 
-class ClientConnection(RequestHandler):
+class ClientConnection(ReadConnection):
     """aiohttp's connection, with other answers to malformed requests, and other ways to end."""
 
     __slots__ = (
-        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_next_check", "_on_leave", "_reading"),
-        *("_start", "_unanswered", "_unread_bytes", "has_stalled", "is_answered"),
+        *("_body", "_has_ended", "_is_lingering", "_is_partial", "_left", "_newest", "_on_leave", "_reading", "_slot"),
+        *("_start", "_unanswered", "is_answered"),
     )
 
     def __init__(self, manager: web.Server, **kwargs: Any) -> None:
         bounds = {"max_line_size": MAX_TARGET_BYTES, "max_field_size": MAX_FIELD_BYTES, "max_headers": MAX_FIELDS}
         # No body is ever decoded: a small one could unpack to a large one, and a signature covers the bytes as sent.
         super().__init__(manager, **(bounds | {"auto_decompress": False} | kwargs))
-        self._next_check: asyncio.TimerHandle | None = None
-        self._unread_bytes = 0
+        self._slot: Slot | None = None
+        """Its place among the connections of the listener, while it is open."""
         self._unanswered = 0
         """The requests that were parsed and whose answers are not written yet."""
         self.is_answered = False
         """Whether the last answer is written, nothing came since, and the connection stays open."""
         self._body: StreamReader | None = None
         """The body of the request that was answered last."""
+        self._newest: Any = EMPTY_PAYLOAD
+        """The body of the request that came last."""
         self._reading: StreamReader | None = None
         """The body that an answer waits for."""
         self._has_ended = False
@@ -73,25 +74,71 @@ class ClientConnection(RequestHandler):
         self._left: asyncio.Future[None] | None = None
         self._on_leave: Callable[[], None] | None = None
         """Called when the client leaves a stream."""
-        self.has_stalled = False
-        """Whether it was closed because the client read nothing."""
         self._start = b""
         """The first bytes of the request that is being read, for the case that it cannot be read."""
         self._is_partial = False
         """Whether the head of that request has not ended yet."""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve it, if there is room."""
+        if self._slot is None:
+            self._slot = self._room.enter(self, peer_of(transport))
+        if self._slot is not None:
+            super().connection_made(transport)
+            return
+        self._is_lingering = True
+        refused = cast("asyncio.WriteTransport", transport)
+        refused.write(NO_ROOM)
+        refused.close()
+
+    @property
+    def asked(self) -> int:
+        """How many requests have come. If aiohttp counts them no more, a client that ends its side has left."""
+        return getattr(self, "_request_count", 0)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is under way, or not taken yet."""
+        return self._unanswered > 0 or super().is_busy
+
+    @property
+    def idle_since(self) -> float:
+        """When the last answer was written; before the first, when the connection was made."""
+        return float(getattr(self, "_next_keepalive_close_time", 0.0)) - self.keepalive_timeout
+
+    def disconnect(self) -> None:
+        """Close it at once, as nothing is under way."""
+        self.force_close()
+
     def data_received(self, data: bytes) -> None:
         """Parse, unless an earlier request could not be read."""
         if self._is_lingering:
             return
-        before = self._parsed_count
+        before, body = self.asked, self._newest
+        is_body = not body.is_eof()
         if not self._is_partial:
             self._start = data[:_START_BYTES]
         super().data_received(data)
-        parsed = self._parsed_count - before
+        parsed = self.asked - before
         self.is_answered = False
         self._is_partial = parsed == 0
         self._unanswered += parsed
+        if parsed:
+            if not body.is_eof():
+                self._break_off(body)
+            self._newest = _body_of_newest(self)
+            # Behind a body none is looked for: it begins with the first bytes of the next read.
+            is_head = self._newest is EMPTY_PAYLOAD and not data.endswith(b"\r\n\r\n")
+        else:
+            is_head = not is_body and data.strip(b"\r\n") != b""  # some clients end a body with an empty line
+        if is_head and data and self._slot is not None:
+            self._room.begin_head(self._slot)
+
+    def _break_off(self, body: StreamReader) -> None:
+        """The rest of a body cannot be read, and aiohttp would wait for it."""
+        if body is self._reading:
+            body.set_exception(BadHttpMessage("The body's framing is broken."))
+        body.feed_eof()
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's declaration leaves no choice
         """The client has ended its side. True keeps ours open, for the answers that are under way."""
@@ -137,20 +184,15 @@ class ClientConnection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write the answer. The last one to a client that has ended its side ends the connection."""
-        before, self._body = self._parsed_count, request.content
+        before, self._body = self.asked, request.content
         finished = await super().finish_response(request, resp, start_time)
-        self._unanswered += self._parsed_count - before - 1
+        self._unanswered += self.asked - before - 1
         self.is_answered = self._unanswered == 0 and bool(resp.keep_alive) and request.content.is_eof()
         if self._is_lingering:
             await self._linger()
         elif self._has_ended and self._unanswered <= 0:
             self.force_close()
         return finished
-
-    @property
-    def _parsed_count(self) -> int:
-        """How many requests aiohttp has parsed. If it counts them no more, a client that ends its side has left."""
-        return getattr(self, "_request_count", 0)
 
     async def _linger(self) -> None:
         """Let the client read the answer: to close while it still sends would reset the connection."""
@@ -167,44 +209,15 @@ class ClientConnection(RequestHandler):
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 
-    def pause_writing(self) -> None:
-        """The write buffer is full: check from now on whether the client reads."""
-        super().pause_writing()
-        self._unread_bytes = 0
-        self._check_progress()
-
-    def resume_writing(self) -> None:
-        """The write buffer has room again."""
-        self._cancel_check()
-        super().resume_writing()
-
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is closed."""
+        if self._slot is not None:
+            self._room.leave(self._slot)
         self._has_ended = True
         self._leave()
         if self._on_leave is not None:
             self._on_leave()
-        self._cancel_check()
         super().connection_lost(exc)
-
-    def _check_progress(self) -> None:
-        """Disconnect the client if it has read nothing since the last check."""
-        transport = self.transport
-        if transport is None:
-            return
-        unread_bytes = transport.get_write_buffer_size()
-        if unread_bytes == self._unread_bytes:
-            log.debug("client_stalled", unread_bytes=unread_bytes)
-            self.has_stalled = True
-            transport.abort()
-            return
-        self._unread_bytes = unread_bytes
-        self._next_check = asyncio.get_running_loop().call_later(STALL_SECONDS, self._check_progress)
-
-    def _cancel_check(self) -> None:
-        if self._next_check is not None:
-            self._next_check.cancel()
-            self._next_check = None
 
     def handle_error(
         self,
@@ -221,41 +234,35 @@ class ClientConnection(RequestHandler):
             error = internal_error()
         else:
             log.debug("malformed_request", peer=request.remote)
-            self._is_lingering, error = True, _unreadable(exc)
+            self._is_lingering, error = True, error_of(exc)
         reply = error_reply(error, Outcome.REJECTED)
-        headers = [*reply.headers, *(CORS_HEADERS if _names_public_path(self._start) else ()), ("Server", SERVER)]
-        response = web.Response(status=reply.status, headers=headers, body=reply.body)
+        response = web.Response(status=reply.status, headers=headers_of(reply, self._start), body=reply.body)
         response.force_close()
         return response
 
 
-def _unreadable(exc: BaseException | None) -> SidecarError:
-    """The error for what the parser has refused."""
-    if isinstance(exc, LineTooLong):
-        is_target = exc.args[1] == MAX_TARGET_BYTES
-        return TargetTooLong(MAX_TARGET_BYTES) if is_target else HeadTooLarge(MAX_FIELD_BYTES, MAX_FIELDS)
-    if isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers"):
-        return HeadTooLarge(MAX_FIELD_BYTES, MAX_FIELDS)
-    return MalformedRequest("The request is not HTTP that can be read.")
-
-
-def _names_public_path(start: bytes) -> bool:
-    """Whether a request that could not be read begins with a request line for a public path."""
-    path = _PATH.match(start)
-    return path is not None and is_public("/" + path[1].decode("latin-1").lstrip("/"))
-
-
-def internal_error() -> SidecarError:
-    """The error for a bug of ours, in the origin's words."""
-    return SidecarError(INTERNAL_ERROR)
+def _body_of_newest(connection: RequestHandler) -> Any:
+    """The body of the request that came last. If aiohttp keeps it elsewhere, it is taken for empty."""
+    messages = getattr(connection, "_messages", None)
+    return messages[-1][1] if messages else EMPTY_PAYLOAD
 
 
 class Server(web.Server):
     """aiohttp's server with connections of this kind."""
 
-    def __init__(self, handler: Any, *, connection: type[ClientConnection] = ClientConnection, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        room: Connections | None = None,
+        connection: type[ClientConnection] = ClientConnection,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(handler)
-        self._make = partial(connection, self, loop=asyncio.get_running_loop(), **(kwargs | {"access_log": None}))
+        loop = asyncio.get_running_loop()
+        self.room = room or Connections(Bounds(), now=loop.time)
+        chosen = {"keepalive_timeout": KEEP_ALIVE_SECONDS} | kwargs | {"access_log": None}
+        self._make = partial(connection, self, room=self.room, loop=loop, **chosen)
 
     def __call__(self) -> RequestHandler:
         return self._make()

@@ -1,7 +1,8 @@
 """The fast path: a request with the same bytes as an earlier one is answered without parsing.
 
-Owns: which connections and requests may use it, and every use of aiohttp's private names in this package but one, the
-count of requests in `connection.py`. Must not know: endpoints, queries, stores.
+Owns: which connections and requests may use it, and every use of aiohttp's private names in this package but those that
+`connection.py` can do without: the count of requests, the newest of them, the end of an idle connection's time. Must
+not know: endpoints, queries, stores.
 
 No client can see a difference. The fast path answers a chunk only if it is exactly one remembered request and nothing
 else is under way on the connection. Every other chunk takes the slow path, which is aiohttp's. Both write the same
@@ -16,6 +17,7 @@ that is exact and idle, and whose transport accepts more data. A connection that
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +31,7 @@ from proxy.core.reply import Reply
 from proxy.event_log import log
 from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable, RememberedResponse
+from proxy.server.peers import peer_of
 
 MAX_REQUEST_BYTES = 4096
 """Longer requests are not remembered."""
@@ -63,14 +66,22 @@ PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 class FastPathProtocol(ClientConnection):
     """aiohttp's connection, with the fast path in front of its parser."""
 
-    __slots__ = ("_exact", "_fast_path", "chunk")
+    __slots__ = ("_exact", "_fast_path", "_is_allowed", "chunk")
 
-    def __init__(self, manager: web.Server, *, fast_path: FastPathTable, **kwargs: Any) -> None:
+    def __init__(
+        self, manager: web.Server, *, fast_path: FastPathTable, is_allowed: Callable[[str], bool], **kwargs: Any
+    ) -> None:
         super().__init__(manager, **kwargs)
         self._fast_path = fast_path
+        self._is_allowed = is_allowed
         self._exact = True
         self.chunk: bytes | None = None
         """The bytes of the request under way, if it may be remembered."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve it. A client that is not served gets its refusal on the slow path."""
+        self._exact = self._is_allowed(peer_of(transport))
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Write the remembered response at once, if there is one; else take the slow path."""
@@ -121,8 +132,16 @@ class FastPathProtocol(ClientConnection):
 class FastPathServer(Server):
     """aiohttp's server, with connections that have the fast path."""
 
-    def __init__(self, handler: Any, *, fast_path: FastPathTable, **kwargs: Any) -> None:
-        super().__init__(handler, connection=FastPathProtocol, fast_path=fast_path, **kwargs)
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        fast_path: FastPathTable,
+        is_allowed: Callable[[str], bool] = lambda _: True,
+        **kwargs: Any,
+    ) -> None:
+        """`is_allowed`: whether a client at this address may use the fast path."""
+        super().__init__(handler, connection=FastPathProtocol, fast_path=fast_path, is_allowed=is_allowed, **kwargs)
 
 
 def remember(fast_path: FastPathTable, request: web.BaseRequest, reply: Reply) -> None:

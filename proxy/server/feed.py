@@ -30,8 +30,9 @@ from proxy.core.feed.selection import FeedRequest, Selection, read_request
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.feed.hub import Hub, Reader
-from proxy.server.connection import SERVER, ClientConnection
+from proxy.server.connection import ClientConnection
 from proxy.server.cors import CORS_HEADERS
+from proxy.server.unreadable import SERVER
 
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b":\n"

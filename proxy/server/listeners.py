@@ -15,10 +15,14 @@ from aiohttp import web
 
 from proxy.server.api import Traffic
 from proxy.server.ops import Ops
+from proxy.server.refusals import NotAllowed
 from proxy.server.target import path_of
 
 BACKLOG = 1024
 """Connections that the kernel accepts before this process does."""
+
+PROBES = frozenset({"/livez", "/readyz"})
+"""What everybody may ask where one listener serves both: probes come from addresses of their own."""
 
 Address = tuple[str, int]
 
@@ -32,7 +36,10 @@ class TrafficAndOps:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer the ops paths as operations, every other path as traffic."""
-        is_ops = path_of(request) in self.ops.paths and self.traffic.refusal(request) is None
+        path = path_of(request)
+        refused = self.traffic.refusal(request)
+        is_served = refused is None or (path in PROBES and isinstance(refused, NotAllowed))
+        is_ops = path in self.ops.paths and is_served
         return await (self.ops if is_ops else self.traffic)(request)
 
 

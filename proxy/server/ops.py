@@ -18,9 +18,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from proxy.bodies import compress
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
-from proxy.server.connection import SERVER
 from proxy.server.page import page_paths
 from proxy.server.target import path_of, refusal
+from proxy.server.unreadable import SERVER
 
 METHODS = ("GET", "HEAD")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -60,7 +60,7 @@ class Ops:
             response = web.Response(status=reply.status, headers=CIMultiDict(reply.headers), body=reply.body)
         response.headers["Server"] = SERVER
         response.headers.setdefault("Cache-Control", "no-store")
-        if request.method == "CONNECT":  # after it come bytes that are no requests
+        if request.method == "CONNECT" or request.can_read_body:  # what follows is of no use
             response.force_close()
         return response
 

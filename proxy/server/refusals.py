@@ -8,7 +8,10 @@ Owns: status, code and text of each. Must not know: connections, parsers.
     ├── HeadTooLarge           431  -1000
     ├── BodyTooLarge           413  -1000
     ├── BodyTooSlow            408  -1000
-    └── Misdirected            421  -1020  the target names a host that is not the origin's
+    ├── NotAllowed             403  -1002  the client's address is not one that is served
+    ├── Misdirected            421  -1020  the target names a host that is not the origin's
+    ├── TooManyConnections     503  -1008
+    └── TooManyRequests        503  -1008  too many are under way; this one was not sent
 """
 
 from __future__ import annotations
@@ -73,3 +76,36 @@ class Misdirected(SidecarError):
 
     def __init__(self) -> None:
         super().__init__("This gateway answers for the hosts of its origin only.")
+
+
+class NotAllowed(SidecarError):
+    """The client's address is in none of the networks that are served."""
+
+    status = 403
+    code = -1002
+    reason = "not-allowed"
+
+    def __init__(self) -> None:
+        super().__init__("This gateway does not serve your address (SIDECAR_ALLOWED_NETWORKS).")
+
+
+class TooManyConnections(SidecarError):
+    """The listener has no room for one more connection, and no idle one to close for it."""
+
+    status = 503
+    code = -1008
+    reason = "too-many-connections"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway has too many connections.", retry_after_seconds=1.0)
+
+
+class TooManyRequests(SidecarError):
+    """Too many requests are under way. This one was not sent, so its client may repeat it."""
+
+    status = 503
+    code = -1008
+    reason = "too-many-requests"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway has too many requests under way. This one was not sent.", retry_after_seconds=1.0)

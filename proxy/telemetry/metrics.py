@@ -32,6 +32,7 @@ from proxy.core.document.changes import Changes
 from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
+from proxy.server.bounds import Bound, Closing
 from proxy.telemetry.heavy_hitters import HeavyHitters
 from proxy.telemetry.request_counters import BUCKETS_SECONDS, RequestCounters
 
@@ -93,6 +94,12 @@ class Metrics:
         self._redis_durations = self._histogram(
             "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
         )
+        self._closed = self._counter("connections_closed", "Connections that the gateway closed or refused.", "reason")
+        self._bounds = self._counter("bounds_reached", "Connections and requests over a bound.", "setting")
+        for why in Closing:
+            self._closed.labels(why.value)
+        for bound in Bound:
+            self._bounds.labels(bound.value)
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
 
     def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
@@ -161,6 +168,14 @@ class Metrics:
         self._redis_durations.labels(operation.value).observe(seconds)
         if not ok:
             self._redis_errors.labels(operation.value).inc()
+
+    def connection_closed(self, why: Closing) -> None:
+        """A client's connection was closed or refused."""
+        self._closed.labels(why.value).inc()
+
+    def bound_reached(self, bound: Bound) -> None:
+        """A bound of the listener made the gateway close or refuse."""
+        self._bounds.labels(bound.value).inc()
 
     def lagged(self, seconds: float) -> None:
         """The event loop woke this much too late."""

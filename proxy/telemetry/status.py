@@ -18,6 +18,7 @@ from proxy.quota.pools import PoolLedgers
 from proxy.redis_client.connection import RedisConnection
 from proxy.redis_client.refusals import Part
 from proxy.redis_client.url import masked
+from proxy.server.bounds import Connections
 from proxy.settings import Settings
 from proxy.telemetry.documents import documents
 from proxy.telemetry.events import Journal
@@ -209,3 +210,11 @@ class StatusReport:
             yield Sample("document_age_seconds", "Age of the full document.", loaded.entry.age(self._clock.origin()))
             symbols = loaded.snapshot.symbols_count if loaded.snapshot is not None else 0
             yield Sample("document_symbols", "Symbols in the full document.", symbols)
+
+
+def connection_samples(room: Connections) -> Iterable[Sample]:
+    """The gauges of the traffic listener, read at scrape time."""
+    yield Sample("connections", "Open connections of clients.", room.count)
+    if room.most is not None:
+        yield Sample("connections_limit", "How many there may be.", room.most)
+    yield Sample("requests_under_way", "Requests that wait for their answer.", room.requests)

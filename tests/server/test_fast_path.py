@@ -6,16 +6,14 @@ import ast
 import asyncio
 import inspect
 from contextlib import suppress
-from functools import partial
 
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
-from proxy import app as app_module
 from proxy.app import Application
-from proxy.server import connection
 from proxy.server import fast_path as fast_lane
-from proxy.server.fast_path import FastPathProtocol, FastPathServer, missing_private_names
+from proxy.server import unread
+from proxy.server.fast_path import FastPathProtocol, missing_private_names
 from proxy.settings import load
 from tests.events import capture_logs
 from tests.gateway.harness import INFO, Clock, gateway, stage
@@ -99,12 +97,9 @@ async def test_answers_come_in_the_order_of_the_requests() -> None:
 
 
 @pytest.mark.realtime
-async def test_idle_connections_of_the_lane_are_closed_after_the_keep_alive_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(app_module, "FastPathServer", partial(FastPathServer, keepalive_timeout=KEEPALIVE_SECONDS))
+async def test_idle_connections_of_the_lane_are_closed_after_the_keep_alive_time() -> None:
     loop = asyncio.get_running_loop()
-    async with stage() as on, raw(on.app) as asking:
+    async with stage(keep_alive_seconds=KEEPALIVE_SECONDS) as on, raw(on.app) as asking:
         await warmed(on.app, get())
         started, hits = loop.time(), fast_answers(on.app)
         last = started
@@ -166,7 +161,7 @@ async def test_a_slow_reader_gets_all_of_its_answer_though_the_gateway_stops() -
 async def test_a_reader_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
     monkeypatch: pytest.MonkeyPatch, is_fast: bool
 ) -> None:
-    monkeypatch.setattr(connection, "STALL_SECONDS", STALL_SECONDS)
+    monkeypatch.setattr(unread, "STALL_SECONDS", STALL_SECONDS)
     async with stage(origin={"symbols": LARGE_SYMBOLS}, fast_lane=is_fast) as on:
         await warmed(on.app, get(INFO))
         async with raw(on.app, receive_bytes=4096) as slow, raw(on.app, receive_bytes=4096) as stalled:

@@ -1,0 +1,124 @@
+"""Bodies of requests: none is decoded, whatever it says of its coding, and none that nobody wants is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from unittest import mock
+
+import pytest
+from aiohttp import compression_utils
+from aiohttp.web import Server
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.core.endpoints.catalogue import Forward
+from tests.events import capture_logs
+from tests.gateway.harness import stage
+from tests.server.raw import Raw, get, raw
+
+CODINGS = {
+    "gzip": gzip.compress(b"symbol=BTCUSDT"),
+    "deflate": zlib.compress(b"symbol=BTCUSDT"),
+    "br": b"\x8b\x06\x80symbol=BTCUSDT\x03",
+    "zstd": b"(\xb5/\xfd \x0e\x71\x00\x00symbol=BTCUSDT",
+}
+ORDER = "/api/v3/order?signature=1"
+
+
+@pytest.fixture
+def decoded() -> Iterator[list[int]]:
+    """The size of everything that aiohttp's decompressors are fed."""
+    sizes: list[int] = []
+    kinds = (
+        compression_utils.ZLibDecompressor,
+        compression_utils.BrotliDecompressor,
+        compression_utils.ZSTDDecompressor,
+    )
+
+    def counting(kind: type) -> Callable[..., bytes]:
+        decompress: Callable[..., bytes] = kind.decompress_sync  # type: ignore[attr-defined]
+
+        def fed(self: object, data: bytes, *args: Any, **kwargs: Any) -> bytes:
+            sizes.append(len(data))
+            return decompress(self, data, *args, **kwargs)
+
+        return fed
+
+    with ExitStack() as stack:
+        for kind in kinds:
+            stack.enter_context(mock.patch.object(kind, "decompress_sync", counting(kind)))
+        yield sizes
+
+
+def with_body(target: str, coding: str, body: bytes, *, method: str = "POST", chunked: bool = False) -> bytes:
+    if chunked:
+        framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        return get(target, f"Content-Encoding: {coding}", "Transfer-Encoding: chunked", method=method) + framed
+    return get(target, f"Content-Encoding: {coding}", f"Content-Length: {len(body)}", method=method) + body
+
+
+async def answered(asking: Raw, request: bytes) -> int:
+    head, _ = await asking.ask(request)
+    return int(head.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("is_what_it_says", [True, False])
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_a_body_that_nobody_wants_is_not_decoded(
+    decoded: list[int], coding: str, is_what_it_says: bool, chunked: bool
+) -> None:
+    body = CODINGS[coding] if is_what_it_says else b"symbol=BTCUSDT"
+    targets = {"/api/v3/ping": (405, "POST"), ORDER: (404, "POST"), "/livez": (405, "POST"), "/nowhere": (404, "GET")}
+    async with stage() as on:
+        with capture_logs() as logs:
+            for target, (status, method) in targets.items():
+                async with raw(on.app) as asking:
+                    request = with_body(target, coding, body, method=method, chunked=chunked)
+                    assert await answered(asking, request) == status
+                    assert await asking.end() == b"", "the connection is closed"
+            async with raw(on.app) as asking:
+                assert await answered(asking, with_body("/api/v3/ping", coding, body, method="GET")) == 200
+        assert decoded == []
+        assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_a_body_that_is_sent_on_goes_as_it_came(decoded: list[int], coding: str) -> None:
+    async with stage(forward=Forward.ALL) as on, raw(on.app) as asking:
+        request = with_body(ORDER, coding, CODINGS[coding])
+        await asking.ask(request)
+        (seen,) = on.origin.requests
+        assert seen.body == CODINGS[coding]
+        assert decoded == []
+
+
+async def test_the_count_tells_a_server_that_decodes(decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = RequestHandler.__init__
+
+    def decoding(self: RequestHandler, manager: Server, **kwargs: Any) -> None:
+        made(self, manager, **(kwargs | {"auto_decompress": True}))
+
+    monkeypatch.setattr(RequestHandler, "__init__", decoding)
+    async with stage() as on, raw(on.app) as asking:
+        await asking.ask(with_body("/api/v3/ping", "gzip", CODINGS["gzip"], method="GET"))
+    assert decoded
+
+
+@pytest.mark.parametrize("target", ["/api/v3/ping", ORDER, "/livez"])
+@pytest.mark.parametrize("forward", ["market", "all"])
+async def test_a_body_whose_framing_breaks_after_the_head_writes_no_traceback(
+    caplog: pytest.LogCaptureFixture, forward: str, target: str
+) -> None:
+    async with stage(forward=Forward(forward)) as on, raw(on.app) as asking:
+        with capture_logs() as logs:
+            asking.writer.write(get(target, "Transfer-Encoding: chunked"))
+            await asyncio.sleep(0.01)
+            asking.writer.write(b"not a size\r\n" * 3)
+            assert (await asking.end()).startswith(b"HTTP/1.1 ")
+        assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
+        assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
