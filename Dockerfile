@@ -3,6 +3,8 @@ ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS build
 WORKDIR /build
+# Two builds have equal files: compiled modules then hold a hash of their source, and no time.
+ENV PYTHONHASHSEED=0
 # Everything that is fetched, to run or to build, is checked against a hash; nothing is resolved anew.
 COPY requirements.lock deploy/build-requirements.lock ./
 RUN python -m venv tools \
@@ -10,12 +12,14 @@ RUN python -m venv tools \
         --no-deps --require-hashes --only-binary :all: -r build-requirements.lock \
     && python -m venv --without-pip /opt/binance-sidecar \
     && tools/bin/python -m pip --python /opt/binance-sidecar/bin/python install \
-        --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
+        --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 RUN tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . \
-    && tools/bin/python -m pip --python /opt/binance-sidecar/bin/python install --no-cache-dir --no-deps dist/*.whl \
-    && tools/bin/python -m pip --python /opt/binance-sidecar/bin/python check
+    && tools/bin/python -m pip --python /opt/binance-sidecar/bin/python install \
+        --no-cache-dir --no-compile --no-deps dist/*.whl \
+    && tools/bin/python -m pip --python /opt/binance-sidecar/bin/python check \
+    && /opt/binance-sidecar/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/binance-sidecar/lib
 
 FROM ${PYTHON}
 ARG VERSION=0.1.0

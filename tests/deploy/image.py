@@ -1,4 +1,4 @@
-"""The command behind `make image-test`: builds the image, runs it as Kubernetes would, and looks at it from outside.
+"""The command behind `make image-test`: builds the image twice and compares, runs it as Kubernetes would, looks at it.
 
 Owns: the build and the run, as root with Debian's buildah, which needs no daemon and no registry. The base image is
 made with debootstrap and takes the place of the official one. Must not know: what is in the Dockerfile. What runs, as
@@ -8,6 +8,7 @@ whom and with which environment is read from the image that was built.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ IMAGE = "localhost/binance-sidecar:test"
 BASE = "localhost/python:3.13-slim"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 SHUTDOWN_SECONDS = 3
+INSTALLED = Path("opt", "binance-sidecar")
 GRACE_SECONDS = 45
 """The chart's, and the compose file's."""
 PROBE = """
@@ -83,20 +85,53 @@ def built() -> Iterator[Built]:
     policy = WORK / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     _base(policy)
-    started = time.monotonic()
-    mounts = ("--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro") if AUTHORITIES.exists() else ()
-    how = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--pull=never")
-    _buildah(
-        "build", "--signature-policy", policy, *how, *mounts, "--build-arg", f"PYTHON={BASE}", "--tag", IMAGE, ROOT
-    )
-    print(f"built in {time.monotonic() - started:.0f} s")
-    container = _buildah("from", "--signature-policy", policy, "--pull=never", IMAGE)
+    first = _hashes_of_a_build(policy)
+    container = _build(policy)
     try:
         root = Path(_buildah("mount", container))
+        _compare(first, hashes(root / INSTALLED))
         yield _built(root, json.loads(_buildah("inspect", "--type", "image", IMAGE)))
     finally:
         _buildah("rm", container)
         _buildah("rmi", "--prune", "--force")
+
+
+def _build(policy: Path) -> str:
+    """A container of the image, built anew: no layer of an earlier build is used."""
+    started = time.monotonic()
+    mounts = ("--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro") if AUTHORITIES.exists() else ()
+    how = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--pull=never", "--no-cache")
+    _buildah(
+        "build", "--signature-policy", policy, *how, *mounts, "--build-arg", f"PYTHON={BASE}", "--tag", IMAGE, ROOT
+    )
+    print(f"built in {time.monotonic() - started:.0f} s")
+    return _buildah("from", "--signature-policy", policy, "--pull=never", IMAGE)
+
+
+def _hashes_of_a_build(policy: Path) -> dict[str, str]:
+    container = _build(policy)
+    try:
+        return hashes(Path(_buildah("mount", container)) / INSTALLED)
+    finally:
+        _buildah("rm", container)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """For each file and link below a folder, by its path: its mode, and a hash of what is in it or where it leads."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        found[str(path.relative_to(folder))] = f"{path.lstat().st_mode:o} {hashlib.sha256(content).hexdigest()}"
+    return found
+
+
+def _compare(first: Mapping[str, str], second: Mapping[str, str]) -> None:
+    differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    if differing or not first:
+        sys.exit(f"image-test: two builds differ in {len(differing)} of {len(second)} files: {differing[:20]}")
+    print(f"two builds have {len(first)} equal files under /{INSTALLED}")
 
 
 def _base(policy: Path) -> None:
@@ -128,7 +163,7 @@ def _built(root: Path, inspected: Any) -> Built:
     config = inspected["Docker"]["config"]
     return Built(
         root=root,
-        size_bytes=_size(root / "opt" / "binance-sidecar"),
+        size_bytes=_size(root / INSTALLED),
         user=config["User"],
         environment=dict(pair.split("=", 1) for pair in config["Env"]),
         entrypoint=config["Entrypoint"],
