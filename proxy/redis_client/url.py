@@ -9,9 +9,9 @@ Owns: the URL forms, the options of every connection, masking. Must not know: ke
     redis+cluster://[[user]:password@]host[:6379][,host…]
 
 `rediss+sentinel` and `rediss+cluster` reach the data servers over TLS. The query may hold any other option of
-a redis-py connection, and `address_map=inner:port=outer:port,…` for servers behind NAT: the addresses by which they
-name each other, and where we reach them. We speak RESP2, which every server and proxy knows; `?protocol=3` asks for
-RESP3 by HELLO.
+a redis-py connection, `password_file=/path` in place of a password, and `address_map=inner:port=outer:port,…` for
+servers behind NAT: the addresses by which they name each other, and where we reach them. We speak RESP2, which every
+server and proxy knows; `?protocol=3` asks for RESP3 by HELLO.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
@@ -41,6 +42,7 @@ from proxy.redis_client.driver import (
     UnixConnection,
     tls_context,
 )
+from proxy.redis_client.password_file import PasswordFile
 
 DEFAULT_CONNECTIONS = 64
 """Operations under way at a time; `?max_connections=` changes it."""
@@ -144,6 +146,10 @@ def _target(topology: Topology, options: dict[str, Any], *, tls: bool, **more: A
     if connections < 1:
         raise _Fault("max_connections must be at least 1")
     address_map = _address_map(options.pop("address_map", ""))
+    if path := options.pop("password_file", ""):
+        if "password" in options:
+            raise _Fault("password and password_file are both given")
+        options["credential_provider"] = PasswordFile(Path(path), options.pop("username", None))
     return RedisTarget(
         topology=topology, options=options, connections=connections, address_map=address_map, tls=tls, **more
     )
@@ -184,6 +190,7 @@ def _number(text: str, what: str) -> int:
 def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
     """The client for a URL. Does not connect yet. Raises ValueError, which never shows the password."""
     target = parse(url)
+    _check_password_file(url, target.options.get("credential_provider"))
     try:
         match target.topology:
             case Topology.SINGLE:
@@ -196,6 +203,14 @@ def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
         raise ValueError(f"{masked(url)} is not a Redis URL: its certificates cannot be used: {error}") from None
     except (TypeError, ValueError, RedisError, RedisClusterException):
         raise ValueError(f"{masked(url)} is not a Redis URL: redis-py refuses one of its options") from None
+
+
+def _check_password_file(url: str, file: PasswordFile | None) -> None:
+    try:
+        if file is not None:
+            file.password()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{masked(url)} is not a Redis URL: its password file cannot be used: {error}") from None
 
 
 def _options(target: RedisTarget, deadline_seconds: float, *, retries: int) -> dict[str, Any]:

@@ -57,6 +57,46 @@ def only(found: Sequence[dict[str, Any]], kind: str, component: str | None = Non
     return manifest
 
 
+def pods(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every pod, or template of one."""
+    templates = [one["spec"]["template"] for one in found if "template" in one.get("spec", {})]
+    return templates + [one for one in found if one["kind"] == "Pod"]
+
+
+def gateway_in(pod: dict[str, Any]) -> dict[str, Any] | None:
+    """The gateway's container, if it is in this pod."""
+    containers = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+    return next((one for one in containers if one["name"] == "binance-sidecar"), None)
+
+
+def environment(found: list[dict[str, Any]], pod: dict[str, Any]) -> dict[str, str]:
+    """What the kubelet would make of env and envFrom; a Secret of somebody else's holds a URL."""
+    container = gateway_in(pod)
+    assert container is not None
+    given: dict[str, str] = {}
+    for source in container["envFrom"]:
+        name = source["configMapRef"]["name"]
+        (data,) = (one["data"] for one in found if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name)
+        given |= data
+    for variable in container["env"]:
+        if not variable["name"].startswith("SIDECAR_"):
+            continue
+        given[variable["name"]] = variable.get("value") or _from(variable["valueFrom"], found)
+    assert all(isinstance(value, str) for value in given.values())
+    return given
+
+
+def _from(source: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    if "fieldRef" in source:
+        assert source["fieldRef"]["fieldPath"] == "status.hostIP"
+        return "10.1.2.3"
+    wanted = source["secretKeyRef"]
+    for one in found:
+        if one["kind"] == "Secret" and one["metadata"]["name"] == wanted["name"]:
+            return str(one["stringData"][wanted["key"]])
+    return "redis://theirs:6379/0"
+
+
 def _template(values: Path | None, sets: Sequence[str], chart: Path) -> list[str]:
     files = [] if values is None else ["--values", str(values)]
     chosen = [word for one in sets for word in (_flag(one), one)]
@@ -64,5 +104,5 @@ def _template(values: Path | None, sets: Sequence[str], chart: Path) -> list[str
 
 
 def _flag(one: str) -> str:
-    """`--set` reads a fraction as text."""
-    return "--set-json" if re.search(r"=\d+\.\d+$", one) else "--set"
+    """`--set` reads a fraction as text, and has no empty list."""
+    return "--set-json" if re.search(r"=(\d+\.\d+|\[\])$", one) else "--set"

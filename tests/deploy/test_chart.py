@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import sys
@@ -14,11 +15,23 @@ import pytest
 
 from proxy import __version__, settings
 from proxy.core.endpoints.endpoint import Api
-from tests.deploy.helm import CI_VALUES, HELMS, helm, manifests, only, refused, rendered
+from tests.deploy.helm import (
+    CI_VALUES,
+    HELMS,
+    environment,
+    gateway_in,
+    helm,
+    manifests,
+    only,
+    pods,
+    refused,
+    rendered,
+)
 from tests.deploy.toolbox import CHART, DEPLOY, examined, load, passes, run, tool
 from tests.gateway.harness import stage
 
 WITH_REDIS = "redis.url=redis://redis:6379/0"
+WITH_VALKEY = ("valkey.enabled=true", "valkey.existingSecret.name=valkey")
 SET_BY_THE_CHART = {"host", "port", "ops_host", "ops_port", "redis_url", "quota_domain", "state_dir"}
 
 WITH_A_WORKLOAD = [path for path in CI_VALUES if path.stem != "sidecar-values"]
@@ -56,6 +69,10 @@ BAD_VALUES = [
     (["kind=Sidecar"], "Sidecars without Redis"),
     ([WITH_REDIS, "valkey.enabled=true"], "choose one"),
     ([WITH_REDIS, "redis.existingSecret.name=x"], "redis.existingSecret.name are both set"),
+    (["valkey.enabled=true"], "valkey.enabled needs a password"),
+    (["valkey.image.digest=sha256:abc"], "digest"),
+    (["networkPolicy.from=[]"], "from"),
+    (["networkPolicy.opsFrom=[]"], "opsFrom"),
     (["valkey.password=x"], "set valkey.enabled, or put the password"),
     (["valkey.enabled=true", "valkey.password=x", "valkey.existingSecret.name=y"], "one of them"),
     (["kind=DaemonSet", "autoscaling.enabled=true", WITH_REDIS], "kind is DaemonSet"),
@@ -146,12 +163,12 @@ def test_the_gateway_accepts_the_environment_that_the_chart_gives_it(
     values: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = manifests(values=values)
-    (pod,) = (pod for pod in _pods(found) if _gateway_in(pod) is not None)
-    environment = _environment(found, pod)
-    for name, value in environment.items():
+    (pod,) = (pod for pod in pods(found) if gateway_in(pod) is not None)
+    given = environment(found, pod)
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     loaded = settings.load()
-    assert settings.unknown(environment) == []
+    assert settings.unknown(given) == []
     assert (loaded.host, loaded.port, loaded.ops_host, loaded.ops_port) == ("0.0.0.0", 8080, "0.0.0.0", 9090)
     if values.stem == "production-values":
         assert loaded.upstreams == ("https://api.binance.com", "https://api-gcp.binance.com")
@@ -163,54 +180,15 @@ def test_the_gateway_accepts_the_environment_that_the_chart_gives_it(
         assert loaded.time is settings.TimeSource.CLOCK
 
 
-def _pods(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every pod, or template of one."""
-    templates = [one["spec"]["template"] for one in found if "template" in one.get("spec", {})]
-    return templates + [one for one in found if one["kind"] == "Pod"]
-
-
-def _gateway_in(pod: dict[str, Any]) -> dict[str, Any] | None:
-    containers = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
-    return next((one for one in containers if one["name"] == "binance-sidecar"), None)
-
-
-def _environment(found: list[dict[str, Any]], pod: dict[str, Any]) -> dict[str, str]:
-    """What the kubelet would make of env and envFrom; a Secret of somebody else's holds a URL."""
-    container = _gateway_in(pod)
-    assert container is not None
-    environment: dict[str, str] = {}
-    for source in container["envFrom"]:
-        name = source["configMapRef"]["name"]
-        (data,) = (one["data"] for one in found if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name)
-        environment |= data
-    for variable in container["env"]:
-        if not variable["name"].startswith("SIDECAR_"):
-            continue
-        environment[variable["name"]] = variable.get("value") or _from(variable["valueFrom"], found)
-    assert all(isinstance(value, str) for value in environment.values())
-    return environment
-
-
-def _from(source: dict[str, Any], found: list[dict[str, Any]]) -> str:
-    if "fieldRef" in source:
-        assert source["fieldRef"]["fieldPath"] == "status.hostIP"
-        return "10.1.2.3"
-    wanted = source["secretKeyRef"]
-    for one in found:
-        if one["kind"] == "Secret" and one["metadata"]["name"] == wanted["name"]:
-            return str(one["stringData"][wanted["key"]])
-    return "redis://theirs:6379/0"
-
-
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
 def test_every_pod_keeps_to_the_restricted_profile(values: Path) -> None:
-    for pod in _pods(manifests(values=values)):
+    for pod in pods(manifests(values=values)):
         _assert_restricted(pod["spec"])
 
 
 def test_the_example_keeps_to_the_restricted_profile() -> None:
     found = examined([(DEPLOY / "kubernetes" / "bot-with-sidecar.yaml").read_text()], check=False)[0]["documents"]
-    for pod in _pods(found):
+    for pod in pods(found):
         _assert_restricted(pod["spec"])
 
 
@@ -233,7 +211,7 @@ def _assert_restricted(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
 def test_selectors_select_the_pods_of_their_own_component(values: Path) -> None:
     found = manifests(values=values)
-    labels = [pod["metadata"]["labels"] for pod in _pods(found)]
+    labels = [pod["metadata"]["labels"] for pod in pods(found)]
     for one in found:
         wanted = _selector(one)
         if wanted is None or (values.stem == "sidecar-values" and "binance-sidecar/release" in wanted):
@@ -256,7 +234,7 @@ def _selector(manifest: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def test_the_service_monitor_selects_the_service_of_the_gateway_only() -> None:
-    found = manifests("serviceMonitor.enabled=true", "valkey.enabled=true")
+    found = manifests("serviceMonitor.enabled=true", *WITH_VALKEY)
     wanted = only(found, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
     services = [
         one for one in found if one["kind"] == "Service" and wanted.items() <= one["metadata"]["labels"].items()
@@ -273,7 +251,7 @@ def test_the_quota_domain_is_a_name_or_follows_the_node() -> None:
 
 
 def _quota_domain(found: list[dict[str, Any]]) -> dict[str, Any]:
-    container = _gateway_in(only(found, "Deployment")["spec"]["template"])
+    container = gateway_in(only(found, "Deployment")["spec"]["template"])
     assert container is not None
     (variable,) = (one for one in container["env"] if one["name"] == "SIDECAR_QUOTA_DOMAIN")
     return dict(variable)
@@ -295,19 +273,73 @@ def test_the_network_policy_lets_redis_through(url: str, ports: list[int]) -> No
     assert rules == [[53, 53], [443], ports]
 
 
-def test_the_password_of_valkey_stays_in_a_secret() -> None:
-    text = rendered("helm4", CHART / "ci" / "valkey-values.yaml")
-    assert text.count("not-a-secret") == 1
-    assert "redis://:$(VALKEY_PASSWORD)@demo-binance-sidecar-valkey:6379/0" in text
+def test_the_network_policy_lets_the_ports_of_the_origin_through() -> None:
+    hosts = "settings.upstreams={https://api.example,http://origin:9000/}"
+    policy = only(manifests(hosts, "settings.optionsUpstreams={http://origin}"), "NetworkPolicy")
+    assert [port["port"] for port in policy["spec"]["egress"][1]["ports"]] == [443, 9000, 80]
 
 
-def test_changed_settings_make_new_pods() -> None:
+def test_the_network_policy_is_there_and_lets_in_the_namespace_of_the_release() -> None:
+    policy = only(manifests(), "NetworkPolicy")["spec"]
+    sources = {rule["ports"][0]["port"]: rule["from"] for rule in policy["ingress"]}
+    assert sources == {"traffic": [{"podSelector": {}}], "ops": [{"namespaceSelector": {}}]}
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+@pytest.mark.parametrize("values", ["valkey", "sidecar"])
+def test_the_password_of_valkey_stays_in_a_secret(values: str) -> None:
+    """Neither an argument, nor part of another object, nor a hash that could be tried."""
+    text = rendered("helm4", CHART / "ci" / f"{values}-values.yaml")
+    assert text.count("not-a-secret") == (values == "valkey")
+    assert hashlib.sha256(b"not-a-secret").hexdigest() not in text
+    (container,) = only(manifests(values=CHART / "ci" / f"{values}-values.yaml"), "StatefulSet")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    assert "env" not in container
+    assert container["args"][0].rstrip() == (DEPLOY / "valkey" / "serve.sh").read_text().rstrip()
+    assert container["args"][1:3] == ["serve.sh", "/run/secrets/valkey/password"]
+
+
+def test_the_gateway_takes_the_password_of_valkey_from_a_file() -> None:
+    template = only(manifests(*WITH_VALKEY), "Deployment")["spec"]["template"]
+    container = gateway_in(template)
+    assert container is not None
+    url = next(one["value"] for one in container["env"] if one["name"] == "SIDECAR_REDIS_URL")
+    assert url == "redis://demo-binance-sidecar-valkey:6379/0?password_file=/run/secrets/valkey/password"
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == [
+        "/var/lib/binance-sidecar",
+        "/run/secrets/valkey",
+    ]
+    (volume,) = (one for one in template["spec"]["volumes"] if "secret" in one)
+    assert volume["secret"]["items"] == [{"key": "password", "path": "password"}]
+    assert volume["secret"]["secretName"] == "valkey"
+
+
+def test_bans_outlive_valkeys_pod_and_the_gateways_container() -> None:
+    found = manifests(*WITH_VALKEY)
+    assert only(found, "StatefulSet")["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] == "data"
+    (pod,) = (pod for pod in pods(found) if gateway_in(pod) and "volumes" in pod["spec"])
+    assert {"name": "state", "emptyDir": {"sizeLimit": "1Mi"}} in pod["spec"]["volumes"]
+
+
+def test_a_digest_takes_the_place_of_each_tag() -> None:
+    digest = f"sha256:{'0' * 64}"
+    found = manifests(*WITH_VALKEY, f"image.digest={digest}", f"valkey.image.digest={digest}")
+    images = [container["image"] for pod in pods(found) for container in pod["spec"]["containers"]]
+    assert sorted(set(images)) == [f"binance-sidecar@{digest}", f"valkey/valkey@{digest}"]
+
+
+def test_changed_settings_make_newpods() -> None:
     def annotations(*sets: str) -> Any:
         return only(manifests(*sets), "Deployment")["spec"]["template"]["metadata"]["annotations"]
 
     assert annotations() == annotations("service.port=80")
     assert annotations() != annotations("settings.freshSeconds=30")
     assert annotations(WITH_REDIS) != annotations("redis.url=redis://other:6379/0")
+    # A secret is not part of it: who may read annotations could try passwords.
+    assert annotations("redis.url=redis://u:a@redis") == annotations("redis.url=redis://v:b@redis")
+    assert annotations("redis.url=redis://h?db=1&password=a") == annotations("redis.url=redis://h?db=1&password=b")
+    assert annotations("redis.url=redis://h?db=1") != annotations("redis.url=redis://h?db=2")
 
 
 def test_the_rules_of_the_chart_pass_promtool(tmp_path: Path) -> None:
@@ -328,8 +360,12 @@ def test_alerts_can_be_left_out_added_labelled_and_pointed_at_a_runbook() -> Non
     assert banned["annotations"]["runbook_url"] == "https://runbooks.example/binance-sidecar#binancesidecarbanned"
 
 
-def test_the_chart_has_the_rules_and_the_dashboard_of_deploy() -> None:
-    originals = [*(DEPLOY / "prometheus" / "rules").glob("*.yml"), *(DEPLOY / "grafana" / "dashboards").glob("*.json")]
+def test_the_chart_has_the_rules_the_dashboard_and_the_script_of_deploy() -> None:
+    originals = [
+        *(DEPLOY / "prometheus" / "rules").glob("*.yml"),
+        *(DEPLOY / "grafana" / "dashboards").glob("*.json"),
+        DEPLOY / "valkey" / "serve.sh",
+    ]
     assert {path.name: path.read_text() for path in originals} == {
         path.name: path.read_text() for path in (CHART / "files").iterdir()
     }
@@ -381,6 +417,10 @@ async def _python(script: str, *arguments: str) -> str:
         ("default", "WARNING: there is no Redis"),
         ("production", "http://binance.bots:8080"),
         ("daemonset", "the IP of each node"),
+        ("default", 'unless networkPolicy.from names them. Now: [{"podSelector":{}}]'),
+        ("default", "the origin on port 443, and nothing else"),
+        ("valkey", "rollout restart statefulset/demo-binance-sidecar-valkey"),
+        ("sidecar", "lets only pods with the label of this release reach Valkey"),
         ("sidecar", '{{- include "binance-sidecar.container" (index .Subcharts "binance-sidecar") | nindent 4 }}'),
     ],
 )

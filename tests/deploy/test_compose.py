@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -34,10 +35,25 @@ def test_all_yaml_of_deploy_is_tidy() -> None:
     passes(tool("yamllint"), "--strict", "-d", rules, DEPLOY)
 
 
-def test_every_image_is_pinned(services: dict[str, Any]) -> None:
+def test_every_image_is_pinned_and_a_variable_can_name_another_by_its_digest(services: dict[str, Any]) -> None:
     for service in services.values():
-        tag = service["image"].rpartition(":")[2]
-        assert any(character.isdigit() for character in tag), service["image"]
+        found = re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z/-]+:v?(\d[\w.-]*)\}", service["image"])
+        assert found is not None, service["image"]
+    assert services["gateway"]["build"]["args"] == {"PYTHON": "${PYTHON_IMAGE:-python:3.13-slim}"}
+    assert "ARG PYTHON=python:3.13-slim\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_passwords_come_from_files_that_are_not_in_the_repository(services: dict[str, Any]) -> None:
+    files = {name: one["file"] for name, one in load(FILE)["secrets"].items()}
+    assert {name for service in services.values() for name in service.get("secrets", ())} == set(files)
+    ignored = (FILE.parent / "secrets" / ".gitignore").read_text().splitlines()
+    assert "*" in ignored
+    assert set(files.values()) == {"secrets/valkey", "secrets/grafana"}
+    words = [*services["valkey"]["entrypoint"], *services["valkey"]["command"]]
+    assert words[:3] == ["sh", "/serve.sh", "/run/secrets/valkey"]
+    assert services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana"
+    assert services["gateway"]["environment"]["SIDECAR_REDIS_URL"].endswith("?password_file=/run/secrets/valkey")
+    assert not [word for word in FILE.read_text().split() if re.search(r"PASSWORD: |:-admin|requirepass", word)]
 
 
 def test_every_service_has_a_health_check_and_limits(services: dict[str, Any]) -> None:

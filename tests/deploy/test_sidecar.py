@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from proxy import __version__
 from tests.deploy.helm import HELMS, helm, only
 from tests.deploy.toolbox import CHART, DEPLOY, documents, examined
 
 BOT = {
-    "Chart.yaml": """\
+    "Chart.yaml": f"""\
 apiVersion: v2
 name: bot
 version: 1.0.0
 dependencies:
   - name: binance-sidecar
-    version: 0.1.0
+    version: {__version__}
     repository: file://../binance-sidecar
 """,
     "values.yaml": """\

@@ -263,6 +263,29 @@ async def test_the_right_password_opens(start_valkey: StartValkey, opened: Opene
     await opened(f"{start_valkey('--requirepass', 'right').url}?password=right").ping()
 
 
+@pytest.mark.parametrize("user", ["", "default@"])
+async def test_a_password_in_a_file_opens_and_a_changed_one_does_without_a_restart(
+    start_valkey: StartValkey, opened: Opener, tmp_path: Path, user: str
+) -> None:
+    (port,) = free_ports(1)
+    server = start_valkey("--requirepass", "fir/st#1", "--port", str(port))
+    (file := tmp_path / "password").write_text("fir/st#1\n")
+    connection = opened(f"redis://{user}127.0.0.1:{port}?password_file={file}")
+    await connection.ping()
+
+    server.admin("CONFIG", "SET", "requirepass", "second", password="fir/st#1")
+    server.admin("CLIENT", "KILL", "TYPE", "normal", password="second")
+    away = await fails(connection, reading(connection))
+    assert "second" not in str(away)
+    file.write_text("second\n")
+    assert await connection.run(GET, reading(connection)) is None
+
+    file.unlink()
+    server.admin("CLIENT", "KILL", "TYPE", "normal", password="second")
+    causes = [str(await fails(connection, reading(connection))) for _ in range(2)]
+    assert "the password file cannot be used" in causes[1]  # the first may be that the server closed the connection
+
+
 async def test_a_full_server_refuses_writes_and_still_serves_reads(start_valkey: StartValkey, opened: Opener) -> None:
     server = start_valkey("--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
     connection = opened(server.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.redis_client.connection import NullRedisObserver, connect
+from proxy.redis_client.password_file import PasswordFile
 from proxy.redis_client.url import RedisTarget, Topology, masked, parse
 
 SINGLE, SENTINEL, CLUSTER = Topology.SINGLE, Topology.SENTINEL, Topology.CLUSTER
@@ -85,6 +87,12 @@ def target(topology: Topology, **fields: Any) -> RedisTarget:
                 connections=8,
             ),
         ),
+        (
+            "redis+cluster://me@a?password_file=/run/p",
+            target(
+                CLUSTER, options={"credential_provider": PasswordFile(Path("/run/p"), "me")}, addresses=(("a", 6379),)
+            ),
+        ),
     ],
 )
 def test_a_url_says_where_redis_is(url: str, expected: RedisTarget) -> None:
@@ -113,6 +121,13 @@ def test_a_unix_url_names_a_socket(url: str) -> None:
         ("redis+cluster://:hush@h/1", "a cluster has database 0 only"),
         ("redis+cluster://:hush@h?address_map=a:1", "a host is missing or invalid"),
         ("redis+cluster://:hush@h?address_map=a:1=b:x", "a host is missing or invalid"),
+        ("redis://:hush@h?password_file=/run/p", "password and password_file are both given"),
+        ("redis://h?password_file=/nowhere/p", "its password file cannot be used: .*No such file"),
+        ("redis+cluster://h?password_file=/dev/null", "its password file cannot be used: it is empty or too large"),
+        (
+            "redis+sentinel://h/main?password_file=/dev/zero",
+            "its password file cannot be used: it is empty or too large",
+        ),
         ("redis://:hush@h?colour=blue", "redis-py refuses one of its options"),
         ("unix:///s?colour=blue&password=hush", "redis-py refuses one of its options"),
         ("redis+sentinel://:hush@h/main?colour=blue", "redis-py refuses one of its options"),

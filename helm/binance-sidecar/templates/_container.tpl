@@ -40,15 +40,7 @@ With kind Sidecar it is a native sidecar (an init container that keeps running) 
       value: /var/lib/binance-sidecar
     {{- end }}
     {{- if .Values.valkey.enabled }}
-    {{- $address := printf "%s:6379/0" (include "binance-sidecar.valkey.name" .) }}
-    {{- if include "binance-sidecar.valkey.hasPassword" . }}
-    {{- include "binance-sidecar.valkey.passwordEnv" . | nindent 4 }}
-    - name: SIDECAR_REDIS_URL
-      value: redis://:$(VALKEY_PASSWORD)@{{ $address }}
-    {{- else }}
-    - name: SIDECAR_REDIS_URL
-      value: redis://{{ $address }}
-    {{- end }}
+    {{- include "binance-sidecar.valkey.env" . | nindent 4 }}
     {{- else if or .Values.redis.url .Values.redis.existingSecret.name }}
     - name: SIDECAR_REDIS_URL
       valueFrom:
@@ -96,6 +88,9 @@ With kind Sidecar it is a native sidecar (an init container that keeps running) 
     {{- if ne .Values.kind "Sidecar" }}
     - name: state
       mountPath: /var/lib/binance-sidecar
+    {{- if .Values.valkey.enabled }}
+    {{- include "binance-sidecar.valkey.passwordMount" . | nindent 4 }}
+    {{- end }}
     {{- end }}
     {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}

@@ -8,6 +8,9 @@
 {{- if and $v.valkey.enabled (or $v.redis.url $v.redis.existingSecret.name) }}
 {{- fail "valkey.enabled starts a Valkey, and redis.url or redis.existingSecret names another server: choose one." }}
 {{- end }}
+{{- if and $v.valkey.enabled (not $v.valkey.password) (not $v.valkey.existingSecret.name) }}
+{{- fail "valkey.enabled needs a password: set valkey.existingSecret.name, or valkey.password." }}
+{{- end }}
 {{- if and $v.valkey.password $v.valkey.existingSecret.name }}
 {{- fail "valkey.password and valkey.existingSecret.name are both set: set only one of them." }}
 {{- end }}

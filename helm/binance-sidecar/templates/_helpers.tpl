@@ -71,30 +71,63 @@ true
 {{- end }}
 {{- end }}
 
-{{/* "true" if the Valkey of this chart has a password. */}}
-{{- define "binance-sidecar.valkey.hasPassword" -}}
-{{- if or .Values.valkey.password .Values.valkey.existingSecret.name -}}
-true
+{{- define "binance-sidecar.valkey.image" -}}
+{{- with .Values.valkey.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 {{- end }}
 
-{{/* The environment variable with the password of this chart's Valkey. */}}
-{{- define "binance-sidecar.valkey.passwordEnv" -}}
+{{/* The name of the Secret with the password of this chart's Valkey. */}}
+{{- define "binance-sidecar.valkey.secretName" -}}
+{{- .Values.valkey.existingSecret.name | default (include "binance-sidecar.fullname" .) }}
+{{- end }}
+
+{{/* The key in that Secret. */}}
+{{- define "binance-sidecar.valkey.secretKey" -}}
+{{- ternary .Values.valkey.existingSecret.key "valkey-password" (ne .Values.valkey.existingSecret.name "") }}
+{{- end }}
+
+{{/* The password as a file, for Valkey and for the gateway of a Deployment or DaemonSet. */}}
+{{- define "binance-sidecar.valkey.passwordVolume" -}}
+- name: valkey-password
+  secret:
+    secretName: {{ include "binance-sidecar.valkey.secretName" . }}
+    defaultMode: 0444
+    items:
+      - key: {{ include "binance-sidecar.valkey.secretKey" . }}
+        path: password
+{{- end }}
+
+{{- define "binance-sidecar.valkey.passwordMount" -}}
+- name: valkey-password
+  mountPath: /run/secrets/valkey
+  readOnly: true
+{{- end }}
+
+{{/* Where the gateway finds the Valkey of this chart. A sidecar has no volume, and takes the password from its environment. */}}
+{{- define "binance-sidecar.valkey.env" -}}
+{{- $address := printf "%s:6379/0" (include "binance-sidecar.valkey.name" .) -}}
+{{- if eq .Values.kind "Sidecar" -}}
 - name: VALKEY_PASSWORD
   valueFrom:
     secretKeyRef:
-      {{- if .Values.valkey.existingSecret.name }}
-      name: {{ .Values.valkey.existingSecret.name }}
-      key: {{ .Values.valkey.existingSecret.key }}
-      {{- else }}
-      name: {{ include "binance-sidecar.fullname" . }}
-      key: valkey-password
-      {{- end }}
+      name: {{ include "binance-sidecar.valkey.secretName" . }}
+      key: {{ include "binance-sidecar.valkey.secretKey" . }}
+- name: SIDECAR_REDIS_URL
+  value: redis://:$(VALKEY_PASSWORD)@{{ $address }}
+{{- else -}}
+- name: SIDECAR_REDIS_URL
+  value: redis://{{ $address }}?password_file=/run/secrets/valkey/password
+{{- end }}
 {{- end }}
 
-{{/* Annotations of every pod that runs the container: a changed checksum replaces the pods. */}}
+{{/*
+Annotations of every pod that runs the container: a changed checksum replaces the pods. No secret is part of it, for a
+short one could be found by trying.
+*/}}
 {{- define "binance-sidecar.podAnnotations" -}}
-checksum/settings: {{ list .Values.settings .Values.redis.url .Values.valkey.password .Values.quota | toJson | sha256sum }}
+{{- $url := regexReplaceAll "(//).*@|((username|password)=)[^&]*" .Values.redis.url "${1}${2}" -}}
+checksum/settings: {{ list .Values.settings $url .Values.quota | toJson | sha256sum }}
 {{- end }}
 
 {{/*
@@ -134,4 +167,17 @@ port of its own: 6379, unless the value says otherwise.
 {{- $port := $named | default (ternary "26379" "6379" $isSentinel) | int }}
 {{- ternary (list $port 6379) (list $port) $isSentinel | uniq | toJson }}
 {{- end }}
+{{- end }}
+
+{{/* The ports of the origin as a JSON list: networkPolicy.originPort, and those of the URLs in settings. */}}
+{{- define "binance-sidecar.originPorts" -}}
+{{- $settings := .Values.settings }}
+{{- $ports := list (int .Values.networkPolicy.originPort) }}
+{{- range list "upstreams" "usdFuturesUpstreams" "coinFuturesUpstreams" "optionsUpstreams" }}
+{{- range get $settings . | default list }}
+{{- $named := regexFind ":[0-9]+/?$" . | trimAll ":/" }}
+{{- $ports = append $ports ($named | default (ternary "443" "80" (hasPrefix "https:" .)) | int) }}
+{{- end }}
+{{- end }}
+{{- $ports | uniq | toJson }}
 {{- end }}
