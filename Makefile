@@ -24,7 +24,7 @@ exit 1
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients page-test chaos soak bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test check fix lock clean help
+.PHONY: install run demo clients page-test chaos soak bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test sbom audit release check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
@@ -73,6 +73,16 @@ deploy-test: $(INSTALLED) $(FETCHED) $(CLIENTS) ## test locks, chart, rules, das
 image-test: $(INSTALLED) ## build the image and run it (as root, with Debian's buildah and debootstrap)
 	$(BIN)/python -m tests.deploy.image
 
+sbom: $(INSTALLED) $(FETCHED) ## write what the gateway is made of, as CycloneDX, to dist/
+	@version=$$($(BIN)/python -c "import proxy; print(proxy.__version__)") && \
+	$(TOOLS)/venv/bin/python tests/tools/sbom.py "$$version" "$$(git log -1 --format=%ct)" "dist/binance-sidecar-$$version.cdx.json"
+
+audit: $(INSTALLED) $(FETCHED) ## look for known weaknesses of what the locks name; exit status 3: they could not be reached
+	@$(BIN)/python -m tests.tools.audit $(ARGS)
+
+release: $(INSTALLED) $(FETCHED) ## make wheel, chart and SBOM of VERSION= in dist/; ARGS=--commit also commits
+	@$(BIN)/python -m tests.tools.release "$(VERSION)" $(ARGS)
+
 check: $(INSTALLED) $(CLIENTS) ## everything CI checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -86,7 +96,7 @@ check: $(INSTALLED) $(CLIENTS) ## everything CI checks
 fix: $(INSTALLED) $(FETCHED) ## format, and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
-	cp deploy/prometheus/rules/*.yml deploy/grafana/dashboards/*.json helm/binance-sidecar/files/
+	cp deploy/prometheus/rules/*.yml deploy/grafana/dashboards/*.json deploy/valkey/serve.sh helm/binance-sidecar/files/
 	$(TOOLS)/venv/bin/python tests/tools/values_table.py helm/binance-sidecar
 
 lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newest versions
@@ -97,6 +107,7 @@ lock: $(INSTALLED) ## resolve the lock files again; ARGS=--upgrade for the newes
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraints run-requirements.lock --output-file tests/requirements.lock
 	$(COMPILE) $(ARGS) deploy/build-requirements.in --constraints run-requirements.lock --output-file deploy/build-requirements.lock
 	$(COMPILE) $(ARGS) tests/tools/requirements.in --output-file tests/tools/requirements.lock
+	$(COMPILE) $(ARGS) tests/tools/checkov.in --output-file tests/tools/checkov.lock
 	$(COMPILE) $(ARGS) tests/clients/requirements.in --output-file tests/clients/requirements.lock
 	$(COMPILE) $(ARGS) tests/clients/heavy-requirements.in --output-file tests/clients/heavy-requirements.lock
 	for npm in tests/clients/npm tests/browser/npm; do (cd $$npm && npm install --package-lock-only \

@@ -162,7 +162,7 @@ def _wheel(folder: Path, name: str, version: str, fields: Iterable[str]) -> Path
 def _installed() -> Mapping[tuple[str, str], Distribution]:
     folders = [
         Path(sysconfig.get_path("purelib")),
-        *TOOLS.glob("venv/lib/*/site-packages"),
+        *TOOLS.glob("*/lib/*/site-packages"),
         *TOOLS.glob("pip/*"),
         *(ROOT / ".cache" / "clients").glob("lib/*/site-packages"),
     ]

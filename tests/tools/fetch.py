@@ -1,8 +1,8 @@
 """The command behind `make tools`: fetches every checker into a cache folder, and nothing anywhere else.
 
 Owns: what is fetched from where and the layout of the cache (`bin/helm3`, `bin/helm4`, `bin/promtool`,
-`bin/prometheus`, `venv/`, and `pip/` with a folder for each pip). Must not know: who runs the tools. Standard library
-only, so that any Python can run it.
+`bin/prometheus`, `venv/`, `checkov/`, and `pip/` with a folder for each pip). Must not know: who runs the tools.
+Standard library only, so that any Python can run it.
 
 Packages from PyPI are pinned and checked by hash (`*.lock`). Prometheus comes from Debian's
 package, unpacked without being installed; apt checks its signature. Where there is no apt, one line says what is
@@ -30,6 +30,7 @@ def main(cache: Path) -> None:
     """Fill the cache; what is there already is fetched again only if it does not run."""
     (cache / "bin").mkdir(parents=True, exist_ok=True)
     _install(cache / "venv", HERE / "requirements.lock")
+    _install(cache / "checkov", HERE / "checkov.lock")
     for lock in HERE.glob("pip-*.lock"):
         _install(cache / "pip" / lock.stem, lock, "--unpack")
     _helm(cache)
