@@ -39,6 +39,19 @@ async def test_restarts_in_one_ban_are_one_request(redis: str, tmp_path: Path) -
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+async def test_with_redis_alone_a_killed_gateway_asks_nothing_for_the_rest_of_a_ban(redis_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(Simulator())
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        origin.set_fault(Fault.TEAPOT_418, retry_after=300)
+        for _ in range(LIVES):
+            async with replica(session, origin.url, redis_url) as one:
+                async with session.get(f"{one.url}{TIME}") as answer:
+                    assert answer.status == 418
+                await one.kill()
+        assert origin.count() == 1
+
+
 async def test_a_folder_that_cannot_be_used_is_named_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with Simulator() as origin, aiohttp.ClientSession() as session:

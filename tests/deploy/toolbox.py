@@ -28,7 +28,8 @@ _ON_LINUX = platform.system() == "Linux"
 
 def tool(name: str) -> str:
     """The path of a fetched tool. Fails the test where it is missing though it could be had."""
-    path = TOOLS / ("venv/bin" if (TOOLS / "venv" / "bin" / name).exists() else "bin") / name
+    places = (TOOLS / folder / name for folder in ("venv/bin", "checkov/bin", "bin"))
+    path = next((place for place in places if place.exists()), TOOLS / "bin" / name)
     if path.exists():
         return str(path)
     if name in ("promtool", "prometheus") and shutil.which("apt-get") is None:

@@ -54,6 +54,7 @@ def test_the_pages_that_readers_look_for_are_there() -> None:
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "README.md",
+        "SECURITY.md",
         "deploy/CLIENTS.md",
         "deploy/METRICS.md",
         "deploy/RUNBOOK.md",
