@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import fields
 
 from proxy.settings import Settings
@@ -46,3 +47,9 @@ def test_every_version_has_a_day_and_the_newest_is_the_last_one_released() -> No
     assert versions[1][0] == RELEASED["version"]
     assert len(versions) == len(re.findall(r"^## ", PAGE, re.MULTILINE))
     assert set(re.findall(r"^### (.+)$", PAGE, re.MULTILINE)) <= HEADINGS
+
+
+def test_no_change_is_told_twice() -> None:
+    """As after a merge that put what is new under a version that is out as well."""
+    changes = Counter(re.findall(r"^- .*(?:\n  .*)*", PAGE, re.MULTILINE))
+    assert [change[:80] for change, times in changes.items() if times > 1] == []
