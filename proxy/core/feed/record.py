@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from proxy.core.document.changes import Change, ChangeKind
@@ -57,7 +58,10 @@ class Record:
 
 def stored(changes: Iterable[Change], *, api: Api, time_ms: int) -> tuple[StoredChange, ...]:
     """The changes of a new document, which was stored at this time by the origin's clock."""
-    return tuple(StoredChange(change.kind.value, orjson.dumps(_data(change, api, time_ms))) for change in changes)
+    # orjson writes no integer beyond 64 bits, and the origin may name one.
+    return tuple(
+        StoredChange(change.kind.value, msgspec.json.encode(_data(change, api, time_ms))) for change in changes
+    )
 
 
 def _data(change: Change, api: Api, time_ms: int) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _count(symbols: str) -> int | None:
     """How many names a JSON list has; None for anything else."""
     try:
         names = msgspec.json.decode(symbols, type=list[str])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeEncodeError):  # the latter for bytes of the request line that are not UTF-8
         return None
     return len(names) or None
 

@@ -36,6 +36,8 @@ def query(name: str, raw_query: str = "", *, gzip: bool = True, **headers: Any) 
         ("ticker/24hr", 'symbols=["BTCUSDT","ETHUSDT"]', 2),
         ("ticker/24hr", "symbols=BTCUSDT,ETHUSDT", 80),
         ("ticker/24hr", "symbols=[]", 80),
+        ("ticker/24hr", 'symbols=["\udcff"]', 80),
+        ("ticker/24hr", "symbols=%5B%22%ff%22%5D", 2),
         ("ticker/24hr", "symbol=A&symbols=[%22A%22]", 80),
         ("ticker/price", "symbols=[%22A%22]", 4),
         ("ticker", "symbols=[%22A%22,%22B%22]&windowSize=1d", 8),
