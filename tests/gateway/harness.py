@@ -9,7 +9,7 @@ import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -100,7 +100,15 @@ async def client(url: str) -> AsyncIterator[Client]:
         yield Client(session, url)
 
 
-def settings(simulator: Simulator, **changed: Any) -> Settings:
+class Located(Protocol):
+    """An origin."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+
+def settings(simulator: Located, **changed: Any) -> Settings:
     """Settings for a gateway in front of the stand-in, on a free port, that asks nothing by itself."""
     redis_url = changed.pop("redis_url", "memory:")
     chosen: dict[str, Any] = {
@@ -139,7 +147,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def gateway(simulator: Simulator, clock: Clock | None = None, **changed: Any) -> AsyncIterator[Application]:
+async def gateway(simulator: Located, clock: Clock | None = None, **changed: Any) -> AsyncIterator[Application]:
     """A running gateway; with a clock, all its times come from there."""
     async with run_gateway(settings(simulator, **changed), clock=OriginClock(clock) if clock else None) as app:
         await app.refresher.started.wait()

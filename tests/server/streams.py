@@ -228,3 +228,8 @@ def transcripts(draw: st.DrawFn) -> list[Step]:
     if draw(st.integers(0, 3)):
         begun = [Send(0, (favourite,), hurried=False), Push(draw(_pushes)), Send(0, (favourite,) * 2, hurried=False)]
     return begun + draw(st.lists(step, min_size=1, max_size=9))
+
+
+def byte_streams() -> st.SearchStrategy[tuple[bytes, ...]]:
+    """What one client sends, in parts, without the world around it."""
+    return (_sends(_plain) | _traps(_plain)).map(lambda step: tuple(part.replace(TAG, b'W/"a"') for part in step.parts))
