@@ -10,7 +10,7 @@ import sys
 from proxy.commands.running import ops_url
 from proxy.settings import Settings
 
-MISSING = "top needs the package rich; install binance-sidecar[top]."
+MISSING = "top needs the package rich, the extra `top`: deploy/top-requirements.lock has its version."
 
 
 def top(settings: Settings, url: str | None) -> int:

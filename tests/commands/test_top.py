@@ -108,7 +108,7 @@ def test_without_rich_a_sentence_says_what_to_install(
     monkeypatch.delitem(sys.modules, "proxy.commands.terminal", raising=False)
     monkeypatch.delitem(sys.modules, "proxy.commands.screen", raising=False)
     assert top.top(Settings(), None) == 1
-    assert capsys.readouterr().err == "binance-sidecar: top needs the package rich; install binance-sidecar[top].\n"
+    assert capsys.readouterr().err == f"binance-sidecar: {top.MISSING}\n"
 
 
 async def test_what_is_no_status_is_no_answer() -> None:
