@@ -82,6 +82,7 @@ class _Build:
             observer=observer,
             limits=limits,
             keeper=keeper,
+            leases=settings.quota_leases and not is_sapi(pool),
         )
 
     def _keeper(self, pool: str) -> BlockKeeper:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.core.quota.budget import UsageReport
 from proxy.core.quota.limits import judge_limits, lowest_limits
 from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.view import Wording, read_usage_report, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 from proxy.event_log import log

@@ -99,7 +99,7 @@ class PoolLedgers:
             await ledger.raise_if_blocked()
 
     async def watch_blocks(self) -> None:
-        """Follow the blocks of all pools in Redis. Runs for as long as the process lives; returns without Redis."""
+        """Follow blocks and leases of all pools in Redis. Runs as long as the process lives; returns without Redis."""
         followed: set[RedisLedger] = set()
         async with asyncio.TaskGroup() as tasks:
             while isinstance(self.spot, RedisLedger):
@@ -108,6 +108,7 @@ class PoolLedgers:
                     if isinstance(ledger, RedisLedger) and ledger not in followed:
                         followed.add(ledger)
                         tasks.create_task(ledger.watch_block())
+                        tasks.create_task(ledger.run_leases())
                 await self._was_made.wait()
 
 

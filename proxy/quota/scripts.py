@@ -15,18 +15,29 @@ than two seconds the expiry holds. Every version writes both alike, so versions 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Protocol, TypeVar
 
-from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, Block, BlockReason, earliest_end
+from redis.asyncio import RedisCluster
+
+from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, BlockReason, earliest_end
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of
-from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, ClientUsage, Limit
+from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, ClientUsage
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.unsynced_usage import Total
-from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS, MINUTE_SECONDS
+from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS
+from proxy.quota.script_replies import (
+    Reserved,
+    Settled,
+    StoredBlock,
+    read_block,
+    read_reserved,
+    read_settled,
+    read_usage,
+)
 from proxy.redis_client.connection import RedisOperation
 from proxy.redis_client.url import Client
 
@@ -36,6 +47,16 @@ Floors = Mapping[WindowKey, int]
 
 CLOCK_SECONDS = LONGEST_BLOCK_SECONDS + STRIKE_MEMORY_SECONDS
 """How long Redis keeps the origin's time: as long as any block, so that a block ends on time for every replica."""
+
+
+def push_channel(domain_key: str) -> str:
+    """The channel of a quota domain. It has the hash tag of the counters, so a cluster serves both on one node."""
+    return f"{domain_key}:push"
+
+
+def push_command(client: Client) -> str:
+    """The command that pushes: in a cluster only to the node that has the counters, where it takes no detour."""
+    return "SPUBLISH" if isinstance(client, RedisCluster) else "PUBLISH"
 
 
 class ScriptRunner(Protocol):
@@ -66,45 +87,8 @@ class Request:
     at: float
     is_synchronized: bool
     """Whether the caller knows the origin's time. If it does not, it gets that time instead of a reservation."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """A block that Redis has."""
-
-    block: Block
-    """With its end by the caller's clock; it may be over."""
-    written_until: str
-    """The end as its writer wrote it. The block is the same as long as this is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """The result of a request: a block, a charge that exceeds a limit, or, with neither, permission to send."""
-
-    charges: tuple[Charge, ...]
-    at: float
-    block: StoredBlock | None = None
-    exceeded: tuple[Charge, Limit] | None = None
-    usages: Mapping[WindowKey, WindowUsage] = field(default_factory=dict)
-    client_used: Mapping[WindowKey, int] = field(default_factory=dict)
-    """The usage that counts against the client."""
-    client_count: Mapping[WindowKey, int] = field(default_factory=dict)
-    """How many clients were charged, with the one that asked if it was admitted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The result of a reconciliation: the usage of the windows concerned."""
-
-    usages: Mapping[WindowKey, WindowUsage]
-    raised: Mapping[WindowKey, int]
-    """The weight that the answer's headers added to each."""
-
-    @property
-    def foreign_weight(self) -> int:
-        """Weight in the current minute that our reservations do not explain."""
-        return sum(raised for key, raised in self.raised.items() if key.interval_seconds == MINUTE_SECONDS)
+    leases: bool = False
+    """Whether there may be leases: then a window whose data was lost becomes exact."""
 
 
 class Scripts:
@@ -134,6 +118,7 @@ class Scripts:
             int(not request.is_synchronized),
             STRIKE_MEMORY_SECONDS,
             repr(JUMP_SECONDS),
+            int(request.leases),
         ]
         for charge in charges:
             budget = budget_of(charge.window.limit, request.ratio)
@@ -144,7 +129,7 @@ class Scripts:
         keys = [charge.window_key for charge in charges]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(
-            RedisOperation.RESERVE, self._reserve, redis_keys, args, read=lambda row: _read_reserved(row, charges, now)
+            RedisOperation.RESERVE, self._reserve, redis_keys, args, read=lambda row: read_reserved(row, charges, now)
         )
 
     async def reconcile(
@@ -182,8 +167,11 @@ class Scripts:
             LONGEST_BLOCK_SECONDS,
             STRIKE_MEMORY_SECONDS,
             repr(JUMP_SECONDS),
+            push_channel(self._domain_key),
+            push_command(self._connection.client),
         ]
-        return await self._run(RedisOperation.BLOCK, self._block, self._redis_keys("block"), args, read=_read_block)
+        redis_keys = self._redis_keys("block", "leases")
+        return await self._run(RedisOperation.BLOCK, self._block, redis_keys, args, read=read_block)
 
     async def read_block(self, now: float) -> StoredBlock | None:
         """The block that all replicas share; None if Redis has none."""
@@ -193,7 +181,7 @@ class Scripts:
             self._read_block,
             self._redis_keys("block"),
             args,
-            read=lambda row: _read_block(row) if row else None,
+            read=lambda row: read_block(row) if row else None,
         )
 
     async def merge_unsynced(
@@ -209,7 +197,7 @@ class Scripts:
             self._merge_unsynced,
             self._redis_keys(*keys),
             args,
-            read=lambda row: _read_usage(keys, row),
+            read=lambda row: read_usage(keys, row),
         )
 
     async def _settle(
@@ -231,7 +219,7 @@ class Scripts:
             args += [0, 0] if charge is None else [charge.weight, charge.refundable]
             args += [reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
         redis_keys = self._redis_keys("block", "clock", *keys)
-        return await self._run(operation, self._reconcile, redis_keys, args, read=lambda row: _read_settled(row, keys))
+        return await self._run(operation, self._reconcile, redis_keys, args, read=lambda row: read_settled(row, keys))
 
     def _redis_keys(self, *names: str | WindowKey) -> list[str]:
         return [f"{self._domain_key}:{name if isinstance(name, str) else name.key}" for name in names]
@@ -258,39 +246,5 @@ class Scripts:
         return await self._connection.run(operation, call)
 
 
-def _read_reserved(row: Sequence[Any], charges: tuple[Charge, ...], now: float) -> Reserved | float:
-    match _text(row[0]):
-        case "clock":
-            return float(row[1])
-        case "blocked":
-            return Reserved(charges, now, _read_block(row[1:]))
-        case outcome:
-            keys = [charge.window_key for charge in charges]
-            exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-            client_used = {key: int(value) for key, value in zip(keys, row[5::5], strict=True)}
-            client_count = {key: int(value) for key, value in zip(keys, row[6::5], strict=True)}
-            usage = _read_usage(keys, [value for i, value in enumerate(row[2:]) if i % 5 < 3])
-            return Reserved(charges, now, None, exceeded, usage, client_used, client_count)
-
-
-def _read_settled(row: Sequence[Any], keys: Sequence[WindowKey]) -> Settled:
-    raised = {key: int(value) for key, value in zip(keys, row[3::4], strict=True)}
-    return Settled(_read_usage(keys, [value for i, value in enumerate(row) if i % 4 < 3]), raised)
-
-
 def _ttl_ms(key: WindowKey, now: float) -> int:
     return max(1, math.ceil((key.expires - now) * 1000))
-
-
-def _read_usage(keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
-    usages = (WindowUsage(*map(int, row[at : at + 3])) for at in range(0, len(row), 3))
-    return dict(zip(keys, usages, strict=True))
-
-
-def _read_block(row: Sequence[Any]) -> StoredBlock:
-    reason, until, strikes, written_until = (_text(value) for value in row)
-    return StoredBlock(Block(BlockReason(reason), float(until), int(strikes)), written_until)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

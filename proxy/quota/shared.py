@@ -16,39 +16,31 @@ Redis executed but whose answer was lost. Nothing is refunded meanwhile.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Refused, Reservation, UsageReport, refusal, reported_usage
+from proxy.core.quota.budget import Blocked, Refused, Reservation
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import LedgerView, used_in_minute, view_of
+from proxy.core.quota.view import LedgerView, no_lease, used_in_minute, view_of
 from proxy.core.quota.windows import Window
 from proxy.errors import RedisAway
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
+from proxy.quota.leasing import Leasing, LedgerFace
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
+from proxy.quota.one_by_one import Demand, OneByOne
 from proxy.quota.refusals import Refusals
-from proxy.quota.scripts import Request, Reserved, ScriptRunner, Scripts
+from proxy.quota.scripts import ScriptRunner, Scripts
 from proxy.quota.shared_block import SharedBlock
+from proxy.quota.unmerged import Unmerged
 
 BLOCK_READ_SECONDS = 5.0
 """How often the block is read again from Redis while it holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Demand:
-    """What a caller wants to reserve."""
-
-    weight: int
-    purpose: Purpose
-    refundable: bool
-    client: str | None
 
 
 class RedisLedger:
@@ -65,8 +57,10 @@ class RedisLedger:
         observer: LedgerObserver | None = None,
         limits: KnownLimits | None = None,
         keeper: BlockKeeper | None = None,
+        leases: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`leases`: whether weight may be taken ahead of need, while `run_leases` runs."""
         self._scripts = Scripts(connection, domain_key)
         self._clock = clock
         self._ratios = ratios
@@ -76,7 +70,6 @@ class RedisLedger:
         self._refusals = Refusals(self._limits, self._observer)
         self._keeper = keeper or NullBlockKeeper()
         self._sleep = sleep
-        self._process = f"alone-{secrets.token_hex(4)}"
         self._seen = ReplicaView()
         self.local_view = self._seen.budget
         """The usage of the windows and the block, as this process has last seen them."""
@@ -84,8 +77,29 @@ class RedisLedger:
         self._block = SharedBlock(
             self._scripts, budget=self.local_view, anchor=self._anchor, clock=clock, keeper=self._keeper
         )
+        self._unmerged = Unmerged(self._scripts, self._seen, self._block)
         self._local = False
         """Whether the last call found Redis away."""
+        self._leasing = self._lease(connection, domain_key) if leases else None
+        self._untold = no_lease if self._leasing is None else self._leasing.leases.untold
+        wanted, block = self._wanted, self._block
+        self._one_by_one = OneByOne(
+            self._scripts, seen=self._seen, block=block, clock=clock, wanted=wanted, leasing=self._leasing
+        )
+
+    def _lease(self, connection: ScriptRunner, domain_key: str) -> Leasing:
+        adopt_block, windows = self._block.adopt_pushed, lambda: self._limits.windows
+        face = LedgerFace(self._unmerged.send, adopt_block, self._note_contact, self._anchor.now, windows)
+        return Leasing(
+            connection,
+            domain_key=domain_key,
+            ledger=face,
+            seen=self._seen,
+            clock=self._clock,
+            ratios=self._ratios,
+            replica_count=self._replica_count,
+            observer=self._observer,
+        )
 
     async def reserve(
         self,
@@ -99,13 +113,19 @@ class RedisLedger:
 
         `refundable`: the origin takes the weight back on a 2xx. It then counts towards no client's share.
         """
-        demand = _Demand(weight, purpose, refundable, client)
+        demand = Demand(weight, purpose, refundable, client)
         wanted = self._wanted(demand)
         outcome: Reservation | Refused | Blocked | None = self._seen.refuse(wanted)
+        if outcome is None and self._leasing is not None:
+            leased = self._leasing.reserve(wanted)
+            if leased is not None:
+                return leased
+            self._leasing.demand(weight, wanted.now)
         try:
-            await self._merge_unsynced(self._anchor.now())
+            await self._unmerged.send(self._anchor.now())
             if outcome is None:
-                outcome = await self._reserve_shared(demand)
+                outcome = await self._one_by_one.reserve(demand)
+                self._local = False
         except RedisAway:
             self._local = True
             if outcome is None:
@@ -120,22 +140,36 @@ class RedisLedger:
             case Blocked():
                 raise self._refusals.blocked(outcome, now)
 
-    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> None:
-        """None: every reservation asks Redis."""
-        return
+    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation | None:
+        """The same out of what is leased. None: that does not suffice, nothing is charged, and Redis must be asked."""
+        if self._leasing is None or not self._leasing.proof.holds():
+            return None
+        now = self._anchor.now()
+        block = self.local_view.block_at(now)
+        if block is not None:
+            raise self._refusals.blocked(block, now)
+        return self._leasing.reserve(self._wanted(Demand(weight, purpose, refundable, client)))
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
-        """False: every answer is told to Redis."""
-        return False
+        """Note an answer; Redis is told in the background. False: it must be told at once, and nothing is noted."""
+        if self._leasing is None or self._local or reservation.local or self.local_view.last_block is not None:
+            return False
+        now = self._anchor.now()
+        self._leasing.settle(reservation, self._limits.read_usage_report(headers, now, ok=ok), now)
+        return True
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds. Never raises."""
         now = self._anchor.now()
         report = self._limits.read_usage_report(headers, now, ok=ok)
         rest = self._seen.settle_alone(reservation, now)
+        if self._leasing is not None and reservation.leased:
+            self._leasing.settle(reservation, report, now)
+            rest = replace(reservation, charges=())
         had_block = self.local_view.last_block is not None
         try:
-            foreign_weight = await self._reconcile_shared(rest, report, now)
+            await self._unmerged.send(now)
+            foreign_weight, self._local = (await self._one_by_one.reconcile(rest, report, now)).foreign_weight, False
         except RedisAway:
             self._local = True
             guard_seconds = self._clock.guard_seconds()
@@ -148,6 +182,9 @@ class RedisLedger:
     async def release(self, reservation: Reservation) -> None:
         """Take a reservation back: the request was certainly not sent. Never raises."""
         now = self._anchor.now()
+        if self._leasing is not None and reservation.leased:
+            self._leasing.leases.settle(reservation, ok=False)
+            return
         rest = self._seen.settle_alone(reservation, now)
         if not rest.charges:
             return
@@ -164,7 +201,7 @@ class RedisLedger:
         """
         held = await self._block.refuse(reason, until)
         try:
-            await self._merge_usage(self._anchor.now())
+            await self._unmerged.send_usage(self._anchor.now())
             await self._block.tell(held)
         except RedisAway:
             self._local = True
@@ -175,13 +212,17 @@ class RedisLedger:
             await self._sleep(BLOCK_READ_SECONDS)
             await self.read_block()
 
+    async def run_leases(self) -> None:
+        """Fetch and return leases for as long as the process lives."""
+        await (asyncio.sleep(0) if self._leasing is None else self._leasing.run())
+
     async def read_block(self) -> None:
         """Adopt the block as Redis counts it down, if one holds here. Never raises."""
         now = self._anchor.now()
         if self.local_view.block_at(now) is None:
             return
         try:
-            await self._merge_unsynced(now)
+            await self._unmerged.send(now)
             await self._block.read(now)
         except RedisAway:
             self._local = True
@@ -189,7 +230,8 @@ class RedisLedger:
     async def raise_if_blocked(self) -> None:
         """Raise the SendingRefused of a block, if one holds here or Redis knows of one."""
         now = self._anchor.now()
-        if self.local_view.block_at(now) is None:
+        is_known = self._leasing is not None and self._leasing.proof.holds()
+        if self.local_view.block_at(now) is None and not is_known:
             with suppress(RedisAway):
                 stored = await self._scripts.read_block(now)
                 if stored is not None and stored.block.until > now:
@@ -210,7 +252,16 @@ class RedisLedger:
         """The current windows and the block, as last seen. No I/O."""
         ratio = self._ratios.of(Purpose.PUBLIC, local=self._local)
         now, wording = self._anchor.now(), self._limits.wording
-        return view_of(self.local_view, self._limits.windows, now, ratio=ratio, local=self._local, wording=wording)
+        return view_of(
+            self.local_view,
+            self._limits.windows,
+            now,
+            ratio=ratio,
+            local=self._local,
+            wording=wording,
+            leases=None if self._leasing is None else self._leasing.state(),
+            untold=self._untold,
+        )
 
     def held_block(self) -> Block | None:
         """The block that holds now, as last seen. No I/O."""
@@ -218,9 +269,12 @@ class RedisLedger:
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""
-        return used_in_minute(self.local_view, self._clock.origin())
+        return used_in_minute(self.local_view, self._clock.origin(), untold=self._untold)
 
-    def _wanted(self, demand: _Demand) -> Wanted:
+    def _note_contact(self, answered: bool) -> None:
+        self._local = not answered
+
+    def _wanted(self, demand: Demand) -> Wanted:
         now = self._anchor.now()
         self._seen.forget(now)
         return Wanted(
@@ -234,31 +288,6 @@ class RedisLedger:
             guard_seconds=self._clock.guard_seconds(),
         )
 
-    async def _reserve_shared(self, demand: _Demand) -> Reservation | Refused | Blocked:
-        wanted, reserved = await self._ask(demand, is_synchronized=self._clock.is_synchronized())
-        self._local = False
-        self._seen.adopt(reserved.usages)
-        self._seen.adopt_clients(wanted.client_share, reserved.client_used, reserved.client_count)
-        if reserved.block is not None:
-            await self._block.adopt(reserved.block, reserved.at)
-            block = self.local_view.block_at(reserved.at) or reserved.block.block
-            return Blocked(block.reason, block.until)
-        if reserved.exceeded is not None:
-            charge, limit = reserved.exceeded
-            return refusal(charge, self._clock.guard_seconds(), limit)
-        return Reservation(reserved.charges, reserved.at)
-
-    async def _ask(self, demand: _Demand, *, is_synchronized: bool) -> tuple[Wanted, Reserved]:
-        """Reserve in Redis. A process that is not synchronized gets the origin's time first, and then asks again."""
-        asked_at, wanted = self._clock.wall(), self._wanted(demand)
-        request = Request(wanted.charges(), wanted.ratio, wanted.client_share, wanted.now, is_synchronized)
-        client_usages = self._seen.client_usages(wanted)
-        reserved = await self._scripts.reserve(request, floors=self._seen.floors, client_usages=client_usages)
-        if isinstance(reserved, Reserved):
-            return wanted, reserved
-        self._clock.observe_shared(reserved, sent_at=asked_at, received_at=self._clock.wall())
-        return await self._ask(demand, is_synchronized=True)
-
     async def _unless_blocked(self, reservation: Reservation, now: float) -> Reservation:
         """Release the reservation and raise if this process learned of a block while Redis answered."""
         block = self.local_view.block_at(now)
@@ -266,34 +295,3 @@ class RedisLedger:
             return reservation
         await self.release(reservation)
         raise self._refusals.blocked(block, now)
-
-    async def _reconcile_shared(self, reservation: Reservation, report: UsageReport, now: float) -> int:
-        await self._merge_unsynced(now)
-        settled = await self._scripts.reconcile(
-            reservation,
-            reported_usage(report, reservation, now, self._clock.guard_seconds()),
-            ok=report.ok,
-            floors=self._seen.floors,
-            now=now,
-            may_teach=self._clock.may_teach(),
-        )
-        self._local = False
-        self._seen.adopt(settled.usages)
-        self.local_view.end_block(reservation, report)
-        return settled.foreign_weight
-
-    async def _merge_unsynced(self, now: float) -> None:
-        """Send Redis the usage and the block that it missed. Raises RedisAway if it is still away."""
-        await self._merge_usage(now)
-        await self._block.publish(now)
-
-    async def _merge_usage(self, now: float) -> None:
-        """Several tasks may do this at once: the script adds nothing twice."""
-        unsynced = self._seen.unsynced
-        totals = unsynced.unsynced(now)
-        if totals:
-            usage = await self._scripts.merge_unsynced(
-                self._process, unsynced.state, totals, floors=self._seen.floors, now=now
-            )
-            unsynced.mark_merged(totals)
-            self._seen.adopt(usage)

@@ -16,7 +16,8 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Budget
 from proxy.ports import BlockKeeper, Clock
 from proxy.quota.clock import BlockAnchor
-from proxy.quota.scripts import Scripts, StoredBlock
+from proxy.quota.script_replies import StoredBlock
+from proxy.quota.scripts import Scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,11 @@ class SharedBlock:
     async def adopt(self, stored: StoredBlock, now: float) -> None:
         """Hold the block that Redis has, unless ours is another and ends later: then Redis must be told ours."""
         await self._adopt(stored, self._budget.block_at(now))
+
+    async def adopt_pushed(self, stored: StoredBlock, now: float) -> None:
+        """The same for a block that is pushed again and again."""
+        if stored.written_until != self._written_until:
+            await self.adopt(stored, now)
 
     async def _adopt(self, stored: StoredBlock, ours: Block | None) -> None:
         is_same = stored.written_until == self._written_until

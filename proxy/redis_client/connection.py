@@ -50,6 +50,8 @@ class RedisOperation(Enum):
     RECONCILE = "reconcile"
     BLOCK = "block"
     RELEASE = "release"
+    SYNC = "sync"
+    """Leases: what was spent and given back, the next block, and the state that is pushed to all."""
     PING = "ping"
     """The heartbeat: a script that writes, as a reservation does."""
     PROBE = "probe"
@@ -78,6 +80,7 @@ _QUOTA = frozenset(
         RedisOperation.RECONCILE,
         RedisOperation.BLOCK,
         RedisOperation.RELEASE,
+        RedisOperation.SYNC,
         RedisOperation.PING,
     }
 )

@@ -12,6 +12,7 @@ from proxy import __version__
 from proxy.cache.local import SELECTION, LocalCache
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
+from proxy.core.quota.view import LeaseState
 from proxy.origin.client import Upstream
 from proxy.quota.clock import OriginClock
 from proxy.quota.pools import PoolLedgers
@@ -75,6 +76,7 @@ class StatusReport:
             "venue": self._settings.venue_name,
             "quota_domain": self._settings.quota_domain,
             "windows": self._windows(),
+            "leases": self._leases(),
             "blocked": blocks[0] if blocks else None,
             "blocks": blocks,
             "warnings": [KEYS_IN_CLEAR] if self._settings.carries_keys_in_clear else [],
@@ -96,6 +98,7 @@ class StatusReport:
                 "pool": pool,
                 "window": window.name,
                 "used": window.used,
+                "leased": window.leased,
                 "pending": window.pending,
                 "budget": window.budget,
                 "limit": window.limit,
@@ -104,6 +107,10 @@ class StatusReport:
             for pool, view in self._ledgers.views()
             for window in view.windows
         ]
+
+    def _leases(self) -> dict[str, str]:
+        """Of each pool whose weight is taken ahead of need, whether it is now."""
+        return {pool: view.leases.value for pool, view in self._ledgers.views() if view.leases is not None}
 
     def _blocks(self) -> list[dict[str, Any]]:
         """The pools that are blocked, spot first."""
@@ -185,10 +192,14 @@ class StatusReport:
             for window in view.windows:
                 labels = ("pool", pool), ("window", window.name)
                 yield Sample("window_used", "Used in the window: weight or requests.", window.used, labels)
+                yield Sample("window_leased", "Taken ahead of need and not spent.", window.leased, labels)
                 yield Sample("window_pending", "Sent in the window and not yet answered.", window.pending, labels)
                 yield Sample("window_budget", "How much may be used before sending is refused.", window.budget, labels)
                 yield Sample("window_limit", "The origin's limit.", window.limit, labels)
                 yield Sample("window_reset_timestamp_seconds", "When the window ends.", window.reset, labels)
+            for state in () if view.leases is None else LeaseState:
+                text = "Whether requests are sent from leases: 1 for the state that holds, 0 for the others."
+                yield Sample("leases", text, view.leases is state, (("pool", pool), ("state", state.value)))
             for reason in ("back-off", "ban", "pause"):
                 until = view.block.until if view.block is not None and view.block.reason.value == reason else 0.0
                 text = "Until when nothing is sent, by reason; 0: not blocked."

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from proxy.core.cache.freshness import Freshness
 from proxy.core.quota.charges import budget_of
+from tests.bench import leases
 from tests.bench.replica import RATIOS, Fleet, Replica
 from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Redis, World
 
@@ -24,6 +26,25 @@ HEADS = (
     *("Redis op/s", "fill waits", "p99 wait s", "fresh"),
 )
 WIDTH = max(len(head) for head in HEADS)
+LEASED_HEADS = (
+    *("fault", "way", "replicas", "demand", "over-spend", "unused", "worst", "op/request", "op/rep/min", "waited"),
+)
+LEASED_WIDTH = 14
+LEASED_FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "crashes": {"crashes": 0.5},
+    "flushes": {"flush_every": 40.0},
+    "fail-overs": {"roll_back_every": 40.0},
+    "frozen master": {"freeze_every": 40.0},
+    "lost pushes": {"deaf": 0.1},
+    "all of them": {
+        "crashes": 0.2,
+        "flush_every": 80.0,
+        "roll_back_every": 90.0,
+        "freeze_every": 100.0,
+        "deaf": 0.05,
+    },
+    "no Redis": {"redis": False},
+}
 SIZES = (1, 10, 100, 1000)
 TIME_PER_MINUTE = 4.0
 UNKNOWN_PER_MINUTE = 0.1
@@ -143,6 +164,36 @@ def _growth(before: float, after: float) -> str:
     return f"x{after / before:.2f}" if before and after else ""
 
 
+def leased(sizes: Sequence[int], *, seed: int) -> Iterator[str]:
+    """Leases beside the exact way with the same demand, then leases with everything that can go wrong."""
+    yield "\nLeases beside the exact way. Operations without heartbeats: some ten a second, of the whole fleet."
+    yield "  ".join(head.rjust(LEASED_WIDTH) for head in LEASED_HEADS)
+    for fault, faults in {"none": {}, **LEASED_FAULTS}.items():
+        for replicas in sizes:
+            for demand in (0.1, 0.4, 1.5, 3.0) if fault == "none" else (1.5,):
+                for with_leases in (True, False) if fault == "none" else (True,):
+                    scenario = leases.Scenario(replicas=replicas, demand=demand, leases=with_leases, **faults)
+                    yield _leased_row(fault, scenario, leases.play(scenario, seed=seed))
+
+
+def _leased_row(fault: str, scenario: leases.Scenario, figures: leases.Figures) -> str:
+    unused, minutes = figures.unused, scenario.minutes
+    operations = figures.operations.total() - figures.operations["beat"]
+    cells = (
+        fault,
+        "leases" if scenario.leases else "exact",
+        f"{scenario.replicas:,}",
+        f"{scenario.demand:.0%}",
+        f"{max(0, figures.over_spend)}",
+        f"{sum(unused) / len(unused):.2%}" if unused else "-",
+        f"{max(unused):.2%}" if unused else "-",
+        f"{figures.operations_a_request:.2f}",
+        f"{operations / scenario.replicas / minutes:.1f}",
+        f"{figures.waited / max(1, figures.sent + figures.refused.total()):.0%}",
+    )
+    return "  ".join(cell.rjust(LEASED_WIDTH) for cell in cells)
+
+
 def main() -> None:
     """Play every load with every size."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description="Simulate fleets of replicas.")
@@ -150,6 +201,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     flags = parser.parse_args()
     print(f"Budget {BUDGET} of {LIMIT} weight a minute; seed {flags.seed}. Per minute unless a name says otherwise.")
+    for line in leased(flags.sizes, seed=flags.seed):
+        print(line)
     for load in LOADS:
         print(f"\n{load.name} ({load.minutes} minutes)\n")
         for line in table([simulate(size, load, seed=flags.seed) for size in flags.sizes]):

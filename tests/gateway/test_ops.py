@@ -50,6 +50,7 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
             "pool": "spot",
             "window": "REQUEST_WEIGHT:1m",
             "used": 22,
+            "leased": 0,
             "pending": 0,
             "budget": 5400,
             "limit": 6000,

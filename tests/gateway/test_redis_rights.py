@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from proxy.core.feed.log import Bounds
 from proxy.core.feed.record import stored
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.replicas import ReplicaCount
+from proxy.core.quota.view import LeaseState
 from proxy.feed.stream import ChangeStreams, Stored
 from proxy.quota.heartbeat import Heartbeat
 from proxy.quota.scripts import domain_key
@@ -85,8 +87,22 @@ async def all_of_it(connection: RedisConnection) -> None:
     await ledger.reconcile(await ledger.reserve(1), {}, ok=True)
     assert not ledger.view().local
     assert switched.operations.count(RedisOperation.RECONCILE) >= 3, "also what was counted alone"
+    await with_leases(connection)
     await connection.ping()
     assert {part: connection.refusal(part) for part in Part} == dict.fromkeys(Part)
+
+
+async def with_leases(connection: RedisConnection) -> None:
+    """A subscription, and a push that arrives."""
+    ledger = RedisLedger(connection, domain_key=DOMAIN, clock=ManualClock(), ratios=RATIOS, leases=True)
+    running = asyncio.create_task(ledger.run_leases())
+    async with asyncio.timeout(10):
+        while ledger.view().leases is not LeaseState.ON:
+            await ledger.release(await ledger.reserve(1))
+            await asyncio.sleep(0.05)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def with_changes(connection: RedisConnection) -> None:
@@ -133,11 +149,11 @@ async def test_what_an_option_needs_more_is_said(
 
 async def test_what_a_cluster_needs_more_is_said(start_valkey: StartValkey, opened: Opener, tmp_path: Path) -> None:
     place = await serve("redis+cluster", start_valkey, tmp_path)
-    place.server.admin(*documented(), *also("cluster|slots", "command"))
+    place.server.admin(*documented(), *also("cluster|slots", "command", "ssubscribe", "spublish"))
     place.server.admin("CONFIG", "RESETSTAT")
     await all_of_it(opened(f"redis+cluster://sidecar:password@127.0.0.1:{place.port}"))
     assert place.server.admin("ACL", "LOG") == []
-    assert used(place.server) - rights(documented()) == {"cluster|slots", "command"}
+    assert used(place.server) - rights(documented()) == {*("cluster|slots", "command", "ssubscribe", "spublish")}
 
 
 async def test_what_a_sentinel_needs_is_said(start_valkey: StartValkey, opened: Opener, tmp_path: Path) -> None:

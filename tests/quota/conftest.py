@@ -61,6 +61,10 @@ class Domain:
         """A connection for a replica, in which a block expires by the clock of the tests."""
         return SwitchedConnection(self._connection, self.age)
 
+    async def forget_all(self) -> None:
+        """Lose all data."""
+        await self._connection.client.flushall()
+
     async def stored(self, key: str) -> dict[str, str]:
         """A hash of this domain as redis-cli shows it."""
         raw = await self._connection.client.hgetall(f"{self.key}:{key}")

@@ -16,15 +16,13 @@ alone. So `used - refundable` never falls, and whoever has once read it knows th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of, charges_of, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage, Limit, exceeded_limit
+from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
-
-DATE_SECONDS = 1
-"""The resolution of a Date header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,15 @@ class Reservation:
     at: float
     local: bool = False
     """Made by one process alone while Redis was away."""
+    leased: bool = False
+    """Taken from the budget that the process held ahead of need."""
+    is_proven: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
+    """Whether the process would know of a block by now; None: it need not ask."""
 
     def covers(self, now: float, guard_seconds: float = GUARD_SECONDS) -> bool:
-        """Whether the origin can count a request sent at `now` only in windows that were charged."""
+        """Whether a request may be sent at `now`: the origin can count it only in windows that were charged."""
+        if self.is_proven is not None and not self.is_proven():
+            return False
         charged = {charge.window_key for charge in self.charges}
         windows = {charge.window for charge in self.charges}
         return all(
@@ -63,15 +67,6 @@ class Blocked:
 
     reason: BlockReason
     until: float
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReport:
-    """What an answer of the origin reports: `used_weight` by interval in seconds; `ok` for a 2xx."""
-
-    answered_at: float
-    used_weight: Mapping[int, int]
-    ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +105,6 @@ def first_refusal(
         if by is not None:
             return refusal(charge, guard_seconds, by)
     return None
-
-
-def reported_usage(
-    report: UsageReport, reservation: Reservation, now: float, guard_seconds: float
-) -> dict[WindowKey, int]:
-    """The windows that an answer reports, and the used weight in each.
-
-    The answer was made between its reservation and `now`. A Date outside of that is wrong: the current window then
-    gets what the answer reports, which may be too much and is never too little.
-    """
-    earliest, latest = reservation.at - guard_seconds - DATE_SECONDS, now + guard_seconds
-    at = report.answered_at if earliest <= report.answered_at <= latest else now
-    reported = {}
-    for interval_seconds, used in report.used_weight.items():
-        window = Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0)
-        window_key = window_key_of(window, window.start(at))
-        if now < window_key.expires:
-            reported[window_key] = used
-    return reported
 
 
 class Budget:
@@ -188,7 +164,7 @@ class Budget:
         A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
         self._settle(reservation, now, refund=report.ok)
-        reported = reported_usage(report, reservation, now, guard_seconds)
+        reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():
             raised = self._raise_to(window_key, header)
@@ -230,7 +206,12 @@ class Budget:
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
         kept = max(shared.kept, self.usage(window_key).kept)
-        self._put(window_key, WindowUsage(kept + shared.refundable, shared.pending, shared.refundable))
+        self.put(window_key, WindowUsage(kept + shared.refundable, shared.pending, shared.refundable, shared.leased))
+
+    def put(self, window_key: WindowKey, usage: WindowUsage) -> None:
+        """Replace the usage of a window."""
+        self._usages[window_key.name, window_key.start] = (window_key.expires, usage)
+        self.version += 1
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
         """Adopt what one client used; call `adopt` for the window first."""
@@ -291,9 +272,5 @@ class Budget:
 
     def _add(self, window_key: WindowKey, *, used: int = 0, pending: int = 0, refundable: int = 0) -> None:
         current = self.usage(window_key)
-        usage = WindowUsage(current.used + used, max(0, current.pending + pending), current.refundable + refundable)
-        self._put(window_key, usage)
-
-    def _put(self, window_key: WindowKey, usage: WindowUsage) -> None:
-        self._usages[window_key.name, window_key.start] = (window_key.expires, usage)
-        self.version += 1
+        used, pending = current.used + used, max(0, current.pending + pending)
+        self.put(window_key, WindowUsage(used, pending, current.refundable + refundable, current.leased))

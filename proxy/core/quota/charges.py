@@ -48,7 +48,15 @@ class WindowUsage:
     used: int = 0
     pending: int = 0
     refundable: int = 0
-    """The part of `used` that the origin takes back if the requests succeed."""
+    """The part of `used` that may still be taken back: by the origin if the requests succeed, or by those who leased it
+    and have not spent it."""
+    leased: int = 0
+    """The part of `refundable` that is leased, as far as is known not spent yet (`proxy.core.quota.lease`)."""
+
+    @property
+    def spent(self) -> int:
+        """The part of `used` that is known to be spent."""
+        return self.used - self.leased
 
     @property
     def kept(self) -> int:

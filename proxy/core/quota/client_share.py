@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 
 MAX_CLIENTS = 256
@@ -53,8 +54,12 @@ class ClientShare:
         return math.floor(round(budget * self.ratio, 6))
 
 
+@lru_cache(maxsize=1024, typed=True)
 def share_of(client: str | None, ratio: float) -> ClientShare | None:
-    """The share of a client; None for requests without a client, such as background fills."""
+    """The share of a client; None for requests without a client, such as background fills.
+
+    Kept, because each request needs it. `typed`: an address is not the client that has its name.
+    """
     if not client:
         return None
     digest = blake2b(client.encode("utf-8", "surrogatepass"), digest_size=8)

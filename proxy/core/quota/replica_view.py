@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, UsageReport, first_refusal, reported_usage
+from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, first_refusal
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
 from proxy.core.quota.client_share import ClientShare, ClientUsage
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replicas import refuse_without_redis
 from proxy.core.quota.unsynced_usage import UnsyncedUsage
+from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, Window
 
 
@@ -115,7 +116,7 @@ class ReplicaView:
         self, reservation: Reservation, report: UsageReport, now: float, *, guard_seconds: float = GUARD_SECONDS
     ) -> int:
         """Reconcile while Redis is away. Returns the foreign weight."""
-        self.unsynced.record_headers(reported_usage(report, reservation, now, guard_seconds))
+        self.unsynced.record_headers(reported_usage(report, reservation.at, now, guard_seconds))
         return self.budget.reconcile(reservation, report, now=now, guard_seconds=guard_seconds).foreign_weight
 
     def adopt(self, usage: Mapping[WindowKey, WindowUsage]) -> None:
@@ -124,7 +125,7 @@ class ReplicaView:
             self.floors[key] = max(reported.kept, self.floors.get(key, 0))
             missing = self.unsynced.unmerged(key)
             used, pending = reported.used + missing.used, max(0, reported.pending + missing.pending)
-            self.budget.adopt(key, WindowUsage(used, pending, reported.refundable))
+            self.budget.adopt(key, WindowUsage(used, pending, reported.refundable, reported.leased))
 
     def client_usages(self, wanted: Wanted) -> dict[WindowKey, ClientUsage]:
         """What this replica knows of the client that asks."""

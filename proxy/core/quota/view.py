@@ -6,16 +6,17 @@ know: where usage is kept, who sends requests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, UsageReport
-from proxy.core.quota.charges import budget_of
+from proxy.core.quota.budget import Blocked, Budget, Refused
+from proxy.core.quota.charges import WindowKey, budget_of, window_key_of
 from proxy.core.quota.client_share import Limit
 from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, origin_time, parse_used_weight
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import (
     DEFAULT_WINDOWS,
     MINUTE_SECONDS,
@@ -38,6 +39,8 @@ class WindowView:
     limit: int
     reset: int
     """The window's end, in seconds since the epoch."""
+    leased: int = 0
+    """Taken ahead of need and not spent; not part of `used`, but it may not be spent by others."""
 
 
 class Wording(Enum):
@@ -46,6 +49,18 @@ class Wording(Enum):
     SPOT = "spot"
     FUTURES = "futures"
     """Both futures and options."""
+
+
+class LeaseState(Enum):
+    """Whether requests are sent from leases. The value is the word on the status page."""
+
+    ON = "on"
+    IDLE = "idle"
+    """There are no requests."""
+    NO_PUSH = "no-push"
+    """The push channel is not proven alive: each request is reserved by itself."""
+    REFUSED = "refused"
+    """Redis lets this user not subscribe or publish: each request is reserved by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +72,16 @@ class LedgerView:
     local: bool
     """Whether this process counts alone because Redis is away."""
     wording: Wording = Wording.SPOT
+    leases: LeaseState | None = None
+    """None: each request is reserved by itself, because the settings say so or nothing is shared."""
 
 
-def view_of(
+def no_lease(key: WindowKey) -> int:
+    """Nothing was spent out of leases."""
+    return 0
+
+
+def view_of(  # noqa: PLR0913 - what a view shows
     budget: Budget,
     windows: tuple[Window, ...],
     now: float,
@@ -67,19 +89,24 @@ def view_of(
     ratio: float,
     local: bool,
     wording: Wording = Wording.SPOT,
+    leases: LeaseState | None = None,
+    untold: Callable[[WindowKey], int] = no_lease,
 ) -> LedgerView:
-    """The view of a budget's current windows."""
+    """The view of a budget's current windows. `untold`: what was spent out of leases and is not told yet."""
     views = []
     for window in windows:
-        usage = budget.usage_at(window.name, window.start(now))
-        allowed = budget_of(window.limit, ratio)
-        views.append(WindowView(window.name, usage.used, usage.pending, allowed, window.limit, window.reset(now)))
-    return LedgerView(tuple(views), budget.block_at(now), local, wording)
+        key = window_key_of(window, window.start(now))
+        usage, spent, allowed = budget.usage(key), untold(key), budget_of(window.limit, ratio)
+        reset, leased = window.reset(now), max(0, usage.leased - spent)
+        view = WindowView(window.name, usage.spent + spent, usage.pending, allowed, window.limit, reset, leased)
+        views.append(view)
+    return LedgerView(tuple(views), budget.block_at(now), local, wording, leases)
 
 
-def used_in_minute(budget: Budget, now: float) -> int:
-    """The used weight of the current one-minute window."""
-    return budget.usage_at(WEIGHT_NAME, int(now) // MINUTE_SECONDS * MINUTE_SECONDS).used
+def used_in_minute(budget: Budget, now: float, *, untold: Callable[[WindowKey], int] = no_lease) -> int:
+    """The used weight of the current one-minute window. `untold`: as in `view_of`."""
+    start = int(now) // MINUTE_SECONDS * MINUTE_SECONDS
+    return budget.usage_at(WEIGHT_NAME, start).spent + untold(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start))
 
 
 def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:

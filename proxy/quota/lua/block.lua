@@ -2,6 +2,7 @@
 --
 -- KEYS[1]      block: a hash of reason, until (seconds since the epoch), strikes (blocks in a row before this one). It
 --              expires ARGV[9] seconds after the block's end: the expiry counts the seconds left for every replica
+-- KEYS[2]      leases: a hash of birth and number (see sync.lua)
 -- ARGV[1]      now, in seconds since the epoch by the caller's clock
 -- ARGV[2]      reason
 -- ARGV[3]      until; if empty or not later than now, the penalty decides
@@ -12,6 +13,8 @@
 -- ARGV[8]      the longest block, in seconds
 -- ARGV[9]      how many seconds after its end a block still raises the strikes of the next
 -- ARGV[10]     if `until` and the expiry differ by more seconds, the clock that wrote `until` is not the caller's
+-- ARGV[11]     the channel on which the block is pushed, in the form of sync.lua
+-- ARGV[12]     the command that pushes
 --
 -- Returns {reason, until, strikes, written} of the block that now holds, where until is by the caller's clock, and
 -- written by its writer's. A stored block that lasts longer is left as it is: whoever holds it knows it by `written`.
@@ -62,4 +65,15 @@ block_end = string.format('%.3f', math.ceil(block_end * 1000 - 0.01) / 1000)
 
 redis.call('HSET', KEYS[1], 'reason', reason, 'until', block_end, 'strikes', strikes)
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (block_end - now + strike_memory) * 1000))
+
+-- Without a birth nobody has leases: all read the block in each reservation. Nor may a push that fails lose it.
+local birth = redis.call('HGET', KEYS[2], 'birth')
+if birth then
+  local time = redis.call('TIME')
+  local number = redis.call('HINCRBY', KEYS[2], 'number', 1)
+  redis.pcall(ARGV[12], ARGV[11], string.format(
+    '%.0f %s%06d %s %s %s %s %s',
+    number, time[1], time[2], birth, reason, block_end, strikes, redis.call('PTTL', KEYS[1])
+  ))
+end
 return {reason, block_end, tostring(strikes), block_end}

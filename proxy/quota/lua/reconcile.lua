@@ -19,7 +19,7 @@
 --   floor      as in reserve.lua
 --   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending, refundable, raised of each window, where raised is what the header added to used. A window that
+-- Returns used, pending, refundable, raised, leased of each window, where raised is what the header added to used. A window that
 -- does not exist is created only if a header reports usage. No more is refunded than the window has refundable: a server
 -- that lost the reservation refunds nothing.
 
@@ -49,14 +49,14 @@ local result = {}
 for i = 1, #KEYS - 2 do
   local at = 7 + (i - 1) * FIELDS
   local header = tonumber(ARGV[at + 3])
-  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'refundable')
+  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'refundable', 'leased', 'told')
   local used = tonumber(stored[1] or '0')
   if stored[1] or header >= 0 then
     used = math.max(used, tonumber(ARGV[at + 4]))
   end
   local pending = math.max(0, tonumber(stored[2] or '0') - tonumber(ARGV[at + 1]))
   local refundable = tonumber(stored[3] or '0')
-  local settled = math.min(refundable, tonumber(ARGV[at + 2]))
+  local settled = math.min(math.max(0, refundable - tonumber(stored[4] or '0')), tonumber(ARGV[at + 2]))
   refundable = refundable - settled
   if ARGV[2] == '1' then
     used = used - settled
@@ -71,11 +71,16 @@ for i = 1, #KEYS - 2 do
     if settled > 0 then
       redis.call('HSET', KEYS[i + 2], 'refundable', refundable)
     end
+    if stored[4] then
+      local told = tonumber(stored[5] or '-1') - (ARGV[2] == '1' and settled or 0)
+      redis.call('HSET', KEYS[i + 2], 'told', math.max(told, header))
+    end
     redis.call('PEXPIRE', KEYS[i + 2], ARGV[at + 5])
   end
   result[#result + 1] = used
   result[#result + 1] = pending
   result[#result + 1] = refundable
   result[#result + 1] = raised
+  result[#result + 1] = tonumber(stored[4] or '0')
 end
 return result

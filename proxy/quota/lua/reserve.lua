@@ -12,6 +12,8 @@
 -- ARGV[5]      1 if the caller's clock is not synchronized
 -- ARGV[6]      how many seconds the block's hash outlives the block
 -- ARGV[7]      if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
+-- ARGV[8]      1 if there may be leases (see sync.lua): a window that has lost data then becomes exact, and takes a part of
+--              what is left as used, once
 -- then for each window:
 --   weight     what the request costs in it
 --   budget     what `used` may reach
@@ -28,10 +30,11 @@
 --   {'blocked', reason, until, strikes, written}, where until is by the caller's clock, and written by its writer's
 --   {'budget' or 'client-share', n, ...}: refused; n is the last window whose limit would be passed (1 is KEYS[3])
 --   {'reserved', 0, ...}
--- where ... is used, pending, refundable, what is charged to the client and how many clients were charged, for each
--- window. The same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
+-- where ... is used, pending, refundable, what is charged to the client, how many clients were charged and the part of
+-- used that is leased, for each window. The same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
 
 local FIELDS = 8
+local PARTS = 4
 local OTHER = 'client:other'
 local now = tonumber(ARGV[1])
 local client = ARGV[2]
@@ -80,19 +83,27 @@ end
 local windows = {}
 local outcome, exceeded = 'reserved', 0
 for i = 1, #KEYS - 2 do
-  local at = 7 + (i - 1) * FIELDS
+  local at = 8 + (i - 1) * FIELDS
   local budget = tonumber(ARGV[at + 2])
-  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER, 'refundable')
+  local stored = redis.call(
+    'HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER, 'refundable', 'leased', 'exact'
+  )
   local window = {
     weight = tonumber(ARGV[at + 1]),
     used = math.max(tonumber(stored[1] or '0'), tonumber(ARGV[at + 4])),
     pending = tonumber(stored[2] or '0'),
     refundable = tonumber(stored[6] or '0'),
+    leased = tonumber(stored[7] or '0'),
     client_used = 0,
     clients = tonumber(stored[3] or '0'),
     refund = tonumber(ARGV[at + 7]),
     ttl = ARGV[at + 8],
   }
+  local kept = tonumber(stored[1] or '0') - window.refundable
+  if ARGV[8] == '1' and kept < tonumber(ARGV[at + 4]) and stored[8] ~= '2' then
+    window.used = window.used + math.ceil(math.max(0, budget - window.used) / PARTS)
+    window.is_lost = true
+  end
   local others = math.max(window.clients - (stored[4] and 1 or 0), tonumber(ARGV[at + 6]))
   if client ~= '' then
     window.field, window.client_used, window.is_new = client_field(stored, tonumber(ARGV[at + 5]))
@@ -116,6 +127,9 @@ for i, window in ipairs(windows) do
     window.used = window.used + window.weight
     window.pending = window.pending + window.weight
     redis.call('HSET', KEYS[i + 2], 'used', window.used, 'pending', window.pending)
+    if window.is_lost then
+      redis.call('HSET', KEYS[i + 2], 'exact', '2')
+    end
     if window.refund > 0 then
       window.refundable = redis.call('HINCRBY', KEYS[i + 2], 'refundable', window.refund)
     end
@@ -133,5 +147,6 @@ for i, window in ipairs(windows) do
   result[#result + 1] = window.refundable
   result[#result + 1] = window.client_used
   result[#result + 1] = window.clients
+  result[#result + 1] = window.leased
 end
 return result

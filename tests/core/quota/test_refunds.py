@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.budget import Budget, Refused, Reservation, UsageReport
+from proxy.core.quota.budget import Budget, Refused, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
 from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS
 
 T = 1_785_024_000.0 + 30

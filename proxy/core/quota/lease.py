@@ -1,0 +1,188 @@
+"""Budget that one process holds ahead of need, in one window.
+
+Owns: the counters of a lease, how large a block is, from when on a window is counted exactly, which windows need no
+lease. Must not know: Redis, when it is asked, other processes. Times are seconds since the epoch by the origin's clock.
+
+A lease has counters that only grow, so they may be told twice, late, or in any order. `taken` is all that the store
+granted, `returned` all that was given back, `spent` all that was charged for good. What is held is what is left of
+`taken`. In the store a lease is weight that may still be taken back, as that of an order is: `used` holds it, and the
+part of `used` that never falls (`WindowUsage.kept`) does not. So no floor undoes a return, not that of a replica
+which knows no leases either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proxy.core.quota.charges import budget_of
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.windows import MINUTE_SECONDS, Window
+
+PARTS = 4
+"""A block is at most this part of what each replica could have of the budget that is left."""
+EXACT_PART = 0.1
+"""With less left of a budget than this part, each request is reserved by itself."""
+MARGIN = 1.25
+"""A block is larger than what is expected by this factor: demand is uneven, and a second block is a round trip."""
+REFILL_PART = 4
+"""The next block is fetched when so small a part of the last one is left."""
+LOOK_AHEAD_SECONDS = 60.0
+"""A block is meant to last so long."""
+RATE_SECONDS = 20.0
+"""For how long a request raises the rate that is expected."""
+LEAST_RATE_SECONDS = 0.5
+"""The first requests of a process are taken for the rate of so long a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a process tells of its lease. Each only grows."""
+
+    taken: int = 0
+    returned: int = 0
+    spent: int = 0
+
+    @property
+    def held(self) -> int:
+        """What the store still counts as leased."""
+        return self.taken - self.returned - self.spent
+
+
+class Lease:
+    """The lease of one process in one window."""
+
+    __slots__ = ("block", "header", "is_exact", "open", "retry_at", "seen", "told", "totals")
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.open = 0
+        """Charged for orders whose end is open: each becomes spent, or is held again."""
+        self.told = Totals()
+        """What the store has of the totals."""
+        self.is_exact = False
+        """No lease is granted or spent in this window any more."""
+        self.seen = 0
+        """The most that was seen used, with all leases."""
+        self.header = -1
+        """The most that the origin told, which the store may lack; -1: nothing."""
+        self.block = 0
+        """What was held after the last grant."""
+        self.retry_at = -math.inf
+        """The store granted nothing: it is not asked before this."""
+
+    @property
+    def held(self) -> int:
+        """What may be spent."""
+        return self.totals.held - self.open
+
+    @property
+    def untold(self) -> int:
+        """What was spent and the store still counts as leased."""
+        return self.totals.spent - self.told.spent + self.open
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it is time for the next block."""
+        return self.held * REFILL_PART <= self.block
+
+    def charge(self, weight: int, *, refundable: bool) -> None:
+        """Spend so much, which must be held or need no lease."""
+        if refundable:
+            self.open += weight
+        else:
+            self._count(spent=weight)
+
+    def settle(self, weight: int, *, succeeded: bool) -> None:
+        """An order's end: if it succeeded, the origin takes its weight back, and so do we."""
+        closed = min(weight, self.open)
+        self.open -= closed
+        if not succeeded:
+            self._count(spent=closed)
+
+    def give_back(self) -> None:
+        """Hold nothing any more. It is forgotten first and told later, so that it is returned once or never."""
+        self._count(returned=max(0, self.held))
+        self.block = 0
+
+    def forget_orders(self) -> None:
+        """Count open orders as spent: a store that has lost them takes nothing back."""
+        self._count(spent=self.open)
+        self.open = 0
+
+    def adopt_taken(self, taken: int) -> None:
+        """Learn what the store granted in all. An answer that comes late tells less."""
+        self.totals = Totals(max(taken, self.totals.taken), self.totals.returned, self.totals.spent)
+
+    def _count(self, *, returned: int = 0, spent: int = 0) -> None:
+        totals = self.totals
+        self.totals = Totals(totals.taken, totals.returned + returned, totals.spent + spent)
+
+
+class Rate:
+    """How much a process spends in a second, by what it spent in the last ones."""
+
+    __slots__ = ("_at", "_began", "_sum")
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._began = self._at = -math.inf
+
+    def add(self, weight: int, now: float) -> None:
+        """One more request."""
+        if not now - self._at <= 4 * RATE_SECONDS:  # the first, or one after a long pause
+            self._sum, self._began = 0.0, now
+            self._at = now
+        self._decay(now)
+        self._sum += weight
+
+    def per_second(self, now: float) -> float:
+        """The expected weight in a second."""
+        if self._sum == 0.0:
+            return 0.0
+        self._decay(now)
+        seconds = RATE_SECONDS * -math.expm1(-max(0.0, now - self._began) / RATE_SECONDS)
+        return self._sum / max(seconds, LEAST_RATE_SECONDS)
+
+    def _decay(self, now: float) -> None:
+        passed_seconds = now - self._at
+        if passed_seconds > 0:
+            self._sum *= math.exp(-passed_seconds / RATE_SECONDS)
+            self._at = now
+
+
+def expected_need(per_second: float, seconds_left: float) -> int:
+    """What is probably needed for the time that is left of the window."""
+    return math.ceil(per_second * max(0.0, min(LOOK_AHEAD_SECONDS, seconds_left)))
+
+
+def largest_block(*, used: int, budget: int, ceiling: int, parts: int) -> int:
+    """The largest block that may be granted; `parts`: `PARTS` for each replica."""
+    return max(0, min((budget - used) // parts, ceiling - used))
+
+
+def ceiling_of(window: Window, ratios: Ratios) -> int:
+    """Up to so much `used` leases are granted. From half of the budget on each client has a share."""
+    budget = budget_of(window.limit, ratios.budget)
+    if ratios.client < 1.0:
+        return budget // 2
+    return budget - math.ceil(budget * EXACT_PART)
+
+
+def may_lease(windows: Iterable[Window]) -> bool:
+    """Whether leases are worth while: shorter windows are nearly all edge."""
+    return all(window.interval_seconds >= MINUTE_SECONDS for window in windows)
+
+
+def cannot_bind(window: Window, windows: Iterable[Window], ratios: Ratios) -> bool:
+    """Whether another limit keeps this one: requests weigh at least 1, and both windows begin together."""
+    budget = budget_of(window.limit, ratios.budget)
+    most = max(ratios.of(Purpose.KEYED, local=False), ratios.budget)
+    return any(
+        other is not window
+        and window.interval_seconds % other.interval_seconds == 0
+        and (window.interval_seconds // other.interval_seconds + 2) * budget_of(other.limit, most) <= budget
+        and (other.kind is window.kind or other.interval_seconds < window.interval_seconds)
+        for other in windows
+    )

@@ -1,0 +1,100 @@
+"""The windows between two edges, and what a request is charged in them.
+
+Owns: `Frame`: until the next edge every request of a weight has the same charges. Must not know: how leases are
+fetched, what is told to the store. Times are seconds since the epoch by the origin's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from proxy.core.quota.charges import Charge, WindowKey, budget_of, window_key_of
+from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, may_lease
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.windows import RateLimitKind, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One window of a frame."""
+
+    window: Window
+    key: WindowKey
+    lease: Lease
+    is_free: bool
+    """Whether another window keeps its limit, so that no lease is needed."""
+    counts_weight: bool
+    budgets: Mapping[Purpose, int]
+    """With more used than this a purpose asks the store."""
+    ceiling: int
+    """Up to so much `used` leases are granted."""
+    edge: float
+    """From then on the origin may count a request in the next window."""
+
+    def cost(self, weight: int) -> int:
+        """What a request of this weight costs here."""
+        return weight if self.counts_weight else 1
+
+
+@dataclass(slots=True)
+class Frame:
+    """The windows that hold between two edges."""
+
+    windows: tuple[Window, ...]
+    begins: float
+    ends: float
+    parts: tuple[Part, ...]
+    charges: dict[tuple[int, bool], tuple[Charge, ...]] = field(default_factory=dict)
+    """By weight, and whether the origin takes it back."""
+
+    def covers(self, now: float) -> bool:
+        """Whether a request that is sent now is counted in these windows and no others."""
+        return self.begins <= now < self.ends
+
+    def charges_of(self, weight: int, *, refundable: bool) -> tuple[Charge, ...]:
+        """The charges of a request. Made once for each weight: they are the same all the time."""
+        made = self.charges.get((weight, refundable))
+        if made is None:
+            made = tuple(
+                Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight)
+                for part in sorted(self.parts, key=lambda part: part.key.end)
+            )
+            self.charges[weight, refundable] = made
+        return made
+
+
+def frame_at(
+    now: float,
+    windows: tuple[Window, ...],
+    guard_seconds: float,
+    *,
+    ratios: Ratios,
+    lease_of: Callable[[WindowKey], Lease],
+) -> Frame:
+    """The frame around `now`, or, near an edge, one that does not cover it. Short windows have none that covers."""
+    parts = tuple(_part(window, windows, now, guard_seconds, ratios, lease_of) for window in windows)
+    begins = max((part.key.start + guard_seconds for part in parts), default=0.0)
+    ends = min((part.edge for part in parts), default=0.0)
+    return Frame(windows, begins, ends if may_lease(windows) else begins, parts)
+
+
+def _part(
+    window: Window,
+    windows: tuple[Window, ...],
+    now: float,
+    guard_seconds: float,
+    ratios: Ratios,
+    lease_of: Callable[[WindowKey], Lease],
+) -> Part:
+    key = window_key_of(window, window.start(now))
+    return Part(
+        window,
+        key,
+        lease_of(key),
+        cannot_bind(window, windows, ratios),
+        window.kind is RateLimitKind.REQUEST_WEIGHT,
+        {purpose: budget_of(window.limit, ratios.of(purpose, local=False)) for purpose in Purpose},
+        ceiling_of(window, ratios),
+        key.end - guard_seconds,
+    )

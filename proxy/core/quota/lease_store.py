@@ -1,0 +1,153 @@
+"""The store's side of leases, as a pure model: the reference for `proxy/quota/lua/sync.lua`.
+
+Owns: what is granted and returned, what counts as lost data, when a window becomes exact. Must not know: Redis, the
+processes but by what they tell. `used` of a window holds all that is leased, and `refundable` holds it too.
+
+A store that has lost data grants nothing in the windows that it lost: it takes the most that anybody saw used, and a
+part of what is left for what nobody saw, and leaves them exact. A store that is new, and that nobody contradicts for
+some seconds, has lost nothing that anybody knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from proxy.core.quota.budget import Budget
+from proxy.core.quota.charges import WindowKey, WindowUsage
+from proxy.core.quota.lease import PARTS, Totals, largest_block
+from proxy.core.quota.lease_calls import Call, Reply, State, WindowCall, WindowReply, WindowState
+
+GRACE_SECONDS = 5.0
+"""A store so young grants nothing: whoever knows more than it does has not told it yet."""
+
+
+@dataclass(slots=True)
+class _Window:
+    """What the store knows of the leases in one window."""
+
+    records: dict[str, Totals] = field(default_factory=dict)
+    is_exact: bool = False
+    is_lost: bool = False
+    told: int = -1
+    """The most that a header told, without what the origin took back since: no return brings `used` below it."""
+
+
+class LeaseStore:
+    """One store, beside the budget in it."""
+
+    def __init__(self, budget: Budget, *, birth: str, born_at: float) -> None:
+        self.budget = budget
+        self.birth = birth
+        self._born_at = born_at
+        self._windows: dict[WindowKey, _Window] = {}
+        self._number = 0
+
+    def call(self, call: Call) -> Reply:
+        """Take what a process tells, and grant what it may have."""
+        is_other = call.birth not in ("", self.birth)
+        replies = tuple(self._window(call, told, is_other=is_other) for told in call.windows)
+        return Reply(self.birth, replies)
+
+    def restore(self, key: WindowKey, *, floor: int, budget: int) -> None:
+        """Find that a window has lost data, before a request is reserved in it: as `lua/reserve.lua` does."""
+        usage = self.budget.usage(key)
+        if usage.kept < floor:
+            told = WindowCall(key=key, budget=budget, floor=floor)
+            self.budget.put(key, self._recover(self._known(key), usage, told))
+
+    def is_exact(self, key: WindowKey) -> bool:
+        """Whether nothing is granted in this window any more."""
+        return self._known(key).is_exact
+
+    def state(self, server_seconds: float, keys: tuple[WindowKey, ...]) -> State:
+        """The state to push."""
+        self._number += 1
+        states = {key.key: WindowState(self.budget.usage(key), self._known(key).is_exact) for key in keys}
+        return State(self._number, server_seconds, self.birth, states)
+
+    def forget(self, now: float) -> None:
+        """Drop the windows that have expired."""
+        for key in [key for key in self._windows if key.expires <= now]:
+            del self._windows[key]
+
+    def _known(self, key: WindowKey) -> _Window:
+        return self._windows.setdefault(key, _Window())
+
+    def _window(self, call: Call, told: WindowCall, *, is_other: bool) -> WindowReply:
+        window, usage = self._known(told.key), self.budget.usage(told.key)
+        record = window.records.get(call.run)
+        is_lost = (
+            ((call.suspects_loss or is_other) and told.seen > 0)
+            or (told.is_known and record is None)
+            or (record is not None and record.taken < told.totals.taken)
+            or usage.kept < told.floor
+        )
+        if is_lost:
+            usage = self._recover(window, usage, told)
+            usage = _without(usage, max(0, record.held) if record is not None else 0)
+            totals = told.totals
+            record = Totals(totals.taken, totals.taken - totals.spent, totals.spent)
+        else:
+            usage, record = _told(usage, record or Totals(), told.totals)
+            usage = replace(usage, used=max(usage.used, window.told))
+        settled = _settle(usage, told)
+        window.told -= usage.used - settled.used
+        usage = settled
+        raised = 0
+        if told.header >= 0:
+            raised = max(0, told.header + usage.pending + told.held - usage.used)
+            usage = replace(usage, used=usage.used + raised)
+            window.told = max(told.header, window.told)
+        if told.ceiling and usage.used >= told.ceiling:
+            window.is_exact = True
+        if told.want and not window.is_exact and not is_lost and call.now >= self._born_at + GRACE_SECONDS:
+            most = largest_block(used=usage.used, budget=told.budget, ceiling=told.ceiling, parts=call.parts)
+            block = min(told.want, most)
+            if block >= told.least:
+                usage = _leased(usage, block)
+                record = replace(record, taken=record.taken + block)
+        if record != Totals():
+            window.records[call.run] = record
+        self.budget.put(told.key, usage)
+        return WindowReply(usage, window.is_exact, record.taken, raised)
+
+    def _recover(self, window: _Window, usage: WindowUsage, told: WindowCall) -> WindowUsage:
+        """Count the most that anybody saw, and once a part of what is left."""
+        used = max(usage.used, told.floor, told.seen)
+        if not window.is_lost:
+            used += -(-max(0, told.budget - used) // PARTS)
+        window.is_exact = window.is_lost = True
+        return replace(usage, used=used)
+
+
+def _told(usage: WindowUsage, record: Totals, totals: Totals) -> tuple[WindowUsage, Totals]:
+    """Take over what a process spent and returned. What it spent beyond its lease counts in full."""
+    spent, returned = max(0, totals.spent - record.spent), max(0, totals.returned - record.returned)
+    held = max(0, record.held)
+    leased = min(spent, held)
+    returned = min(returned, held - leased)
+    usage = replace(usage, used=usage.used + spent - leased - returned)
+    new = Totals(record.taken, max(record.returned, totals.returned), max(record.spent, totals.spent))
+    return _without(usage, leased + returned), new
+
+
+def _settle(usage: WindowUsage, told: WindowCall) -> WindowUsage:
+    """End requests that were reserved one by one."""
+    settled, orders = told.settled, max(0, usage.refundable - usage.leased)
+    refunded = min(orders, settled.refunded)
+    return WindowUsage(
+        used=usage.used - refunded,
+        pending=max(0, usage.pending - settled.pending),
+        refundable=usage.refundable - min(orders, refunded + settled.kept),
+        leased=usage.leased,
+    )
+
+
+def _without(usage: WindowUsage, leased: int) -> WindowUsage:
+    """The usage with so much less leased."""
+    gone = min(leased, usage.leased)
+    return replace(usage, leased=usage.leased - gone, refundable=max(0, usage.refundable - gone))
+
+
+def _leased(usage: WindowUsage, block: int) -> WindowUsage:
+    return replace(usage, used=usage.used + block, refundable=usage.refundable + block, leased=usage.leased + block)

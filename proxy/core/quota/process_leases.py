@@ -1,0 +1,300 @@
+"""All leases of one process in one pool: what may be spent without asking, and what must be told to the store.
+
+Owns: when a request needs no round trip, when a lease is fetched or given back, what the next call tells. Must not
+know: Redis, whether a push channel lives, blocks. Times are seconds since the epoch by the origin's clock.
+
+The store is told totals, so a call whose answer was lost is made good by the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
+from proxy.core.quota.lease import MARGIN, PARTS, Lease, Rate, Totals, expected_need
+from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
+from proxy.core.quota.lease_frame import Frame, Part, frame_at
+from proxy.core.quota.lease_news import News
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.windows import RateLimitKind, Window
+
+IDLE_SECONDS = 120.0
+"""A process without a request for so long gives back what it holds."""
+EDGE_SECONDS = 0.5
+"""So long before the edge of a window that is over half used, its lease is given back."""
+PREFETCH_SECONDS = 0.3
+"""So long before a window may be spent from, its first block is fetched."""
+TELL_SECONDS = 20.0
+"""What was spent is told so often."""
+SETTLE_SECONDS = 0.02
+"""Requests that were reserved one by one are settled together, so long after the first. Until then they count twice
+where a header includes them."""
+EARLY_SETTLE_SECONDS = 2.0
+"""The same while the budget is far away."""
+RETRY_SECONDS = 1.0
+"""After the store granted nothing it is not asked again for so long."""
+
+
+class ProcessLeases:
+    """The leases of one process from its start to its end."""
+
+    def __init__(self, run: str, ratios: Ratios) -> None:
+        """`run` names the process."""
+        self.birth = ""
+        """The birth mark of the store; empty: not known."""
+        self.is_urgent = False
+        """Whether the store should be called at once."""
+        self.may_hold = False
+        """Whether the process would know of a block in time: else nothing is fetched."""
+        self.demanded_at = -math.inf
+        """When the last request came."""
+        self.news, self._run = News(), run
+        self._ratios = ratios
+        self._suspects_loss = False
+        self._leases: dict[WindowKey, Lease] = {}
+        self._frame: Frame | None = None
+        self._rates = {kind: Rate() for kind in RateLimitKind}
+        self._missing = dict.fromkeys(RateLimitKind, 0)
+        """What the last request needed that found too little."""
+        self._called_at = -math.inf
+        self._last_state = (-1, -math.inf)
+        """Number and time of the last state that was pushed."""
+
+    def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
+        """The windows that a request is charged in now; None near an edge: there it may count in several."""
+        frame = self._frame
+        if frame is None or frame.windows is not windows or not frame.covers(now):
+            frame = frame_at(now, windows, guard_seconds, ratios=self._ratios, lease_of=self._lease)
+            self._frame = frame
+        return frame if frame.covers(now) else None
+
+    def demand(self, weight: int, now: float) -> None:
+        """Note that a request of this weight wants to be sent."""
+        self.demanded_at = max(now, self.demanded_at)
+        self._rates[RateLimitKind.REQUEST_WEIGHT].add(weight, now)
+        self._rates[RateLimitKind.RAW_REQUESTS].add(1, now)
+
+    def spend(
+        self, frame: Frame, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
+    ) -> tuple[Charge, ...] | None:
+        """Charge a request to the leases. None: they do not suffice, and nothing is charged.
+
+        `client`: its field in the table of clients.
+        """
+        for part in frame.parts:
+            if part.is_free:
+                continue
+            lease, budget, cost = part.lease, part.budgets[purpose], part.cost(weight)
+            if lease.is_exact or lease.seen > budget or lease.header > budget:
+                return None
+            if cost > lease.held:
+                self._missing[part.window.kind] = cost
+                self._fetch(lease)
+                return None
+        for part in frame.parts:
+            cost = part.cost(weight)
+            part.lease.charge(cost, refundable=refundable and part.counts_weight)
+            if client is not None:
+                self.news.use(part.key, client, cost)
+            if not part.is_free and part.lease.is_low:
+                self._refill(part)
+        return frame.charges_of(weight, refundable=refundable)
+
+    def settle(self, reservation: Reservation, *, ok: bool) -> None:
+        """A request that was charged to leases has ended."""
+        for charge in reservation.charges:
+            lease = self._leases.get(charge.window_key)
+            if charge.is_refundable and lease is not None:
+                lease.settle(charge.weight, succeeded=ok)
+
+    def record_headers(self, reported: Mapping[WindowKey, int]) -> None:
+        """Note what the origin told. If it is more than the store knows, the store is told at once."""
+        for key, header in reported.items():
+            lease = self._lease(key)
+            if header > lease.header:
+                lease.header = header
+                self.is_urgent |= not lease.is_exact and header + lease.held > lease.seen
+
+    def untold(self, key: WindowKey) -> int:
+        """What was spent in a window and the store still counts as leased, or does not count."""
+        lease = self._leases.get(key)
+        return 0 if lease is None else lease.untold
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        for lease in self._leases.values():
+            self._give_back(lease)
+
+    def lose(self) -> None:
+        """The store has lost data: give back everything, and count all open orders as spent."""
+        self._suspects_loss = self.is_urgent = True
+        for lease in self._leases.values():
+            lease.forget_orders()
+            self._give_back(lease)
+
+    def tick(self, now: float) -> None:
+        """Do what is due by the time alone. Call `frame` first."""
+        if now - self.demanded_at > IDLE_SECONDS:
+            self.give_back()
+        for part in self._parts if now - self.demanded_at <= IDLE_SECONDS else ():
+            lease = part.lease
+            if now >= part.edge - EDGE_SECONDS and 2 * lease.seen > part.budgets[Purpose.PUBLIC]:
+                self._give_back(lease)
+            elif not part.is_free and lease.totals.taken == 0 and self._is_open(part, now):
+                self._fetch(lease)
+
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        return () if self._frame is None else self._frame.parts
+
+    def _is_open(self, part: Part, now: float) -> bool:
+        """Whether a block of this window could be spent, now or in a moment."""
+        return self._frame is not None and self._frame.begins - PREFETCH_SECONDS <= now < part.edge - EDGE_SECONDS
+
+    def _give_back(self, lease: Lease) -> None:
+        if lease.held > 0:
+            lease.give_back()
+            self.is_urgent = True
+
+    def _refill(self, part: Part) -> None:
+        """Fetch the next block, unless what is held lasts to the end of the window."""
+        if part.lease.held >= self._need(part, self.demanded_at):
+            part.lease.block = part.lease.held
+        else:
+            self._fetch(part.lease)
+
+    def _need(self, part: Part, now: float) -> int:
+        return expected_need(self._rates[part.window.kind].per_second(now), part.edge - now)
+
+    def _fetch(self, lease: Lease) -> None:
+        self.is_urgent |= self.may_hold and not lease.is_exact and self.demanded_at >= lease.retry_at
+
+    def due_at(self, now: float) -> float:
+        """When the store should be called next; infinity: not before something happens."""
+        if self.is_urgent:
+            return now
+        is_exact = any(part.lease.is_exact for part in self._parts)
+        due = self.news.settled_at + (SETTLE_SECONDS if is_exact else EARLY_SETTLE_SECONDS)
+        if any(lease.told != lease.totals or lease.header >= 0 for lease in self._leases.values()):
+            due = min(due, self._called_at + TELL_SECONDS)
+        return due
+
+    def call(self, now: float, *, replicas: int, floors: Mapping[WindowKey, int], publishes: bool = False) -> Call:
+        """The next call. It takes what is told once. `floors`: the most `kept` that the store told."""
+        self._forget(now)
+        self.is_urgent, self._called_at = False, now
+        settled = self.news.take()
+        parts = {part.key: part for part in self._parts}
+        news = [key for key in self._leases if key not in parts and self._has_news(key, settled)]
+        keys = [*parts, *news, *(key for key in settled if key not in self._leases and key not in parts)]
+        return Call(
+            now=now,
+            run=self._run,
+            number=self.news.number,
+            parts=PARTS * max(1, replicas),
+            birth=self.birth,
+            suspects_loss=self._suspects_loss,
+            publishes=publishes,
+            windows=tuple(
+                self._window_call(key, parts.get(key), now, settled.get(key, Settled()), floors.get(key, 0))
+                for key in keys
+            ),
+        )
+
+    def answered(self, call: Call, reply: Reply) -> None:
+        """Take over what the store said."""
+        self.news.answered()
+        is_other, self.birth = self.birth not in ("", reply.birth), reply.birth
+        self._suspects_loss &= not call.suspects_loss
+        for told, said in zip(call.windows, reply.windows, strict=True):
+            lease = self._lease(told.key)
+            is_granted = said.taken > lease.totals.taken
+            lease.adopt_taken(said.taken)
+            lease.told = Totals(said.taken, told.totals.returned, told.totals.spent)
+            if lease.header <= told.header:
+                lease.header = -1
+            if is_granted:
+                lease.block = lease.held
+                self._missing = dict.fromkeys(RateLimitKind, 0)
+            elif told.want:
+                lease.retry_at = call.now + RETRY_SECONDS
+            self._see(lease, said.usage, is_exact=said.is_exact)
+        if is_other:
+            self.lose()
+
+    def failed(self, call: Call) -> None:
+        """The outcome is unknown. Totals are told again, and so is what clients used."""
+        for told in (told for told in call.windows if told.want):
+            self._lease(told.key).retry_at = call.now + RETRY_SECONDS
+
+    def observe(self, state: State) -> bool:
+        """Take over a pushed state. False: it is older than what is known."""
+        number, at = self._last_state
+        is_regress = state.number <= number
+        if is_regress and state.server_seconds <= at:
+            return False
+        is_other, self.birth = self.birth not in ("", state.birth), state.birth
+        self._last_state = (state.number, state.server_seconds)
+        if is_other or is_regress:
+            self.lose()
+        for key, lease in self._leases.items():
+            told = state.windows.get(key.key)
+            if told is not None:
+                self._see(lease, told.usage, is_exact=told.is_exact)
+        return True
+
+    def see(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
+        """Take over what another answer of the store said."""
+        for key, usage in usages.items():
+            if key in self._leases:
+                self._leases[key].seen = usage.used
+
+    def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool) -> None:
+        lease.seen = usage.used
+        lease.is_exact |= is_exact
+        if lease.is_exact:
+            self._give_back(lease)
+
+    def _has_news(self, key: WindowKey, settled: Mapping[WindowKey, Settled]) -> bool:
+        lease = self._leases[key]
+        return lease.told != lease.totals or lease.header >= 0 or key in settled or key in self.news.untold
+
+    def _window_call(self, key: WindowKey, part: Part | None, now: float, settled: Settled, floor: int) -> WindowCall:
+        lease = self._lease(key)
+        is_leased = part is not None and not part.is_free
+        return WindowCall(
+            key=key,
+            budget=part.budgets[Purpose.PUBLIC] if part is not None else 0,
+            ceiling=part.ceiling if part is not None and is_leased else 0,
+            want=self._want(lease, part, now) if part is not None and is_leased else 0,
+            least=max(1, self._missing[part.window.kind] - lease.held) if part is not None else 1,
+            totals=lease.totals,
+            is_known=lease.told != Totals(),
+            header=lease.header,
+            held=max(0, lease.held),
+            floor=floor,
+            seen=lease.seen,
+            settled=settled,
+            clients=self.news.untold.get(key, {}),
+        )
+
+    def _want(self, lease: Lease, part: Part, now: float) -> int:
+        missing = self._missing[part.window.kind]
+        is_idle = now - self.demanded_at > IDLE_SECONDS
+        if not self.may_hold or lease.is_exact or is_idle or now < lease.retry_at or not self._is_open(part, now):
+            return 0
+        if not (lease.is_low or missing > lease.held):
+            return 0
+        return max(math.ceil(MARGIN * self._need(part, now)) - lease.held, missing - lease.held, 1)
+
+    def _lease(self, key: WindowKey) -> Lease:
+        lease = self._leases.get(key)
+        if lease is None:
+            lease = self._leases[key] = Lease()
+        return lease
+
+    def _forget(self, now: float) -> None:
+        self.news.forget(now)
+        self._leases = {key: lease for key, lease in self._leases.items() if key.expires > now}

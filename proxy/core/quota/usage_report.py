@@ -1,0 +1,42 @@
+"""What an answer of the origin reports about the usage.
+
+Owns: `UsageReport`, and the windows that a report is about. Must not know: what is done with it. Times are seconds
+since the epoch by the origin's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.core.quota.charges import WindowKey, window_key_of
+from proxy.core.quota.windows import RateLimitKind, Window
+
+DATE_SECONDS = 1
+"""The resolution of a Date header."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What an answer of the origin reports: `used_weight` by interval in seconds; `ok` for a 2xx."""
+
+    answered_at: float
+    used_weight: Mapping[int, int]
+    ok: bool
+
+
+def reported_usage(report: UsageReport, reserved_at: float, now: float, guard_seconds: float) -> dict[WindowKey, int]:
+    """The windows that an answer reports, and the used weight in each.
+
+    The answer was made between its reservation and `now`. A Date outside of that is wrong: the current window then
+    gets what the answer reports, which may be too much and is never too little.
+    """
+    earliest, latest = reserved_at - guard_seconds - DATE_SECONDS, now + guard_seconds
+    at = report.answered_at if earliest <= report.answered_at <= latest else now
+    reported = {}
+    for interval_seconds, used in report.used_weight.items():
+        window = Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0)
+        window_key = window_key_of(window, window.start(at))
+        if now < window_key.expires:
+            reported[window_key] = used
+    return reported

@@ -1,0 +1,280 @@
+"""Leases of one quota domain as a running part: fetches blocks in the background, settles in batches, listens.
+
+Owns: when Redis is called for leases, whether the push channel is proven alive, what happens when it is not. Must not
+know: what is granted (`proxy.core.quota.lease_store`), what may be spent (`proxy.core.quota.process_leases`).
+
+The same script serves for everything, and its state is pushed as the heartbeat of the channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
+from proxy.core.quota.client_share import ClientShare
+from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
+from proxy.core.quota.ratios import Ratios
+from proxy.core.quota.replica_view import ReplicaView, Wanted
+from proxy.core.quota.replicas import ReplicaCount
+from proxy.core.quota.usage_report import UsageReport, reported_usage
+from proxy.core.quota.view import LeaseState
+from proxy.core.quota.windows import MINUTE_SECONDS, Window
+from proxy.errors import RedisAway
+from proxy.event_log import log
+from proxy.ports import Clock, LedgerObserver
+from proxy.quota.push_channel import ChannelState, PushChannel
+from proxy.quota.push_proof import PushProof
+from proxy.quota.script_replies import StoredBlock
+from proxy.quota.scripts import ScriptRunner, push_channel
+from proxy.quota.sync_script import SyncScript, read_push
+
+TICK_SECONDS = 0.05
+RETRY_SECONDS = 0.25
+"""After a call that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFace:
+    """What the ledger does for its leases."""
+
+    merge: Callable[[float], Awaitable[None]]
+    """Tell Redis what was counted alone. Raises RedisAway."""
+    adopt_block: Callable[[StoredBlock, float], Awaitable[None]]
+    contact: Callable[[bool], None]
+    """Whether Redis answered."""
+    now: Callable[[], float]
+    """The origin's time."""
+    windows: Callable[[], tuple[Window, ...]]
+    """The known limits."""
+
+
+class Leasing:
+    """The leases of one process in one quota domain."""
+
+    def __init__(  # noqa: PLR0913 - the parts that it joins
+        self,
+        connection: ScriptRunner,
+        *,
+        domain_key: str,
+        ledger: LedgerFace,
+        seen: ReplicaView,
+        clock: Clock,
+        ratios: Ratios,
+        replica_count: ReplicaCount,
+        observer: LedgerObserver,
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.leases = ProcessLeases(secrets.token_hex(6), ratios)
+        self._script = SyncScript(connection, domain_key)
+        self._name = push_channel(domain_key)
+        self._channel = PushChannel(connection.client, self._name, on_push=self.on_push)
+        self._ledger = ledger
+        self._seen = seen
+        self._clock = clock
+        self._replica_count = replica_count
+        self._observer = observer
+        self._monotonic = monotonic
+        self.proof = PushProof(monotonic, chance)
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        """One call at a time: an answer is that to the last call."""
+        self._ended: list[tuple[Reservation, UsageReport]] = []
+        """Requests that were reserved by themselves and are not settled yet."""
+        self._good_at: float | None = None
+        self._running = False
+        self._retry_at = -math.inf
+        self._publish_refused = False
+        self._was_on: bool | None = None
+
+    # What requests ask.
+
+    def demand(self, weight: int, now: float) -> None:
+        """A request is reserved by itself."""
+        self.leases.demand(weight, now)
+        self._wake.set()
+
+    def reserve(self, wanted: Wanted) -> Reservation | None:
+        """A reservation out of leases; None if they do not suffice."""
+        leases = self.leases
+        if not self._running or not self.proof.holds():
+            return None
+        frame = leases.frame(wanted.now, wanted.windows, wanted.guard_seconds)
+        if frame is None:
+            return None
+        charges = leases.spend(
+            frame,
+            wanted.weight,
+            purpose=wanted.purpose,
+            refundable=wanted.refundable,
+            client=None if wanted.client_share is None else wanted.client_share.field,
+        )
+        if charges is not None:
+            leases.demand(wanted.weight, wanted.now)
+        if leases.is_urgent:
+            self._wake.set()
+        if charges is None:
+            return None
+        return Reservation(charges, wanted.now, leased=True, is_proven=self.proof.holds)
+
+    def settle(self, reservation: Reservation, report: UsageReport, now: float) -> None:
+        """A request has ended; Redis is told in the background."""
+        leases = self.leases
+        leases.record_headers(reported_usage(report, reservation.at, now, self._clock.guard_seconds()))
+        if reservation.leased:
+            leases.settle(reservation, ok=report.ok)
+        else:
+            leases.news.settle(reservation, now, ok=report.ok)
+            self._ended.append((reservation, report))
+        if report.ok:
+            self._good_at = max(reservation.at, self._good_at or reservation.at)
+        if leases.is_urgent:
+            self._wake.set()
+
+    def see(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
+        """Redis told the usage in the answer to another call."""
+        self.leases.see(usages)
+
+    def owes_clients(self, wanted: Wanted) -> bool:
+        """Whether Redis must learn what the client spent before it can judge its share."""
+        share: ClientShare | None = wanted.client_share
+        return share is not None and any(
+            self.leases.news.used_by(charge.window_key, share.field)
+            and 2 * self._seen.budget.usage(charge.window_key).used > budget_of(charge.window.limit, wanted.ratio)
+            for charge in wanted.charges()
+        )
+
+    def state(self) -> LeaseState:
+        """For the status page."""
+        if self._channel.state is ChannelState.REFUSED or self._publish_refused:
+            return LeaseState.REFUSED
+        if self.proof.holds():
+            return LeaseState.ON
+        return LeaseState.NO_PUSH if self._is_active(self._clock.origin()) else LeaseState.IDLE
+
+    # What runs in the background.
+
+    async def run(self) -> None:
+        """Run until cancelled; then give everything back."""
+        await self._wake.wait()  # a pool that nobody uses needs no subscription
+        self.proof.start()
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(self._channel.run())
+            try:
+                self._running = True
+                await self._work()
+            finally:
+                self._running = self.leases.may_hold = False
+                self.leases.give_back()
+                listening.cancel()
+                with suppress(RedisAway):
+                    await self.sync()
+
+    async def sync(self, *, publishes: bool = False) -> None:
+        """Call Redis once. Raises RedisAway."""
+        async with self._turn:
+            await self._sync(publishes=publishes)
+
+    async def on_push(self, data: bytes | str) -> None:
+        """Take over what was pushed."""
+        try:
+            push = read_push(data)
+            block = push.stored_block(self._ledger.now())
+        except ValueError:
+            return
+        if not self.leases.observe(push.state):
+            return
+        self.proof.pushed(push.state.server_seconds)
+        if self.leases.is_urgent:
+            self._wake.set()
+        if block is not None:
+            await self._ledger.adopt_block(block, self._ledger.now())
+
+    async def _work(self) -> None:
+        while True:
+            now = self._ledger.now()
+            is_active = self._is_active(now)
+            self._mind_trust(is_active=is_active)
+            self.leases.frame(now, self._ledger.windows(), self._clock.guard_seconds())
+            self.leases.tick(now)
+            at = self._monotonic()
+            beats = is_active and self.proof.is_beat_due()
+            if at >= self._retry_at and (beats or self.leases.due_at(now) <= now):
+                await self._try(publishes=beats)
+            self._wake.clear()
+            if self.leases.is_urgent and self._monotonic() >= self._retry_at:
+                await asyncio.sleep(0)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS if is_active else 1.0):
+                    await self._wake.wait()
+
+    def _is_active(self, now: float) -> bool:
+        return now - self.leases.demanded_at < IDLE_SECONDS
+
+    def _mind_trust(self, *, is_active: bool) -> None:
+        """Fetch nothing without proof; give back what was not spendable for a while, and say so once."""
+        is_silent, is_on = self.proof.is_silent(), self.proof.holds()
+        self.leases.may_hold = is_on
+        if is_silent:
+            self.leases.give_back()
+        if is_active and (is_on or is_silent) and is_on != self._was_on:
+            self._was_on = is_on
+            if is_on:
+                log.info("leases_on", channel=self._name)
+            else:
+                log.warning("leases_off", channel=self._name, reason=self.state().value)
+        if is_active and is_silent and self._monotonic() >= self._retry_at and self.proof.must_renew():
+            self._channel.renew()
+
+    async def _try(self, *, publishes: bool) -> None:
+        self.proof.beat()
+        try:
+            await self.sync(publishes=publishes)
+        except RedisAway:
+            self._retry_at = self._monotonic() + RETRY_SECONDS
+
+    async def _sync(self, *, publishes: bool) -> None:
+        now = self._ledger.now()
+        ended, self._ended = self._ended, []
+        good_at, self._good_at = self._good_at, None
+        self.leases.frame(now, self._ledger.windows(), self._clock.guard_seconds())
+        call = self.leases.call(
+            now, replicas=self._replica_count.replicas, floors=self._seen.floors, publishes=publishes
+        )
+        sent_at = self._monotonic()
+        try:
+            await self._ledger.merge(now)
+            sent_at = self._monotonic()
+            synced = await self._script.call(call, good_at=good_at, may_teach=self._clock.may_teach())
+        except RedisAway:
+            self._ledger.contact(False)
+            self.leases.failed(call)
+            for reservation, report in ended:
+                guard_seconds = self._clock.guard_seconds()
+                self._seen.reconcile_alone(reservation, report, now, guard_seconds=guard_seconds)
+            raise
+        self._ledger.contact(True)
+        self._publish_refused = bool(synced.refusal)
+        self.proof.answered(synced.push.state.server_seconds, sent_at=sent_at)
+        self.leases.answered(call, synced.reply)
+        keys = [told.key for told in call.windows]
+        self._seen.adopt({key: said.usage for key, said in zip(keys, synced.reply.windows, strict=True)})
+        foreign = sum(
+            said.raised
+            for key, said in zip(keys, synced.reply.windows, strict=True)
+            if key.interval_seconds == MINUTE_SECONDS
+        )
+        if foreign:
+            self._observer.foreign_weight(foreign)
+        block = synced.push.stored_block(self._ledger.now())
+        if block is not None:
+            await self._ledger.adopt_block(block, self._ledger.now())

@@ -1,0 +1,223 @@
+-- Take what a process tells of its leases, grant it the next block, and push the state to all processes.
+-- The same rule as LeaseStore.call() of proxy/core/quota/lease_store.py.
+--
+-- KEYS[1]      block: a hash of reason, until, strikes (see block.lua)
+-- KEYS[2]      clock: the offset of the origin's clock from this server's, in seconds
+-- KEYS[3]      leases: a hash of birth (names this data), born (this server's time in seconds), number (of the last push)
+-- KEYS[4..]    windows: each a hash as in reserve.lua, and
+--                leased: the part of used, and of refundable, that is granted and not known to be spent
+--                told: the most that a header told, without what the origin took back: no return brings used below it
+--                exact: 1 if nothing is granted any more; 2 if data was lost as well
+--                lease:<process>: taken, returned, spent of one process, and the number of its clients' use
+-- ARGV[1]      now, in seconds since the epoch by the caller's clock
+-- ARGV[2]      process: a random name
+-- ARGV[3]      number of the clients' use: one that this server has is not counted again
+-- ARGV[4]      a block is at most one in so many parts of what is left
+-- ARGV[5]      the birth that the caller knows; empty for none
+-- ARGV[6]      a random name, if a birth must be made
+-- ARGV[7]      1 if the caller suspects that data was lost
+-- ARGV[8]      so many seconds after its birth this server grants nothing
+-- ARGV[9]      the origin's time now; empty if the caller must not teach it
+-- ARGV[10]     how many seconds to keep the offset
+-- ARGV[11]     when the last good answer's request was reserved; empty for none: it ends a block that was over then
+-- ARGV[12]     how many seconds the block's hash outlives the block
+-- ARGV[13]     if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
+-- ARGV[14]     how many clients are counted separately
+-- ARGV[15]     1 to push the state; it is pushed as well when a window becomes exact
+-- ARGV[16]     the command that pushes
+-- ARGV[17]     the channel
+-- ARGV[18]     how many milliseconds to keep KEYS[3]
+-- then for each window:
+--   budget, ceiling, want, least, taken, returned, spent, known, header, held, floor, seen, pending, refunded, kept:
+--   as in WindowCall of proxy/core/quota/lease_calls.py
+--   ttl        milliseconds until the window's key expires
+--   clients    how many clients follow, each as its field and what it spent
+--
+-- Returns {state, error of the push or '', then for each window taken and what a header added to used}, where state is
+-- what is pushed: words, one space apart: number, this server's time in microseconds, birth, the block's reason, until,
+-- strikes and milliseconds until its hash expires ('-' for none), and for each window its key after the domain, used,
+-- pending, refundable, leased and 1 if it is exact.
+
+local PARTS = 4
+local OTHER = 'client:other'
+local now = tonumber(ARGV[1])
+local record_field = 'lease:' .. ARGV[2]
+local number = tonumber(ARGV[3])
+local max_clients = tonumber(ARGV[14])
+local pushes = ARGV[15] == '1'
+local time = redis.call('TIME')
+local server = tonumber(time[1]) + tonumber(time[2]) / 1000000
+
+local function end_block()
+  local block_end = tonumber(redis.call('HGET', KEYS[1], 'until') or '')
+  local expiry = redis.call('PTTL', KEYS[1])
+  if block_end and expiry >= 0 then
+    local counted = now + expiry / 1000 - ARGV[12]
+    if math.abs(counted - block_end) > tonumber(ARGV[13]) then
+      block_end = counted
+    end
+  end
+  if block_end and block_end <= tonumber(ARGV[11]) then
+    redis.call('DEL', KEYS[1])
+  end
+end
+
+local function count_clients(key, at, count)
+  local clients = tonumber(redis.call('HGET', key, 'clients') or '0')
+  for i = 1, count do
+    local client, weight = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+    if not redis.call('HGET', key, client) then
+      if clients < max_clients then
+        clients = redis.call('HINCRBY', key, 'clients', 1)
+      else
+        client = OTHER
+      end
+    end
+    redis.call('HINCRBY', key, client, weight)
+  end
+end
+
+if ARGV[9] ~= '' then
+  redis.call('SET', KEYS[2], string.format('%.6f', tonumber(ARGV[9]) - server), 'EX', ARGV[10])
+end
+if ARGV[11] ~= '' then
+  end_block()
+end
+
+local stored = redis.call('HMGET', KEYS[3], 'birth', 'born')
+local birth, born = stored[1], tonumber(stored[2] or '')
+if not birth or not born then
+  birth, born = ARGV[6], server
+  redis.call('HSET', KEYS[3], 'birth', birth, 'born', string.format('%.6f', born))
+  pushes = true
+end
+redis.call('PEXPIRE', KEYS[3], ARGV[18])
+local is_other = ARGV[5] ~= '' and ARGV[5] ~= birth
+local grants = server >= born + tonumber(ARGV[8])
+
+local words, result = {}, {}
+local at = 18
+for i = 4, #KEYS do
+  local key = KEYS[i]
+  local budget, ceiling, want, least = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local taken, returned, spent = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
+  local header, held, floor, seen = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11]), tonumber(ARGV[at + 12])
+  local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told')
+  local used, pending = tonumber(window[1] or '0'), tonumber(window[2] or '0')
+  local refundable, leased = tonumber(window[3] or '0'), tonumber(window[4] or '0')
+  local exact = tonumber(window[5] or '0')
+  local was_exact, told = exact, tonumber(window[7] or '-1')
+  local has_record = window[6]
+  local r_taken, r_returned, r_spent, r_number = 0, 0, 0, 0
+  if has_record then
+    local a, b, c, d = string.match(window[6], '^(%d+) (%d+) (%d+) (%d+)$')
+    r_taken, r_returned, r_spent, r_number = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+  end
+  local r_held = math.max(0, r_taken - r_returned - r_spent)
+
+  local gone = 0
+  local is_lost = ((ARGV[7] == '1' or is_other) and seen > 0)
+    or (ARGV[at + 8] == '1' and not has_record)
+    or (has_record and r_taken < taken)
+    or used - refundable < floor
+  if is_lost then
+    used = math.max(used, floor, seen)
+    if exact < 2 then
+      used = used + math.ceil(math.max(0, budget - used) / PARTS)
+    end
+    exact = 2
+    gone = r_held
+    r_taken, r_returned, r_spent = taken, taken - spent, spent
+  else
+    local more_spent, more_returned = math.max(0, spent - r_spent), math.max(0, returned - r_returned)
+    local from_lease = math.min(more_spent, r_held)
+    more_returned = math.min(more_returned, r_held - from_lease)
+    used = math.max(used + more_spent - from_lease - more_returned, told)
+    gone = from_lease + more_returned
+    r_returned, r_spent = math.max(r_returned, returned), math.max(r_spent, spent)
+  end
+  gone = math.min(gone, leased)
+  leased, refundable = leased - gone, math.max(0, refundable - gone)
+
+  local orders = math.max(0, refundable - leased)
+  local refunded = math.min(orders, tonumber(ARGV[at + 14]))
+  used, told = used - refunded, told - refunded
+  refundable = refundable - math.min(orders, refunded + tonumber(ARGV[at + 15]))
+  pending = math.max(0, pending - tonumber(ARGV[at + 13]))
+
+  local raised = 0
+  if header >= 0 then
+    raised = math.max(0, header + pending + held - used)
+    used, told = used + raised, math.max(told, header)
+  end
+  if ceiling > 0 and used >= ceiling and exact == 0 then
+    exact = 1
+  end
+  if want > 0 and exact == 0 and not is_lost and grants then
+    local most = math.max(0, math.min(math.floor((budget - used) / tonumber(ARGV[4])), ceiling - used))
+    local block = math.min(want, most)
+    if block >= least then
+      used, refundable, leased, r_taken = used + block, refundable + block, leased + block, r_taken + block
+    end
+  end
+  pushes = pushes or exact ~= was_exact
+
+  local clients = tonumber(ARGV[at + 17])
+  local has_record_now = r_taken > 0 or r_returned > 0 or r_spent > 0
+  if window[1] or used > 0 or has_record_now or clients > 0 then
+    local count_now = clients > 0 and number > r_number
+    redis.call('HSET', key, 'used', used, 'pending', pending)
+    if refundable > 0 or window[3] then
+      redis.call('HSET', key, 'refundable', refundable, 'leased', leased)
+    end
+    if exact ~= was_exact then
+      redis.call('HSET', key, 'exact', exact)
+    end
+    if told >= 0 then
+      redis.call('HSET', key, 'told', told)
+    end
+    if has_record_now or count_now then
+      local record = string.format('%.0f %.0f %.0f %.0f', r_taken, r_returned, r_spent, math.max(number, r_number))
+      if record ~= window[6] then
+        redis.call('HSET', key, record_field, record)
+      end
+    end
+    if count_now then
+      count_clients(key, at + 17, clients)
+    end
+    redis.call('PEXPIRE', key, ARGV[at + 16])
+  end
+
+  words[#words + 1] = string.sub(key, #KEYS[3] - 6 + 1)
+  words[#words + 1] = string.format('%.0f %.0f %.0f %.0f %d', used, pending, refundable, leased, exact > 0 and 1 or 0)
+  result[#result + 1] = r_taken
+  result[#result + 1] = raised
+  at = at + 17 + 2 * clients
+end
+
+local pushed = 0
+if pushes then
+  pushed = redis.call('HINCRBY', KEYS[3], 'number', 1)
+else
+  pushed = redis.call('HGET', KEYS[3], 'number') or '0'
+end
+local block = redis.call('HMGET', KEYS[1], 'reason', 'until', 'strikes')
+local state = string.format('%s %s%06d %s ', pushed, time[1], time[2], birth)
+if block[1] and block[2] then
+  state = state .. table.concat({block[1], block[2], block[3] or '0', redis.call('PTTL', KEYS[1])}, ' ')
+else
+  state = state .. '- - - -'
+end
+if #words > 0 then
+  state = state .. ' ' .. table.concat(words, ' ')
+end
+local refusal = ''
+if pushes and ARGV[17] ~= '' then
+  local answer = redis.pcall(ARGV[16], ARGV[17], state)
+  if type(answer) == 'table' and answer['err'] then
+    refusal = answer['err']
+  end
+end
+table.insert(result, 1, refusal)
+table.insert(result, 1, state)
+return result

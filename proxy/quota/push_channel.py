@@ -1,0 +1,112 @@
+"""The subscription to what is pushed.
+
+Owns: the connection that is subscribed, and its renewal. Must not know: what a push says, whether it proves anything.
+
+A subscribed connection that is silent is no proof of anything, and the driver does not notice a server that is frozen.
+So whoever listens renews it when nothing came for too long (`renew`). In a cluster the subscription is that of the
+node that has the counters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import RedisError, ResponseError
+
+from proxy.event_log import log
+from proxy.redis_client.url import Client
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+REFUSED_SECONDS = 30.0
+"""How long after a refusal it is tried again."""
+_CLUSTER_POLL_SECONDS = 0.1
+_CLOSE_SECONDS = 0.25
+
+
+class ChannelState(Enum):
+    """The value is the word on the status page."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    REFUSED = "refused"
+    """The server answered with an error: this user has no right, or the server has no such command."""
+
+
+class PushChannel:
+    """One subscription for as long as `run` runs."""
+
+    def __init__(
+        self,
+        client: Client,
+        channel: str,
+        *,
+        on_push: Callable[[bytes | str], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.state = ChannelState.OPENING
+        self._client = client
+        self._channel = channel
+        self._on_push = on_push
+        self._sleep = sleep
+        self._listening: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled; subscribe again after each failure."""
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            self._listening = asyncio.create_task(self._listen())
+            try:
+                await asyncio.wait([self._listening])
+            finally:
+                await self._end(self._listening)
+            error = None if self._listening.cancelled() else self._listening.exception()
+            was_open = self.state is ChannelState.OPEN
+            if isinstance(error, ResponseError):
+                self._refuse(error)
+                pause_seconds = REFUSED_SECONDS
+            else:
+                self.state = ChannelState.OPENING
+                pause_seconds = FIRST_PAUSE_SECONDS if was_open else min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            await self._sleep(pause_seconds)
+
+    def renew(self) -> None:
+        """Subscribe anew: nothing came for too long."""
+        if self._listening is not None and self.state is ChannelState.OPEN:
+            self._listening.cancel()
+
+    async def _end(self, listening: asyncio.Task[None]) -> None:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([listening])
+
+    def _refuse(self, error: ResponseError) -> None:
+        if self.state is not ChannelState.REFUSED:
+            log.warning("push_channel_refused", error=str(error)[:200])
+        self.state = ChannelState.REFUSED
+
+    async def _listen(self) -> None:
+        subscription: Any = self._client.pubsub()
+        is_cluster = isinstance(self._client, RedisCluster)
+        try:
+            await (subscription.ssubscribe if is_cluster else subscription.subscribe)(self._channel)
+            while True:
+                if is_cluster:
+                    message = await subscription.get_sharded_message(timeout=_CLUSTER_POLL_SECONDS)
+                else:
+                    message = await subscription.get_message(timeout=None)
+                if message is None:
+                    continue
+                if message["type"] in ("subscribe", "ssubscribe"):
+                    self.state = ChannelState.OPEN
+                elif message["type"] in ("message", "smessage"):
+                    await self._on_push(message["data"])
+        finally:
+            with suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await subscription.aclose()

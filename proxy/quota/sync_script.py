@@ -1,0 +1,134 @@
+"""The Lua script of the leases as a typed call, and the reading of what is pushed.
+
+Owns: the order of its arguments and results. Must not know: when it is called, what happens
+while Redis is away. The call raises RedisAway.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, Block, BlockReason
+from proxy.core.quota.charges import WindowUsage
+from proxy.core.quota.client_share import MAX_CLIENTS
+from proxy.core.quota.clock_offset import JUMP_SECONDS
+from proxy.core.quota.lease_calls import Call, Reply, State, WindowCall, WindowReply, WindowState
+from proxy.core.quota.lease_store import GRACE_SECONDS
+from proxy.quota.script_replies import StoredBlock
+from proxy.quota.scripts import CLOCK_SECONDS, ScriptRunner, push_channel, push_command
+from proxy.redis_client.connection import RedisOperation
+
+STATE_MS = 86_400_000
+"""How long Redis keeps the birth mark after the last call."""
+_BLOCK_WORDS = 4
+_WINDOW_WORDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What was pushed."""
+
+    state: State
+    block: tuple[str, ...]
+    """Reason, end as its writer wrote it, strikes, milliseconds until its hash expires; empty: there is no block."""
+
+    def stored_block(self, now: float) -> StoredBlock | None:
+        """The block by the caller's clock, read as `lua/read_block.lua` does."""
+        if not self.block:
+            return None
+        reason, written, strikes, expiry_ms = self.block
+        until, left_ms = float(written), float(expiry_ms)
+        if left_ms >= 0:
+            counted = now + left_ms / 1000 - STRIKE_MEMORY_SECONDS
+            until = counted if abs(counted - until) > JUMP_SECONDS else until
+        return StoredBlock(Block(BlockReason(reason), until, int(strikes)), written)
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The answer to a call."""
+
+    reply: Reply
+    push: Push
+    """What all processes were told, or would have been."""
+    refusal: str
+    """Why nothing could be pushed; empty: it was, or was not asked for."""
+
+
+def read_push(data: bytes | str) -> Push:
+    """Read a push. Raises ValueError."""
+    words = (data.decode() if isinstance(data, bytes) else data).split(" ")
+    if len(words) < 3 + _BLOCK_WORDS or (len(words) - 3 - _BLOCK_WORDS) % _WINDOW_WORDS:
+        raise ValueError("a push has the wrong number of words")
+    block = tuple(words[3 : 3 + _BLOCK_WORDS])
+    windows = {}
+    for at in range(3 + _BLOCK_WORDS, len(words), _WINDOW_WORDS):
+        key, *numbers = words[at : at + _WINDOW_WORDS]
+        used, pending, refundable, leased, exact = map(int, numbers)
+        windows[key] = WindowState(WindowUsage(used, pending, refundable, leased), exact != 0)
+    birth = "" if words[2] == "-" else words[2]
+    state = State(int(words[0]), int(words[1]) / 1_000_000, birth, windows)
+    return Push(state, () if block[0] == "-" else block)
+
+
+class SyncScript:
+    """The script of one quota domain."""
+
+    __slots__ = ("_channel", "_command", "_connection", "_domain_key", "_script")
+
+    def __init__(self, connection: ScriptRunner, domain_key: str) -> None:
+        self._connection = connection
+        self._domain_key = domain_key
+        self._channel = push_channel(domain_key)
+        self._command = push_command(connection.client)
+        source = resources.files("proxy.quota").joinpath("lua", "sync.lua").read_bytes()
+        self._script = connection.client.register_script(source)
+
+    async def call(self, call: Call, *, good_at: float | None, may_teach: bool) -> Synced:
+        """One call. `good_at`: when the last request was reserved that got a good answer."""
+        args: list[str | int] = [
+            *(repr(call.now), call.run, call.number, call.parts, call.birth, secrets.token_hex(8)),
+            *(int(call.suspects_loss), repr(GRACE_SECONDS), repr(call.now) if may_teach else "", CLOCK_SECONDS),
+            *("" if good_at is None else repr(good_at), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS), MAX_CLIENTS),
+            *(int(call.publishes), self._command, self._channel, STATE_MS),
+        ]
+        for window in call.windows:
+            args += _arguments(window, call.now)
+        names = ("block", "clock", "leases", *(window.key.key for window in call.windows))
+        keys = [f"{self._domain_key}:{name}" for name in names]
+
+        async def run() -> Synced:
+            return _read(call, await self._script(keys=keys, args=args))
+
+        return await self._connection.run(RedisOperation.SYNC, run)
+
+
+def _arguments(window: WindowCall, now: float) -> list[str | int]:
+    totals, settled = window.totals, window.settled
+    arguments: list[str | int] = [
+        *(window.budget, window.ceiling, window.want, window.least),
+        *(totals.taken, totals.returned, totals.spent, int(window.is_known)),
+        *(window.header, window.held, window.floor, window.seen),
+        *(settled.pending, settled.refunded, settled.kept),
+        max(1, math.ceil((window.key.expires - now) * 1000)),
+        len(window.clients),
+    ]
+    for client, weight in window.clients.items():
+        arguments += [client, weight]
+    return arguments
+
+
+def _read(call: Call, row: Sequence[Any]) -> Synced:
+    push, refusal = read_push(row[0]), row[1]
+    states = [push.state.windows[window.key.key] for window in call.windows]
+    replies = tuple(
+        WindowReply(state.usage, state.is_exact, int(taken), int(raised))
+        for state, taken, raised in zip(states, row[2::2], row[3::2], strict=True)
+    )
+    text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
+    return Synced(Reply(push.state.birth, replies), push, text)

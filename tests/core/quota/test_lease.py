@@ -1,0 +1,132 @@
+"""Leases as numbers: what is held, how large a block is, what needs no lease; and what a push proves."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.quota.lease import (
+    Lease,
+    Rate,
+    Totals,
+    cannot_bind,
+    ceiling_of,
+    expected_need,
+    largest_block,
+    may_lease,
+)
+from proxy.core.quota.push_trust import TRUST_SECONDS, PushTrust
+from proxy.core.quota.ratios import Ratios
+from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
+
+WEIGHT, RAW = DEFAULT_WINDOWS
+
+
+def test_what_is_held_is_what_is_left_of_what_was_taken() -> None:
+    lease = Lease()
+    lease.adopt_taken(100)
+    lease.charge(10, refundable=False)
+    lease.charge(20, refundable=True)
+    lease.charge(30, refundable=True)
+    assert lease.held == 40
+    lease.settle(20, succeeded=True)
+    assert lease.held == 60, "the origin took the weight of an order back"
+    lease.settle(30, succeeded=False)
+    assert lease.held == 60
+    lease.give_back()
+    assert (lease.held, lease.totals) == (0, Totals(100, 60, 40))
+    lease.adopt_taken(90)
+    assert lease.totals.taken == 100, "an answer that comes late tells less"
+
+
+def test_orders_are_spent_once_the_store_has_lost_them() -> None:
+    lease = Lease()
+    lease.adopt_taken(10)
+    lease.charge(10, refundable=True)
+    lease.forget_orders()
+    lease.settle(10, succeeded=True)
+
+    assert (lease.held, lease.totals.spent) == (0, 10)
+
+
+def test_the_next_block_is_fetched_when_a_quarter_is_left() -> None:
+    lease = Lease()
+    lease.adopt_taken(100)
+    lease.block = 100
+    seen = []
+    for weight in (74, 1, 25):
+        lease.charge(weight, refundable=False)
+        seen.append(lease.is_low)
+    assert seen == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "seconds_left", "need"), [(10.0, 100.0, 600), (10.0, 5.0, 50), (0.01, 50.0, 1), (1.0, -3.0, 0)]
+)
+def test_a_block_lasts_to_the_end_of_the_window_or_a_minute(per_second: float, seconds_left: float, need: int) -> None:
+    assert expected_need(per_second, seconds_left) == need
+
+
+@pytest.mark.parametrize(
+    ("used", "ceiling", "parts", "block"),
+    [(0, 2700, 40, 135), (2700, 2700, 4, 0), (2690, 2700, 4, 10), (5000, 4860, 4, 0), (0, 2700, 4000, 1)],
+)
+def test_a_block_is_at_most_a_part_of_each_replicas_part_of_what_is_left(
+    used: int, ceiling: int, parts: int, block: int
+) -> None:
+    assert largest_block(used=used, budget=5400, ceiling=ceiling, parts=parts) == block
+
+
+def test_leases_end_where_shares_begin_or_little_is_left() -> None:
+    assert ceiling_of(WEIGHT, Ratios()) == 2700
+    assert ceiling_of(WEIGHT, Ratios(client=1.0)) == 4860
+
+
+def test_a_limit_that_another_one_keeps_needs_no_lease() -> None:
+    assert cannot_bind(RAW, DEFAULT_WINDOWS, Ratios())
+    assert not cannot_bind(WEIGHT, DEFAULT_WINDOWS, Ratios())
+    low = Window(RateLimitKind.RAW_REQUESTS, 300, 6100)
+    assert not cannot_bind(low, (WEIGHT, low), Ratios())
+    assert not cannot_bind(low, (low,), Ratios())
+
+
+def test_short_windows_are_not_leased() -> None:
+    assert may_lease(DEFAULT_WINDOWS)
+    assert not may_lease((*DEFAULT_WINDOWS, Window(RateLimitKind.REQUEST_WEIGHT, 10, 500)))
+
+
+def test_the_rate_follows_what_is_spent() -> None:
+    rate = Rate()
+    assert rate.per_second(0.0) == 0.0
+    for number in range(300):
+        rate.add(2, number / 10)
+    assert rate.per_second(30.0) == pytest.approx(20, rel=0.05)
+    assert rate.per_second(70.0) < 4
+    rate.add(5, 1000.0)
+    assert rate.per_second(1000.0) == 10.0, "the first request after a pause is taken for the rate of half a second"
+
+
+def test_a_push_proves_the_channel_for_300_ms_from_when_it_was_sent() -> None:
+    trust = PushTrust()
+    trust.pushed(1000.0, received_at=50.0)
+    assert trust.trusted_until < 50.0, "how the server's clock stands is not known yet"
+    trust.answered(1000.001, sent_at=50.0)
+    trust.pushed(1000.101, received_at=50.102)
+    assert trust.trusted_until == pytest.approx(50.1 + TRUST_SECONDS)
+
+
+def test_an_old_push_of_a_server_that_woke_proves_nothing() -> None:
+    trust = PushTrust()
+    trust.answered(1000.0, sent_at=50.0)
+    trust.pushed(1000.1, received_at=55.1)
+
+    assert trust.trusted_until < 51.0
+
+
+def test_a_clock_that_was_set_ends_the_proof_until_the_next_answers() -> None:
+    trust = PushTrust()
+    trust.answered(1000.0, sent_at=50.0)
+    trust.pushed(1009.0, received_at=50.1)
+    assert trust.trusted_until < 50.0
+    trust.answered(1009.2, sent_at=50.2)
+    trust.pushed(1009.3, received_at=50.3)
+    assert trust.trusted_until == pytest.approx(50.6)

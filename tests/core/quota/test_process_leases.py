@@ -1,0 +1,308 @@
+"""The leases of processes and of their store: what holds whatever they do and whatever is lost.
+
+The store is the model; the script is held to it elsewhere. The origin counts by true time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from proxy.core.quota.budget import Budget, Reservation
+from proxy.core.quota.charges import WindowKey, cost_of
+from proxy.core.quota.lease_calls import State
+from proxy.core.quota.lease_store import LeaseStore
+from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.usage_report import UsageReport
+from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
+from tests.sizes import sized
+
+START = 1_785_024_000
+KEY = WindowKey("REQUEST_WEIGHT:1m", 60, START)
+RATIOS = Ratios(client=1.0)
+
+
+class Side:
+    """A process and how it calls."""
+
+    def __init__(self, store: LeaseStore, run: str, *, replicas: int = 2, ratios: Ratios = RATIOS) -> None:
+        self.store, self.replicas = store, replicas
+        self.leases = ProcessLeases(run, ratios)
+        self.leases.may_hold = True
+        self.floors: dict[WindowKey, int] = {}
+
+    def spend(
+        self, now: float, weight: int = 1, *, purpose: Purpose = Purpose.PUBLIC, refundable: bool = False
+    ) -> bool:
+        self.leases.demand(weight, now)
+        frame = self.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
+        if frame is None:
+            return False
+        return self.leases.spend(frame, weight, purpose=purpose, refundable=False, client="client:a") is not None
+
+    def sync(self, now: float, *, answered: bool = True) -> None:
+        self.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
+        call = self.leases.call(now, replicas=self.replicas, floors=self.floors)
+        reply = self.store.call(call)
+        if not answered:
+            self.leases.failed(call)
+            return
+        self.leases.answered(call, reply)
+        for told, said in zip(call.windows, reply.windows, strict=True):
+            self.floors[told.key] = max(self.floors.get(told.key, 0), said.usage.kept)
+
+    @property
+    def held(self) -> int:
+        return self.leases._lease(KEY).held
+
+
+@pytest.fixture
+def store() -> LeaseStore:
+    return LeaseStore(Budget(), birth="b", born_at=START - 100.0)
+
+
+def granted(store: LeaseStore, run: str = "a", *, ratios: Ratios = RATIOS, replicas: int = 2) -> Side:
+    side = Side(store, run, ratios=ratios, replicas=replicas)
+    assert not side.spend(START + 2.0)
+    side.sync(START + 2.0)
+    assert side.held > 0
+    return side
+
+
+def test_a_block_is_granted_to_who_asks_and_counts_as_used(store: LeaseStore) -> None:
+    side = granted(store)
+    usage = store.budget.usage(KEY)
+
+    assert (
+        usage.used == usage.leased == usage.refundable == side.held == 143
+    )  # two a second to the edge, and a quarter more
+    assert (usage.spent, usage.kept) == (0, 0)
+    assert side.spend(START + 3.0, 10)
+    side.sync(START + 3.0)
+    assert (store.budget.usage(KEY).used, store.budget.usage(KEY).spent) == (143, 10)
+
+
+def test_a_lost_answer_is_made_good_by_the_next_one(store: LeaseStore) -> None:
+    side = Side(store, "a")
+    side.spend(START + 2.0)
+    side.sync(START + 2.0, answered=False)
+    assert (side.held, store.budget.usage(KEY).leased) == (0, 143)
+    side.sync(START + 2.1)
+    assert side.held == 143
+    for _ in range(3):
+        side.leases.give_back()
+        side.sync(START + 2.2, answered=False)
+    assert store.budget.usage(KEY).used == 0, "what is returned three times is returned once"
+
+
+def test_a_floor_undoes_no_return(store: LeaseStore) -> None:
+    side, other = granted(store), Side(store, "b")
+    side.spend(START + 3.0, 10)
+    side.sync(START + 3.0)
+    other.sync(START + 3.0)
+    side.leases.may_hold = False
+    side.leases.give_back()
+    side.sync(START + 4.0)
+    other.sync(START + 4.0)
+
+    assert other.floors[KEY] == store.budget.usage(KEY).used == 10
+
+
+def test_a_crash_loses_what_was_held_and_no_more(store: LeaseStore) -> None:
+    side = granted(store)
+    side.spend(START + 3.0, 10)
+    lost = side.held
+    side.sync(START + 3.0)
+    other = granted(store, "b")
+
+    assert store.budget.usage(KEY).used == lost + 10 + other.held
+    assert lost <= 5400 // 8
+
+
+def test_a_window_once_exact_stays_exact(store: LeaseStore) -> None:
+    side = granted(store)
+    outcome = store.budget.reserve(START + 4.0, cost_of(4800), DEFAULT_WINDOWS, ratio=0.9)
+    assert isinstance(outcome, Reservation)
+    side.sync(START + 4.0)
+    assert (side.held, side.spend(START + 4.1)) == (0, False)
+    side.sync(START + 4.2)
+    assert store.budget.usage(KEY).used == 4800
+    store.budget.reconcile(outcome, UsageReport(START + 5.0, {}, ok=True), now=START + 5.0)
+    side.spend(START + 6.0)
+    side.sync(START + 6.0)
+    assert side.held == 0
+
+
+def test_from_half_of_the_budget_on_where_clients_have_shares(store: LeaseStore) -> None:
+    side = granted(store, ratios=Ratios())
+    store.budget.reserve(START + 4.0, cost_of(2600), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 4.0)
+
+    assert (side.held, store.is_exact(KEY)) == (0, True)
+
+
+def test_background_fills_ask_from_their_own_share_on(store: LeaseStore) -> None:
+    side = granted(store)
+    assert side.spend(START + 3.0, purpose=Purpose.BACKGROUND)
+    store.budget.reserve(START + 4.0, cost_of(3000), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 4.0)
+
+    assert not side.spend(START + 4.0, purpose=Purpose.BACKGROUND)
+    assert side.spend(START + 4.0)
+
+
+def test_nothing_is_spent_near_an_edge(store: LeaseStore) -> None:
+    side = granted(store)
+
+    assert side.spend(START + 58.9)
+    assert not side.spend(START + 59.0)
+    assert not side.spend(START + 60.9)
+
+
+def test_the_next_windows_block_is_there_when_it_begins(store: LeaseStore) -> None:
+    side = granted(store)
+    side.spend(START + 58.0)
+    now = START + 60.8
+    side.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
+    side.leases.tick(now)
+    assert side.leases.is_urgent
+    side.sync(now)
+
+    assert side.spend(START + 61.0)
+
+
+def test_an_idle_process_gives_back(store: LeaseStore) -> None:
+    side = granted(store)
+    side.leases.demanded_at = START - IDLE_SECONDS
+    side.leases.frame(START + 3.0, DEFAULT_WINDOWS, GUARD_SECONDS)
+    side.leases.tick(START + 3.0)
+    side.sync(START + 3.0)
+
+    assert (side.held, store.budget.usage(KEY).used) == (0, 0)
+
+
+def test_a_process_that_may_not_hold_asks_for_nothing(store: LeaseStore) -> None:
+    side = Side(store, "a")
+    side.leases.may_hold = False
+    side.spend(START + 2.0)
+    side.sync(START + 2.0)
+
+    assert store.budget.usage(KEY).used == 0
+
+
+def test_the_weight_of_an_order_is_held_again_when_it_succeeds(store: LeaseStore) -> None:
+    side = granted(store)
+    frame = side.leases.frame(START + 3.0, DEFAULT_WINDOWS, GUARD_SECONDS)
+    assert frame is not None
+    held = side.held
+    charges = side.leases.spend(frame, 5, purpose=Purpose.KEYED, refundable=True, client=None)
+    assert charges is not None
+    assert (side.held, side.leases.untold(KEY)) == (held - 5, 5)
+    side.leases.settle(Reservation(charges, START + 3.0, leased=True), ok=True)
+    assert (side.held, side.leases.untold(KEY)) == (held, 0)
+
+
+def test_no_return_brings_used_below_what_a_header_told(store: LeaseStore) -> None:
+    side, other = granted(store), granted(store, "b")
+    other.leases.record_headers({KEY: 200})
+    other.sync(START + 3.0)
+    for one in (side, other):
+        one.leases.give_back()
+        one.sync(START + 4.0)
+
+    assert store.budget.usage(KEY).used >= 200
+
+
+@pytest.mark.parametrize("knows_birth", [True, False])
+def test_a_store_that_lost_its_data_grants_nothing_and_counts_what_nobody_saw(knows_birth: bool) -> None:
+    store = LeaseStore(Budget(), birth="b", born_at=START - 100.0)
+    side = granted(store)
+    side.spend(START + 3.0, 10)
+    side.sync(START + 3.0)
+    lost = LeaseStore(Budget(), birth="other" if knows_birth else "b", born_at=START - 100.0)
+    side.store = lost
+    side.sync(START + 4.0)
+
+    assert lost.budget.usage(KEY).used == 143 + 1315  # a quarter of what is left
+    assert (side.held, lost.is_exact(KEY)) == (0, True)
+
+
+def test_a_young_store_waits_for_who_knows_more() -> None:
+    young = LeaseStore(Budget(), birth="b", born_at=START + 0.0)
+    side = Side(young, "a")
+    side.spend(START + 2.0)
+    side.sync(START + 2.0)
+    assert side.held == 0
+    side.spend(START + 5.1)
+    side.sync(START + 5.1)
+    assert side.held > 0
+
+
+def test_a_state_that_is_older_changes_nothing_and_one_that_counts_back_shows_a_loss(store: LeaseStore) -> None:
+    side = granted(store)
+    assert side.leases.observe(State(7, 100.0, "b", {}))
+    assert not side.leases.observe(State(6, 99.0, "b", {}))
+    assert side.held > 0
+    assert side.leases.observe(State(6, 101.0, "b", {}))
+    assert side.held == 0
+
+
+@pytest.mark.parametrize("loses", ["nothing", "all"])
+def test_no_fleet_spends_more_than_the_budget(loses: str) -> None:
+    """Many at once, each quick and each with a stale view, through five minutes."""
+    for seed in range(sized(quick=1, usual=1, long=40)):
+        dice = Random(seed)
+        store = LeaseStore(Budget(), birth="0", born_at=START - 100.0)
+        sides = [Side(store, f"run{number}", replicas=4, ratios=Ratios(client=1.0)) for number in range(4)]
+        counted: Counter[int] = Counter()
+        now = START + 2.0
+        for step in range(sized(quick=1500, usual=2500, long=20_000)):
+            now += dice.expovariate(60)
+            side = dice.choice(sides)
+            weight = dice.choice([1, 1, 2, 5, 20])
+            if side.spend(now, weight) or isinstance(_one_by_one(side, now, weight), Reservation):
+                counted[int(now) // 60] += weight
+            if side.leases.is_urgent and dice.random() < 0.5:
+                side.sync(now, answered=dice.random() < 0.9)
+            if step % 200 == 0:
+                side.leases.record_headers(
+                    {WindowKey("REQUEST_WEIGHT:1m", 60, int(now // 60) * 60): counted[int(now) // 60]}
+                )
+            if loses == "all" and step % 1500 == 1499:
+                for one in sides:
+                    one.sync(now)  # what a heartbeat tells all of them
+                store = LeaseStore(Budget(), birth=str(step), born_at=now)
+                for one in sides:
+                    one.store = store
+        assert max(counted.values()) <= 5400
+
+
+def _one_by_one(side: Side, now: float, weight: int) -> object:
+    for window in DEFAULT_WINDOWS:
+        for start in window.possible_starts(now):
+            key = WindowKey(window.name, window.interval_seconds, start)
+            side.store.restore(key, floor=side.floors.get(key, 0), budget=round(window.limit * 0.9))
+    outcome = side.store.budget.reserve(now, cost_of(weight), DEFAULT_WINDOWS, ratio=0.9)
+    for window in DEFAULT_WINDOWS:
+        key = WindowKey(window.name, window.interval_seconds, window.start(now))
+        side.floors[key] = max(side.floors.get(key, 0), side.store.budget.usage(key).kept)
+        side.leases.see({key: side.store.budget.usage(key)})
+    return outcome
+
+
+def test_a_raw_limit_that_can_bind_is_leased_too() -> None:
+    windows = (DEFAULT_WINDOWS[0], Window(RateLimitKind.RAW_REQUESTS, 300, 1000))
+    store = LeaseStore(Budget(), birth="b", born_at=START - 100.0)
+    leases = ProcessLeases("a", RATIOS)
+    leases.may_hold = True
+    leases.demand(1, START + 2.0)
+    frame = leases.frame(START + 2.0, windows, GUARD_SECONDS)
+    assert frame is not None
+    assert leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) is None
+    call = leases.call(START + 2.0, replicas=1, floors={})
+    leases.answered(call, store.call(call))
+    assert leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) is not None
+    assert store.budget.usage(WindowKey("RAW_REQUESTS:5m", 300, START)).leased == 150

@@ -1,0 +1,217 @@
+"""The script of the leases, held to its model on a real Valkey, step by step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+
+from proxy.core.quota import lease_store
+from proxy.core.quota.budget import Budget, Reservation
+from proxy.core.quota.charges import WindowKey, cost_of
+from proxy.core.quota.lease_calls import Call, Reply
+from proxy.core.quota.lease_store import LeaseStore
+from proxy.core.quota.process_leases import ProcessLeases
+from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
+from proxy.quota import sync_script
+from proxy.quota.script_replies import Reserved
+from proxy.quota.scripts import Request, Scripts
+from proxy.quota.sync_script import Push, SyncScript, read_push
+from tests.quota.conftest import Domain
+from tests.quota.doubles import HOUR
+from tests.sizes import sized
+
+WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 1000), Window(RateLimitKind.RAW_REQUESTS, 300, 600))
+RATIOS = Ratios(client=1.0)
+PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Spend:
+    which: int
+    weight: int
+    refundable: bool
+
+
+@dataclass(frozen=True)
+class End:
+    """One of the requests under way is answered."""
+
+    number: int
+    used: int
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Sync:
+    which: int
+    answered: bool
+    """Whether the process gets the answer."""
+
+
+@dataclass(frozen=True)
+class GiveBack:
+    which: int
+
+
+@dataclass(frozen=True)
+class Flush:
+    pass
+
+
+@dataclass(frozen=True)
+class Pass:
+    seconds: float
+
+
+def step(dice: Random) -> Spend | End | Sync | GiveBack | Flush | Pass:
+    """Often what grants and spends, seldom what ends it."""
+    number = dice.randrange(PROCESSES)
+    acts: list[Spend | End | Sync | GiveBack | Flush | Pass] = [
+        Spend(number, dice.choice([1, 1, 2, 5, 20]), dice.random() < 0.3),
+        End(dice.randrange(20), dice.choice([-1, -1, 10, 100, 500]), dice.random() < 0.7),
+        Sync(number, dice.random() < 0.8),
+        GiveBack(number),
+        Pass(dice.choice([0.2, 0.5, 2.0, 15.0])),
+        Flush(),
+    ]
+    return dice.choices(acts, [10, 6, 6, 0.5, 3, 0.15])[0]
+
+
+class Sides:
+    """The same calls to the model and to the script."""
+
+    def __init__(self, domain: Domain) -> None:
+        domain.renew()
+        self.domain = domain
+        self.script = SyncScript(domain.switched(), domain.key)
+        self.scripts = Scripts(domain.switched(), domain.key)
+        self.store = LeaseStore(Budget(), birth="", born_at=0.0)
+        self.processes = [ProcessLeases(f"run{number}", RATIOS) for number in range(PROCESSES)]
+        for process in self.processes:
+            process.may_hold = True
+        self.now = HOUR + 2.0
+        self.under_way: list[tuple[ProcessLeases, Reservation]] = []
+        self.seen: Counter[str] = Counter()
+        self.floors: list[dict[WindowKey, int]] = [{} for _ in range(PROCESSES)]
+
+    async def take(self, step: Spend | End | Sync | GiveBack | Flush | Pass) -> None:
+        match step:
+            case Spend(number, weight, refundable):
+                await self._spend(number, weight, refundable=refundable)
+            case End(number, used, ok) if self.under_way:
+                process, reservation = self.under_way.pop(number % len(self.under_way))
+                if reservation.leased:
+                    process.settle(reservation, ok=ok)
+                else:
+                    process.news.settle(reservation, self.now, ok=ok)
+                key = reservation.charges[0].window_key
+                if used >= 0 and self.now < key.expires:
+                    process.record_headers({key: used})
+            case Sync(number, answered):
+                await self._sync(number, answered=answered)
+            case GiveBack(number):
+                self.processes[number].give_back()
+            case Flush():
+                await self.domain.forget_all()
+                self.store = LeaseStore(Budget(), birth="", born_at=0.0)
+            case Pass(seconds):
+                self.now += seconds
+
+    async def _spend(self, number: int, weight: int, *, refundable: bool) -> None:
+        process = self.processes[number]
+        process.demand(weight, self.now)
+        frame = process.frame(self.now, WINDOWS, GUARD_SECONDS)
+        charges = None
+        if frame is not None:
+            charges = process.spend(frame, weight, purpose=Purpose.KEYED, refundable=refundable, client="client:a")
+        if charges is not None:
+            self.under_way.append((process, Reservation(charges, self.now, leased=True)))
+            return
+        ratio = RATIOS.of(Purpose.KEYED, local=False)
+        model = self.store.budget.reserve(self.now, cost_of(weight), WINDOWS, ratio=ratio, refundable=refundable)
+        made = Budget().reserve(self.now, cost_of(weight), WINDOWS, ratio=100.0, refundable=refundable)
+        assert isinstance(made, Reservation)
+        request = Request(made.charges, ratio, None, self.now, is_synchronized=True)
+        reserved = await self.scripts.reserve(request, floors={}, client_usages={})
+        assert isinstance(reserved, Reserved)
+        assert (reserved.exceeded is None) == isinstance(model, Reservation)
+        if isinstance(model, Reservation):
+            self.under_way.append((process, model))
+
+    async def _sync(self, number: int, *, answered: bool) -> None:
+        process = self.processes[number]
+        process.frame(self.now, WINDOWS, GUARD_SECONDS)
+        call = process.call(self.now, replicas=PROCESSES, floors=self.floors[number])
+        synced = await self.script.call(call, good_at=None, may_teach=False)
+        self.store.birth = synced.reply.birth
+        reply = self.store.call(call)
+        self._note(call, reply)
+        for told, did, does in zip(call.windows, synced.reply.windows, reply.windows, strict=True):
+            assert did == does, told
+        self._compare(call, {told.key.key: said.usage for told, said in zip(call.windows, reply.windows, strict=True)})
+        if answered:
+            process.answered(call, synced.reply)
+            for told, said in zip(call.windows, reply.windows, strict=True):
+                self.floors[number][told.key] = max(self.floors[number].get(told.key, 0), said.usage.kept)
+        else:
+            process.failed(call)
+
+    def _note(self, call: Call, reply: Reply) -> None:
+        for told, said in zip(call.windows, reply.windows, strict=True):
+            self.seen["granted"] += said.taken > told.totals.taken
+            self.seen["returned"] += told.totals.returned > 0
+            self.seen["exact"] += said.is_exact
+            self.seen["raised"] += said.raised > 0
+            self.seen["refunded"] += told.settled.refunded > 0
+            self.seen["clients"] += bool(told.clients)
+            self.seen["lost"] += told.is_known and call.birth != reply.birth
+
+    def _compare(self, call: Call, usages: Mapping[str, object]) -> None:
+        for told in call.windows:
+            usage = self.store.budget.usage(told.key)
+            assert usage == usages[told.key.key]
+            assert 0 <= usage.leased <= usage.refundable <= usage.used
+
+
+async def test_the_script_does_what_the_model_does(domain: Domain) -> None:
+    seen: Counter[str] = Counter()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sync_script, "GRACE_SECONDS", 0.0)
+        patch.setattr(lease_store, "GRACE_SECONDS", 0.0)
+        for seed in range(sized(quick=3, usual=4, long=40)):
+            dice, sides = Random(seed), Sides(domain)
+            for _ in range(500):
+                await sides.take(step(dice))
+            seen += sides.seen
+    assert set(seen) == {"granted", "returned", "exact", "raised", "refunded", "clients", "lost"}
+
+
+def test_a_push_is_read_as_it_was_written() -> None:
+    push = read_push(b"7 1785024030250000 b1 ban 1785024090.000 2 86400000 REQUEST_WEIGHT:1m:1785024000 9 1 4 3 1")
+
+    assert (push.state.number, push.state.server_seconds, push.state.birth) == (7, HOUR + 30.25, "b1")
+    window = push.state.windows[f"REQUEST_WEIGHT:1m:{HOUR}"]
+    assert (window.usage.used, window.usage.spent, window.usage.kept, window.is_exact) == (9, 6, 5, True)
+    stored = push.stored_block(HOUR + 30.0)
+    assert stored is not None
+    assert (stored.block.reason.value, stored.block.strikes, stored.written_until) == ("ban", 2, "1785024090.000")
+    assert stored.block.until == HOUR + 30.0  # its expiry says that nothing of it is left
+    assert replace(push, block=()).stored_block(HOUR) is None
+
+
+@pytest.mark.parametrize("words", [b"", b"1 2 3", b"1 2 b - - - - x 1 2 3 4", b"a 2 b - - - -"])
+def test_what_is_no_push_is_refused(words: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_push(words)
+
+
+def test_a_push_without_a_block_has_none() -> None:
+    push: Push = read_push("1 2 - - - - -")
+
+    assert push.block == ()
+    assert push.state.birth == ""
