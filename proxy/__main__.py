@@ -85,6 +85,8 @@ async def _run(chosen: settings.Settings) -> None:
             _handle(signal.Signals[name], partial(log.info, "signal_ignored", signal=name))
     async with run_gateway(chosen) as app:
         freeze_startup_objects()
+        if app.certificate is not None and hasattr(signal, "SIGHUP"):
+            _handle(signal.SIGHUP, app.certificate.reload)
         log.info("listening", url=app.url, ops=app.ops_url, venue=chosen.venue_name, version=__version__)
         number = await stopped
         app.draining = True
@@ -130,7 +132,7 @@ def _check(chosen: settings.Settings) -> int:
     from proxy.commands.running import NoAnswer, get, ops_url  # noqa: PLC0415 - `serve` needs none of it
 
     try:
-        get(f"{ops_url(chosen)}/livez")
+        get(f"{ops_url(chosen)}/livez", is_probe=True)
     except NoAnswer as error:
         sys.stderr.write(f"binance-sidecar: {error}\n")
         return 1

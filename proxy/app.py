@@ -38,13 +38,20 @@ from proxy.redis_client.connection import RedisConnection, connect
 from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
 from proxy.server.bounds import Connections, keep_deadlines
-from proxy.server.build import build_ops_room, build_peers, build_room, build_server
+from proxy.server.build import (
+    build_certificate,
+    build_fast_path,
+    build_ops_room,
+    build_peers,
+    build_room,
+    build_server,
+    entries_bytes,
+)
 from proxy.server.cors import CHANGES_PATH
-from proxy.server.fast_path import can_be_used
-from proxy.server.fast_path_table import FastPathTable
 from proxy.server.feed import Feed
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
+from proxy.server.tls import Certificate
 from proxy.settings import KeepWarm, Settings, TimeSource
 from proxy.telemetry.events import Journal
 from proxy.telemetry.feed import feed_samples
@@ -56,8 +63,6 @@ REQUESTS_SHARE = 1 / 2
 """The part of SIDECAR_SHUTDOWN_SECONDS that requests under way may still take."""
 FILLS_SHARE = 1 / 6
 """The part of SIDECAR_SHUTDOWN_SECONDS that fills without a waiting client may still take."""
-FAST_PATH_SHARE = 1 / 2
-"""The part of SIDECAR_MEMORY_BYTES that the fast path may hold."""
 
 
 @dataclass(slots=True)
@@ -72,6 +77,7 @@ class Application:
     hub: Hub
     room: Connections
     """The connections of the traffic listener."""
+    certificate: Certificate | None
     addresses: list[tuple[str, int]] = field(default_factory=list)
     ops_addresses: list[tuple[str, int]] = field(default_factory=list)
     draining: bool = False
@@ -86,12 +92,12 @@ class Application:
     @property
     def url(self) -> str:
         """The base URL of the traffic listener."""
-        return base_url(self.addresses[0])
+        return base_url(self.addresses[0], is_secure=self.certificate is not None)
 
     @property
     def ops_url(self) -> str:
         """The base URL of probes, metrics and status."""
-        return base_url((self.ops_addresses or self.addresses)[0])
+        return base_url(self.ops_addresses[0]) if self.ops_addresses else self.url
 
 
 @asynccontextmanager
@@ -122,13 +128,22 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         )
         journal = Journal(clock.origin)
         told = DocumentObserver(metrics, journal, Api.SPOT.value)
-        local = build_local_cache(settings, told, max_bytes=_entries_bytes(settings))
+        local = build_local_cache(settings, told, max_bytes=entries_bytes(settings))
         hub, publisher = build_feed(settings, connection, clock=clock, observer=metrics)
         fills = build_fills(settings, origins, local, connection, clock=clock, observer=metrics, publisher=publisher)
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
-        app = Application(local, fills, refresher, metrics, clock, hub, build_room(settings, metrics))
+        app = Application(
+            local,
+            fills,
+            refresher,
+            metrics,
+            clock,
+            hub,
+            build_room(settings, metrics),
+            build_certificate(settings, metrics),
+        )
         report = StatusReport(
             settings=settings,
             ledgers=ledgers,
@@ -228,30 +243,6 @@ def _domain(settings: Settings) -> str:
     return domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
 
 
-def _entries_bytes(settings: Settings) -> int:
-    return round(settings.memory_bytes * (1 - _fast_path_share(settings)))
-
-
-def _fast_path_share(settings: Settings) -> float:
-    """The part of the memory for rendered answers. Bytes that they share with the entries count in both parts."""
-    return FAST_PATH_SHARE if settings.fast_lane else 0.0
-
-
-def _fast_path(settings: Settings, app: Application, ledgers: PoolLedgers, headers: Headers) -> FastPathTable | None:
-    """The fast path; None where it is switched off, or where aiohttp lacks the private names that it needs."""
-    if not settings.fast_lane or not can_be_used():
-        return None
-    return FastPathTable(
-        app.local,
-        clock=app.clock,
-        usage=ledgers.spot.local_view,
-        life_cycle=app,
-        headers=headers.of_stored,
-        tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
-        max_bytes=round(settings.memory_bytes * _fast_path_share(settings)),
-    )
-
-
 async def _listen(
     settings: Settings,
     app: Application,
@@ -264,7 +255,15 @@ async def _listen(
     headers = Headers(ledgers.used_weight, app.clock.wall, settings.keep_alive_seconds)
     room, peers = app.room, build_peers(settings)
     app.metrics.read_at_scrape(partial(connection_samples, room))
-    fast_path = _fast_path(settings, app, ledgers, headers)
+    fast_path = build_fast_path(
+        settings,
+        app.local,
+        clock=app.clock,
+        usage=ledgers.spot.local_view,
+        life_cycle=app,
+        headers=headers.of_stored,
+        tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
+    )
     traffic = Traffic(
         gateway.handle,
         headers=headers,
@@ -285,7 +284,7 @@ async def _listen(
         hosts=settings.upstream_hosts,
     )
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
-    server = build_server(settings, handler, room, fast_path=fast_path, peers=peers)
+    server = build_server(settings, handler, room, fast_path=fast_path, peers=peers, certificate=app.certificate)
     ops_server = build_server(settings, ops, build_ops_room(settings, app.metrics))
     shutdown_seconds = settings.shutdown_seconds * REQUESTS_SHARE
     if settings.ops_port is not None:
@@ -293,3 +292,5 @@ async def _listen(
         app.ops_addresses = await listen(ops_server, ops_address, stack, shutdown_seconds=shutdown_seconds)
     app.addresses = await listen(server, (settings.host, settings.port), stack, shutdown_seconds=shutdown_seconds)
     background(keep_deadlines(room, ops_server.room), stack)
+    if app.certificate is not None:
+        background(app.certificate.watch(), stack)

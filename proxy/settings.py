@@ -127,6 +127,10 @@ class Settings:
         (),
         "names of clients by network: name=network, comma-separated; none: clients name themselves",
     )
+    tls_cert_file: Path | None = setting(
+        optional(path()), None, "traffic listener: certificate and its chain, PEM; unset: no TLS"
+    )
+    tls_key_file: Path | None = setting(optional(path()), None, "traffic listener: key of the certificate, PEM")
     head_seconds: float = setting(SECONDS, 15.0, "deadline of a request's head, the first one from the accept on")
     keep_alive_seconds: float = setting(SECONDS, 120.0, "how long a connection may be idle between two requests")
     max_connections: int | None = setting(
@@ -224,7 +228,7 @@ class Settings:
     @property
     def carries_keys_in_clear(self) -> bool:
         """Whether signed requests come over a listener that others on the network could read."""
-        return self.forward is Forward.ALL and not is_loopback(self.host)
+        return self.forward is Forward.ALL and self.tls_cert_file is None and not is_loopback(self.host)
 
     def upstreams_of(self, api: Api) -> tuple[str, ...]:
         """The base URLs of an API; none: it is not served."""
@@ -249,6 +253,10 @@ class Settings:
         return tuple(api for api in Api if self.upstreams_of(api))
 
 
+_PAIRS = {"tls_cert_file": "tls_key_file", "tls_key_file": "tls_cert_file"}
+"""Settings that are of use together only."""
+
+
 def load(flags: Sequence[str] = ()) -> Settings:
     """Settings from the environment and from flags. Raises BadSettings, or SystemExit(2) for a bad flag."""
     return reading.read(Settings, os.environ, flags, _check_beside)
@@ -260,6 +268,9 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
 
 
 def _check_beside(name: str, value: Any, others: Mapping[str, Any]) -> None:
-    """The bounds of a setting that depend on another one. `others`: the values before it, and the texts after it."""
+    """The bounds of a setting that depend on another. `others`: the values before it, and the texts after it."""
+    other = _PAIRS.get(name)
+    if other is not None and value and not others.get(other):
+        raise ValueError(f"needs {PREFIX}{other.upper()} too")
     if name in ("refresh_budget_ratio", "local_budget_ratio") and value > others.get("budget_ratio", 1.0):
         raise ValueError(f"must not be larger than {PREFIX}BUDGET_RATIO")

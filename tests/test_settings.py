@@ -30,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "ops_port": None,
     "allowed_networks": (),
     "clients": (),
+    "tls_cert_file": None,
+    "tls_key_file": None,
     "head_seconds": 15,
     "keep_alive_seconds": 120,
     "max_connections": None,
@@ -253,6 +255,15 @@ def test_no_share_is_larger_than_the_budget(monkeypatch: pytest.MonkeyPatch, rat
 
     with_environment(monkeypatch, BUDGET_RATIO="0.7")
     assert getattr(settings.load(), ratio) == 0.7
+
+
+def test_a_certificate_and_its_key_are_set_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, other in (("CERT", "KEY"), ("KEY", "CERT")):
+        with monkeypatch.context() as only:
+            only.setenv(f"SIDECAR_TLS_{name}_FILE", "a.pem")
+            assert faults_of() == [f"SIDECAR_TLS_{name}_FILE=a.pem: needs SIDECAR_TLS_{other}_FILE too"]
+    with_environment(monkeypatch, TLS_CERT_FILE="a.pem", TLS_KEY_FILE="b.pem")
+    assert settings.load().tls_key_file == Path("b.pem")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 LARGE_BYTES = 64 << 10
 """Larger bodies are written in slices of the stored body, without a copy."""
 _SLICE_BYTES = 256 << 10
+_SECURE_SLICE_BYTES = 64 << 10
+"""Over TLS, which encrypts a slice before the client has taken the one before it."""
 
 
 class TrafficObserver(Protocol):
@@ -197,11 +199,11 @@ class Traffic:
         response.content_length = len(reply.body)
         if not is_kept:
             response.force_close()
-        view = memoryview(reply.body)
+        view, size = memoryview(reply.body), _SECURE_SLICE_BYTES if request.secure else _SLICE_BYTES
         try:
             await response.prepare(request)
-            for start in range(0, len(view), _SLICE_BYTES):
-                await response.write(view[start : start + _SLICE_BYTES])
+            for start in range(0, len(view), size):
+                await response.write(view[start : start + size])
         except ConnectionError:  # the client disconnected, which is no error of ours
             log.debug("client_left", path=request.path[:200])
         return response

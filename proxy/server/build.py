@@ -1,4 +1,4 @@
-"""The listeners' bounds, and who is served, as the settings ask for it.
+"""The listeners' bounds, TLS and fast path, and who is served, as the settings ask for it.
 
 Owns: which setting goes where, how many connections the descriptor limit allows. Must not know: how a bound is kept.
 """
@@ -6,15 +6,22 @@ Owns: which setting goes where, how many connections the descriptor limit allows
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
+from proxy.core.reply import Reply
+from proxy.ports import Clock
 from proxy.server.bounds import Bounds, Connections, Observer
 from proxy.server.connection import Server
-from proxy.server.fast_path import FastPathServer
-from proxy.server.fast_path_table import FastPathTable
+from proxy.server.fast_path import FastPathServer, can_be_used
+from proxy.server.fast_path_table import Entries, FastPathTable, LifeCycle, Tally, Usage
 from proxy.server.ops import Handler
 from proxy.server.peers import Peers
+from proxy.server.tls import Certificate, TlsObserver
 from proxy.settings import Settings
 
+FAST_PATH_SHARE = 1 / 2
+"""The part of SIDECAR_MEMORY_BYTES that the fast path may hold."""
 RESERVED_DESCRIPTORS = 512
 """For the origin, Redis, the ops listener and files; at most half of the limit."""
 
@@ -43,14 +50,58 @@ def build_server(
     *,
     fast_path: FastPathTable | None = None,
     peers: Peers | None = None,
+    certificate: Certificate | None = None,
 ) -> Server:
     """A server for these connections, with the fast path if there is one for the peers that are served."""
-    idle_seconds = settings.keep_alive_seconds
+    chosen: dict[str, Any] = {
+        "room": room,
+        "keepalive_timeout": settings.keep_alive_seconds,
+        "certificate": certificate,
+        "handshake_seconds": settings.head_seconds,
+    }
     if fast_path is None or peers is None:
-        return Server(handler, room=room, keepalive_timeout=idle_seconds)
-    return FastPathServer(
-        handler, room=room, keepalive_timeout=idle_seconds, fast_path=fast_path, is_allowed=peers.is_allowed
+        return Server(handler, **chosen)
+    return FastPathServer(handler, fast_path=fast_path, is_allowed=peers.is_allowed, **chosen)
+
+
+def entries_bytes(settings: Settings) -> int:
+    """The memory for entries: what the fast path leaves. Bytes that both share count in both parts."""
+    return settings.memory_bytes - _fast_path_bytes(settings)
+
+
+def _fast_path_bytes(settings: Settings) -> int:
+    return round(settings.memory_bytes * FAST_PATH_SHARE) if settings.fast_lane else 0
+
+
+def build_fast_path(  # noqa: PLR0913 - what a head is made of
+    settings: Settings,
+    entries: Entries,
+    *,
+    clock: Clock,
+    usage: Usage,
+    life_cycle: LifeCycle,
+    headers: Callable[[Reply], list[tuple[str, str]]],
+    tally: Callable[[Reply], Tally],
+) -> FastPathTable | None:
+    """The fast path; None where it is switched off, or where aiohttp lacks the private names that it needs."""
+    if not settings.fast_lane or not can_be_used():
+        return None
+    return FastPathTable(
+        entries,
+        clock=clock,
+        usage=usage,
+        life_cycle=life_cycle,
+        headers=headers,
+        tally=tally,
+        max_bytes=_fast_path_bytes(settings),
     )
+
+
+def build_certificate(settings: Settings, observer: TlsObserver) -> Certificate | None:
+    """The certificate of the traffic listener; None: no TLS. Raises OSError if the files cannot be used."""
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    return Certificate(settings.tls_cert_file, settings.tls_key_file, observer)
 
 
 def build_peers(settings: Settings) -> Peers:

@@ -25,6 +25,7 @@ from proxy.core.reply import Outcome, error_reply
 from proxy.event_log import log
 from proxy.server.bounds import Bounds, Connections, Slot
 from proxy.server.peers import peer_of
+from proxy.server.tls import Certificate, Handshake
 from proxy.server.unread import ReadConnection
 from proxy.server.unreadable import (
     MAX_FIELD_BYTES,
@@ -78,6 +79,10 @@ class ClientConnection(ReadConnection):
         """The first bytes of the request that is being read, for the case that it cannot be read."""
         self._is_partial = False
         """Whether the head of that request has not ended yet."""
+
+    def take(self, slot: Slot) -> None:
+        """Have this place, which the connection had while its TLS handshake was under way."""
+        self._slot, slot.occupant = slot, self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve it, if there is room."""
@@ -255,6 +260,8 @@ class Server(web.Server):
         handler: Any,
         *,
         room: Connections | None = None,
+        certificate: Certificate | None = None,
+        handshake_seconds: float = 15.0,
         connection: type[ClientConnection] = ClientConnection,
         **kwargs: Any,
     ) -> None:
@@ -264,5 +271,21 @@ class Server(web.Server):
         chosen = {"keepalive_timeout": KEEP_ALIVE_SECONDS} | kwargs | {"access_log": None}
         self._make = partial(connection, self, room=self.room, loop=loop, **chosen)
 
-    def __call__(self) -> RequestHandler:
-        return self._make()
+        self._certificate = certificate
+        self._handshake_seconds = handshake_seconds
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    def __call__(self) -> Any:
+        """A new connection; with a certificate, its handshake, which the connection follows."""
+        if self._certificate is None:
+            return self._make()
+        seconds, tasks = self._handshake_seconds, self._handshakes
+        return Handshake(self._certificate, self.room, self._make, seconds=seconds, tasks=tasks)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """End every connection, those whose handshake is under way first."""
+        handshakes = tuple(self._handshakes)
+        for task in handshakes:
+            task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
+        await super().shutdown(timeout)

@@ -93,7 +93,8 @@ class FastPathProtocol(ClientConnection):
         is_waited_for = self.is_answered if waiter is None else not waiter.done()
         idle = is_waited_for and not self._messages
         if idle and not (self._paused or self._close or self._force_close):
-            remembered = self._fast_path.find(data)
+            # TLS encrypts at once all that it is given.
+            remembered = self._fast_path.find(data, in_slices=self.is_secure)
             if remembered is not None:
                 self._write(remembered)
                 return

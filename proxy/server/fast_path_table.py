@@ -140,8 +140,11 @@ class FastPathTable:
         """The size of the requests, of their responses, and of each entry once."""
         return self._bytes
 
-    def find(self, chunk: bytes) -> RememberedResponse | None:
-        """The response to these bytes now. None: take the slow path."""
+    def find(self, chunk: bytes, *, in_slices: bool = False) -> RememberedResponse | None:
+        """The response to these bytes now. None: take the slow path.
+
+        `in_slices`: a large body must not be written at once, so the slow path writes it.
+        """
         remembered = self._responses.get(chunk)
         if remembered is None:
             return None
@@ -160,6 +163,8 @@ class FastPathTable:
                 self._forget(chunk)
                 return None
             self._responses.move_to_end(chunk)
+        if in_slices and remembered.body:
+            return None
         remembered.tally.count += 1
         return remembered
 

@@ -79,7 +79,8 @@ def _is_any_v6(host: str) -> bool:
         return False
 
 
-def base_url(address: Address) -> str:
-    """The URL of a listener."""
+def base_url(address: Address, *, is_secure: bool = False) -> str:
+    """The URL of a listener. `is_secure`: with TLS."""
     host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

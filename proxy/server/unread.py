@@ -26,15 +26,22 @@ LEAST_BYTES_A_SECOND = 4096
 class ReadConnection(RequestHandler):
     """aiohttp's connection, which ends if its client does not read."""
 
-    __slots__ = ("_next_check", "_room", "_unread_bytes", "has_stalled")
+    __slots__ = ("_next_check", "_room", "_unread_bytes", "has_stalled", "is_secure")
 
     def __init__(self, manager: web.Server, *, room: Connections, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._room = room
         self._next_check: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
+        self.is_secure = False
+        """Whether it has TLS."""
         self.has_stalled = False
         """Whether the client was disconnected because it did not read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open."""
+        self.is_secure = transport.get_extra_info("sslcontext") is not None
+        super().connection_made(transport)
 
     @property
     def is_busy(self) -> bool:
@@ -82,21 +89,25 @@ class ReadConnection(RequestHandler):
         """Close. A client that does not take the rest of its answer is disconnected."""
         transport = self.transport
         super().force_close()
-        _end(transport)
+        self._end(transport)
 
     async def start(self) -> None:
         """Serve the connection's requests. A client that does not take the rest of the last answer is disconnected."""
         transport = self.transport
         await super().start()
-        _end(transport)
+        self._end(transport)
 
     def _cancel_check(self) -> None:
         if self._next_check is not None:
             self._next_check.cancel()
             self._next_check = None
 
+    def _end(self, transport: asyncio.Transport | None) -> None:
+        """Disconnect later on, if we have closed and the client has not taken everything.
 
-def _end(transport: asyncio.Transport | None) -> None:
-    """Disconnect a client later on, if we have closed and it has not taken everything."""
-    if transport is not None and transport.is_closing() and transport.get_write_buffer_size():
-        asyncio.get_running_loop().call_later(STALL_SECONDS, transport.abort)
+        With TLS the event loop does, half a minute after the close.
+        """
+        if transport is None or self.is_secure or not transport.is_closing():
+            return
+        if transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(STALL_SECONDS, transport.abort)

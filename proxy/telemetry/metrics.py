@@ -96,8 +96,11 @@ class Metrics:
         )
         self._closed = self._counter("connections_closed", "Connections that the gateway closed or refused.", "reason")
         self._bounds = self._counter("bounds_reached", "Connections and requests over a bound.", "setting")
+        self._certificates = self._counter("certificate_reads", "Times the certificate was read again.", "result")
         for why in Closing:
             self._closed.labels(why.value)
+        for result in ("loaded", "kept"):
+            self._certificates.labels(result)
         for bound in Bound:
             self._bounds.labels(bound.value)
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG)
@@ -176,6 +179,10 @@ class Metrics:
     def bound_reached(self, bound: Bound) -> None:
         """A bound of the listener made the gateway close or refuse."""
         self._bounds.labels(bound.value).inc()
+
+    def certificate_read(self, *, is_good: bool) -> None:
+        """The files of the certificate were read again."""
+        self._certificates.labels("loaded" if is_good else "kept").inc()
 
     def lagged(self, seconds: float) -> None:
         """The event loop woke this much too late."""
