@@ -271,6 +271,7 @@ async def _listen(
         observer=app.metrics,
         room=room,
         peers=peers,
+        via=settings.via,
         closing=lambda: app.draining,
         forwards_keyed=settings.forward is Forward.ALL,
         fast_path=fast_path,

@@ -8,6 +8,7 @@ the flag wins.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.configuration import reading
-from proxy.configuration.addresses import Network, named_networks, networks
+from proxy.configuration.addresses import Network, addresses, named_networks, networks
 from proxy.configuration.kinds import (
     Kind,
     SecretStr,
@@ -150,6 +151,9 @@ class Settings:
     options_upstreams: tuple[str, ...] | None = setting(
         API_UPSTREAMS, None, "base URLs of options; unset: Binance's where spot is; empty: none"
     )
+    upstream_addresses: tuple[tuple[str, str, int | None], ...] = setting(
+        addresses(), (), "where hosts of the origin are connected to: host=address, comma-separated; none: by name"
+    )
     forward: Forward = setting(
         choice(Forward),
         Forward.MARKET,
@@ -219,6 +223,11 @@ class Settings:
     def venue_name(self) -> str:
         """SIDECAR_VENUE, else the exchange of the first upstream's host, else that host and its port."""
         return self.venue or venue_of(self.upstreams[0])
+
+    @property
+    def via(self) -> str:
+        """Our name in the header Via: that of all replicas of a venue and quota domain (RFC 9110, section 7.6.3)."""
+        return re.sub(r"[^A-Za-z0-9._-]", "-", f"binance-sidecar-{self.venue_name}-{self.quota_domain}")
 
     @property
     def upstream_hosts(self) -> frozenset[str]:

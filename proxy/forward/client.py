@@ -25,29 +25,34 @@ from proxy.forward.failures import ConnectionEnded, ProxyFailed, unreachable
 from proxy.forward.head import render
 from proxy.forward.messages import RawRequest, RawResponse
 from proxy.forward.pool import Pool
-from proxy.forward.resolver import Resolver
+from proxy.forward.resolver import FixedAddresses, Resolver
 from proxy.forward.route import Route, route_to
 
 
 class RawClient:
     """Requests to the hosts of one API. Use as an async context manager."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one setting
         self,
         *,
         connect_seconds: float,
         max_body_bytes: int,
         proxies: Mapping[str, URL] | None = None,
+        addresses: FixedAddresses | None = None,
+        via: str = "",
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`connect_seconds` bounds the making of a connection, `max_body_bytes` the body of an answer.
 
-        `proxies`: base URL -> its HTTP proxy.
+        `proxies`: base URL -> its HTTP proxy. `addresses`: where hosts are connected to. `via`: our name in the header
+        Via of every request; empty: none.
         """
         self._connect_seconds = connect_seconds
         self._max_body_bytes = max_body_bytes
         self._proxies = proxies or {}
+        self._addresses = addresses
+        self._lines = f"Via: 1.1 {via}\r\n".encode("ascii") if via else b""
         self._wall = wall
         self._monotonic = monotonic
         self._routes: dict[str, Route] = {}
@@ -55,7 +60,7 @@ class RawClient:
 
     async def __aenter__(self) -> RawClient:
         """Open the pool."""
-        pool, resolver = Pool(self._monotonic), Resolver(self._monotonic)
+        pool, resolver = Pool(self._monotonic), Resolver(self._monotonic, self._addresses)
         self._opened = pool, Dialer(resolver, lost=pool.lost), resolver
         return self
 
@@ -97,7 +102,7 @@ class RawClient:
         return response
 
     def _add_route(self, base_url: str) -> Route:
-        route = self._routes[base_url] = route_to(base_url, self._proxies.get(base_url))
+        route = self._routes[base_url] = route_to(base_url, self._proxies.get(base_url), self._lines)
         return route
 
     async def _dial(self, route: Route, pool: Pool, dialer: Dialer, deadline: float) -> Connection:

@@ -1,4 +1,4 @@
-"""The addresses of names, kept for a minute.
+"""The addresses of names: those that are fixed, else those that the system says, kept for a minute.
 
 Owns: the cache, and one lookup at a time for a name. Must not know: who connects, and why.
 """
@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohappyeyeballs import AddrInfoType
 
 REMEMBER_SECONDS = 60.0
 
 Addresses = Sequence[AddrInfoType]
+FixedAddresses = Mapping[str, Sequence[tuple[str, int | None]]]
+"""Name -> addresses, each with a port of its own or None: that of the URL."""
 
 
 class Resolver:
     """Use `close` at the end."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], fixed: FixedAddresses | None = None) -> None:
+        """`fixed`: where names are connected to, whatever the system says; names in lower case."""
         self._monotonic = monotonic
+        self._fixed = fixed or {}
         self._lookups: dict[tuple[str, int], tuple[float, asyncio.Task[Addresses]]] = {}
         """With the time at which each began; some are still under way."""
 
     async def addresses(self, host: str, port: int) -> Addresses:
         """All addresses, in the system's order. Raises OSError and UnicodeError."""
+        fixed = self._fixed.get(host.lower().rstrip("."))
+        if fixed is not None:
+            return [found for address, own_port in fixed for found in _numeric(address, own_port or port)]
         try:
             return _numeric(host, port)
         except (OSError, UnicodeError):

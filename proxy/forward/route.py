@@ -40,13 +40,13 @@ class Route:
     prefix: bytes
     """Before each target: scheme and host for a proxy that takes requests in absolute form."""
     lines: bytes
-    """Header lines for that proxy."""
+    """Header lines that every request has, and those for that proxy."""
     tunnel: bytes
     """The request for a tunnel; empty: none is needed."""
 
 
-def route_to(base_url: str, proxy: URL | None) -> Route:
-    """The route to `scheme://host[:port]`. Raises ValueError for anything else."""
+def route_to(base_url: str, proxy: URL | None, own_lines: bytes = b"") -> Route:
+    """The route to `scheme://host[:port]`. Raises ValueError for anything else. `own_lines`: in every request."""
     url = URL(base_url)
     if url.scheme not in ("http", "https") or not url.raw_host or url.raw_path != "/" or url.query_string:
         raise ValueError("not a base URL: scheme, host and port")
@@ -65,7 +65,7 @@ def route_to(base_url: str, proxy: URL | None) -> Route:
         origin=origin,
         proxy=_hop(proxy) if proxy is not None else None,
         prefix=b"http://" + host if is_relayed else b"",
-        lines=credentials if is_relayed else b"",
+        lines=own_lines + (credentials if is_relayed else b""),
         tunnel=tunnel,
     )
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 
 from proxy.core.endpoints.endpoint import Api
+from proxy.forward.resolver import FixedAddresses
 from proxy.origin.client import Upstream, UpstreamObserver
 from proxy.origin.environment_proxy import environment_proxies
 from proxy.ports import Clock
@@ -27,5 +28,15 @@ def _upstream(settings: Settings, urls: tuple[str, ...], observer: UpstreamObser
         max_body_bytes=settings.max_body_bytes,
         observer=observer,
         proxies=environment_proxies(urls, os.environ),
+        addresses=_fixed(settings),
+        via=settings.via,
         wall=clock.wall,
     )
+
+
+def _fixed(settings: Settings) -> FixedAddresses:
+    """The addresses of each host, in the order of the setting."""
+    found: dict[str, list[tuple[str, int | None]]] = {}
+    for host, address, port in settings.upstream_addresses:
+        found.setdefault(host, []).append((address, port))
+    return found

@@ -23,6 +23,7 @@ from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable,
 from proxy.event_log import log
 from proxy.forward.client import RawClient
 from proxy.forward.messages import RawRequest, lowered
+from proxy.forward.resolver import FixedAddresses
 from proxy.origin.environment_proxy import masked
 from proxy.origin.sending import USER_AGENT, Answer, Sending
 
@@ -54,6 +55,8 @@ class Upstream:
         max_body_bytes: int,
         observer: UpstreamObserver,
         proxies: Mapping[str, URL] | None = None,
+        addresses: FixedAddresses | None = None,
+        via: str = "",
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,6 +75,8 @@ class Upstream:
             connect_seconds=connect_seconds,
             max_body_bytes=max_body_bytes,
             proxies=self._proxies,
+            addresses=addresses,
+            via=via,
             wall=wall,
             monotonic=monotonic,
         )

@@ -25,14 +25,14 @@ from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
 from proxy.event_log import log
-from proxy.server.bounds import Connections
+from proxy.server.bounds import LOG_SECONDS, Connections
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.keyed import with_all_parts
 from proxy.server.peers import Peers, plain
-from proxy.server.refusals import NotAllowed, TooManyRequests
-from proxy.server.target import host_of, path_of, refusal
+from proxy.server.refusals import LoopDetected, NotAllowed, TooManyRequests
+from proxy.server.target import has_passed, host_of, path_of, refusal
 from proxy.server.unreadable import SERVER, internal_error
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -109,6 +109,7 @@ class Traffic:
         observer: TrafficObserver,
         room: Connections,
         peers: Peers,
+        via: str,
         closing: Callable[[], bool],
         forwards_keyed: bool = False,
         fast_path: FastPathTable | None = None,
@@ -126,6 +127,8 @@ class Traffic:
         self._observer = observer
         self._room = room
         self._peers = peers
+        self._via = via
+        self._loop_told_at = float("-inf")
         self._closing = closing
         self._fast_path = fast_path
 
@@ -150,7 +153,17 @@ class Traffic:
         """Why the gateway does not serve this client, or does not answer for this target; None if it does."""
         if not self._peers.is_allowed(plain(request.remote or "")):
             return NotAllowed()
+        if has_passed(request, self._via):
+            self._tell_of_loop()
+            return LoopDetected()
         return refusal(request, self._hosts)
+
+    def _tell_of_loop(self) -> None:
+        """A line in the log, at most one a minute."""
+        now = time.monotonic()
+        if now - self._loop_told_at >= LOG_SECONDS:
+            self._loop_told_at = now
+            log.warning("loop", via=self._via, cure="SIDECAR_UPSTREAM_ADDRESSES")
 
     async def _reply_in_bounds(self, request: web.BaseRequest, path: str) -> Reply:
         if not self._room.begin_request():

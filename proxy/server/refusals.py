@@ -10,6 +10,7 @@ Owns: status, code and text of each. Must not know: connections, parsers.
     ├── BodyTooSlow            408  -1000
     ├── NotAllowed             403  -1002  the client's address is not one that is served
     ├── Misdirected            421  -1020  the target names a host that is not the origin's
+    ├── LoopDetected           508  -1000  the request has passed a gateway of the same venue and quota domain
     ├── TooManyConnections     503  -1008
     └── TooManyRequests        503  -1008  too many are under way; this one was not sent
 """
@@ -87,6 +88,19 @@ class NotAllowed(SidecarError):
 
     def __init__(self) -> None:
         super().__init__("This gateway does not serve your address (SIDECAR_ALLOWED_NETWORKS).")
+
+
+class LoopDetected(SidecarError):
+    """The request was sent by a gateway of the same venue and quota domain: its origin leads back here (RFC 5842)."""
+
+    status = 508
+    reason = "loop"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This request has passed the gateway already: the name of the origin leads back to it. "
+            "SIDECAR_UPSTREAM_ADDRESSES tells where the origin is."
+        )
 
 
 class TooManyConnections(SidecarError):

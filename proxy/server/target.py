@@ -52,3 +52,9 @@ def refusal(request: web.BaseRequest, hosts: frozenset[str]) -> SidecarError | N
         return MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy.")
     host = named_host(request)
     return None if host is None or host in hosts else Misdirected()
+
+
+def has_passed(request: web.BaseRequest, via: str) -> bool:
+    """Whether the header Via says that a gateway with this name has sent the request (RFC 9110, section 7.6.3)."""
+    stations = ",".join(request.headers.getall("Via", ())).lower().split(",")
+    return any(via.lower() in station.split()[1:2] for station in stations)

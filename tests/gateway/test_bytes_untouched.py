@@ -17,7 +17,7 @@ from tests.sizes import sized
 REQUESTS = sized(quick=100, usual=250, long=20_000)
 A_MINUTE = 4
 """So many at most: the dearest costs 50 of the 400 that options have."""
-OURS = frozenset((b"host", b"content-length", b"accept-encoding", b"user-agent"))
+OURS = frozenset((b"host", b"content-length", b"accept-encoding", b"user-agent", b"via"))
 
 
 async def test_method_target_and_body_arrive_as_sent_and_no_header_that_is_not_listed() -> None:
