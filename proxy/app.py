@@ -110,8 +110,7 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
     if settings.carries_keys_in_clear:
         log.warning("keys_in_clear", host=settings.host)
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
-        replica_count = ReplicaCount()
+        metrics, replica_count = Metrics(), ReplicaCount()
         connection = await _connect_redis(settings, metrics, clock, replica_count, stack)
         ledgers = build_ledgers(
             settings, connection, clock=clock, replica_count=replica_count, observer_of=metrics.of_pool
@@ -134,16 +133,8 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
         refresher = Refresher(
             fills, local, keep_warm=settings.keep_warm, fresh_seconds=settings.fresh_seconds, wall=clock.origin
         )
-        app = Application(
-            local,
-            fills,
-            refresher,
-            metrics,
-            clock,
-            hub,
-            build_room(settings, metrics),
-            build_certificate(settings, metrics),
-        )
+        listener = build_room(settings, metrics), build_certificate(settings, metrics)
+        app = Application(local, fills, refresher, metrics, clock, hub, *listener)
         report = StatusReport(
             settings=settings,
             ledgers=ledgers,
@@ -194,6 +185,8 @@ async def _start(
     stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
     await _listen(settings, app, gateway, ledgers, report, stack)
     background(app.refresher.run(), stack)
+    if app.certificate is not None:
+        background(app.certificate.watch(), stack)
     background(app.hub.run(), stack)
     background(_feed_demand(settings, app).run(), stack)
     background(measure_lag(app.metrics), stack)
@@ -293,5 +286,3 @@ async def _listen(
         app.ops_addresses = await listen(ops_server, ops_address, stack, shutdown_seconds=shutdown_seconds)
     app.addresses = await listen(server, (settings.host, settings.port), stack, shutdown_seconds=shutdown_seconds)
     background(keep_deadlines(room, ops_server.room), stack)
-    if app.certificate is not None:
-        background(app.certificate.watch(), stack)
