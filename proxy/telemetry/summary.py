@@ -118,13 +118,13 @@ def _redis(status: Status) -> Iterator[Condition]:
     alone = [
         text
         for is_alone, text in (
-            (redis["counts_alone"], "counts alone, with a part of the budget"),
+            (redis["counts_alone"], "counts alone with a part of the budget"),
             (redis["caches_alone"], "caches alone"),
         )
         if is_alone
     ]
     if redis["up"] is False:
-        text = f"This replica {' and '.join(alone)}."
+        text = f"This replica {', and '.join(alone)}."
         advice = "Look for redis_away or redis_refuses in the log, and at the Redis server; clients need nothing."
         title = "Redis is away" if len(alone) == 2 else "Redis refuses a part"
         yield Condition("redis-away", title, text, advice)

@@ -64,6 +64,8 @@ def test_what_ends_by_itself_says_when() -> None:
 def test_a_part_that_redis_refuses_is_named() -> None:
     told = summary(WELL | {"redis": AWAY | {"counts_alone": False}})
     assert (told["title"], told["text"]) == ("Redis refuses a part", "This replica caches alone.")
+    both = summary(WELL | {"redis": AWAY})
+    assert both["text"] == "This replica counts alone with a part of the budget, and caches alone."
 
 
 def test_every_state_is_documented() -> None:
