@@ -35,6 +35,8 @@ WITH_VALKEY = ("valkey.enabled=true", "valkey.existingSecret.name=valkey")
 SET_BY_THE_CHART = {"host", "port", "ops_host", "ops_port", "redis_url", "quota_domain", "state_dir"}
 
 WITH_A_WORKLOAD = [path for path in CI_VALUES if path.stem != "sidecar-values"]
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+"""The kinds that the restricted profile allows."""
 
 BAD_VALUES = [
     (["unknown=1"], "unknown"),
@@ -196,7 +198,8 @@ def _assert_restricted(spec: dict[str, Any]) -> None:
     """Kubernetes, Pod Security Standards, restricted; and a read-only root, limits and no token besides."""
     assert spec["automountServiceAccountToken"] is False
     assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
-    assert all("hostPath" not in volume for volume in spec.get("volumes", []))
+    assert {kind for volume in spec.get("volumes", []) for kind in volume if kind != "name"} <= VOLUMES
+    assert not spec["securityContext"].keys() & {"sysctls", "seLinuxOptions", "appArmorProfile", "windowsOptions"}
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         context = spec["securityContext"] | container["securityContext"]
         assert context["runAsNonRoot"] is True
@@ -205,6 +208,8 @@ def _assert_restricted(spec: dict[str, Any]) -> None:
         assert context["readOnlyRootFilesystem"] is True
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not context.keys() & {"privileged", "procMount", "seLinuxOptions", "appArmorProfile"}
+        assert all("hostPort" not in port for port in container.get("ports", []))
         assert "memory" in container["resources"]["limits"]
 
 
@@ -280,10 +285,18 @@ def test_the_network_policy_lets_the_ports_of_the_origin_through() -> None:
 
 
 def test_the_network_policy_is_there_and_lets_in_the_namespace_of_the_release() -> None:
-    policy = only(manifests(), "NetworkPolicy")["spec"]
+    policy = only(manifests("tests.enabled=false"), "NetworkPolicy")["spec"]
     sources = {rule["ports"][0]["port"]: rule["from"] for rule in policy["ingress"]}
     assert sources == {"traffic": [{"podSelector": {}}], "ops": [{"namespaceSelector": {}}]}
     assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_network_policy_lets_the_test_pod_in_whoever_else_is() -> None:
+    found = manifests(values=CHART / "ci" / "production-values.yaml")
+    labels = only(found, "Pod")["metadata"]["labels"]
+    for rule in only(found, "NetworkPolicy")["spec"]["ingress"]:
+        wanted = [peer["podSelector"]["matchLabels"] for peer in rule["from"] if "podSelector" in peer]
+        assert [each.items() <= labels.items() for each in wanted] == [True]
 
 
 @pytest.mark.parametrize("values", ["valkey", "sidecar"])
@@ -329,7 +342,7 @@ def test_a_digest_takes_the_place_of_each_tag() -> None:
     assert sorted(set(images)) == [f"binance-sidecar@{digest}", f"valkey/valkey@{digest}"]
 
 
-def test_changed_settings_make_newpods() -> None:
+def test_changed_settings_make_new_pods() -> None:
     def annotations(*sets: str) -> Any:
         return only(manifests(*sets), "Deployment")["spec"]["template"]["metadata"]["annotations"]
 

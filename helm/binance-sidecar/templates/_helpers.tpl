@@ -181,3 +181,14 @@ port of its own: 6379, unless the value says otherwise.
 {{- end }}
 {{- $ports | uniq | toJson }}
 {{- end }}
+
+{{/* The test pod as a peer, so that `helm test` works whoever else is let in. */}}
+{{- define "binance-sidecar.testPeer" -}}
+{{- if .Values.tests.enabled -}}
+- podSelector:
+    matchLabels:
+      app.kubernetes.io/name: {{ include "binance-sidecar.name" . }}
+      app.kubernetes.io/instance: {{ .Release.Name }}
+      app.kubernetes.io/component: test
+{{- end }}
+{{- end }}
