@@ -31,6 +31,9 @@ usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default
 BAD_SETTINGS = 2
 IGNORED_SIGNALS = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 """Other servers read their settings or open their logs again then, and here the default would end the process."""
+MALLOC_OPTIONS = ((-3, 1 << 17), (-1, 1 << 18), (-8, 1))
+"""M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (mallopt(3)): larger blocks are mapped one by one, so
+much that is free at the end of the heap is returned, and there is one heap."""
 LAME_DUCK_SHARE = 1 / 3
 """The part of SIDECAR_SHUTDOWN_SECONDS in which new connections are still served after SIGTERM."""
 
@@ -84,6 +87,7 @@ async def _run(chosen: settings.Settings) -> None:
         if hasattr(signal, name):  # Windows has none of them
             _handle(signal.Signals[name], partial(log.info, "signal_ignored", signal=name))
     async with run_gateway(chosen) as app:
+        return_large_blocks()
         freeze_startup_objects()
         if app.certificate is not None and hasattr(signal, "SIGHUP"):
             _handle(signal.SIGHUP, app.certificate.reload)
@@ -94,6 +98,20 @@ async def _run(chosen: settings.Settings) -> None:
         if number is signal.SIGTERM:
             await asyncio.sleep(chosen.shutdown_seconds * LAME_DUCK_SHARE)
     log.info("stopped")
+
+
+def return_large_blocks() -> None:
+    """Let a block of a replaced document go back to the system, and threads share one heap (glibc).
+
+    By itself glibc keeps blocks of up to 32 MB once it has seen one: the size of a second document.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes  # noqa: PLC0415 - not needed until the gateway listens
+
+    library = ctypes.CDLL(None)
+    for option, value in MALLOC_OPTIONS if hasattr(library, "mallopt") else ():
+        library.mallopt(option, value)
 
 
 def freeze_startup_objects() -> None:

@@ -48,6 +48,7 @@ from proxy.server.build import (
     entries_bytes,
 )
 from proxy.server.cors import CHANGES_PATH
+from proxy.server.fast_path import release_outdated
 from proxy.server.feed import Feed
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
@@ -280,6 +281,8 @@ async def _listen(
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
     server = build_server(settings, handler, room, fast_path=fast_path, peers=peers, certificate=app.certificate)
     ops_server = build_server(settings, ops, build_ops_room(settings, app.metrics))
+    if fast_path is not None:
+        background(release_outdated(fast_path), stack)
     shutdown_seconds = settings.shutdown_seconds * REQUESTS_SHARE
     if settings.ops_port is not None:
         ops_address = (settings.ops_host or settings.host, settings.ops_port)

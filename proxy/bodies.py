@@ -65,15 +65,14 @@ def _measure(raw: bytes, max_bytes: int) -> tuple[int, bytes]:
 
 async def compress(body: bytes) -> bytes | None:
     """The gzip variant of a body; None for a body that is too small to compress."""
-    if len(body) < COMPRESS_BYTES:
-        return None
     if len(body) > THREAD_BYTES:
-        return await asyncio.to_thread(_gzip, body)
-    return _gzip(body)
+        return await asyncio.to_thread(pack, body)
+    return pack(body)
 
 
-def _gzip(body: bytes) -> bytes:
-    return gzip_format.compress(body, _LEVEL, mtime=0)
+def pack(body: bytes) -> bytes | None:
+    """The same at once, for a body that is small."""
+    return gzip_format.compress(body, _LEVEL, mtime=0) if len(body) >= COMPRESS_BYTES else None
 
 
 async def entity_tag(body: bytes, *, apart: slice | None = None) -> str:

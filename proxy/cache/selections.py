@@ -11,9 +11,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-from proxy.bodies import compress, entity_tag
+from proxy.bodies import compress, entity_tag, pack
 from proxy.core.document.parsed import server_time_of
-from proxy.core.document.snapshot import CannotAnswer, Snapshot
+from proxy.core.document.snapshot import CannotAnswer, Part, Snapshot
 from proxy.core.messages import Entry
 from proxy.core.query.canonical import CanonicalQuery
 
@@ -46,6 +46,44 @@ class RecentSelections:
         return tuple(reversed(self._queries.values()))
 
 
+class SmallSelection(Entry):
+    """An answer of few symbols, which are in the document already: its bytes are made when they are asked for.
+
+    Only its gzip variant is kept, from the first time on that a client asks for it: that takes longer to make.
+    """
+
+    __slots__ = ("_body_bytes", "_packed", "_part", "_snapshot")
+    _body_bytes: int
+    _packed: bytes | None
+    """None until it is made; empty where compression saves nothing."""
+    _part: Part
+    _snapshot: Snapshot
+
+    def __init__(self, whole: Entry, snapshot: Snapshot, part: Part, body: bytes, etag: str) -> None:
+        for name in ("status", "content_type", "stored_at", "lifetimes", "arrived_age_seconds", "sbe_deprecated"):
+            object.__setattr__(self, name, getattr(whole, name))
+        for name, value in (("etag", etag), ("_snapshot", snapshot), ("_part", part), ("_packed", None)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_body_bytes", len(body))
+
+    @property
+    def body(self) -> bytes:
+        """Identity coding."""
+        return self._snapshot.compose(self._part)
+
+    @property
+    def gzip(self) -> bytes | None:
+        """The compressed variant."""
+        if self._packed is None:
+            object.__setattr__(self, "_packed", pack(self.body) or b"")
+        return self._packed or None
+
+    @property
+    def size_bytes(self) -> int:
+        """The most memory that it will take, in bytes: the gzip variant is smaller than the body."""
+        return self._body_bytes + _REFERENCE_BYTES
+
+
 def is_small(query: CanonicalQuery) -> bool:
     """Whether its selection takes well under a millisecond to make."""
     return query.symbols is not None and len(query.symbols) <= FEW_SYMBOLS
@@ -58,6 +96,8 @@ def size_of(selection: Entry, whole: Entry) -> int:
 
 async def select(whole: Entry, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
     """The answer as an entry; None if the snapshot cannot answer. Large bodies are compressed in a thread."""
+    if is_small(query):
+        return await _small(whole, snapshot, query)
     body = snapshot.select(query)
     return None if isinstance(body, CannotAnswer) else await _entry(whole, body)
 
@@ -71,16 +111,33 @@ async def prepare(
     for query in queries:
         if time.monotonic() >= ends:
             break
-        body = snapshot.select(query) if is_small(query) else await asyncio.to_thread(snapshot.select, query)
-        if isinstance(body, CannotAnswer) or (len(body) > max_bytes and len(body) != len(whole.body)):
-            continue
-        entry = await _entry(whole, body)
-        size_bytes = size_of(entry, whole)
-        if size_bytes <= max_bytes:
+        entry = await _prepared(query, whole, snapshot, max_bytes)
+        size_bytes = size_of(entry, whole) if entry is not None else 0
+        if entry is not None and size_bytes <= max_bytes:
             prepared[query.key] = entry
             max_bytes -= size_bytes
         await asyncio.sleep(0)
     return prepared
+
+
+async def _prepared(query: CanonicalQuery, whole: Entry, snapshot: Snapshot, max_bytes: int) -> Entry | None:
+    if is_small(query):
+        return await _small(whole, snapshot, query)
+    body = await asyncio.to_thread(snapshot.select, query)
+    if isinstance(body, CannotAnswer) or (len(body) > max_bytes and len(body) != len(whole.body)):
+        return None
+    return await _entry(whole, body)
+
+
+async def _small(whole: Entry, snapshot: Snapshot, query: CanonicalQuery) -> Entry | None:
+    part = snapshot.locate(query)
+    if isinstance(part, CannotAnswer):
+        return None
+    body = snapshot.compose(part)
+    if len(body) == len(whole.body) and body == whole.body:
+        return whole
+    etag = await entity_tag(body, apart=server_time_of(body))
+    return SmallSelection(whole, snapshot, part, body, etag)
 
 
 async def _entry(whole: Entry, body: bytes) -> Entry:

@@ -131,14 +131,14 @@ class Rendition:
         ]
         if entry.sbe_deprecated is not None:
             headers.append((SBE_DEPRECATED, entry.sbe_deprecated))
-        status, body = entry.status, entry.body
+        status, body = entry.status, b""
         if status == 200 and self.if_none_match is not None and matches(self.if_none_match, opaque):
-            status, body = 304, b""
+            status = 304
         else:
             headers.extend(_content_type(entry.content_type))
             if packed:
                 headers.append(("Content-Encoding", "gzip"))
-                body = entry.gzip or b""
+            body = (entry.gzip if packed else None) or entry.body
         return Reply(
             status=status,
             headers=tuple(headers),

@@ -33,6 +33,7 @@ from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable, RememberedResponse
 from proxy.server.peers import peer_of
 
+RELEASE_SECONDS = 1.0
 MAX_REQUEST_BYTES = 4096
 """Longer requests are not remembered."""
 _EXCLUDED_HEADERS = (
@@ -143,6 +144,13 @@ class FastPathServer(Server):
     ) -> None:
         """`is_allowed`: whether a client at this address may use the fast path."""
         super().__init__(handler, connection=FastPathProtocol, fast_path=fast_path, is_allowed=is_allowed, **kwargs)
+
+
+async def release_outdated(fast_path: FastPathTable) -> None:
+    """Keep only the bytes of the present second."""
+    while True:
+        await asyncio.sleep(RELEASE_SECONDS)
+        fast_path.release()
 
 
 def remember(fast_path: FastPathTable, request: web.BaseRequest, reply: Reply) -> None:

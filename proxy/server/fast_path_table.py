@@ -131,6 +131,8 @@ class FastPathTable:
         """The number of responses for the identity of each entry."""
         self._bytes = 0
         self._documents = entries.documents
+        self._rendered: list[RememberedResponse] = []
+        """Those whose bytes were made since `release` was called last."""
 
     def __len__(self) -> int:
         return len(self._responses)
@@ -183,6 +185,19 @@ class FastPathTable:
         if size_bytes + rendition.entry.size_bytes <= self._max_bytes:
             self._put(chunk, RememberedResponse(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
 
+    def release(self) -> None:
+        """Let go of what is outdated: an earlier document, and the bytes of earlier seconds."""
+        if self._documents != self._entries.documents:
+            self._clear()
+        now, kept = self._wall(), []
+        for remembered in self._rendered:
+            if remembered.good_from <= now < remembered.good_until:
+                kept.append(remembered)
+            else:
+                remembered.wire = remembered.body = b""
+                remembered.good_until = -1.0
+        self._rendered = kept
+
     def _put(self, chunk: bytes, remembered: RememberedResponse) -> None:
         entry = remembered.rendition.entry
         self._bytes += remembered.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
@@ -204,6 +219,7 @@ class FastPathTable:
 
     def _clear(self) -> None:
         self._responses.clear()
+        self._rendered.clear()
         self._sharing.clear()
         self._bytes = 0
         self._documents = self._entries.documents
@@ -224,6 +240,8 @@ class FastPathTable:
         remembered.entries_version, remembered.usage_version = self._entries.version, self._usage.version
         remembered.offset_seconds = offset_seconds
         reply = remembered.rendition.reply(now)
+        if not remembered.wire:
+            self._rendered.append(remembered)
         head = render_head(reply, self._headers(reply), head_only=remembered.head_only)
         body = b"" if remembered.head_only else reply.body
         remembered.wire, remembered.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")

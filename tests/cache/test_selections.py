@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from dataclasses import dataclass, field, replace
 
 import orjson
 import pytest
 
-from proxy.bodies import compress
+from proxy.bodies import COMPRESS_BYTES, compress, entity_tag, pack
 from proxy.cache.local import SELECTION, LocalCache
-from proxy.cache.selections import MAX_RECENT, RecentSelections
+from proxy.cache.selections import MAX_RECENT, RecentSelections, SmallSelection
+from proxy.core.document.parsed import server_time_of
 from proxy.core.query.canonical import CanonicalQuery
 from tests.cache.test_local import BARE, ONE, Counted, document, entry_of, make, query
 
@@ -156,3 +158,27 @@ def test_each_query_counts_once_and_the_last_one_comes_first() -> None:
     for asked in (one(1), one(2), one(1), one(3), one(1)):
         recent.note(asked)
     assert recent.queries() == (one(1), one(3))
+
+
+async def test_an_answer_of_few_symbols_keeps_no_bytes_but_its_gzip_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[bytes] = []
+
+    def counted(body: bytes) -> bytes | None:
+        packed.append(body)
+        return pack(body)
+
+    monkeypatch.setattr("proxy.cache.selections.pack", counted)
+    local = make(Counted())
+    await local.put(BARE, await document(50))
+    entry = await local.select(query("symbols=[" + ",".join(f'"S{number}"' for number in range(8)) + "]"))
+    assert isinstance(entry, SmallSelection)
+    assert len(orjson.loads(entry.body)["symbols"]) == 8
+    assert packed == []
+    assert gzip.decompress(entry.gzip or b"") == entry.body
+    assert entry.gzip is entry.gzip
+    assert packed == [entry.body]
+    assert len(entry.gzip or b"") < len(entry.body) < entry.size_bytes
+    assert entry.etag == await entity_tag(entry.body, apart=server_time_of(entry.body))
+    tiny = await local.select(ONE)
+    assert tiny is not None
+    assert (tiny.gzip is None) is (len(tiny.body) < COMPRESS_BYTES)

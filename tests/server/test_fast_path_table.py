@@ -294,3 +294,31 @@ def test_a_stale_document_closes_the_lane_for_other_entries_too() -> None:
     assert table.fast_path.find(b"a") is not None
     table.clock.now += 10
     assert table.fast_path.find(b"a") is None
+
+
+def test_the_bytes_of_a_past_second_are_let_go_and_made_again() -> None:
+    table = Table()
+    table.learn(b"a", reply(entry(stored_at=NOON - 0.25)))
+    table.learn(b"b", reply(entry(stored_at=NOON - 0.25)))
+    old, other = table.found(b"a"), table.found(b"b")
+    table.clock.now += 0.5
+    table.fast_path.release()
+    assert old.wire
+    assert table.found(b"a") is old
+    table.clock.now += 1.0
+    wire = table.found(b"b").wire
+    table.fast_path.release()
+    assert (old.wire, old.body, other.wire) == (b"", b"", wire)
+    assert table.found(b"a").wire.startswith(b"HTTP/1.1 200 OK\r\n")
+    table.clock.now += 1.0
+    table.fast_path.release()
+    assert old.wire == other.wire == b""
+
+
+def test_an_earlier_document_is_let_go_though_nobody_asks() -> None:
+    table = Table()
+    table.learn(b"a", reply(entry()))
+    table.found(b"a")
+    table.entries.documents += 1
+    table.fast_path.release()
+    assert (len(table.fast_path), table.fast_path.size_bytes) == (0, 0)

@@ -65,6 +65,16 @@ class CannotAnswer:
     reason: Unanswerable
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The symbols of an answer, and how they are written."""
+
+    positions: tuple[int, ...] | range
+    """Ascending."""
+    show_sets: bool = True
+    in_microseconds: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Snapshot:
     """A full document's bytes and an index over them. Made by `index`."""
@@ -90,15 +100,20 @@ class Snapshot:
 
     def select(self, query: CanonicalQuery) -> bytes | CannotAnswer:
         """The origin's answer to a query, from this document. For a query without filters it is `body` itself."""
+        part = self.locate(query)
+        if isinstance(part, CannotAnswer):
+            return part
+        return self.body if _is_bare(query) else self.compose(part)
+
+    def locate(self, query: CanonicalQuery) -> Part | CannotAnswer:
+        """The part of the document that answers a query."""
         reason = self._unanswerable(query)
         if reason is not None:
             return CannotAnswer(reason)
-        if _is_bare(query):
-            return self.body
         positions = self._positions(query)
         if not query.show_permission_sets and not all(self.symbol_index.set_ends[place] for place in positions):
             return CannotAnswer(Unanswerable.NO_PERMISSION_SETS)
-        return self._compose(positions, query)
+        return Part(positions, query.show_permission_sets, query.representation.microseconds)
 
     def _unanswerable(self, query: CanonicalQuery) -> Unanswerable | None:
         """Why this query cannot be answered; None: it can."""
@@ -133,27 +148,27 @@ class Snapshot:
             return Unanswerable.SEVERAL_SETS
         return Unanswerable.NO_PERMISSIONS if Permissions.UNKNOWN in self.symbol_index.all_permissions else None
 
-    def _positions(self, query: CanonicalQuery) -> Sequence[int]:
+    def _positions(self, query: CanonicalQuery) -> tuple[int, ...] | range:
         """The positions of the selected symbols, ascending."""
         symbol_index = self.symbol_index
         if query.symbols is not None:
-            return sorted({symbol_index.positions[name] for name in query.symbols})
-        positions: Sequence[int] = range(self.symbols_count)
+            return tuple(sorted({symbol_index.positions[name] for name in query.symbols}))
+        positions: tuple[int, ...] | range = range(self.symbols_count)
         if query.permissions is not None:
             wanted = sum(SHOWING[name] for name in set(query.permissions))
-            positions = [place for place in positions if symbol_index.permissions[place] & wanted]
+            positions = tuple(place for place in positions if symbol_index.permissions[place] & wanted)
         if query.symbol_status is not None:
-            positions = [place for place in positions if symbol_index.statuses[place] == query.symbol_status]
+            positions = tuple(place for place in positions if symbol_index.statuses[place] == query.symbol_status)
         return positions
 
-    def _compose(self, positions: Sequence[int], query: CanonicalQuery) -> bytes:
-        """Put the selected symbols into the template. Bytes are copied only once, into the answer."""
-        template, in_microseconds = self.template, query.representation.microseconds
+    def compose(self, part: Part) -> bytes:
+        """Put the symbols of a part into the template. Bytes are copied only once, into the answer."""
+        template, in_microseconds = self.template, part.in_microseconds
         pieces: list[bytes | memoryview] = [template.microseconds_head if in_microseconds else template.head]
-        slices = self._with_sets if query.show_permission_sets else self._without_sets
-        for piece in slices(positions):
+        slices = self._with_sets if part.show_sets else self._without_sets
+        for piece in slices(part.positions):
             pieces += (piece, b",")
-        if positions:
+        if part.positions:
             del pieces[-1]
         pieces.append(template.microseconds_tail if in_microseconds else template.tail)
         return b"".join(pieces)
