@@ -180,10 +180,11 @@ async def _start(
     report: StatusReport,
     stack: AsyncExitStack,
 ) -> None:
-    """Listen, then start the work in the background. Stopping takes these steps in reverse order."""
+    """Load from Redis, listen, then start the work in the background. Stopping takes these steps in reverse order."""
     app.metrics.read_at_scrape(report.samples)
     app.metrics.read_at_scrape(lambda: feed_samples(app.hub))
     stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
+    await app.refresher.load()
     await _listen(settings, app, gateway, ledgers, report, stack)
     background(app.refresher.run(), stack)
     if app.certificate is not None:

@@ -22,6 +22,8 @@ TICK_SECONDS = 0.5
 """The longest pause between two decisions. A decision compares a few numbers."""
 _TICKS_A_LIFETIME = 20
 _SHORTEST_TICK_SECONDS = 0.05
+LOAD_SECONDS = 0.15
+"""How long the start waits for the document from Redis."""
 
 
 class Source(Protocol):
@@ -74,8 +76,14 @@ class Refresher:
         self._failures = 0
         self._failed_at = float("-inf")
         self._hold_until = float("-inf")
+        self._loading: asyncio.Task[bool] | None = None
         self.started = asyncio.Event()
         """Set when the first warm-up has ended, even if it failed."""
+
+    async def load(self) -> None:
+        """Begin to load the document from Redis, and wait a moment for it: the first client would wait anyway."""
+        self._loading = asyncio.create_task(self._source.warm())
+        await asyncio.wait([self._loading], timeout=LOAD_SECONDS)
 
     async def run(self) -> None:
         """Warm up, then refresh for as long as the process lives."""
@@ -89,7 +97,7 @@ class Refresher:
 
     async def _warm_up(self) -> None:
         """Load the document from Redis; ask the origin only if that one is not fresh."""
-        if await self._source.warm():
+        if await (self._loading or self._source.warm()):
             log.info("warm_from_redis")
         elif self._keep_warm is not KeepWarm.NEVER:
             await self._source.refresh()

@@ -18,16 +18,16 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tests.bench import load, report
-from tests.bench.baseline import baseline
+from tests.bench import footprint, load, report
+from tests.bench.baseline import Baseline, baseline
 from tests.bench.load import Work
 from tests.bench.processes import Running
-from tests.bench.programs import INFO, Missing, Program, nginx, sidecar, simulator, varnish
-from tests.bench.report import Idle, Row, Storm, Table
+from tests.bench.programs import EARLIER, INFO, Missing, Program, haproxy, nginx, sidecar, simulator, varnish
+from tests.bench.report import Footprint, Idle, Row, Storm, Table
 from tests.environment import allow_open_files, forget_settings
 
 RESULTS = Path(__file__).with_name("results")
@@ -37,6 +37,8 @@ BURST_SECONDS = 1
 STORM_SECONDS = 6
 IDLE_CONNECTIONS = 10_000
 IDLE_RUNS = 3
+HAPROXY_BUFFERS = (16 << 10, 256 << 10)
+IDLE, STORM, MEMORY = "idle connections", "refusals", "memory and start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,9 @@ def _idle(url: str, count: int) -> Iterator[None]:
         yield
 
 
-def measure(programs: Sequence[Program], *, seconds: float, rounds: int) -> Table:
-    """Everything, with all programs up all the time and one at a time under load."""
+def measure(programs: Sequence[Program], *, seconds: float, rounds: int, only: str = "") -> Table:
+    """With all programs up all the time and one at a time under load. `only`: the work whose name has these words."""
+    works = [work for work in load.works() if only in work.name]
     with ExitStack() as stack:
         origin = Origin(stack.enter_context(simulator()))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -157,21 +160,29 @@ def measure(programs: Sequence[Program], *, seconds: float, rounds: int) -> Tabl
         for number, program in enumerate(programs):
             own = folder / str(number)
             own.mkdir()
-            started[program.name] = stack.enter_context(program.start(origin.running.url, own))
+            started[program.label] = stack.enter_context(program.start(origin.running.url, own))
         bench = Bench(origin, started, seconds)
-        rows = list(_rows(bench, rounds))
-        idle = [bench.idle(name, load.works()[0]) for name in started]
-        refused = [name for name in started if name != report.PLAIN]
-        storms = [bench.storm(name, work) for work in load.storms() for name in refused]
+        rows = list(_rows(bench, rounds, works))
+        first = list({program.name: program.label for program in reversed(programs)}.values())[::-1]
+        idle = [bench.idle(label, load.works()[0]) for label in first if not only or only in IDLE]
+        refused = [label for label in first if label != report.PLAIN]
+        storms = [bench.storm(label, work) for work in load.storms() for label in refused if not only or only in STORM]
     versions = {program.name: program.version for program in programs}
     return Table(machine=report.machine(), versions=report.versions(versions), rows=rows, idle=idle, storms=storms)
 
 
-def _rows(bench: Bench, rounds: int) -> Iterator[Row]:
-    for number, work in itertools.product(range(1, rounds + 1), load.works()):
+def footprints(earlier: Baseline | None, starts: int) -> list[Footprint]:
+    """Memory and start of ours, and of the earlier commit."""
+    ours = [footprint.measure(report.OURS, starts=starts)]
+    return ours + ([footprint.measure(EARLIER, starts=starts, earlier=earlier)] if earlier is not None else [])
+
+
+def _rows(bench: Bench, rounds: int, works: Sequence[Work]) -> Iterator[Row]:
+    for number, work in itertools.product(range(1, rounds + 1), works):
         for program in bench.programs:
             row = bench.row(program, work, number)
-            print(f"round {number}: {work.name}: {program}: {row.per_cpu_second:,.0f}/s a core", flush=True)
+            seen, each = f"{row.per_second:,.0f}/s seen", f"{row.per_cpu_second:,.0f}/s a core"
+            print(f"round {number}: {work.name}: {program}: {seen}, {each}", flush=True)
             yield row
 
 
@@ -182,6 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run")
     parser.add_argument("--no-save", action="store_true", help="print only")
     parser.add_argument("--baseline", metavar="COMMIT", help="measure that commit too, beside this; saves nothing")
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="WORDS",
+        help=f"the works with these words in their names; {IDLE}, {STORM}, {MEMORY}",
+    )
     flags = parser.parse_args(arguments)
     needed = {"wrk": "wrk", "taskset": "util-linux"}
     absent = [
@@ -192,21 +209,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     forget_settings(os.environ)
     allow_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    peers = (nginx(), varnish())
+    peers = (
+        *(nginx(from_memory=from_memory) for from_memory in (False, True)),
+        varnish(),
+        *(haproxy(buffer_bytes=size) for size in HAPROXY_BUFFERS),
+    )
     for peer in peers:
         if isinstance(peer, Missing):
             print(peer)
     with ExitStack() as stack:
         try:
-            earlier = [sidecar(earlier=stack.enter_context(baseline(flags.baseline)))] if flags.baseline else []
+            earlier = stack.enter_context(baseline(flags.baseline)) if flags.baseline else None
         except RuntimeError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
         found = (peer for peer in peers if isinstance(peer, Program))
-        programs = (sidecar(), *earlier, *found, sidecar(fast_lane=False))
-        table = measure(programs, seconds=flags.seconds, rounds=flags.rounds)
+        before = [sidecar(earlier=earlier)] if earlier is not None else []
+        programs = (sidecar(), *before, *found, sidecar(fast_lane=False))
+        table = measure(programs, seconds=flags.seconds, rounds=flags.rounds, only=flags.only)
+        if flags.only in MEMORY:
+            table = replace(table, footprints=footprints(earlier, starts=flags.rounds + 2))
     print(report.markdown(table))
-    if not (flags.no_save or flags.baseline):
+    print("For README.md:", *report.ratios(table), sep="\n")
+    if not (flags.no_save or flags.baseline or flags.only):
         report.save(table, RESULTS)
     return 0
 

@@ -6,6 +6,7 @@ Owns: starting and ending a program with all its children, and reading /proc (Li
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -52,8 +53,12 @@ def running(
     ready: str = "/",
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    leaves: Path | None = None,
 ) -> Iterator[Running]:
-    """Run it on one core until the end of the block, in this folder. TimeoutError when `ready` is not answered."""
+    """Run it on one core until the end of the block, in this folder. TimeoutError when `ready` is not answered.
+
+    `leaves` is a folder that is removed afterwards.
+    """
     process = subprocess.Popen(
         ("taskset", "--cpu-list", str(core), *command),
         env={**os.environ, **(environment or {})},
@@ -72,6 +77,8 @@ def running(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # whatever is left of the session that we opened for it
         process.wait()
+        if leaves is not None:
+            shutil.rmtree(leaves, ignore_errors=True)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:

@@ -26,6 +26,7 @@ WEIGHT_LIMIT = 100_000_000
 SYMBOLS = 3698
 INFO = "/api/v3/exchangeInfo"
 EARLIER = "earlier commit"
+MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class Program:
     name: str
     version: str
     start: Callable[[str, Path], AbstractContextManager[Running]]
+    settings: str = ""
+    """Of a peer that is measured with several: which ones. The best of them counts in each row."""
+
+    @property
+    def label(self) -> str:
+        """The name with the settings."""
+        return f"{self.name} ({self.settings})" if self.settings else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +99,54 @@ def sidecar(*, fast_lane: bool = True, earlier: Baseline | None = None) -> Progr
     return Program(name, "Python " + sys.version.partition(" ")[0], start)
 
 
-def nginx() -> Program | Missing:
-    """proxy_cache, one worker; identity and gzip are entries of their own."""
+def nginx(*, from_memory: bool) -> Program | Missing:
+    """proxy_cache, one worker; identity and gzip are entries of their own. From memory: for large bodies."""
     binary = _find("nginx")
     if binary is None:
         return Missing("nginx", "nginx-light")
+    sending = "sendfile off; output_buffers 2 512k;" if from_memory else "sendfile on; tcp_nopush on;"
 
     def start(origin: str, folder: Path) -> AbstractContextManager[Running]:
         port = free_port()
         config = folder / "nginx.conf"
         user = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
-        host = origin.removeprefix("http://")
-        config.write_text(_filled("nginx.conf", user=user, port=str(port), host=host, folder=str(folder)))
+        host, cache = origin.removeprefix("http://"), folder / "cache"
+        if from_memory:
+            cache = MEMORY / folder.parent.name / folder.name
+            cache.mkdir(parents=True)
+        filled = {"user": user, "port": str(port), "host": host, "folder": str(folder), "cache": str(cache)}
+        config.write_text(_filled("nginx.conf", sending=sending, **filled))
         return running(
             (binary, "-e", str(folder / "error.log"), "-c", str(config)),
             url=f"http://127.0.0.1:{port}",
             core=SERVER_CORE,
             ready="/api/v3/ping",
+            leaves=cache.parent if from_memory else None,
         )
 
-    return Program("nginx", _version(binary, "-v"), start)
+    settings = "sendfile off, cache in /dev/shm" if from_memory else "sendfile on, cache on disk"
+    return Program("nginx", _version(binary, "-v"), start, settings)
+
+
+def haproxy(*, buffer_bytes: int) -> Program | Missing:
+    """One thread, entries in memory; a larger buffer suits large bodies."""
+    binary = _find("haproxy")
+    if binary is None:
+        return Missing("HAProxy", "haproxy")
+
+    def start(origin: str, folder: Path) -> AbstractContextManager[Running]:
+        port = free_port()
+        config = folder / "haproxy.cfg"
+        host = origin.removeprefix("http://")
+        config.write_text(_filled("haproxy.cfg", port=str(port), host=host, buffer=str(buffer_bytes)))
+        return running(
+            (binary, "-db", "-q", "-f", str(config)),
+            url=f"http://127.0.0.1:{port}",
+            core=SERVER_CORE,
+            ready="/api/v3/ping",
+        )
+
+    return Program("HAProxy", _version(binary, "-v"), start, f"buffers of {buffer_bytes >> 10} KB")
 
 
 def varnish() -> Program | Missing:
@@ -149,4 +185,6 @@ def _filled(name: str, **values: str) -> str:
 def _version(binary: str, flag: str) -> str:
     told = subprocess.run((binary, flag), capture_output=True, text=True, check=False)
     line = (told.stdout + told.stderr).strip().partition("\n")[0]
-    return line.rpartition("/")[2] if "nginx" in line else line.partition("-")[2].partition(" ")[0]
+    if "nginx" in line:
+        return line.rpartition("/")[2]
+    return line.partition(" version ")[2].partition("-")[0] or line.partition("-")[2].partition(" ")[0]

@@ -1,17 +1,28 @@
 """Memory and start of the real command, as `make bench-snapshot` measures them.
 
 How fast this machine is just now is measured beside: a start is compared with an interpreter that only imports the
-command, in the same moment.
+five libraries, in the same moment. The bounds here are wider than the aims, which hold for this machine and Python.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from tests.bench.children import child, read_line
-from tests.bench.footprint import MOST_BYTES, SYMBOLS, first_hit_seconds, import_seconds, memory_at_rest
+from tests.bench.footprint import (
+    MOST,
+    START_SECONDS,
+    SYMBOLS,
+    Place,
+    asked_bytes,
+    import_seconds,
+    refreshing_bytes,
+    start_seconds,
+)
 
 pytestmark = [
     pytest.mark.realtime,
@@ -20,23 +31,42 @@ pytestmark = [
 ]
 
 SHOWN = 3698
-MOST_IMPORTS = 3.0
-"""A start takes so many times what its imports take, at the most; usually less than two."""
+SLACK = 1.2
 TRIES = 5
 """What happens on the machine in the middle of one start can be anything; of so many one must be undisturbed."""
 
 
-def test_with_every_symbol_asked_for_it_stays_small_and_a_warm_redis_makes_it_answer_soon(redis_url: str) -> None:
-    with child("tests.simulator", "--symbols", str(SYMBOLS)) as simulator:
-        origin = read_line(simulator).rsplit(" ", 1)[1]
-        loaded, asked, shown = memory_at_rest(origin, redis_url)
-        assert len(shown) == SHOWN
-        assert loaded < asked < MOST_BYTES
-        assert any(relative_start(origin, redis_url) < MOST_IMPORTS for _ in range(TRIES))
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    with child("tests.simulator", "--symbols", str(SYMBOLS), "--weight-limit", "1000000") as simulator:
+        yield read_line(simulator).rsplit(" ", 1)[1]
 
 
-def relative_start(origin: str, redis_url: str) -> float:
-    """The time from a start to the first hit, in imports."""
-    before, started, after = import_seconds(), first_hit_seconds(origin, redis_url), import_seconds()
-    print(f"first hit after {started:.2f} s, imports take {before:.2f} and {after:.2f} s")
-    return started / max(before, after)
+def test_with_every_symbol_asked_for_it_stays_small(origin: str, redis_url: str) -> None:
+    asked, shown = asked_bytes(Place(origin, redis_url))
+    assert shown == SHOWN
+    assert asked < MOST.asked_bytes * SLACK
+
+
+def test_refreshes_leave_no_earlier_document_in_memory(origin: str, redis_url: str) -> None:
+    steady, peak = refreshing_bytes(Place(origin, redis_url))
+    assert steady < MOST.steady_bytes * SLACK
+    assert peak < MOST.peak_bytes * SLACK
+
+
+def test_it_is_alive_soon_and_a_warm_redis_makes_it_answer_soon(
+    origin: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "PYTHONDONTWRITEBYTECODE" in os.environ:
+        monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
+    place = Place(origin, redis_url)
+    start_seconds(place)  # compiles, and fills Redis
+    assert any(is_soon(place) for _ in range(TRIES))
+
+
+def is_soon(place: Place) -> bool:
+    """Whether one start was within its bounds."""
+    libraries = import_seconds(place)
+    livez, hit = start_seconds(place)
+    print(f"alive after {livez:.2f} s, first hit {hit:.2f} s later, the libraries take {libraries:.2f} s")
+    return livez < (MOST.livez_seconds * libraries + START_SECONDS) * SLACK and hit < 3 * MOST.hit_seconds

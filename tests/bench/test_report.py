@@ -12,7 +12,7 @@ from tests.bench import programs, report
 from tests.bench.__main__ import RESULTS
 from tests.bench.load import QUERIES, queries
 from tests.bench.programs import EARLIER, Missing
-from tests.bench.report import OURS, Idle, Row, Storm, Table
+from tests.bench.report import OURS, Footprint, Idle, Row, Storm, Table
 
 
 def row(program: str, requests: int, *, cpu_seconds: float = 1.0) -> Row:
@@ -44,8 +44,10 @@ def table() -> Table:
 
 def test_the_table_tells_medians_and_ratios(table: Table) -> None:
     text = report.markdown(table)
-    assert "| one symbol | binance-sidecar | 100,000 | 1.00 | 50,000 | 1.00 | 5.00 | 10.0 | 100 | 3 | 20 |" in text
-    assert "| one symbol | nginx | 50,000 | 2.00 | 25,000 |" in text
+    assert (
+        "| one symbol | binance-sidecar | 50,000 | 1.00 | 100,000 | 1.00 | 1.00 | 5.00 | 10.0 | 100 | 3 | 20 |" in text
+    )
+    assert "| one symbol | nginx | 25,000 | 2.00 | 50,000 | 2.00 |" in text
     assert "| one question | binance-sidecar | 1 | 900 | 3 | 1.0 |" in text
     assert "| binance-sidecar | 10,000 | 8.0 | 1.00 | 1.50 |" in text
 
@@ -54,8 +56,8 @@ def test_an_earlier_commit_is_compared_round_by_round(table: Table) -> None:
     rows = [replace(row(OURS, count), round=number) for number, count in enumerate((90, 200, 150))]
     rows += [replace(row(EARLIER, 100), round=number) for number in range(3)]
     text = report.markdown(replace(table, rows=rows, versions=table.versions | {EARLIER: "abc1234"}))
-    assert "divided by those of abc1234, round by round" in text
-    assert "| one symbol | 1.500 | 0.900 | 2.000 |" in text
+    assert "divided by the figures of abc1234, round by round" in text
+    assert "| one symbol | 1.500 | 0.900 | 2.000 | 1.500 | 0.900 | 2.000 |" in text
     assert "round by round" not in report.markdown(table)
 
 
@@ -66,7 +68,7 @@ def test_what_is_saved_is_the_same_each_time_and_names_no_place(table: Table, tm
         text = (tmp_path / "a" / name).read_text()
         assert text == (tmp_path / "b" / name).read_text()
         assert str(tmp_path) not in text
-    assert "100,000" in (tmp_path / "a" / "chart.svg").read_text()
+    assert "50,000" in (tmp_path / "a" / "chart.svg").read_text()
 
 
 def test_the_readme_tells_the_ratios_of_the_last_run() -> None:
@@ -75,13 +77,13 @@ def test_the_readme_tells_the_ratios_of_the_last_run() -> None:
     last = Table(machine=saved["machine"], versions=saved["versions"], rows=rows, idle=[], storms=[])
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert last.works()
-    for work in last.works():
-        assert f"| {work} | {last.ratio(work, 'nginx'):.2f} | {last.ratio(work, 'Varnish'):.2f} |" in readme
+    for line in report.ratios(last):
+        assert line in readme
 
 
 def test_a_peer_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_find", lambda _: None)
-    peers = (programs.nginx(), programs.varnish())
+    peers = (programs.nginx(from_memory=True), programs.varnish(), programs.haproxy(buffer_bytes=16384))
     assert all(isinstance(peer, Missing) for peer in peers)
     assert str(peers[0]) == "nginx was not found and is left out: apt-get install nginx-light"
 
@@ -89,3 +91,30 @@ def test_a_peer_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.
 def test_the_queries_of_the_mix_are_all_different_and_always_the_same() -> None:
     assert len(set(queries())) == QUERIES
     assert queries() == queries()
+
+
+def test_a_peer_with_several_settings_has_the_best_of_them_in_each_row(table: Table) -> None:
+    rows = [row(OURS, 100_000), row("nginx (disk)", 50_000), row("nginx (memory)", 80_000), row("Varnish", 60_000)]
+    rows += [replace(one, work="other") for one in (row(OURS, 9), row("nginx (disk)", 8), row("nginx (memory)", 7))]
+    rows += [replace(row("Varnish", 6), work="other")]
+    chosen = replace(table, rows=rows)
+    assert chosen.best("one symbol") == [OURS, "nginx (memory)", "Varnish"]
+    assert chosen.best("other") == [OURS, "nginx (disk)", "Varnish"]
+    text = report.markdown(chosen)
+    assert "| one symbol | nginx (memory) | 40,000 | 1.25 |" in text
+    assert "| one symbol | nginx (disk)" not in text
+
+
+def test_memory_and_start_have_a_table(table: Table) -> None:
+    measured = Footprint(
+        program=OURS,
+        idle_bytes=54_000_000,
+        steady_bytes=75_000_000,
+        asked_bytes=85_000_000,
+        peak_bytes=97_000_000,
+        livez_seconds=0.45,
+        libraries_seconds=0.4,
+        hit_seconds=0.09,
+    )
+    text = report.markdown(replace(table, footprints=[measured]))
+    assert "| binance-sidecar | 54.0 | 75.0 | 85.0 | 97.0 | 450 | 400 | 90 |" in text

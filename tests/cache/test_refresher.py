@@ -40,6 +40,8 @@ class World:
     """How often fills for clients have failed in a row, and when last."""
     slept: list[float] = field(default_factory=list)
     most_ticks: int = 0
+    asked: int = 0
+    """How often Redis was asked."""
     entered: asyncio.Event | None = None
     """Set when Redis is asked, which then never answers."""
 
@@ -56,6 +58,7 @@ class World:
         self.now += seconds
 
     async def warm(self) -> bool:
+        self.asked += 1
         if self.entered is not None:
             self.entered.set()
             await asyncio.Event().wait()
@@ -259,3 +262,14 @@ async def test_a_failure_is_logged_with_its_reason() -> None:
         await world.runs(0)
     (line,) = logs
     assert (line["event"], line["reason"], line["failures"]) == ("refresh_failed", "unreachable", 1)
+
+
+@pytest.mark.parametrize("fault", [None, KeyError("broken")])
+async def test_what_was_begun_before_the_listeners_is_not_loaded_again(fault: Exception | None) -> None:
+    world = World(in_redis=fault or True)
+    refresher = world.refresher()
+    await refresher.load()
+    assert world.asked == 1
+    with pytest.raises(Over):
+        await refresher.run()
+    assert (world.asked, refresher.started.is_set()) == (1, True)
