@@ -22,7 +22,7 @@ TICK_SECONDS = 0.5
 """The longest pause between two decisions. A decision compares a few numbers."""
 _TICKS_A_LIFETIME = 20
 _SHORTEST_TICK_SECONDS = 0.05
-LOAD_SECONDS = 0.15
+LOAD_SECONDS = 0.1
 """How long the start waits for the document from Redis."""
 
 
