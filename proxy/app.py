@@ -248,7 +248,7 @@ async def _listen(
 ) -> None:
     """Open the traffic listener, and a second one for operations if the settings ask for it."""
     headers = Headers(ledgers.used_weight, app.clock.wall, settings.keep_alive_seconds)
-    room, peers = app.room, build_peers(settings)
+    room, peers, shutdown_seconds = app.room, build_peers(settings), settings.shutdown_seconds * REQUESTS_SHARE
     app.metrics.read_at_scrape(partial(connection_samples, room))
     fast_path = build_fast_path(
         settings,
@@ -282,11 +282,9 @@ async def _listen(
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
     server = build_server(settings, handler, room, fast_path=fast_path, peers=peers, certificate=app.certificate)
     ops_server = build_server(settings, ops, build_ops_room(settings, app.metrics))
-    if fast_path is not None:
-        background(release_outdated(fast_path), stack)
-    shutdown_seconds = settings.shutdown_seconds * REQUESTS_SHARE
     if settings.ops_port is not None:
         ops_address = (settings.ops_host or settings.host, settings.ops_port)
         app.ops_addresses = await listen(ops_server, ops_address, stack, shutdown_seconds=shutdown_seconds)
     app.addresses = await listen(server, (settings.host, settings.port), stack, shutdown_seconds=shutdown_seconds)
+    background(release_outdated(fast_path), stack)
     background(keep_deadlines(room, ops_server.room), stack)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol, TypeVar
 
@@ -186,7 +186,9 @@ class LocalCache:
         if old is not None and source is EntrySource.REDIS and old.entry.stored_at >= entry.stored_at:
             return False  # a newer document arrived while this one was read
         if old is not None and old.entry.etag == entry.etag:
-            await self._use(LoadedDocument(entry, old.snapshot, Changes((), (), ())))
+            # One copy of the bytes: the index belongs to those of the old one.
+            same = replace(entry, body=old.entry.body, gzip=old.entry.gzip)
+            await self._use(LoadedDocument(same, old.snapshot, Changes((), (), ())))
             return False
         new = LoadedDocument(entry, await _indexed(entry, document))
         if old is not None and old.snapshot is not None:

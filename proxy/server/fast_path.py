@@ -147,9 +147,9 @@ class FastPathServer(Server):
         super().__init__(handler, connection=FastPathProtocol, fast_path=fast_path, is_allowed=is_allowed, **kwargs)
 
 
-async def release_outdated(fast_path: FastPathTable) -> None:
-    """Keep only the bytes of the present second."""
-    while True:
+async def release_outdated(fast_path: FastPathTable | None) -> None:
+    """Keep only the present document and the bytes of the present second."""
+    while fast_path is not None:
         await asyncio.sleep(RELEASE_SECONDS)
         fast_path.release()
 

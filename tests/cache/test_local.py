@@ -171,7 +171,7 @@ async def test_a_refusal_of_the_bare_query_is_no_document(local: LocalCache) -> 
     await local.put(BARE, refusal)
     assert (local.get(BARE), local.document()) == (refusal, loaded)
     await local.put(BARE, loaded)
-    assert local.get(BARE) is loaded
+    assert local.get(BARE) == loaded
 
 
 async def test_without_snapshots_the_document_is_an_entry_like_others(counted: Counted) -> None:
@@ -514,3 +514,14 @@ async def test_one_that_cannot_takes_the_place_of_one_that_can_once_it_is_confir
     assert local.get(BARE) is odd
     assert await local.select(ONE) is None
     assert counted.adopted_with == [None, None]
+
+
+async def test_a_document_that_is_the_same_takes_no_second_copy(local: LocalCache) -> None:
+    old = await document(5)
+    await local.put(BARE, old)
+    await local.put(BARE, replace(old, body=bytes(bytearray(old.body)), stored_at=old.stored_at + 60))
+    assert local.loaded is not None
+    assert local.loaded.snapshot is not None
+    assert local.loaded.entry.stored_at == old.stored_at + 60
+    assert local.loaded.entry.body is old.body
+    assert local.loaded.snapshot.body is old.body
