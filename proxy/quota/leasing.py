@@ -244,6 +244,7 @@ class Leasing:
 
     async def _sync(self, *, publishes: bool) -> None:
         now = self._ledger.now()
+        self._seen.forget(now)
         ended, self._ended = self._ended, []
         good_at, self._good_at = self._good_at, None
         self.leases.frame(now, self._ledger.windows(), self._clock.guard_seconds())

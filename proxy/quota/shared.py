@@ -115,6 +115,7 @@ class RedisLedger:
         """
         demand = Demand(weight, purpose, refundable, client)
         wanted = self._wanted(demand)
+        self._seen.forget(wanted.now)
         outcome: Reservation | Refused | Blocked | None = self._seen.refuse(wanted)
         if outcome is None and self._leasing is not None:
             leased = self._leasing.reserve(wanted)
@@ -275,10 +276,8 @@ class RedisLedger:
         self._local = not answered
 
     def _wanted(self, demand: Demand) -> Wanted:
-        now = self._anchor.now()
-        self._seen.forget(now)
         return Wanted(
-            now=now,
+            now=self._anchor.now(),
             weight=demand.weight,
             windows=self._limits.windows,
             ratios=self._ratios,

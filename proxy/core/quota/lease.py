@@ -32,6 +32,8 @@ LOOK_AHEAD_SECONDS = 60.0
 """A block is meant to last so long."""
 RATE_SECONDS = 20.0
 """For how long a request raises the rate that is expected."""
+STEP_SECONDS = 0.05
+"""Requests so near together count as one moment."""
 LEAST_RATE_SECONDS = 0.5
 """The first requests of a process are taken for the rate of so long a time."""
 
@@ -134,7 +136,8 @@ class Rate:
         if not now - self._at <= 4 * RATE_SECONDS:  # the first, or one after a long pause
             self._sum, self._began = 0.0, now
             self._at = now
-        self._decay(now)
+        if now - self._at > STEP_SECONDS:
+            self._decay(now)
         self._sum += weight
 
     def per_second(self, now: float) -> float:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from proxy.core.quota.windows import (
@@ -144,6 +145,7 @@ def origin_time(headers: Mapping[str, str]) -> float | None:
     return _http_date(headers.get("date", ""))
 
 
+@lru_cache(maxsize=64)
 def _http_date(value: str) -> float | None:
     try:
         date = parsedate_to_datetime(value)

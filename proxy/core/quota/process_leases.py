@@ -26,7 +26,7 @@ EDGE_SECONDS = 0.5
 """So long before the edge of a window that is over half used, its lease is given back."""
 PREFETCH_SECONDS = 0.3
 """So long before a window may be spent from, its first block is fetched."""
-TELL_SECONDS = 20.0
+TELL_SECONDS = 30.0
 """What was spent is told so often."""
 SETTLE_SECONDS = 0.02
 """Requests that were reserved one by one are settled together, so long after the first. Until then they count twice
