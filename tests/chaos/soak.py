@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
+from proxy.redis_client.url import DEFAULT_CONNECTIONS
 from tests.chaos.fleet import Replica, replica
 from tests.chaos.relay import Damage, Kind, Relay, relay
 from tests.chaos.soak_load import Load
@@ -35,10 +36,12 @@ from tests.redis_client.valkey import Valkey
 from tests.simulator import ApiName, Simulator
 
 MOST_GROWTH = 0.03
-CALM_SECONDS = 45.0
-"""After the load: longer than connections to the origin are kept."""
+CALM_SECONDS = 65.0
+"""After the load: connections to the origin that nobody uses are closed within a minute."""
 SPARE = 3
-"""Descriptors and tasks that may be open at one moment and not at another: a connection to Redis, to the origin."""
+"""Descriptors and tasks that may be open at one moment and not at another."""
+MOST_TO_REDIS = DEFAULT_CONNECTIONS
+"""Connections that the pool may keep for as long as the gateway lives."""
 BUDGETS = {"spot": 6000 * 0.98, "futures": 2400 * 0.98, "options": 400 * 0.98}
 
 
@@ -58,6 +61,21 @@ class Plan:
         return min(300.0, 15.0 * self.minutes)
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The gateway without load."""
+
+    vitals: Vitals
+    tasks: int
+    connections: Mapping[str, int]
+    """Through each network."""
+
+    @property
+    def descriptors(self) -> int:
+        """Without those of the pool to Redis."""
+        return self.vitals.descriptors - self.connections["Redis"]
+
+
 @dataclass(slots=True)
 class Soak:
     """What came of it."""
@@ -72,9 +90,8 @@ class Soak:
     """The most weight of a pool in one minute."""
     refused: int = 0
     """The origin's 429."""
-    before: tuple[Vitals, int] | None = None
-    after: tuple[Vitals, int] | None = None
-    """Vitals and tasks without load."""
+    before: Rest | None = None
+    after: Rest | None = None
     complaints: list[str] = field(default_factory=list)
     """Lines of the log that tell of a fault of the gateway."""
 
@@ -95,10 +112,13 @@ class Soak:
         over = [f"{pool} used {used}" for pool, used in self.used.items() if used > BUDGETS[pool]]
         checks = {
             f"memory grew by {last / first - 1:.1%}": last <= first * (1 + MOST_GROWTH),
-            f"descriptors: {self.before[0].descriptors} before, {self.after[0].descriptors} after": (
-                self.after[0].descriptors <= self.before[0].descriptors + SPARE
+            f"descriptors: {self.before.descriptors} before, {self.after.descriptors} after": (
+                self.after.descriptors <= self.before.descriptors + SPARE
             ),
-            f"tasks: {self.before[1]} before, {self.after[1]} after": self.after[1] <= self.before[1] + SPARE,
+            f"{self.after.connections['Redis']} connections to Redis": self.after.connections["Redis"] <= MOST_TO_REDIS,
+            f"tasks: {self.before.tasks} before, {self.after.tasks} after": (
+                self.after.tasks <= self.before.tasks + SPARE
+            ),
             f"hits failed: {self.load.failed[:3]}": not self.load.failed,
             "nothing was hit": self.load.hits > 0,
             f"over budget: {over}": not over,
@@ -128,9 +148,9 @@ class Soak:
                 f"in a minute; the origin refused {self.refused}",
                 f"memory:       {first / 2**20:.1f} MiB when settled, {last / 2**20:.1f} MiB in the last minute "
                 f"({last / first - 1:+.1%}); most {max(now.memory_bytes for _, now in self.samples) / 2**20:.1f} MiB",
-                f"descriptors:  {self.before[0].descriptors} before, {self.after[0].descriptors} after "
-                f"(sockets {self.before[0].sockets}, {self.after[0].sockets})",
-                f"tasks:        {self.before[1]} before, {self.after[1]} after",
+                f"descriptors:  {self.before.vitals.descriptors} before, {self.after.vitals.descriptors} after",
+                f"connections:  {_told(self.before.connections)} before; {_told(self.after.connections)} after",
+                f"tasks:        {self.before.tasks} before, {self.after.tasks} after",
                 f"stops:        {stops.count} by SIGTERM under load, {stops.answered:,} requests answered, "
                 f"{len(stops.lost)} lost, {len(stops.failed)} failed",
             )
@@ -139,6 +159,10 @@ class Soak:
 
 def _counts(counter: Counter[int]) -> str:
     return ", ".join(f"{status}: {number:,}" for status, number in sorted(counter.items()))
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
 
 
 @dataclass(slots=True)
@@ -228,15 +252,16 @@ def _complains(line: str) -> bool:
     return told.get("level") in ("error", "critical") or told.get("event") == "unexpected_error"
 
 
-async def at_rest(on: Scene) -> tuple[Vitals, int]:
-    """What the process takes now, and its tasks."""
+async def at_rest(on: Scene) -> Rest:
+    """What the process takes now, its tasks, its connections."""
     on.gateway.process.send_signal(signal.SIGWINCH)
     async with asyncio.timeout(10):
         while not (told := [line for line in on.gateway.log if line.startswith('{"event": "tasks"')]):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     for line in told:
         on.gateway.log.remove(line)
-    return vitals_of(on.gateway.process.pid), json.loads(told[-1])["tasks"]
+    connections = {name: network.connections for name, network in on.networks.items()}
+    return Rest(vitals_of(on.gateway.process.pid), json.loads(told[-1])["tasks"], connections)
 
 
 async def soak(plan: Plan) -> Soak:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.soak import MOST_GROWTH, SPARE, Plan, Soak
+from tests.chaos.soak import MOST_GROWTH, MOST_TO_REDIS, SPARE, Plan, Rest, Soak
 from tests.chaos.soak_load import Load
 from tests.chaos.stops import Stops
 from tests.chaos.vitals import Vitals, vitals_of
@@ -19,7 +19,7 @@ from tests.chaos.vitals import Vitals, vitals_of
 MIB = 1 << 20
 
 
-def came(*, growth: float = 0.0, more_descriptors: int = 0, more_tasks: int = 0) -> Soak:
+def came(*, growth: float = 0.0, more_descriptors: int = 0, more_tasks: int = 0, to_redis: int = 5) -> Soak:
     """A soak of 20 minutes: memory grows after the fifth by so much of itself."""
     made = Soak(Plan(), Load("http://gateway", random.Random(1)), Stops())
     made.load.hits = 1
@@ -27,13 +27,13 @@ def came(*, growth: float = 0.0, more_descriptors: int = 0, more_tasks: int = 0)
         grown = 1.0 if second < 600 else 1.0 + growth
         made.samples.append((float(second), Vitals(round(100 * MIB * grown), 20, 10)))
     made.samples[100] = (100.0, Vitals(200 * MIB, 20, 10))
-    made.before = Vitals(100 * MIB, 20, 10), 10
-    made.after = Vitals(100 * MIB, 20 + more_descriptors, 10), 10 + more_tasks
+    made.before = Rest(Vitals(100 * MIB, 20, 10), 10, {"Redis": 5})
+    made.after = Rest(Vitals(100 * MIB, 15 + to_redis + more_descriptors, 10), 10 + more_tasks, {"Redis": to_redis})
     return made
 
 
 def test_a_good_run_is_good() -> None:
-    made = came(growth=MOST_GROWTH - 0.001, more_descriptors=SPARE, more_tasks=SPARE)
+    made = came(growth=MOST_GROWTH - 0.001, more_descriptors=SPARE, more_tasks=SPARE, to_redis=MOST_TO_REDIS)
     made.used = {"spot": 5880}
     assert made.broken() == []
     assert "20.0 minutes" in made.report()
@@ -60,8 +60,13 @@ def test_each_promise_that_is_broken_is_told(spoil: Callable[[Soak], None]) -> N
 
 @pytest.mark.parametrize(
     "made",
-    [came(growth=MOST_GROWTH + 0.001), came(more_descriptors=SPARE + 1), came(more_tasks=SPARE + 1)],
-    ids=["memory", "descriptors", "tasks"],
+    [
+        came(growth=MOST_GROWTH + 0.001),
+        came(more_descriptors=SPARE + 1),
+        came(more_tasks=SPARE + 1),
+        came(to_redis=MOST_TO_REDIS + 1),
+    ],
+    ids=["memory", "descriptors", "tasks", "connections to Redis"],
 )
 def test_what_is_kept_is_told(made: Soak) -> None:
     assert len(made.broken()) == 1
