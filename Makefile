@@ -24,14 +24,17 @@ exit 1
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: install run demo clients page-test chaos soak fuzz bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test image-test sbom audit release check fix lock clean help
+.PHONY: install run demo tour clients page-test chaos soak fuzz bench bench-fleet bench-snapshot test test-quick test-long tools deploy-test contract-test image-test sbom audit release check fix lock clean help
 
 install: $(INSTALLED) ## install the package and its tools into .venv
 
 run: $(RUNNABLE) ## run the sidecar (with its own Valkey unless SIDECAR_REDIS_URL says otherwise); flags in ARGS=
 	@SIDECAR_REDIS_URL="$${SIDECAR_REDIS_URL-embedded:}" SIDECAR_STATE_DIR="$${SIDECAR_STATE_DIR-.cache/state}" exec $(BIN)/binance-sidecar $(ARGS)
 
-demo: $(RUNNABLE) ## show what the sidecar does, against a Binance stand-in on this machine
+demo: $(RUNNABLE) ## twenty bots with the sidecar and without it, before two stand-ins for Binance on this machine
+	@$(BIN)/python -m tests.side_by_side $(ARGS)
+
+tour: $(RUNNABLE) ## show step by step what the sidecar does, against a Binance stand-in on this machine
 	@$(BIN)/python -m tests.demo $(ARGS)
 
 clients: $(INSTALLED) $(CLIENTS) ## prove that real Binance clients work unmodified; bots with ARGS=--heavy
@@ -73,6 +76,9 @@ tools: $(FETCHED) ## fetch Helm, promtool and the other checkers into .cache
 deploy-test: $(INSTALLED) $(FETCHED) $(CLIENTS) ## test locks, chart, rules, dashboard, compose file, unit and rolling restart with the real tools
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/deploy $(ARGS)
 
+contract-test: $(INSTALLED) ## hold the answers to /openapi.json with schemathesis; flags in ARGS=, such as --whole
+	@$(BIN)/python -m tests.contract $(ARGS)
+
 image-test: $(INSTALLED) ## build the image and run it (as root, with Debian's buildah and debootstrap)
 	$(BIN)/python -m tests.deploy.image
 
@@ -93,6 +99,7 @@ check: $(INSTALLED) $(CLIENTS) ## everything CI checks
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory deploy-test
 	@$(MAKE) --no-print-directory page-test
+	@$(BIN)/python -m tests.contract
 	@$(BIN)/python -m tests.clients --market
 	@$(BIN)/python -m tests.clients --trading
 

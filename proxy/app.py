@@ -13,9 +13,7 @@ from functools import partial
 
 from proxy.background import background
 from proxy.cache.answers import CachedAnswers
-from proxy.cache.build import build_feed, build_fills, build_local_cache
-from proxy.cache.documents import DOCUMENTS
-from proxy.cache.feed_demand import FeedDemand
+from proxy.cache.build import build_feed, build_feed_demand, build_fills, build_local_cache
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.cache.probe import EntryProbe
@@ -42,18 +40,17 @@ from proxy.server.build import (
     build_certificate,
     build_fast_path,
     build_ops_room,
+    build_own_pages,
     build_peers,
     build_room,
     build_server,
     entries_bytes,
 )
-from proxy.server.cors import CHANGES_PATH
 from proxy.server.fast_path import release_outdated
-from proxy.server.feed import Feed
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
 from proxy.server.tls import Certificate
-from proxy.settings import KeepWarm, Settings, TimeSource
+from proxy.settings import Settings, TimeSource
 from proxy.telemetry.events import Journal
 from proxy.telemetry.feed import feed_samples
 from proxy.telemetry.metrics import Metrics, measure_lag
@@ -190,7 +187,7 @@ async def _start(
     if app.certificate is not None:
         background(app.certificate.watch(), stack)
     background(app.hub.run(), stack)
-    background(_feed_demand(settings, app).run(), stack)
+    background(build_feed_demand(settings, app.hub, app.fills, app.local, app.clock).run(), stack)
     background(measure_lag(app.metrics), stack)
     background(watch_clock(app.clock), stack)
     background(ledgers.watch_blocks(), stack)
@@ -201,13 +198,6 @@ async def _drain(app: Application) -> None:
     """From now on every answer closes its connection, and the readiness probe says no."""
     app.draining = True
     app.hub.close()
-
-
-def _feed_demand(settings: Settings, app: Application) -> FeedDemand:
-    catalogue = Catalogue(settings.forward, apis=settings.apis)
-    is_wanted = settings.keep_warm is not KeepWarm.NEVER
-    served = [api for api, query in DOCUMENTS.items() if api in settings.apis and catalogue.forwards(query.endpoint)]
-    return FeedDemand(app.hub, app.fills, app.local, app.clock, apis=served if is_wanted else ())
 
 
 async def _connect_redis(
@@ -270,7 +260,7 @@ async def _listen(
         closing=lambda: app.draining,
         forwards_keyed=settings.forward is Forward.ALL,
         fast_path=fast_path,
-        own={CHANGES_PATH: Feed(app.hub, app.metrics)},
+        own=build_own_pages(settings, app.hub, app.metrics),
     )
     ops = Ops(
         warmed=app.refresher.started.is_set,

@@ -1,4 +1,4 @@
-"""`make demo`: a stand-in for Binance, a gateway in front of it, and a transcript of what happens.
+"""`make tour`: a stand-in for Binance, a gateway in front of it, and a transcript of what happens.
 
 Owns: the story and how it is told. Must not know: how gateway and stand-in work; it sees both from outside.
 """

@@ -1,4 +1,4 @@
-"""The demo, run as `make demo` runs it, with a small document."""
+"""The demo, run as `make tour` runs it, with a small document."""
 
 from __future__ import annotations
 

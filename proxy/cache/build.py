@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from proxy.cache.document_stores import LocalDocuments, SharedDocuments
 from proxy.cache.documents import DOCUMENTS, FeedObserver, Publisher
+from proxy.cache.feed_demand import FeedDemand
 from proxy.cache.fill import Filler
 from proxy.cache.fills import Fills
 from proxy.cache.lifetimes import Policy
@@ -15,6 +16,7 @@ from proxy.cache.lru import MemoryStore
 from proxy.cache.null import NullStore
 from proxy.cache.shared import RedisStore
 from proxy.cache.sharing import Sharing
+from proxy.core.endpoints.catalogue import Catalogue
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.feed.log import Bounds, ChangeLog, News
 from proxy.core.feed.position import Mark
@@ -24,7 +26,7 @@ from proxy.feed.stream import ChangeStreams, document_keys
 from proxy.origin.origins import Origins
 from proxy.ports import Clock, Observer
 from proxy.redis_client.connection import RedisConnection
-from proxy.settings import Settings
+from proxy.settings import KeepWarm, Settings
 
 _DOCUMENT = DOCUMENTS[Api.SPOT]
 """The query whose answer is the full document."""
@@ -83,6 +85,13 @@ def build_feed(
     epoch = Mark(round(clock.origin() * 1000), 0)
     changes.add([News(api, epoch, is_continued=False) for api in keys], now=clock.origin())
     return hub, Publisher(LocalDocuments(hub), observer)
+
+
+def build_feed_demand(settings: Settings, hub: Hub, fills: Fills, local: LocalCache, clock: Clock) -> FeedDemand:
+    """What keeps the documents new for readers of the feed, of the APIs that the mode and the settings include."""
+    catalogue = Catalogue(settings.forward, apis=settings.apis)
+    served = [api for api, query in DOCUMENTS.items() if api in settings.apis and catalogue.forwards(query.endpoint)]
+    return FeedDemand(hub, fills, local, clock, apis=() if settings.keep_warm is KeepWarm.NEVER else served)
 
 
 def _policy(settings: Settings) -> Policy:

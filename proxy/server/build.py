@@ -1,4 +1,4 @@
-"""The listeners' bounds, TLS and fast path, and who is served, as the settings ask for it.
+"""The listeners' bounds, TLS and fast path, who is served, and the gateway's own pages, as the settings ask for it.
 
 Owns: which setting goes where, how many connections the descriptor limit allows. Must not know: how a bound is kept.
 """
@@ -6,15 +6,22 @@ Owns: which setting goes where, how many connections the descriptor limit allows
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from proxy import __version__
+from proxy.core.endpoints.catalogue import Catalogue
+from proxy.core.openapi import describe
 from proxy.core.reply import Reply
+from proxy.feed.hub import Hub
 from proxy.ports import Clock
 from proxy.server.bounds import Bounds, Connections, Observer
 from proxy.server.connection import Server
+from proxy.server.cors import CHANGES_PATH, OPENAPI_PATH
 from proxy.server.fast_path import FastPathServer, can_be_used
 from proxy.server.fast_path_table import Entries, FastPathTable, LifeCycle, Tally, Usage
+from proxy.server.feed import Feed, FeedObserver
+from proxy.server.openapi import OpenApi
 from proxy.server.ops import Handler
 from proxy.server.peers import Peers
 from proxy.server.tls import Certificate, TlsObserver
@@ -122,3 +129,10 @@ def descriptor_limit() -> int | None:
 def connections_for(limit: int | None) -> int | None:
     """How many connections of clients leave enough descriptors for the rest; None: any number."""
     return None if limit is None else max(1, limit - min(RESERVED_DESCRIPTORS, limit // 2))
+
+
+def build_own_pages(settings: Settings, hub: Hub, observer: FeedObserver) -> Mapping[str, Handler]:
+    """The handlers of what the gateway itself offers on the traffic listener."""
+    served = Catalogue(settings.forward, apis=settings.apis).served()
+    openapi = OpenApi(lambda: describe(served, version=__version__))
+    return {CHANGES_PATH: Feed(hub, observer), OPENAPI_PATH: openapi}

@@ -154,6 +154,10 @@ class Catalogue:
             case never:
                 assert_never(never)
 
+    def served(self) -> tuple[Endpoint, ...]:
+        """The lines of the tables that this gateway forwards, of the APIs that it has hosts for."""
+        return tuple(endpoint for endpoint in _LINES if endpoint.api in self._apis and self.forwards(endpoint))
+
     @property
     def forwards_keyed(self) -> bool:
         """Whether the mode includes the requests of accounts."""

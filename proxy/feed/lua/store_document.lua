@@ -85,7 +85,7 @@ local done = false
 while length > 1 and not done do
   local dropped = {}
   for _, each in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 100)) do
-    local is_beyond = length - 1 > tonumber(ARGV[6]) or tonumber(value_of(each, 'total')) < most
+    local is_beyond = length > tonumber(ARGV[6]) or tonumber(value_of(each, 'total')) < most
       or tonumber(value_of(each, 'time')) < tonumber(now) - tonumber(ARGV[8])
     if length <= 1 or not is_beyond then
       done = true

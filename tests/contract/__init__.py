@@ -1,0 +1,1 @@
+"""schemathesis on `/openapi.json`, against the gateway before the stand-in."""
