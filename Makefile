@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := .cache/tools
 FETCHED := $(TOOLS)/.fetched
 CLIENTS := .cache/clients/.installed
+CONTRACT := .cache/contract/.installed
 INSTALL := tests/tools/install.py
 # Extras are kept: without them pip before 23.3 looks at the newest release of a package whose extra is asked for.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate \
@@ -73,10 +74,10 @@ test-long: $(INSTALLED) ## run the tests with their largest numbers, which takes
 
 tools: $(FETCHED) ## fetch Helm, promtool and the other checkers into .cache
 
-deploy-test: $(INSTALLED) $(FETCHED) $(CLIENTS) ## test locks, chart, rules, dashboard, compose file, unit and rolling restart with the real tools
+deploy-test: $(INSTALLED) $(FETCHED) $(CLIENTS) $(CONTRACT) ## test locks, chart, rules, dashboard, compose file, unit and rolling restart with the real tools
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/deploy $(ARGS)
 
-contract-test: $(INSTALLED) ## hold the answers to /openapi.json with schemathesis; flags in ARGS=, such as --whole
+contract-test: $(INSTALLED) $(CONTRACT) ## hold the answers to /openapi.json with schemathesis; flags in ARGS=, such as --whole
 	@$(BIN)/python -m tests.contract $(ARGS)
 
 image-test: $(INSTALLED) ## build the image and run it (as root, with Debian's buildah and debootstrap)
@@ -92,7 +93,7 @@ audit: $(INSTALLED) $(FETCHED) ## look for known weaknesses of what the locks na
 release: $(INSTALLED) $(FETCHED) ## make wheel, chart and SBOM of VERSION= in dist/; ARGS=--commit also commits
 	@$(BIN)/python -m tests.tools.release "$(VERSION)" $(ARGS)
 
-check: $(INSTALLED) $(CLIENTS) ## everything CI checks
+check: $(INSTALLED) $(CLIENTS) $(CONTRACT) ## everything CI checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -147,4 +148,8 @@ $(FETCHED): tests/tools/fetch.py $(INSTALL) $(wildcard tests/tools/*.lock) | $(I
 
 $(CLIENTS): tests/clients/environment.py tests/clients/requirements.lock | $(INSTALLED)
 	@$(BIN)/python -m tests.clients.environment
+	@touch $@
+
+$(CONTRACT): tests/contract/environment.py tests/contract/requirements.lock | $(INSTALLED)
+	@$(BIN)/python -m tests.contract.environment
 	@touch $@

@@ -82,8 +82,11 @@ class Side:
         return f"{answered:>8,} {refused:>6,} {banned:>7,} {self.origin.weight_spent:>8,}"
 
 
-async def show(seconds: float, *, weight_limit: int = 6000) -> bool:
-    """Run both sides at once. Whether the gateway's bots got all their answers, and its IP was never refused."""
+async def show(seconds: float, *, weight_limit: int = 6000, until_ban: bool = False) -> bool:
+    """Run both sides at once. Whether the gateway's bots got all their answers, and its IP was never refused.
+
+    `until_ban`: go on, on a slow machine too, until the other side is banned; at most ten times as long.
+    """
     clock, document = Clock(), generate_document(SYMBOLS)
     async with AsyncExitStack() as stack:
         origins = [
@@ -97,7 +100,7 @@ async def show(seconds: float, *, weight_limit: int = 6000) -> bool:
         sides = [Side(*parts) for parts in zip(("alone", "with the gateway"), origins, asking, strict=True)]
         bots = [asyncio.create_task(side.bot(number)) for side in sides for number in range(BOTS)]
         try:
-            await _watch(clock, sides, seconds)
+            await _watch(clock, sides, seconds, until_ban=until_ban)
         finally:
             for task in bots:
                 task.cancel()
@@ -105,13 +108,15 @@ async def show(seconds: float, *, weight_limit: int = 6000) -> bool:
         return _sums(sides)
 
 
-async def _watch(clock: Clock, sides: Sequence[Side], seconds: float) -> None:
+async def _watch(clock: Clock, sides: Sequence[Side], seconds: float, *, until_ban: bool) -> None:
     print(f"{BOTS} bots each, {SPEED:.0f} times faster than life. Totals:")
     head = f"{'answers':>8} {'429':>6} {'banned':>7} {'weight':>8}"
     print(f"{'':>8}" + "".join(f" | {side.name:^32}" for side in sides))
     print(f"{'minute':>8} | {head} | {head}")
     started = clock()
-    while clock() - started < seconds * SPEED:
+    while (elapsed := (clock() - started) / SPEED) < seconds or (
+        until_ban and not sides[0].statuses[418] and elapsed < 10 * seconds
+    ):
         await asyncio.sleep(LINE_SECONDS)
         print(f"{(clock() - started) / 60:>8.1f}" + "".join(f" | {side.cells}" for side in sides), flush=True)
 

@@ -19,7 +19,7 @@ CURLS = re.findall(
 async def test_twenty_bots_alone_are_banned_and_with_the_gateway_they_are_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert await show(2.0, weight_limit=1000)
+    assert await show(1.0, weight_limit=2000, until_ban=True)
     told = capsys.readouterr().out
     alone, together = told.strip().splitlines()[-2:]
     counts = re.fullmatch(r"alone: +([\d,]+) of ([\d,]+) answered .* 429 (\d+) times and 418 ([\d,]+) times", alone)

@@ -12,19 +12,18 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from proxy.app import run_gateway
 from proxy.core.endpoints.catalogue import Forward
 from proxy.settings import LogFormat, LogLevel
 from proxy.telemetry import logs
-from tests.clients.environment import CACHE, Environment, client_environment
+from tests.clients.environment import CACHE, client_environment
+from tests.contract.environment import ENVIRONMENT
 from tests.environment import forget_settings
 from tests.gateway.harness import hosts, settings
 from tests.simulator import Simulator, generate_document
 from tests.simulator.pools import Sizes
 
-ENVIRONMENT = Environment(CACHE / "contract", Path(__file__).parent / "requirements.lock")
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

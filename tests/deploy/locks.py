@@ -165,6 +165,7 @@ def _installed() -> Mapping[tuple[str, str], Distribution]:
         *TOOLS.glob("*/lib/*/site-packages"),
         *TOOLS.glob("pip/*"),
         *(ROOT / ".cache" / "clients").glob("lib/*/site-packages"),
+        *(ROOT / ".cache" / "contract").glob("lib/*/site-packages"),
     ]
     found = distributions(path=[str(folder) for folder in folders])
     return {(canonicalize_name(each.metadata["Name"]), each.version): each for each in found}
