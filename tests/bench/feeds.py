@@ -19,7 +19,7 @@ from statistics import median
 import uvloop
 
 from tests.bench.children import child, read_line, rss_bytes
-from tests.bench.footprint import INFO, Gateway, ask, gateway
+from tests.bench.footprint import INFO, Gateway, Place, ask, gateway
 from tests.bench.steady import Latencies
 from tests.bench.steady import ask as ask_steadily
 from tests.environment import allow_open_files
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.sched_setaffinity(0, {1} if 1 in os.sched_getaffinity(0) else os.sched_getaffinity(0))
     with child("tests.simulator", "--symbols", "1000") as origin:
         url = read_line(origin).split()[-1]
-        with gateway(url, "memory:") as running:
+        with gateway(Place(url, "memory:")) as running:
             connection = running.connect()
             ask(connection, INFO)
             connection.close()
