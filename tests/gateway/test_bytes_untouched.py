@@ -73,7 +73,7 @@ HALF = b"POST /api/v3/order HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsymb
 BAD_CHUNK = b"POST /api/v3/order HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsymb\r\nzz\r\n"
 
 
-async def test_a_body_that_breaks_off_reaches_nobody_and_holds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_body_that_breaks_off_reaches_nobody_and_holds_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with market(forward="all") as on:
         async with raw(on.app) as ended, raw(on.app) as left:
             for connection in (ended, left):
@@ -82,13 +82,13 @@ async def test_a_body_that_breaks_off_reaches_nobody_and_holds_nothing(capsys: p
             ended.half_close()
             assert await ended.end() == b"", "the connection is closed, without an answer that could be taken for one"
         assert on.asked() == 0
-    assert "unexpected_error" not in capsys.readouterr().out
+    assert "unexpected_error" not in caplog.messages
 
 
-async def test_a_body_whose_chunks_cannot_be_read_reaches_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_body_whose_chunks_cannot_be_read_reaches_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async with market(forward="all") as on:
         async with raw(on.app) as connection:
             assert await connection.status(BAD_CHUNK) == 400
             assert await connection.end() == b""
         assert on.asked() == 0
-    assert "unexpected_error" not in capsys.readouterr().out
+    assert "unexpected_error" not in caplog.messages

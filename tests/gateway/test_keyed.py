@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from proxy.event_log import LOGGER
 from tests.gateway.harness import Answer, Stage, market
 from tests.simulator import Fault, OrderSizes
 from tests.simulator.account import HMAC_KEY, HMAC_SECRET
@@ -158,12 +159,13 @@ async def test_an_accounts_429_blocks_nobody() -> None:
         assert (await on.ask("/status")).json["blocks"] == []
 
 
-async def test_an_endpoint_that_no_table_has_is_forwarded_and_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_endpoint_that_no_table_has_is_forwarded_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger=LOGGER)
     async with market(forward="all", log_level="info") as on:
         for _ in range(2):
             await send(on, "GET", "/api/v3/newThing")
         assert on.asked("/api/v3/newThing") == 2
-        assert capsys.readouterr().out.count("unknown_endpoint") == 1
+        assert caplog.messages.count("unknown_endpoint") == 1
 
 
 @pytest.mark.parametrize("path", ["/other/v1/thing", "/metricsx", "/apix/v3/order"])
@@ -209,10 +211,10 @@ async def test_a_signed_endpoint_has_no_cors() -> None:
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
 async def test_keys_on_an_open_listener_are_warned_of(
-    host: str, warned: bool, capsys: pytest.CaptureFixture[str]
+    host: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed: dict[str, Any] = {"forward": "all", "host": host}
     async with market(**changed) as on:
         warnings = (await on.client.ask("/status", url=on.app.url.replace("0.0.0.0", "127.0.0.1"))).json["warnings"]
         assert bool(warnings) is warned
-        assert ("keys_in_clear" in capsys.readouterr().out) is warned
+        assert ("keys_in_clear" in caplog.messages) is warned

@@ -156,6 +156,8 @@ async def dumped(redis_url: str) -> str:
                     value = await redis.smembers(key)
                 case b"zset":
                     value = await redis.zrange(key, 0, -1, withscores=True)
+                case b"stream":
+                    value = await redis.xrange(key)
                 case other:
                     raise TypeError(f"a key of type {other!r}")
             found += [key, value]
