@@ -26,6 +26,7 @@ from redis.asyncio import Redis
 from proxy import __version__
 from proxy.__main__ import IGNORED_SIGNALS, _handle, _loop_factory, main
 from tests.gateway.harness import INFO, Client, client
+from tests.server.certificates import Authority
 from tests.simulator import Fault, Simulator
 
 DEADLINE_SECONDS = 30.0
@@ -361,6 +362,27 @@ async def test_a_signal_to_read_settings_or_logs_again_ends_no_answer(name: str)
                 assert (await gateway.until("signal_ignored"))["signal"] == name
             assert (await pending).status == 200
         assert await gateway.ends_on(signal.SIGINT) == 0
+
+
+async def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("api.binance.com")
+    files = {"TLS_CERT_FILE": str(pair.certificate), "TLS_KEY_FILE": str(pair.key)}
+    async with Simulator() as origin, serving(origin.url, **files) as gateway:
+        assert gateway.url.startswith("https://127.0.0.1:")
+        pair.replace_by(authority.issue("api.binance.com", file="next"))
+        gateway.process.send_signal(signal.SIGHUP)
+        await gateway.until("certificate_loaded")
+        pair.key.write_text("garbage")
+        gateway.process.send_signal(signal.SIGHUP)
+        assert "SSL" in (await gateway.until("certificate_kept"))["error"]
+        assert await gateway.ends_on(signal.SIGINT) == 0
+
+
+async def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
+    ended = await run("serve", "--port=0", f"--tls-cert-file={tmp_path}/a.pem", f"--tls-key-file={tmp_path}/b.pem")
+    assert ended.status == 1
+    assert "cannot start: SIDECAR_TLS_CERT_FILE=" in ended.err
 
 
 async def test_where_the_event_loop_takes_no_signals_they_are_taken_all_the_same(
