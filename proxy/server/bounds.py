@@ -22,6 +22,9 @@ UNASKED_SECONDS = 1.0
 SCAN_SECONDS = 0.25
 """Where no connection could be closed for a new one, all are looked at again only after this long."""
 SWEEP_SECONDS = 1.0
+SWEEP_CONNECTIONS = 100
+"""How many are looked at in one go, so that the event loop does not stall."""
+PART_SECONDS = 0.01
 LOG_SECONDS = 60.0
 
 
@@ -191,10 +194,10 @@ class Connections:
         """A connection was closed whose client takes too little."""
         self._observer.connection_closed(Closing.STALLED)
 
-    def sweep(self) -> None:
-        """Close what waits for a head too long: to be called about once a second."""
+    def sweep(self) -> bool:
+        """Close what waits for a head too long: to be called about once a second. Whether more is over its deadline."""
         due = self._now() - self._bounds.head_seconds
-        for slot in self._due(due):
+        for slot in self._due(due)[:SWEEP_CONNECTIONS]:
             if not slot.waits_for_head:
                 del self._heads[slot]
             elif slot.occupant.is_busy:  # its answer comes first
@@ -204,6 +207,7 @@ class Connections:
                 self._close(slot, Closing.HEAD)
         for report in self._reports.values():
             self._write(report)
+        return bool(self._due(due))
 
     def _due(self, due: float) -> list[Slot]:
         found = []
@@ -275,10 +279,11 @@ class Connections:
 
 async def keep_deadlines(*rooms: Connections) -> None:
     """Close what is over its deadline, for as long as the listeners live."""
+    seconds = SWEEP_SECONDS
     while True:
-        await asyncio.sleep(SWEEP_SECONDS)
-        for room in rooms:
-            room.sweep()
+        await asyncio.sleep(seconds)
+        has_more = [room.sweep() for room in rooms]
+        seconds = PART_SECONDS if any(has_more) else SWEEP_SECONDS
 
 
 @dataclass(slots=True)

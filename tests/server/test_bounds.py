@@ -152,6 +152,14 @@ def test_each_connection_has_its_own_deadline() -> None:
     assert [client.is_open for client in clients] == [False] * 6 + [True] * 14
 
 
+def test_many_that_are_late_together_are_closed_in_parts() -> None:
+    on = room()
+    late = [on.come() for _ in range(250)]
+    on.now += HEAD_SECONDS
+    assert [on.connections.sweep() for _ in range(3)] == [True, True, False]
+    assert not any(open_now(*late))
+
+
 # --- Room for a new connection.
 
 
