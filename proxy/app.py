@@ -18,12 +18,12 @@ from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
 from proxy.cache.probe import EntryProbe
 from proxy.cache.refresher import Refresher
-from proxy.core.endpoints.catalogue import Catalogue, Forward
+from proxy.core.endpoints.catalogue import Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
+from proxy.direct import Ways, build_ways
 from proxy.event_log import log
 from proxy.feed.hub import Hub
-from proxy.gateway import Gateway
 from proxy.origin.build import build_upstreams
 from proxy.origin.client import Upstream
 from proxy.origin.origins import Origins
@@ -47,10 +47,11 @@ from proxy.server.build import (
     entries_bytes,
 )
 from proxy.server.fast_path import release_outdated
+from proxy.server.forward_path import ForwardPath
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
 from proxy.server.tls import Certificate
-from proxy.settings import Settings, TimeSource
+from proxy.settings import Settings
 from proxy.telemetry.events import Journal
 from proxy.telemetry.feed import feed_samples
 from proxy.telemetry.metrics import Metrics, measure_lag
@@ -145,8 +146,8 @@ async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -
             journal=journal,
             phase=lambda: app.phase,
         )
-        gateway = _gateway(settings, origins, CachedAnswers(fills, local, clock), app)
-        await _start(settings, app, gateway, ledgers, report, stack)
+        ways = build_ways(settings, origins, fills, CachedAnswers(fills, local, clock), clock)
+        await _start(settings, app, ways, ledgers, report, stack)
         background(Watch(journal, ledgers=ledgers, upstreams=upstreams, connection=connection).run(), stack)
         yield app
 
@@ -156,23 +157,10 @@ async def _open(upstreams: Mapping[Api, Upstream], stack: AsyncExitStack) -> Non
         await stack.enter_async_context(upstream)
 
 
-def _gateway(settings: Settings, origins: Origins, cached: CachedAnswers, app: Application) -> Gateway:
-    clock = app.clock
-    return Gateway(
-        origins,
-        app.fills,
-        cached,
-        clock,
-        catalogue=Catalogue(settings.forward, apis=settings.apis, unknown_weight=settings.unknown_weight),
-        coin_futures_hosts=settings.hosts_of(Api.COIN_FUTURES),
-        clock_error=clock.error_seconds if settings.time is TimeSource.CLOCK else None,
-    )
-
-
 async def _start(
     settings: Settings,
     app: Application,
-    gateway: Gateway,
+    ways: Ways,
     ledgers: PoolLedgers,
     report: StatusReport,
     stack: AsyncExitStack,
@@ -182,7 +170,7 @@ async def _start(
     app.metrics.read_at_scrape(lambda: feed_samples(app.hub))
     stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
     await app.refresher.load()
-    await _listen(settings, app, gateway, ledgers, report, stack)
+    await _listen(settings, app, ways, ledgers, report, stack)
     background(app.refresher.run(), stack)
     if app.certificate is not None:
         background(app.certificate.watch(), stack)
@@ -228,10 +216,20 @@ def _domain(settings: Settings) -> str:
     return domain_key(settings.redis_prefix, settings.venue_name, settings.quota_domain)
 
 
+def _ops(settings: Settings, app: Application, report: StatusReport) -> Ops:
+    return Ops(
+        warmed=app.refresher.started.is_set,
+        draining=lambda: app.draining,
+        exposition=app.metrics.exposition,
+        status=report.status,
+        hosts=settings.upstream_hosts,
+    )
+
+
 async def _listen(
     settings: Settings,
     app: Application,
-    gateway: Gateway,
+    ways: Ways,
     ledgers: PoolLedgers,
     report: StatusReport,
     stack: AsyncExitStack,
@@ -250,7 +248,7 @@ async def _listen(
         tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
     )
     traffic = Traffic(
-        gateway.handle,
+        ways.ordinary.handle,
         headers=headers,
         hosts=settings.upstream_hosts,
         observer=app.metrics,
@@ -262,15 +260,14 @@ async def _listen(
         fast_path=fast_path,
         own=build_own_pages(settings, app.hub, app.metrics),
     )
-    ops = Ops(
-        warmed=app.refresher.started.is_set,
-        draining=lambda: app.draining,
-        exposition=app.metrics.exposition,
-        status=report.status,
-        hosts=settings.upstream_hosts,
-    )
+    ops = _ops(settings, app, report)
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
-    server = build_server(settings, handler, room, fast_path=fast_path, peers=peers, certificate=app.certificate)
+    forward_path = ForwardPath(
+        ways.direct, headers=headers, peers=peers, observer=app.metrics, closing=lambda: app.draining
+    )
+    server = build_server(
+        settings, handler, room, fast_paths=(fast_path, forward_path), peers=peers, certificate=app.certificate
+    )
     ops_server = build_server(settings, ops, build_ops_room(settings, app.metrics))
     if settings.ops_port is not None:
         ops_address = (settings.ops_host or settings.host, settings.ops_port)

@@ -33,8 +33,8 @@ from proxy.core.reply import (
 )
 from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
 from proxy.event_log import log
-from proxy.origin.guarded import AcceptedResponse
 from proxy.origin.origins import Origins
+from proxy.origin.reading import AcceptedResponse
 from proxy.ports import Clock
 
 MAX_UNKNOWN = 100
@@ -78,8 +78,7 @@ class Gateway:
             endpoint = self._endpoint(request)
             return await self._answer(endpoint, request)
         except SidecarError as failure:
-            name, pool = ("other", SPOT) if endpoint is None else (endpoint.name, reported_pool(endpoint))
-            return error_reply(failure, _outcome(failure), endpoint=name, pool=pool)
+            return failed(failure, endpoint)
 
     def _endpoint(self, request: ClientRequest) -> Endpoint:
         to_coin_futures = request.host in self._coin_futures_hosts
@@ -141,14 +140,14 @@ class Gateway:
                 return shared if collapsed else own
             case CachePolicy.FORWARDED | CachePolicy.SHARED:
                 told = None if short_lived else self._told(query)
-                return told or _passed(query, await self._origins.ask(query, client=request.client), Outcome.BYPASS)
+                return told or passed(query, await self._origins.ask(query, client=request.client), Outcome.BYPASS)
             case never:
                 assert_never(never)
 
     async def _ask_for_all(self, query: CanonicalQuery, client: str) -> tuple[Reply, Reply]:
         """Ask the origin once. Returns the reply to this client, and the one to all clients that join it."""
         answer = await self._origins.ask(query, client=client)
-        return _passed(query, answer, Outcome.BYPASS), _passed(query, answer, Outcome.COLLAPSED)
+        return passed(query, answer, Outcome.BYPASS), passed(query, answer, Outcome.COLLAPSED)
 
     def _told(self, query: CanonicalQuery) -> Reply | None:
         """The time by the gateway's own clock, if it may tell it and knows it well enough."""
@@ -187,8 +186,15 @@ class UnknownEndpoints:
         log.warning("unknown_endpoint", method=method[:20], path=path[:100])
 
 
-def _passed(query: CanonicalQuery, answer: AcceptedResponse, outcome: Outcome) -> Reply:
+def passed(query: CanonicalQuery, answer: AcceptedResponse, outcome: Outcome) -> Reply:
+    """The reply with an answer that is not stored."""
     return passed_reply(answer.response, outcome, endpoint=query.endpoint.name, weight=query.weight)
+
+
+def failed(error: SidecarError, endpoint: Endpoint | None) -> Reply:
+    """The reply to a request that has no answer."""
+    name, pool = ("other", SPOT) if endpoint is None else (endpoint.name, reported_pool(endpoint))
+    return error_reply(error, _outcome(error), endpoint=name, pool=pool)
 
 
 def _outcome(error: SidecarError) -> Outcome:

@@ -19,6 +19,7 @@ from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import Window
+from proxy.errors import UpstreamFailed
 
 
 class Store(Protocol):
@@ -105,6 +106,20 @@ class Upstream(Protocol):
         """Send one request. Raises an UpstreamFailed if there is no complete answer within `seconds`.
 
         `check` is called right before the first byte is written; what it raises ends the attempt, and nothing is sent.
+        """
+
+    def begin(
+        self,
+        base_url: str,
+        query: UpstreamQuery,
+        *,
+        check: Callable[[], None],
+        seconds: float,
+        done: Callable[[OriginResponse | UpstreamFailed], None],
+    ) -> bool:
+        """`send` in this turn of the loop, on a connection that is there; `done` is called in a later turn.
+
+        False: there is none, and nothing is sent. What `check` raises is raised here, and nothing is sent.
         """
 
 

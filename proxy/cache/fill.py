@@ -30,8 +30,8 @@ from proxy.core.reply import SBE_DEPRECATED, Outcome
 from proxy.core.verdict import Good, contracts_rate_limits
 from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
 from proxy.event_log import log
-from proxy.origin.guarded import AcceptedResponse, RateLimits
 from proxy.origin.origins import Origins
+from proxy.origin.reading import AcceptedResponse, RateLimits
 from proxy.ports import Clock, FillLock, Observer, Store
 
 RENEWALS = 3

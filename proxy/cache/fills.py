@@ -6,10 +6,11 @@ Must not know: how one fill works (`proxy.cache.fill`), replies, which stale ent
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from proxy.cache.fill import Filler
 from proxy.cache.local import LocalCache
@@ -125,6 +126,14 @@ class Fills:
             except ClientShareUsedUp as refused:
                 if refused.client == client:
                     raise
+
+    def lead(self, query: UpstreamQuery) -> asyncio.Future[Any] | None:
+        """What later clients of an equal query join while this one is asked elsewhere; None: one is under way."""
+        return self._flights.lead(query.key)
+
+    def land(self, query: UpstreamQuery, flight: asyncio.Future[Any], outcome: object) -> None:
+        """The result for all that joined, or the exception."""
+        self._flights.land(query.key, flight, outcome)
 
     def fill_in_background(self, query: UpstreamQuery, *, short_lived: bool) -> None:
         """Fill without a waiting client, unless fills of this query have failed lately."""

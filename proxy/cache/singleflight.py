@@ -22,7 +22,7 @@ class SingleFlight:
     __slots__ = ("_tasks",)
 
     def __init__(self) -> None:
-        self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
+        self._tasks: dict[Hashable, asyncio.Future[Any]] = {}
 
     async def do(
         self, key: Hashable, work: Callable[[], Awaitable[T]], *, timeout_seconds: float | None = None
@@ -42,6 +42,28 @@ class SingleFlight:
         if task.cancelled():
             raise UpstreamFailed("The request was given up because the gateway is shutting down.")
         return task.result(), collapsed
+
+    def lead(self, key: Hashable) -> asyncio.Future[Any] | None:
+        """A future for work that is done elsewhere, which later callers share; None: this key's work is under way.
+
+        `land` ends it.
+        """
+        if self._under_way(key) is not None:
+            return None
+        flight = self._tasks[key] = asyncio.get_running_loop().create_future()
+        return flight
+
+    def land(self, key: Hashable, flight: asyncio.Future[Any], outcome: object) -> None:
+        """Give all that share it the outcome; an exception is raised there. No caller joins any more."""
+        if self._tasks.get(key) is flight:
+            del self._tasks[key]
+        if flight.done():
+            return
+        if isinstance(outcome, BaseException):
+            flight.set_exception(outcome)
+            flight.exception()  # marks it as retrieved
+        else:
+            flight.set_result(outcome)
 
     def spawn(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> bool:
         """Start `work` in the background; False if this key's work is under way. Its errors are dropped."""
@@ -69,7 +91,7 @@ class SingleFlight:
             await asyncio.wait(left, timeout=_CANCEL_SECONDS)
         return len(left)
 
-    def _under_way(self, key: Hashable) -> asyncio.Task[Any] | None:
+    def _under_way(self, key: Hashable) -> asyncio.Future[Any] | None:
         task = self._tasks.get(key)
         return None if task is None or task.done() else task
 
@@ -87,7 +109,7 @@ class SingleFlight:
             task.exception()  # marks it as retrieved, or asyncio logs it when nobody waits any more
 
 
-async def _wait(task: asyncio.Task[Any], timeout_seconds: float | None) -> None:
+async def _wait(task: asyncio.Future[Any], timeout_seconds: float | None) -> None:
     """Return when the task has ended or the time is over.
 
     Cancelling this wait does not cancel the task. With `asyncio.shield` the caller could not tell its own

@@ -62,7 +62,8 @@ class AnswerReader:
         """The complete answer."""
         assert self.head is not None
         assert self._body is not None
-        return RawResponse(self.head.status, self.head.headers, self._body.content(), self.received_at)
+        head = self.head
+        return RawResponse(head.status, head.headers, head.texts, self._body.content(), self.received_at)
 
     def _feed_head(self, data: bytes) -> bytes | None:
         """Read heads until the final one; what follows it, or None while it is not complete."""

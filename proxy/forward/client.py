@@ -22,8 +22,8 @@ from proxy.forward.answer import AnswerReader
 from proxy.forward.connection import Connection
 from proxy.forward.dial import Dialer
 from proxy.forward.failures import ConnectionEnded, ProxyFailed, unreachable
-from proxy.forward.head import render
-from proxy.forward.messages import RawRequest, RawResponse
+from proxy.forward.head import render, render_lines
+from proxy.forward.messages import Headers, RawRequest, RawResponse
 from proxy.forward.pool import Pool
 from proxy.forward.resolver import FixedAddresses, Resolver
 from proxy.forward.route import Route, route_to
@@ -100,6 +100,23 @@ class RawClient:
         response = await connection.exchange(head, request.body, reader=reader, deadline=deadline)
         pool.give(base_url, connection)
         return response
+
+    def lines(self, base_url: str, headers: Headers) -> tuple[bytes, bytes]:
+        """What `begin` writes before a target and, but for its length, after the request line."""
+        route = self._routes.get(base_url) or self._add_route(base_url)
+        return route.prefix, render_lines(headers, host=route.host, more=route.lines)
+
+    def take(self, base_url: str) -> Connection | None:
+        """A kept connection, if there is one. The caller gives it back or begins an exchange."""
+        assert self._opened is not None, "the client is used inside its context"
+        return self._opened[0].take(base_url)
+
+    def give(self, base_url: str, connection: Connection) -> None:
+        """Keep a connection on which nothing was sent, or whose exchange has ended."""
+        if self._opened is None:
+            connection.abort()
+        else:
+            self._opened[0].give(base_url, connection)
 
     def _add_route(self, base_url: str) -> Route:
         route = self._routes[base_url] = route_to(base_url, self._proxies.get(base_url), self._lines)

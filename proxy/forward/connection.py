@@ -14,7 +14,7 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-from proxy.errors import TooSlow
+from proxy.errors import TooSlow, UpstreamFailed
 from proxy.forward.answer import AnswerReader
 from proxy.forward.failures import ConnectionEnded, failed_answer, lower_headers
 from proxy.forward.head import InvalidAnswer
@@ -31,6 +31,8 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_deadline",
+        "_done",
+        "_is_untold",
         "_loop",
         "_lost",
         "_poll",
@@ -38,7 +40,6 @@ class Connection(asyncio.BufferedProtocol):
         "_timer",
         "_transport",
         "_view",
-        "_waiter",
         "expires_at",
         "stays_seconds",
     )
@@ -50,7 +51,10 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
         self._reader: AnswerReader | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._done: Callable[[UpstreamFailed | None], None] | None = None
+        """What waits for the answer."""
+        self._is_untold = False
+        """Whether nobody can tell if the whole request has left."""
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self.stays_seconds = float("inf")
@@ -72,16 +76,16 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
         reader = self._reader
-        if reader is None or self._waiter is None or self._waiter.done():
+        if reader is None:
             self.abort()  # nobody asked
             return
         try:
             is_complete = reader.feed(bytes(self._view[:nbytes]))
         except InvalidAnswer as error:
-            self._waiter.set_exception(failed_answer(error, reader.head))
+            self._fail(failed_answer(error, reader.head))
             return
         if is_complete:
-            self._waiter.set_result(None)
+            self._complete(reader)
 
     def eof_received(self) -> None:
         """The other side sends no more. The transport then closes."""
@@ -120,37 +124,57 @@ class Connection(asyncio.BufferedProtocol):
         """
         return not self._poll.poll(0)
 
+    def send(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        reader: AnswerReader,
+        deadline: float | None,
+        done: Callable[[UpstreamFailed | None], None],
+    ) -> None:
+        """Write one request. `done` gets None when `reader` has its whole answer, else the error.
+
+        It is called once, in a later turn of the loop, until `deadline` by the loop's clock (None: nobody sets one).
+        Before that `stays_seconds` tells whether the connection may be used again; after an error it is closed.
+        """
+        transport = self._transport
+        assert transport is not None, "is_open() was asked"
+        self._reader, self._done = reader, done
+        is_long = len(body) > ONE_WRITE_BYTES
+        # TLS does not tell what waits below it, so after a long body the connection is not kept.
+        self._is_untold = is_long and transport.get_extra_info("ssl_object") is not None
+        if is_long:
+            transport.write(head)
+            transport.write(body)
+        else:
+            transport.write(head + body)
+        if deadline is not None:
+            self._set_deadline(deadline)
+
     async def exchange(self, head: bytes, body: bytes, *, reader: AnswerReader, deadline: float | None) -> RawResponse:
         """Write one request and wait for its answer, until `deadline` by the loop's clock (None: the caller's).
 
         The first byte is written before anything is waited for. Raises an UpstreamFailed, and then the connection is
         closed. Afterwards `stays_seconds` tells whether it may be used again.
         """
-        transport = self._transport
-        assert transport is not None, "is_open() was asked"
-        self._reader = reader
-        self._waiter = self._loop.create_future()
-        if len(body) <= ONE_WRITE_BYTES:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            transport.write(body)
+        waiter: asyncio.Future[None] = self._loop.create_future()
+
+        def done(error: UpstreamFailed | None) -> None:
+            if waiter.done():
+                return
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+        self.send(head, body, reader=reader, deadline=deadline, done=done)
         try:
-            if deadline is not None:
-                self._set_deadline(deadline)
-            await self._waiter
+            await waiter
         except BaseException:
+            self._reader = self._done = None
             self.abort()
             raise
-        finally:
-            self._reader = self._waiter = None
-        assert reader.head is not None
-        # An answer may come before the request is out. What is left of it must not go before the next one.
-        # TLS does not tell what waits below it, so after a long body the connection is not kept.
-        is_untold = len(body) > ONE_WRITE_BYTES and transport.get_extra_info("ssl_object") is not None
-        is_sent = not is_untold and not transport.get_write_buffer_size()
-        is_clean = is_sent and not reader.has_surplus
-        self.stays_seconds = reader.head.stays_seconds if is_clean else 0.0
         return reader.response()
 
     def abort(self) -> None:
@@ -159,16 +183,35 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _complete(self, reader: AnswerReader) -> None:
+        """The answer is whole."""
+        done, transport, head = self._done, self._transport, reader.head
+        self._reader = self._done = None
+        assert done is not None
+        assert head is not None
+        # An answer may come before the request is out. What is left of it must not go before the next one.
+        is_sent = not self._is_untold and transport is not None and not transport.get_write_buffer_size()
+        self.stays_seconds = head.stays_seconds if is_sent and not reader.has_surplus else 0.0
+        done(None)
+
+    def _fail(self, error: UpstreamFailed) -> None:
+        """There will be no whole answer."""
+        done, self._reader, self._done = self._done, None, None
+        self.abort()
+        assert done is not None
+        done(error)
+
     def _ended(self, error: Exception | None) -> None:
         """There is no more to read."""
         self.stays_seconds = 0.0
-        waiter, reader = self._waiter, self._reader
-        if waiter is None or reader is None or waiter.done():
+        reader = self._reader
+        if reader is None:
             return
         if error is None and reader.end():
-            waiter.set_result(None)
+            self._complete(reader)
+            self.stays_seconds = 0.0
         else:
-            waiter.set_exception(failed_answer(error or ConnectionEnded("closed"), reader.head))
+            self._fail(failed_answer(error or ConnectionEnded("closed"), reader.head))
 
     def _set_deadline(self, deadline: float) -> None:
         """One timer serves many exchanges: it is moved only if it would be too late, else when it fires."""
@@ -181,9 +224,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fired(self) -> None:
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        if self._reader is None:
             return
         if self._loop.time() + _TICK_SECONDS < self._deadline:
             self._set_deadline(self._deadline)
             return
-        self._waiter.set_exception(TooSlow(headers=lower_headers(self._reader.head if self._reader else None)))
+        self._fail(TooSlow(headers=lower_headers(self._reader.head)))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from collections.abc import Mapping
 
 from proxy.errors import AnswerCut, BadAnswer, Cause, ConnectionLost, Unreachable, UpstreamFailed
 from proxy.forward.head import Head, InvalidAnswer
-from proxy.forward.messages import lowered
 
 _BY_NUMBER = {
     errno.ECONNREFUSED: Cause.REFUSED,
@@ -83,6 +83,6 @@ def failed_answer(error: BaseException, head: Head | None) -> UpstreamFailed:
     return AnswerCut("The origin's answer broke off.", headers=headers, cause=cause)
 
 
-def lower_headers(head: Head | None) -> dict[str, str]:
+def lower_headers(head: Head | None) -> Mapping[str, str]:
     """Names in lower case; of equal names the last one counts."""
-    return {} if head is None else lowered(head.headers)
+    return {} if head is None else head.texts

@@ -11,6 +11,7 @@ httptools cannot be told of an answer to HEAD and never ends a body that the con
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -36,8 +37,9 @@ _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 _REMEMBERED_BYTES = 256
 """Longer lines are read anew each time."""
 
-Line = tuple[tuple[bytes, bytes], bytes | None]
-"""A header's name and value; its name in lower case if it is about the body's framing or the connection."""
+Line = tuple[tuple[bytes, bytes], bytes | None, tuple[str, str]]
+"""A header's name and value; its name in lower case if it is about the body's framing or the connection; both as text,
+the name in lower case."""
 
 
 class InvalidAnswer(Exception):
@@ -59,6 +61,8 @@ class Head:
 
     status: int
     headers: Headers
+    texts: Mapping[str, str]
+    """The same with names in lower case; of equal names the last one counts."""
     framing: Framing
     length: int
     """Of the body in bytes, for Framing.LENGTH; else 0."""
@@ -72,24 +76,31 @@ def render(request: RawRequest, *, host: bytes, prefix: bytes = b"", more: bytes
     Raises ValueError for what cannot be written as one valid request, and for headers that are the client's own.
     """
     method = request.method.encode()
-    names = [name for name, _ in request.headers]
-    if not (_is_of(_TOKEN, method) and _is_of(_VISIBLE, request.target) and _are_lines(names, request.headers)):
+    lines = render_lines(request.headers, host=host, more=more)
+    if not (_is_of(_TOKEN, method) and is_target(request.target)):
+        raise ValueError("this is no valid request")
+    length = length_line(request.method, len(request.body))
+    return b"%b %b%b HTTP/1.1\r\n%b%b\r\n" % (method, prefix, request.target, lines, length)
+
+
+def render_lines(headers: Headers, *, host: bytes, more: bytes) -> bytes:
+    """The lines of a request's head but for the first and for its length. Raises ValueError as `render` does."""
+    names = [name for name, _ in headers]
+    if not _are_lines(names, headers):
         raise ValueError("this is no valid request")
     if not _WRITTEN_BY_US.isdisjoint([name.lower() for name in names]):
         raise ValueError("the client itself writes this header")
-    lines = b"".join([b"%b: %b\r\n" % line for line in request.headers])
-    length = b""
-    if request.body or request.method in _WITH_CONTENT:
-        length = b"Content-Length: %d\r\n" % len(request.body)
-    return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%b%b\r\n" % (
-        method,
-        prefix,
-        request.target,
-        host,
-        more,
-        lines,
-        length,
-    )
+    return b"Host: %b\r\n%b%b" % (host, more, b"".join([b"%b: %b\r\n" % line for line in headers]))
+
+
+def length_line(method: str, body_bytes: int) -> bytes:
+    """The line that tells the length of a request's body, where there must be one."""
+    return b"Content-Length: %d\r\n" % body_bytes if body_bytes or method in _WITH_CONTENT else b""
+
+
+def is_target(target: bytes) -> bool:
+    """Whether a request line may have this target."""
+    return _is_of(_VISIBLE, target)
 
 
 def _is_of(alphabet: bytes, text: bytes) -> bool:
@@ -131,8 +142,10 @@ def _read_line(line: bytes) -> Line:
     # Without the bytes that a value may have nothing may be left, a lone CR or LF neither.
     if not colon or not _is_of(_TOKEN, name) or value.translate(None, _TEXT):
         raise InvalidAnswer("The origin's answer has an invalid header.")
-    lower = name.lower()
-    return (name, value.strip(b" \t")), lower if lower in _ABOUT_FRAMING else None
+    lower, value = name.lower(), value.strip(b" \t")
+    # A byte is a character, as nobody says which coding a value has (RFC 9110, section 5.5).
+    text = lower.decode("ascii"), value.decode("latin-1")
+    return (name, value), lower if lower in _ABOUT_FRAMING else None, text
 
 
 _remembered = lru_cache(maxsize=512)(_read_line)
@@ -141,7 +154,7 @@ _remembered = lru_cache(maxsize=512)(_read_line)
 
 def _with_framing(status: int, lines: list[Line], *, is_head: bool, is_old: bool) -> Head:
     lengths, codings, options, stays = [], [], b"", float("inf")
-    for (_, value), about in lines:
+    for (_, value), about, _ in lines:
         match about:
             case None:
                 continue
@@ -158,7 +171,8 @@ def _with_framing(status: int, lines: list[Line], *, is_head: bool, is_old: bool
         framing, length = Framing.NONE, 0
     if framing is Framing.CLOSE or not _is_kept(options, is_old=is_old):
         stays = 0.0
-    return Head(status, tuple([header for header, _ in lines]), framing, length, stays)
+    texts = dict([text for _, _, text in lines])
+    return Head(status, tuple([header for header, _, _ in lines]), texts, framing, length, stays)
 
 
 def _framing(lengths: list[bytes], codings: list[bytes], *, is_old: bool) -> tuple[Framing, int]:

@@ -5,6 +5,7 @@ Owns: `RawRequest`, `RawResponse`, header lines as text. Must not know: sockets,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -30,16 +31,9 @@ class RawResponse:
     status: int
     headers: Headers
     """As received; only the white space around values is gone."""
+    texts: Mapping[str, str]
+    """The same with names in lower case; of equal names the last one counts."""
     body: bytes
     """Without the framing of the transfer, and not decompressed."""
     received_at: float
     """When the head had come, by the wall clock: seconds since the epoch."""
-
-
-def lowered(headers: Headers) -> dict[str, str]:
-    """Headers as text, names in lower case; of equal names the last one counts.
-
-    A byte is a character, as nobody says which coding a value has (RFC 9110, section 5.5): any text that comes of it
-    can be encoded again.
-    """
-    return {name.decode("ascii").lower(): value.decode("latin-1") for name, value in headers}

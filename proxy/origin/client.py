@@ -14,24 +14,22 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from proxy.bodies import decompress
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.venues import PUBLIC_DATA_HOST
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.errors import BadAnswer, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
+from proxy.errors import Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
 from proxy.event_log import log
 from proxy.forward.client import RawClient
-from proxy.forward.messages import RawRequest, lowered
+from proxy.forward.messages import RawRequest
 from proxy.forward.resolver import FixedAddresses
+from proxy.origin.direct_client import DirectClient
 from proxy.origin.environment_proxy import masked
-from proxy.origin.sending import USER_AGENT, Answer, Sending
+from proxy.origin.sending import Answer, Sending, as_bytes, decoded, headers_of
 
 COOL_DOWN_SECONDS = 30.0
 """For this long after a failure a host is tried only after the others."""
 _RESTRICTED = 451
-_USER_AGENT = ((b"User-Agent", USER_AGENT.encode()),)
-_GZIP = ((b"Accept-Encoding", b"gzip"),)
 
 
 class UpstreamObserver(Protocol):
@@ -81,6 +79,8 @@ class Upstream:
             monotonic=monotonic,
         )
 
+        self._direct = DirectClient(self._raw, max_body_bytes=max_body_bytes, wall=wall)
+
     async def __aenter__(self) -> Upstream:
         """Open the connection pool."""
         await self._raw.__aenter__()
@@ -90,6 +90,7 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connection pool."""
+        await self._direct.close()
         await self._raw.__aexit__(kind, error, trace)
 
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
@@ -144,6 +145,37 @@ class Upstream:
                 taken = self._monotonic() - started
                 self._observer.upstream_answered(_host(base_url), status=status, seconds=taken)
 
+    def begin(
+        self,
+        base_url: str,
+        query: UpstreamQuery,
+        *,
+        check: Callable[[], None],
+        seconds: float,
+        done: Callable[[OriginResponse | UpstreamFailed], None],
+    ) -> bool:
+        """`send` in this turn of the loop, on a kept connection; `done` is called in a later one.
+
+        False: there is none, and nothing is sent. What `check` raises is raised here, and nothing is sent.
+        """
+        started = self._monotonic()
+
+        def ended(outcome: OriginResponse | UpstreamFailed) -> None:
+            self._ended(base_url, started, outcome)
+            done(outcome)
+
+        return self._direct.begin(base_url, query, check=check, seconds=seconds, done=ended)
+
+    def _ended(self, base_url: str, started: float, outcome: OriginResponse | UpstreamFailed) -> None:
+        """One attempt of `begin` ended."""
+        if isinstance(outcome, OriginResponse):
+            self._record(base_url, outcome.status)
+            status = str(outcome.status)
+        else:
+            self._note_failure(base_url, outcome)
+            status = outcome.reason
+        self._observer.upstream_answered(_host(base_url), status=status, seconds=self._monotonic() - started)
+
     def _record(self, base_url: str, status: int) -> None:
         self._causes.pop(base_url, None)
         self._restricted.discard(base_url)
@@ -166,7 +198,7 @@ class Upstream:
 
     async def _exchange(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> OriginResponse:
         answer = await self._exchange_raw(base_url, query, sending, seconds)
-        body = await self._decode(answer.raw, answer.headers)
+        body = await decoded(answer.raw, answer.headers, max_bytes=self._max_body_bytes)
         return OriginResponse(
             status=answer.status,
             headers=answer.headers,
@@ -177,29 +209,11 @@ class Upstream:
         )
 
     async def _exchange_raw(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> Answer:
-        chosen = query.upstream_headers
-        more = _USER_AGENT if "Accept-Encoding" in chosen else _USER_AGENT + _GZIP
-        headers = tuple((_bytes(name), _bytes(value)) for name, value in chosen.items()) + more
-        request = RawRequest(query.method, _bytes(query.target), headers, query.body)
+        headers = headers_of(query.upstream_headers)
+        request = RawRequest(query.method, as_bytes(query.target), headers, query.body)
         raw = await self._raw.exchange(base_url, request, check=sending.check, seconds=seconds)
-        return Answer(raw.status, lowered(raw.headers), raw.body, raw.received_at)
-
-    async def _decode(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
-        encoding = headers.get("content-encoding", "identity").lower()
-        if encoding == "identity" or not raw:
-            return raw
-        if encoding not in ("gzip", "x-gzip"):
-            raise BadAnswer(f"The origin's answer has an unknown coding: {encoding[:20]}.", headers=headers)
-
-        try:
-            return await decompress(raw, max_bytes=self._max_body_bytes)
-        except ValueError as error:
-            raise BadAnswer("The origin's answer cannot be decompressed.", headers=headers) from error
+        return Answer(raw.status, raw.texts, raw.body, raw.received_at)
 
 
 def _host(base_url: str) -> str:
     return urlsplit(base_url).netloc
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BackedOff, Banned, Paused, SidecarError
-from proxy.origin.gate import Passage
+from proxy.origin.passage import Passage
 
 PROBE_SECONDS = 1.0
 """A ping speaks for all 403s until so long after it."""

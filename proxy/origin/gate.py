@@ -18,14 +18,13 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from proxy.core.quota.block import Block
 from proxy.core.quota.budget import Reservation
-from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import blocked_error
 from proxy.errors import BackedOff, Banned, ConnectionLost, NotSent, Paused, SendingRefused, TooSlow
+from proxy.origin.passage import MustWait, Passage
 from proxy.ports import Clock, Ledger, RefusalObserver
 
 SLOTS = 64
@@ -46,24 +45,6 @@ T = TypeVar("T")
 
 class _Outdated(Exception):
     """Another window has begun since the reservation: reserve again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """What a request needs to pass."""
-
-    weight: int
-    deadline: float
-    """On the monotonic clock. After it nothing is sent."""
-    purpose: Purpose = Purpose.PUBLIC
-    refundable: bool = False
-    """Whether the origin takes the weight back on a 2xx."""
-    client: str | None = None
-
-    @property
-    def is_keyed(self) -> bool:
-        """Whether it goes before all others."""
-        return self.purpose is Purpose.KEYED
 
 
 class Gate:
@@ -115,6 +96,17 @@ class Gate:
             finally:
                 self._release(passage)
 
+    def enter_now(self, passage: Passage) -> Ticket | None:
+        """A ticket without waiting, for `leave` afterwards; None where the request has to wait, or to be refused."""
+        if self.is_probing or not self._has_room(keyed=passage.is_keyed) or self._block() is not None:
+            return None
+        self._take(keyed=passage.is_keyed)
+        return Ticket(self, passage)
+
+    def leave(self, passage: Passage) -> None:
+        """Give back the slot of `enter_now`."""
+        self._release(passage)
+
     def close(self) -> None:
         """The origin refuses, as the ledger knows by now: refuse all that wait, then send one at a time."""
         self.is_probing = True
@@ -131,9 +123,7 @@ class Gate:
 
     def raise_if_blocked(self) -> None:
         """Raise the error of the block that holds. No I/O."""
-        block = self.ledger.held_block()
-        if block is None and self._above is not None:
-            block = self._above.held_block()
+        block = self._block()
         if block is not None:
             self.close()
             error = self.blocked(block)
@@ -144,6 +134,12 @@ class Gate:
         """The error of every request while this block holds."""
         view = self.ledger.view()
         return blocked_error(block, self.clock.origin(), view.windows, view.wording)
+
+    def _block(self) -> Block | None:
+        block = self.ledger.held_block()
+        if block is None and self._above is not None:
+            block = self._above.held_block()
+        return block
 
     def _has_room(self, *, keyed: bool) -> bool:
         if self.is_probing:
@@ -222,6 +218,20 @@ class Ticket:
             except _Outdated:
                 await self._give_back()
         raise TooSlow
+
+    def check_now(self) -> None:
+        """Reserve, and be sent in this very turn of the loop. Raises MustWait, or a SendingRefused: not charged."""
+        gate, passage = self._gate, self._passage
+        try:
+            self._reservation = gate.ledger.reserve_now(
+                passage.weight, purpose=passage.purpose, refundable=passage.refundable, client=passage.client
+            )
+        except (BackedOff, Banned, Paused):
+            gate.close()
+            raise
+        if self._reservation is None:
+            raise MustWait
+        self.is_sent = True
 
     def charge(self) -> Reservation:
         """Take the reservation out: its request was sent, so it is not given back."""

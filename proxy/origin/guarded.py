@@ -1,6 +1,6 @@
 """The origin behind the quota: reserve, send, reconcile, and block when the origin says so.
 
-Owns: the order of hosts of one question, and the rule that every answer is reconciled. Must not know: caching, clients.
+Owns: the order of hosts of one question. Must not know: caching, clients, what follows from an answer.
 In doubt the quota counts too much: a request that may have reached the origin stays charged.
 
 A request with a key, or of another method than GET, may be an order: once a byte of it may have left it is never sent
@@ -9,37 +9,24 @@ again, and its client is told that the outcome is unknown.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, assert_never
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Reservation
-from proxy.core.quota.clock_offset import JUMP_SECONDS
-from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
 from proxy.core.quota.pools import SPOT
 from proxy.core.quota.ratios import Purpose
-from proxy.core.quota.windows import GUARD_SECONDS
-from proxy.core.verdict import Failed, Good, Negative, Throttled, judge
-from proxy.errors import (
-    ConnectionLost,
-    OutcomeUnknown,
-    PassedOn,
-    Restricted,
-    SendingRefused,
-    TooSlow,
-    Unreachable,
-    UpstreamFailed,
-)
-from proxy.event_log import log
+from proxy.errors import ConnectionLost, OutcomeUnknown, PassedOn, Restricted, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.firewall import FirewallProbe
-from proxy.origin.gate import Gate, Passage, Ticket
+from proxy.origin.flight import Attempts, Done, Flight
+from proxy.origin.gate import Gate
+from proxy.origin.passage import MustWait, Passage
+from proxy.origin.reading import AcceptedResponse, AnswerReading, RateLimits
 from proxy.ports import Clock, Ledger, Observer, Upstream
 
 LOST_ATTEMPTS = 2
@@ -47,19 +34,8 @@ LOST_ATTEMPTS = 2
 
 SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
 
-RateLimits = Sequence[Mapping[str, Any]]
-"""The `rateLimits` of an exchangeInfo document."""
-
 UNREACHABLE_SECONDS = 0.5
 """When no host could be reached, none is tried for this long."""
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedResponse:
-    """An answer that can be passed on: a good one, or the origin's own 400."""
-
-    response: OriginResponse
-    verdict: Good | Negative
 
 
 class Origin:
@@ -87,20 +63,17 @@ class Origin:
         leads to a ban.
         """
         self._upstream = upstream
-        self._ledger = ledger
-        self._above = above
         self._clock = clock
-        self._observer = observer
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._gate = gate
-        self._pool = pool
+        self.reader = AnswerReading(ledger, clock, observer=observer, gate=gate, pool=pool, learn=learn, above=above)
+        """Learns from each answer."""
         self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
         """Tells whether the API's firewall refuses this IP."""
-        self._learn_limits = learn
         self._unreachable: tuple[float, Unreachable] | None = None
         """When no host could be reached, by this machine's clock, and the error."""
-        self._logged_until = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(
         self, query: UpstreamQuery, *, background: bool = False, client: str | None = None
@@ -109,33 +82,85 @@ class Origin:
 
         The deadline counts from now: the wait for a connection is part of it.
         """
-        passage = Passage(
+        passage = self._passage(query, client, background=background)
+        return await self._unless_by_firewall(await self._ask(query, passage), passage)
+
+    def begin(self, query: UpstreamQuery, *, client: str | None, done: Done) -> bool:
+        """`ask` without waiting, where nothing has to be waited for: the request leaves in this turn of the loop.
+
+        `done` is called in a later turn. False: nothing is charged or sent, and the caller awaits `ask`. Raises a
+        SendingRefused.
+        """
+        passage = self._passage(query, client)
+        ticket = None if self._fails_at_once() is not None else self._gate.enter_now(passage)
+        if ticket is None:
+            return False
+        attempts = Attempts(query, passage, ticket, self._upstream.candidates(query.endpoint))
+        flight = Flight(attempts, reader=self.reader, gate=self._gate, rest=self._rest, start=self._start, done=done)
+        is_begun = False
+        try:
+            is_begun = self._upstream.begin(
+                attempts.candidates[0], query, check=ticket.check_now, seconds=self._total_seconds, done=flight.landed
+            )
+        except MustWait:
+            return False
+        finally:
+            if not is_begun:
+                self._gate.leave(passage)
+        return is_begun
+
+    async def _rest(self, attempts: Attempts) -> AcceptedResponse:
+        """`ask` from the end of its first attempt on. Gives back the slot."""
+        try:
+            accepted = await self._ask_in_turn(attempts)
+        finally:
+            try:
+                await attempts.ticket.close()
+            finally:
+                self._gate.leave(attempts.passage)
+        return await self._unless_by_firewall(accepted, attempts.passage)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _unless_by_firewall(self, accepted: AcceptedResponse, passage: Passage) -> AcceptedResponse:
+        if accepted.is_by_firewall:
+            await self.firewall.probe(passage.deadline)
+        return accepted
+
+    def _passage(self, query: UpstreamQuery, client: str | None, *, background: bool = False) -> Passage:
+        return Passage(
             query.weight,
             self._monotonic() + self._total_seconds,
             purpose=_purpose(query, background=background),
             refundable=query.is_keyed and query.endpoint.is_free_on_success,
             client=client,
         )
-        accepted = await self._ask(query, passage)
-        if isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall:
-            await self.firewall.probe(passage.deadline)
-        return accepted
 
     async def _ask(self, query: UpstreamQuery, passage: Passage) -> AcceptedResponse:
         self._raise_if_unreachable()
         async with self._gate.enter(passage) as ticket:
-            if _is_sent_once(query):
-                return await self._ask_once(query, passage, ticket)
-            return await self._ask_hosts(query, passage, ticket)
+            return await self._ask_in_turn(Attempts(query, passage, ticket, self._upstream.candidates(query.endpoint)))
+
+    async def _ask_in_turn(self, attempts: Attempts) -> AcceptedResponse:
+        ask = self._ask_once if _is_sent_once(attempts.query) else self._ask_hosts
+        return await ask(attempts)
 
     def _raise_if_unreachable(self) -> None:
-        if self._unreachable is None:
-            return
-        at, error = self._unreachable
-        if 0 <= self._clock.wall() - at < UNREACHABLE_SECONDS:
+        error = self._fails_at_once()
+        if error is not None:
             raise error.with_traceback(None)
 
-    async def _ask_hosts(self, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+    def _fails_at_once(self) -> Unreachable | None:
+        """The error of every request, for a moment after no host could be reached."""
+        if self._unreachable is None:
+            return None
+        at, error = self._unreachable
+        return error if 0 <= self._clock.wall() - at < UNREACHABLE_SECONDS else None
+
+    async def _ask_hosts(self, attempts: Attempts) -> AcceptedResponse:
         """Ask one host after another until one answers.
 
         A host that cannot be reached costs nothing: the next one is tried with the same reservation. A request whose
@@ -144,11 +169,11 @@ class Origin:
         """
         lost_attempts = 0
         failure: UpstreamFailed | None = None
-        for base_url in self._upstream.candidates(query.endpoint):
-            if self._monotonic() >= passage.deadline or lost_attempts == LOST_ATTEMPTS:
+        for base_url in attempts.candidates:
+            if self._monotonic() >= attempts.passage.deadline or lost_attempts == LOST_ATTEMPTS:
                 break
             try:
-                return await self._send(base_url, query, passage, ticket)
+                return await self._send(base_url, attempts)
             except Unreachable as error:
                 failure = failure if isinstance(failure, Restricted) else error
             except Restricted as error:
@@ -156,7 +181,7 @@ class Origin:
             except ConnectionLost as error:
                 failure, lost_attempts = error, lost_attempts + 1
             except TooSlow as error:
-                if not ticket.is_sent and failure is not None:
+                if not attempts.ticket.is_sent and failure is not None:
                     break  # the time went by at the hosts before
                 raise error
         failure = failure or TooSlow()
@@ -164,19 +189,19 @@ class Origin:
             self._unreachable = (self._clock.wall(), failure)
         raise failure
 
-    async def _ask_once(self, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+    async def _ask_once(self, attempts: Attempts) -> AcceptedResponse:
         """Ask the first host that can be reached. Nothing is sent a second time, whatever fails.
 
         Only a host that certainly got nothing is followed by the next one.
         """
         failure: Unreachable | None = None
-        for base_url in self._upstream.candidates(query.endpoint):
+        for base_url in attempts.candidates:
             try:
-                return await self._send(base_url, query, passage, ticket)
+                return await self._send(base_url, attempts)
             except PassedOn:
                 raise
             except UpstreamFailed as error:
-                if ticket.is_sent:
+                if attempts.ticket.is_sent:
                     raise OutcomeUnknown(headers=error.headers) from error
                 if not isinstance(error, Unreachable):
                     break
@@ -186,7 +211,9 @@ class Origin:
         self._unreachable = (self._clock.wall(), failure)
         raise failure
 
-    async def _send(self, base_url: str, query: UpstreamQuery, passage: Passage, ticket: Ticket) -> AcceptedResponse:
+    async def _send(self, base_url: str, attempts: Attempts) -> AcceptedResponse:
+        query, passage, ticket = attempts.query, attempts.passage, attempts.ticket
+
         async def exchange(check: Callable[[], None]) -> OriginResponse:
             seconds = passage.deadline - self._monotonic()
             if seconds <= 0:
@@ -194,82 +221,16 @@ class Origin:
             return await self._upstream.send(base_url, query, check=check, seconds=seconds)
 
         try:
-            response = await ticket.send(exchange)
+            earlier = attempts.take_outcome()
+            response = await ticket.send(exchange) if earlier is None else earlier
         except UpstreamFailed as error:
             if ticket.is_sent:
-                self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
-                reservation = ticket.charge()
-                if error.headers:
-                    await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
+                await self.reader.failed(query, error, passage, ticket.charge())
             raise
-        accepted = await self._read(query, response, passage, ticket.charge())
-        if not (isinstance(accepted.verdict, Negative) and accepted.verdict.by_firewall):
+        accepted = await self.reader.read(query, response, passage, ticket.charge())
+        if not accepted.is_by_firewall:
             ticket.answered()
         return accepted
-
-    async def _read(
-        self, query: UpstreamQuery, response: OriginResponse, passage: Passage, reservation: Reservation
-    ) -> AcceptedResponse:
-        self._learn_date(response)
-        verdict = judge(query, response, self._clock.origin())
-        is_free = passage.refundable and isinstance(verdict, Good)
-        self._observer.spent(query.endpoint.name, 0 if is_free else query.weight, client=passage.client)
-        if isinstance(verdict, Throttled):
-            await self._block(verdict)
-        if isinstance(verdict, Good):
-            self._learn(
-                query.endpoint, verdict, response
-            )  # first: reconciling tells the other replicas the origin's time
-        headers = _believed(query.endpoint, response.headers)
-        await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
-        match verdict:
-            case Good() | Negative():
-                return AcceptedResponse(response, verdict)
-            case Throttled(reason, _):
-                raise self._blocked(reason, response.status)
-            case Failed(error):
-                raise error
-            case _:
-                assert_never(verdict)
-
-    async def _block(self, throttled: Throttled) -> None:
-        """Tell the ledger, which tells the other replicas; then refuse all that wait here."""
-        until = throttled.until
-        # When the clock jumps, the block moves with it. It must outlast the smaller corrections, which do not move it.
-        guard_seconds = min(self._clock.guard_seconds(), GUARD_SECONDS + JUMP_SECONDS)
-        guarded = None if until is None else until + guard_seconds
-        await self._ledger.block(throttled.reason, guarded)
-        if self._above is not None and throttled.reason is not BlockReason.BACK_OFF:
-            await self._above.block(throttled.reason, guarded)  # it is about the IP, not about this limit
-        self._gate.close()
-
-    def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
-        """The error of every request from now on, until the block ends."""
-        now = self._clock.origin()
-        block = self._ledger.held_block() or Block(reason, now + 1.0)
-        if block.until != self._logged_until:  # all that were on the wire are refused alike
-            self._logged_until = block.until
-            log.debug(  # that the pool is blocked is told once, as an event, whoever met the refusal
-                "origin_blocks",
-                pool=self._pool,
-                reason=reason.value,
-                status=status,
-                seconds=round(block.until - now, 1),
-            )
-        return self._gate.blocked(block)
-
-    def _learn_date(self, response: OriginResponse) -> None:
-        date = origin_time(response.headers)
-        if date is not None and is_api_answer(response.headers):
-            self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
-
-    def _learn(self, endpoint: Endpoint, good: Good, response: OriginResponse) -> None:
-        if good.rate_limits:
-            self._learn_limits(endpoint, good.rate_limits)
-        if good.server_time is not None:
-            self._clock.observe_server_time(
-                good.server_time, sent_at=response.sent_at, received_at=response.received_at
-            )
 
 
 def _purpose(query: UpstreamQuery, *, background: bool) -> Purpose:
@@ -281,10 +242,3 @@ def _purpose(query: UpstreamQuery, *, background: bool) -> Purpose:
 def _is_sent_once(query: UpstreamQuery) -> bool:
     """Whether sending it twice may do twice what it asks for."""
     return query.is_keyed or query.method != "GET"
-
-
-def _believed(endpoint: Endpoint, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers of an answer, without a used weight that is wrong or is that of another pool."""
-    if endpoint.has_used_weight and endpoint.pool is None:
-        return headers
-    return without_used_weight(headers)

@@ -18,8 +18,10 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.quota.pools import is_sapi, pool_label, pool_of
 from proxy.core.quota.windows import Window
+from proxy.origin.flight import Done
 from proxy.origin.gate import SLOTS, Gate
-from proxy.origin.guarded import SPOT_PING, AcceptedResponse, Origin, RateLimits
+from proxy.origin.guarded import SPOT_PING, Origin
+from proxy.origin.reading import AcceptedResponse, RateLimits
 from proxy.ports import Clock, Ledger, Observer, RefusalObserver, Upstream
 
 SAPI_SLOTS = 8
@@ -73,6 +75,10 @@ class Origins:
         if endpoint.pool is not None:
             await self._ledgers.raise_if_blocked(endpoint)
         return await self._of(endpoint).ask(query, background=background, client=client)
+
+    def begin(self, query: UpstreamQuery, *, client: str | None, done: Done) -> bool:
+        """`ask` without waiting (`Origin.begin`); False: the caller awaits `ask`. Raises a SendingRefused."""
+        return query.endpoint.pool is None and self._of(query.endpoint).begin(query, client=client, done=done)
 
     def learn(self, endpoint: Endpoint, rate_limits: RateLimits) -> None:
         """Adopt the `rateLimits` of the endpoint's answer."""

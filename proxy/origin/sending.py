@@ -1,6 +1,6 @@
 """One request on its way to a host, and the answer as it came.
 
-Owns: `Sending`, `Answer`. Must not know: which client sends.
+Owns: `Sending`, `Answer`, the headers that every request has, the coding of bodies. Must not know: which client sends.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from proxy import __version__
+from proxy.bodies import decompress
+from proxy.errors import BadAnswer
 from proxy.event_log import log
+from proxy.forward.messages import Headers
 
 USER_AGENT = f"binance-sidecar/{__version__}"
+_USER_AGENT = ((b"User-Agent", USER_AGENT.encode()),)
+_GZIP = ((b"Accept-Encoding", b"gzip"),)
 
 
 class Sending:
@@ -43,3 +48,27 @@ class Answer:
     """The body in the coding that the host chose."""
     received_at: float
     """Wall time at which the head arrived."""
+
+
+def headers_of(chosen: Mapping[str, str]) -> Headers:
+    """The headers of a request as bytes: those of the query, and ours."""
+    more = _USER_AGENT if "Accept-Encoding" in chosen else _USER_AGENT + _GZIP
+    return tuple((as_bytes(name), as_bytes(value)) for name, value in chosen.items()) + more
+
+
+def as_bytes(text: str) -> bytes:
+    """What a client sent, where it was read as text."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+async def decoded(raw: bytes, headers: Mapping[str, str], *, max_bytes: int) -> bytes:
+    """A body without its coding. Raises BadAnswer."""
+    encoding = headers.get("content-encoding", "identity").lower()
+    if encoding == "identity" or not raw:
+        return raw
+    if encoding not in ("gzip", "x-gzip"):
+        raise BadAnswer(f"The origin's answer has an unknown coding: {encoding[:20]}.", headers=headers)
+    try:
+        return await decompress(raw, max_bytes=max_bytes)
+    except ValueError as error:
+        raise BadAnswer("The origin's answer cannot be decompressed.", headers=headers) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from proxy import __version__
@@ -21,6 +22,7 @@ from proxy.server.cors import CHANGES_PATH, OPENAPI_PATH
 from proxy.server.fast_path import FastPathServer, can_be_used
 from proxy.server.fast_path_table import Entries, FastPathTable, LifeCycle, Tally, Usage
 from proxy.server.feed import Feed, FeedObserver
+from proxy.server.forward_path import ForwardPath, ForwardPathProtocol
 from proxy.server.openapi import OpenApi
 from proxy.server.ops import Handler
 from proxy.server.peers import Peers
@@ -55,11 +57,12 @@ def build_server(
     handler: Handler,
     room: Connections,
     *,
-    fast_path: FastPathTable | None = None,
+    fast_paths: tuple[FastPathTable | None, ForwardPath | None] = (None, None),
     peers: Peers | None = None,
     certificate: Certificate | None = None,
 ) -> Server:
-    """A server for these connections, with the fast path if there is one for the peers that are served."""
+    """A server for these connections, with the fast paths, if there are any, for the peers that are served."""
+    fast_path, forward_path = fast_paths
     chosen: dict[str, Any] = {
         "room": room,
         "keepalive_timeout": settings.keep_alive_seconds,
@@ -68,6 +71,8 @@ def build_server(
     }
     if fast_path is None or peers is None:
         return Server(handler, **chosen)
+    if forward_path is not None:
+        chosen["connection"] = partial(ForwardPathProtocol, forward_path=forward_path)
     return FastPathServer(handler, fast_path=fast_path, is_allowed=peers.is_allowed, **chosen)
 
 

@@ -262,7 +262,7 @@ class Server(web.Server):
         room: Connections | None = None,
         certificate: Certificate | None = None,
         handshake_seconds: float = 15.0,
-        connection: type[ClientConnection] = ClientConnection,
+        connection: Callable[..., ClientConnection] = ClientConnection,
         **kwargs: Any,
     ) -> None:
         super().__init__(handler)

@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiohttp import hdrs, web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
@@ -67,7 +67,7 @@ PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 class FastPathProtocol(ClientConnection):
     """aiohttp's connection, with the fast path in front of its parser."""
 
-    __slots__ = ("_exact", "_fast_path", "_is_allowed", "chunk")
+    __slots__ = ("_exact", "_fast_path", "_is_allowed", "chunk", "is_forwarding")
 
     def __init__(
         self, manager: web.Server, *, fast_path: FastPathTable, is_allowed: Callable[[str], bool], **kwargs: Any
@@ -78,6 +78,8 @@ class FastPathProtocol(ClientConnection):
         self._exact = True
         self.chunk: bytes | None = None
         """The bytes of the request under way, if it may be remembered."""
+        self.is_forwarding = False
+        """Whether a request is under way of which aiohttp knows nothing."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve it. A client that is not served gets its refusal on the slow path."""
@@ -87,7 +89,7 @@ class FastPathProtocol(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Write the remembered response at once, if there is one; else take the slow path."""
         if not self._exact:
-            super().data_received(data)
+            self.data_is_inexact(data)
             return
         waiter = self._waiter
         # A fast client sends its next request before aiohttp's task has begun to wait for it.
@@ -99,7 +101,35 @@ class FastPathProtocol(ClientConnection):
             if remembered is not None:
                 self._write(remembered)
                 return
+            if waiter is not None:
+                self._request_count += 1
+                if self.begins(data):
+                    return
+                self._request_count -= 1
         self._take_slow_path(data, idle=idle)
+
+    def begins(self, data: bytes) -> bool:
+        """Whether a request is answered from here. Until then the connection is not exact."""
+        return False
+
+    def learns(self, data: bytes, message: RawRequestMessage) -> None:
+        """A chunk was read that is one whole request."""
+
+    def data_is_inexact(self, data: bytes) -> None:
+        """What comes on a connection that is not exact."""
+        super().data_received(data)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is under way, or not taken yet."""
+        return self.is_forwarding or super().is_busy
+
+    def _process_keepalive(self) -> None:
+        """No connection is idle while a request is under way. Its answer starts the time anew."""
+        if self.is_forwarding:
+            self._keepalive_handle = None
+        else:
+            super()._process_keepalive()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Wait until a slow reader has read what the fast path wrote, as aiohttp does for an answer under way."""
@@ -117,19 +147,43 @@ class FastPathProtocol(ClientConnection):
         else:
             transport.write(remembered.wire)
         self._request_count += 1
+        self.answered()
+
+    def answered(self) -> None:
+        """Do what aiohttp does after an answer. The connection is exact."""
+        self._exact = True
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
     def _take_slow_path(self, data: bytes, *, idle: bool) -> None:
         """Feed the parser, and check whether the chunk was exactly one request without a body."""
+        if not data:  # aiohttp has room again, and reads on in what it has kept: nothing
+            super().data_received(data)
+            return
         before = self._request_count
         self.chunk = data if idle and len(data) <= MAX_REQUEST_BYTES else None
         super().data_received(data)
-        is_one = self._request_count == before + 1 and data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
-        is_plain = is_one and bool(self._messages) and self._messages[-1][1] is EMPTY_PAYLOAD
-        if not is_plain or self._upgraded or self._buffer_paused or self._payload_parser is not None:
+        whole = self._whole(data) if self._request_count == before + 1 else None
+        if whole is None or self._upgraded or self._buffer_paused or self._payload_parser is not None:
             self._exact, self.chunk = False, None
+            return
+        message, has_body = whole
+        if has_body:
+            self.chunk = None
+        if idle:
+            self.learns(data, message)
+
+    def _whole(self, data: bytes) -> tuple[RawRequestMessage, bool] | None:
+        """The request that was read, and whether it has a body, if it is all of a chunk; else None."""
+        message, payload = self._messages[-1]
+        if not (isinstance(message, RawRequestMessage) and payload.is_eof()) or message.chunked:
+            return None
+        lengths = message.headers.getall(hdrs.CONTENT_LENGTH, ["0"])
+        body_bytes = len(data) - data.find(b"\r\n\r\n") - 4
+        if len(lengths) != 1 or not lengths[0].isdigit() or int(lengths[0]) != body_bytes:
+            return None
+        return message, payload is not EMPTY_PAYLOAD
 
 
 class FastPathServer(Server):
@@ -141,10 +195,12 @@ class FastPathServer(Server):
         *,
         fast_path: FastPathTable,
         is_allowed: Callable[[str], bool] = lambda _: True,
+        connection: Callable[..., FastPathProtocol] | None = None,
         **kwargs: Any,
     ) -> None:
         """`is_allowed`: whether a client at this address may use the fast path."""
-        super().__init__(handler, connection=FastPathProtocol, fast_path=fast_path, is_allowed=is_allowed, **kwargs)
+        kind = connection or FastPathProtocol
+        super().__init__(handler, connection=kind, fast_path=fast_path, is_allowed=is_allowed, **kwargs)
 
 
 async def release_outdated(fast_path: FastPathTable | None) -> None:

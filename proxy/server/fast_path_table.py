@@ -14,6 +14,7 @@ import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
 
@@ -264,10 +265,19 @@ def _unchanged_seconds(entry: Entry, now: float) -> float:
     return min(1.0 - age % 1.0, (entry.lifetimes.fresh_seconds - age) % 1.0)
 
 
-def render_head(reply: Reply, headers: list[tuple[str, str]], *, head_only: bool) -> bytes:
-    """The head of an answer as aiohttp writes it: status line, our headers, Content-Length."""
-    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+def render_head(reply: Reply, headers: list[tuple[str, str]], *, head_only: bool, closes: bool = False) -> bytes:
+    """The head of an answer as aiohttp writes it: status line, our headers, Content-Length, Connection."""
+    lines = [_status_line(reply.status)]
     lines += [f"{name}: {value}" for name, value in headers]
-    if reply.body or (reply.status != 304 and not head_only):
+    if reply.body or (reply.status not in (204, 304) and not head_only):
         lines.append(f"Content-Length: {len(reply.body)}")
+    if closes:
+        lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> str:
+    """A status that has no phrase has an empty one."""
+    phrases = {known.value: known.phrase for known in HTTPStatus}
+    return f"HTTP/1.1 {status} {phrases.get(status, '')}"

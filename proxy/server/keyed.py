@@ -6,6 +6,7 @@ Owns: that list, and the bound of a body. Must not know: which requests are keye
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 
 from aiohttp import ClientPayloadError, web
@@ -35,7 +36,7 @@ async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> Clie
     return replace(
         asked,
         target=target_of(request),
-        headers=tuple((_text(name), _text(value)) for name, value in request.raw_headers if _is_listed(name)),
+        headers=listed(request.raw_headers),
         body=body,
         content_type=request.headers.get("Content-Type", ""),
     )
@@ -47,6 +48,11 @@ def target_of(request: web.BaseRequest) -> str:
     if not target.startswith("/"):
         target = "/" + target.partition("://")[2].partition("/")[2]
     return "/" + target.lstrip("/")
+
+
+def listed(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """The headers that may be sent on."""
+    return tuple((_text(name), _text(value)) for name, value in raw if _is_listed(name))
 
 
 def _is_listed(name: bytes) -> bool:

@@ -39,7 +39,11 @@ def host_of(request: web.BaseRequest) -> str:
     named = named_host(request)
     if named is not None:
         return named
-    field = request.headers.get("Host", "").lower()
+    return without_port(request.headers.get("Host", "").lower())
+
+
+def without_port(field: str) -> str:
+    """The host in a Host field."""
     return field.rpartition(":")[0].removesuffix(".") if _HAS_PORT.search(field) else field.removesuffix(".")
 
 

@@ -28,7 +28,7 @@ from proxy.core.feed.log import Bounds, ChangeLog
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.errors import RedisAway, SidecarError
+from proxy.errors import RedisAway, SidecarError, UpstreamFailed
 from proxy.feed.hub import Hub
 from proxy.feed.stream import ChangeStreams
 from proxy.origin.origins import Origins
@@ -142,6 +142,17 @@ class Real:
 
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         return ("http://origin",)
+
+    def begin(
+        self,
+        base_url: str,
+        query: UpstreamQuery,
+        *,
+        check: Callable[[], None],
+        seconds: float,
+        done: Callable[[OriginResponse | UpstreamFailed], None],
+    ) -> bool:
+        return False
 
     async def send(
         self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float

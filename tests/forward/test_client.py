@@ -419,16 +419,16 @@ async def test_a_kept_connection_that_the_origin_has_closed_is_not_used() -> Non
 
 @pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
 async def test_a_close_that_the_loop_has_not_seen_yet_is_noticed(last_words: bytes) -> None:
+    loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         async with client() as raw:
             for _ in range(3):
                 task = asyncio.create_task(ask(raw, url, "POST"))
-                await asyncio.sleep(0.02)
-                server.settimeout(2)
-                peer, _ = server.accept()
+                peer, _ = await asyncio.wait_for(loop.sock_accept(server), 10)
                 with peer:
-                    peer.recv(1 << 16)
+                    await asyncio.wait_for(loop.sock_recv(peer, 1 << 16), 10)
                     peer.sendall(OK)
                     await task
                     peer.sendall(last_words)

@@ -44,7 +44,8 @@ from proxy.errors import (
     UpstreamFailed,
 )
 from proxy.origin.gate import PUBLIC_SLOTS, Gate
-from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, AcceptedResponse, Origin
+from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, Origin
+from proxy.origin.reading import AcceptedResponse
 from proxy.quota.clock import OriginClock
 
 NOW = 1_800_000_000.0
@@ -102,6 +103,17 @@ class World:
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         assert endpoint.path.startswith("/api/v3/")
         return self.hosts
+
+    def begin(
+        self,
+        base_url: str,
+        query: UpstreamQuery,
+        *,
+        check: Callable[[], None],
+        seconds: float,
+        done: Callable[[OriginResponse | UpstreamFailed], None],
+    ) -> bool:
+        return False
 
     async def send(
         self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float

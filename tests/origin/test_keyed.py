@@ -29,7 +29,8 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from proxy.origin.gate import PUBLIC_SLOTS, SLOTS, Gate, Passage
+from proxy.origin.gate import PUBLIC_SLOTS, SLOTS, Gate
+from proxy.origin.passage import Passage
 from proxy.quota.clock import OriginClock
 from tests.origin.test_guarded import HOSTS, NOW, PING, USED, World, answer, nobody
 

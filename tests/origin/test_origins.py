@@ -13,7 +13,7 @@ from proxy.core.endpoints.weight_rules import Fixed
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.errors import BackedOff, Banned, SidecarError
+from proxy.errors import BackedOff, Banned, SidecarError, UpstreamFailed
 from proxy.origin.origins import SAPI_SLOTS, Origins
 from proxy.quota.build import build_ledgers
 from proxy.quota.pools import PoolLedgers
@@ -47,6 +47,17 @@ class Host:
 
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         return ("http://one",)
+
+    def begin(
+        self,
+        base_url: str,
+        query: UpstreamQuery,
+        *,
+        check: Callable[[], None],
+        seconds: float,
+        done: Callable[[OriginResponse | UpstreamFailed], None],
+    ) -> bool:
+        return False
 
     async def send(
         self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float

@@ -10,11 +10,15 @@ from enum import Enum
 
 from hypothesis import strategies as st
 
+from tests.simulator import Fault
+
 INFO = "/api/v3/exchangeInfo"
 CONNECTIONS = 3
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBBTC")
 TAG = b"@etag@"
 """Stands for the last ETag that its connection saw."""
+SIGNED = "timestamp=@now@00000000&signature=@signature@" + "0" * 53
+"""Stands for a timestamp, and for the signature of the parameters up to there: as many characters as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,14 @@ class Event(Enum):
     """The document is refreshed before it is stale, as the refresher does."""
 
 
-Step = Send | Leave | Push | Spend | Status | Event
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The origin does this until it works again."""
+
+    fault: Fault
+
+
+Step = Send | Leave | Push | Spend | Status | Event | Trouble
 
 _TARGETS = (
     INFO,

@@ -7,30 +7,37 @@ in what order, what is right.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 from unittest import mock
 
 from aiohttp.web_protocol import RequestHandler
 
 from proxy import bodies as coding
 from proxy.app import Application
+from proxy.core.endpoints.catalogue import Forward
 from proxy.errors import SidecarError
 from proxy.server import connection as connections
 from proxy.server.connection import ClientConnection as OrdinaryProtocol
 from proxy.server.fast_path import FastPathProtocol
+from proxy.server.forward_path import ForwardPathProtocol
 from tests.gateway.harness import Clock, gateway
-from tests.server.streams import CONNECTIONS, TAG, Event, Leave, Push, Send, Spend, Status, Step
+from tests.server.streams import CONNECTIONS, SIGNED, TAG, Event, Leave, Push, Send, Spend, Status, Step, Trouble
 from tests.simulator import Document, Fault, Simulator, generate_document
+from tests.simulator.account import HMAC_SECRET
 
 DOCUMENT_SYMBOLS = 20
 """So that the document is above the size up to which answers are joined."""
 _ETAG = re.compile(rb'ETag: ("[^"]*")')
+_ADDRESS = re.compile(rb"127\.0\.0\.1:[0-9]+")
+"""The origin's, in the text of an error."""
 _DATE = re.compile(rb"Date: [^\r]*")
 _ORIGIN_ID = re.compile(rb"x-mbx-uuid: [^\r]*")
 """By which an origin names each of its answers."""
@@ -56,7 +63,8 @@ class Served:
         protocol = self.protocol
         waiter = protocol._waiter
         woken = waiter is not None and waiter.done()
-        return self.is_closed or not (protocol._request_in_progress or woken)
+        is_forwarding = isinstance(protocol, FastPathProtocol) and protocol.is_forwarding
+        return self.is_closed or not (protocol._request_in_progress or woken or is_forwarding)
 
 
 @dataclass(slots=True)
@@ -71,10 +79,10 @@ class Watch:
         ports = transport.get_extra_info("sockname")[1], transport.get_extra_info("peername")[1]
         self.served[ports] = Served(protocol)
 
-    def received(self, protocol: RequestHandler, data: bytes) -> None:
+    def received(self, protocol: RequestHandler, data: bytes, sign: int = 1) -> None:
         for served in self.served.values():
             if served.protocol is protocol:
-                served.received += len(data)
+                served.received += sign * len(data)
 
 
 @asynccontextmanager
@@ -82,7 +90,7 @@ async def watching() -> AsyncIterator[Watch]:
     """Look over aiohttp's shoulder."""
     watch = Watch()
     made = RequestHandler.connection_made
-    ordinary, fast = RequestHandler.data_received, FastPathProtocol.data_received
+    ordinary, fast, go_on = RequestHandler.data_received, FastPathProtocol.data_received, ForwardPathProtocol._go_on
 
     def connection_made(self: RequestHandler, transport: asyncio.BaseTransport) -> None:
         made(self, transport)
@@ -96,10 +104,16 @@ async def watching() -> AsyncIterator[Watch]:
 
         return data_received
 
+    def _go_on(self: ForwardPathProtocol, transport: asyncio.Transport) -> None:
+        for data in self._held:
+            watch.received(self, data, sign=-1)  # it was read once, and comes a second time
+        go_on(self, transport)
+
     with (
+        mock.patch.object(ForwardPathProtocol, "_go_on", _go_on),
         mock.patch.object(RequestHandler, "connection_made", connection_made),
         mock.patch.object(RequestHandler, "data_received", through(ordinary, OrdinaryProtocol)),
-        mock.patch.object(FastPathProtocol, "data_received", through(fast, FastPathProtocol)),
+        mock.patch.object(FastPathProtocol, "data_received", through(fast, ForwardPathProtocol)),
         mock.patch.object(connections, "LINGER_SECONDS", 0.0),
     ):
         yield watch
@@ -134,7 +148,8 @@ class ClientConnection:
         The Date of what is answered to malformed requests is that of the real clock, and each origin names its answers.
         """
         assert len(_DATE.findall(self.answers)) == len(_DATE_SHAPE.findall(self.answers))
-        return _ORIGIN_ID.sub(b"x-mbx-uuid:", _DATE.sub(b"Date:", self.answers)), self.closed
+        answers = _ORIGIN_ID.sub(b"x-mbx-uuid:", _DATE.sub(b"Date:", self.answers))
+        return _ADDRESS.sub(b"", answers), self.closed
 
 
 @dataclass(slots=True)
@@ -170,6 +185,22 @@ class Twin:
         kept = (sample for sample in samples if not sample.name.endswith(("_sum", "_bucket")))
         return Counter({(sample.name, *sample.labels.values()): int(sample.value) for sample in kept})
 
+    def reached(self) -> list[tuple[object, ...]]:
+        """What the origin got, but for its own address."""
+        return [
+            (seen.method, seen.target, tuple(h for h in seen.raw_headers if h[0] != b"Host"), seen.body, seen.status)
+            for seen in self.origin.requests
+        ]
+
+    def told(self) -> dict[tuple[str, ...], float]:
+        """Every counter and the used weight, as far as they do not depend on how fast something was."""
+        samples = (sample for family in self.app.metrics.registry.collect() for sample in family.samples)
+        return {
+            (sample.name, *(value for name, value in sample.labels.items() if name != "host")): sample.value
+            for sample in samples
+            if sample.name.startswith("binance_sidecar_") and sample.name.endswith(("_total", "_weight", "_used"))
+        }
+
     async def connection(self, number: int) -> ClientConnection:
         known = self.connections.get(number)
         if known is None or known.closed:
@@ -192,7 +223,7 @@ class Twin:
         # Once, since the faster gateway's answer to one hurried part may be here before the next one leaves.
         tag = (_ETAG.findall(connection.answers) or [b'"none"'])[-1]
         for part in parts:
-            await self._deliver(connection, part.replace(TAG, tag))
+            await self._deliver(connection, _signed(part.replace(TAG, tag), self.app.clock.wall()))
             if not hurried:
                 await self.settle()
         await self.settle()
@@ -235,7 +266,7 @@ class Twin:
             for ports in [ports for ports, one in served.items() if one.protocol is protocol]:
                 del served[ports]
 
-    async def play(self, step: Send | Leave | Spend | Status | Event) -> None:
+    async def play(self, step: Send | Leave | Spend | Status | Event | Trouble) -> None:
         """What happens to one gateway."""
         match step:
             case Send(connection=number, parts=parts, hurried=hurried):
@@ -246,6 +277,8 @@ class Twin:
                 self.origin.spend(weight)
             case Status(symbol=symbol, status=status):
                 self.origin.set_status(symbol, status)
+            case Trouble(fault=fault):
+                self.origin.set_fault(fault, retry_after=None if fault is Fault.DOWN else 7)
             case Event():
                 await self.happen(step)
             case _:
@@ -319,20 +352,36 @@ class Twins:
         self.clock.now = float(int(self.clock.now) + 3 * 86400)
 
 
+def _signed(part: bytes, now: float) -> bytes:
+    """With a timestamp and a signature, where they stand whole."""
+
+    def sign(found: re.Match[bytes]) -> bytes:
+        parameters = b"%btimestamp=%013d" % (found[1], now * 1000)
+        signature = hmac.new(HMAC_SECRET.encode(), parameters, hashlib.sha256).hexdigest()
+        return b"%b&signature=%b" % (parameters, signature.encode())
+
+    return re.sub(rb"([^?\s]*)" + re.escape(SIGNED.encode()), sign, part)
+
+
 @asynccontextmanager
-async def twins() -> AsyncIterator[Twins]:
+async def twins(*, forwards: bool = False) -> AsyncIterator[Twins]:
     """Both running, each before an origin of its own that does as the other's does.
 
     No work goes to threads: which of two pieces of work ends first must not be left to chance.
     """
     clock, document = Clock(), generate_document(DOCUMENT_SYMBOLS)
+
+    def settings(origin: Simulator) -> dict[str, Any]:
+        chosen = {"forward": Forward.ALL, "usd_futures_upstreams": (origin.url,)} if forwards else {}
+        return {"shutdown_seconds": 1.0, "log_level": "error", **chosen}
+
     async with (
         watching() as watch,
         _inline(),
         Simulator(clock=clock, document=document) as one,
         Simulator(clock=clock, document=document) as other,
-        gateway(one, clock, shutdown_seconds=1.0, log_level="error") as fast,
-        gateway(other, clock, shutdown_seconds=1.0, log_level="error", fast_lane=False) as ordinary,
+        gateway(one, clock, **settings(one)) as fast,
+        gateway(other, clock, fast_lane=False, **settings(other)) as ordinary,
     ):
         pair = Twins(clock, document, Twin(one, fast, watch), Twin(other, ordinary, watch))
         try:

@@ -1,0 +1,116 @@
+"""A request that goes out in the turn of the loop in which it came, on a connection that is there.
+
+Owns: its bytes, and reading its answer. Must not know: quota, the health of hosts, what an answer means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+
+from proxy.core.messages import OriginResponse
+from proxy.core.query.upstream_query import UpstreamQuery
+from proxy.errors import UpstreamFailed
+from proxy.forward.answer import AnswerReader
+from proxy.forward.client import RawClient
+from proxy.forward.head import is_target, length_line
+from proxy.forward.messages import RawResponse
+from proxy.origin.sending import Sending, as_bytes, decoded, headers_of
+
+_REMEMBERED = 256
+"""How many clients' headers are remembered as bytes."""
+
+Done = Callable[[OriginResponse | UpstreamFailed], None]
+
+
+class DirectClient:
+    """Shares the connections of a raw client."""
+
+    def __init__(self, raw: RawClient, *, max_body_bytes: int, wall: Callable[[], float]) -> None:
+        self._raw = raw
+        self._max_body_bytes = max_body_bytes
+        self._wall = wall
+        self._unpacking: set[asyncio.Task[None]] = set()
+
+        @lru_cache(maxsize=_REMEMBERED)
+        def lines(base_url: str, headers: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes]:
+            return raw.lines(base_url, headers_of(dict(headers)))
+
+        self._lines = lines
+
+    async def close(self) -> None:
+        """Give up what is being unpacked."""
+        tasks = list(self._unpacking)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def begin(
+        self, base_url: str, query: UpstreamQuery, *, check: Callable[[], None], seconds: float, done: Done
+    ) -> bool:
+        """Write one request now; False: there is no connection for it. `done` is called in a later turn.
+
+        What `check` raises is raised here, and nothing is sent. Raises ValueError for a request that is not valid HTTP.
+        """
+        connection = self._raw.take(base_url)
+        if connection is None:
+            return False
+        sending = Sending(check, self._wall)
+        method, body = query.method, query.body
+        try:
+            head = self._head(base_url, query)
+            sending.check()
+        except BaseException:
+            self._raw.give(base_url, connection)
+            raise
+        reader = AnswerReader(has_no_body=False, max_body_bytes=self._max_body_bytes, wall=self._wall)
+
+        def ended(error: UpstreamFailed | None) -> None:
+            if error is not None:
+                done(error)
+                return
+            self._raw.give(base_url, connection)
+            self._read(reader.response(), sending.at, done)
+
+        deadline = asyncio.get_running_loop().time() + seconds
+        connection.send(
+            head + length_line(method, len(body)) + b"\r\n", body, reader=reader, deadline=deadline, done=ended
+        )
+        return True
+
+    def _head(self, base_url: str, query: UpstreamQuery) -> bytes:
+        prefix, lines = self._lines(base_url, tuple(query.upstream_headers.items()))
+        target = as_bytes(query.target)
+        if not is_target(target):
+            raise ValueError("this is no valid request")
+        return b"%b %b%b HTTP/1.1\r\n%b" % (query.method.encode(), prefix, target, lines)
+
+    def _read(self, raw: RawResponse, sent_at: float, done: Done) -> None:
+        if "content-encoding" not in raw.texts:
+            done(_response(raw, sent_at, raw.body))
+            return
+
+        async def unpack() -> None:
+            """In a task, because a long body is unpacked in a thread."""
+            outcome: OriginResponse | UpstreamFailed
+            try:
+                outcome = _response(raw, sent_at, await decoded(raw.body, raw.texts, max_bytes=self._max_body_bytes))
+            except UpstreamFailed as error:
+                outcome = error
+            done(outcome)
+
+        task = asyncio.get_running_loop().create_task(unpack())
+        self._unpacking.add(task)
+        task.add_done_callback(self._unpacking.discard)
+
+
+def _response(raw: RawResponse, sent_at: float, body: bytes) -> OriginResponse:
+    return OriginResponse(
+        status=raw.status,
+        headers=raw.texts,
+        body=body,
+        gzip=raw.body if body is not raw.body else None,
+        sent_at=sent_at,
+        received_at=raw.received_at,
+    )

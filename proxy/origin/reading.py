@@ -1,0 +1,173 @@
+"""What follows from an answer of the origin: for the ledger, the clock, the limits, and whoever asked.
+
+Owns: `AcceptedResponse`, and the rule that every answer is reconciled. Must not know: hosts, connections, who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.messages import OriginResponse
+from proxy.core.query.upstream_query import UpstreamQuery
+from proxy.core.quota.block import Block, BlockReason
+from proxy.core.quota.budget import Reservation
+from proxy.core.quota.clock_offset import JUMP_SECONDS
+from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
+from proxy.core.quota.windows import GUARD_SECONDS
+from proxy.core.verdict import Failed, Good, Negative, Throttled, Verdict, judge
+from proxy.errors import SendingRefused, UpstreamFailed
+from proxy.event_log import log
+from proxy.origin.gate import Gate
+from proxy.origin.passage import Passage
+from proxy.ports import Clock, Ledger, Observer
+
+RateLimits = Sequence[Mapping[str, Any]]
+"""The `rateLimits` of an exchangeInfo document."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedResponse:
+    """An answer that can be passed on: a good one, or the origin's own 400."""
+
+    response: OriginResponse
+    verdict: Good | Negative
+
+    @property
+    def is_by_firewall(self) -> bool:
+        """Whether the firewall refused it: its words, or this IP."""
+        return isinstance(self.verdict, Negative) and self.verdict.by_firewall
+
+
+class AnswerReading:
+    """Reads the answers of one API within one pool."""
+
+    def __init__(  # noqa: PLR0913 - the parts that learn from an answer
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        observer: Observer,
+        gate: Gate,
+        pool: str,
+        learn: Callable[[Endpoint, RateLimits], None],
+        above: Ledger | None,
+    ) -> None:
+        """The arguments are those of `Origin`."""
+        self._ledger = ledger
+        self._clock = clock
+        self._observer = observer
+        self._gate = gate
+        self._pool = pool
+        self._learn_limits = learn
+        self._above = above
+        self._logged_until = 0.0
+
+    async def failed(
+        self, query: UpstreamQuery, error: UpstreamFailed, passage: Passage, reservation: Reservation
+    ) -> None:
+        """A request was sent, and there is no whole answer."""
+        self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
+        if error.headers:
+            await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
+
+    async def read(
+        self, query: UpstreamQuery, response: OriginResponse, passage: Passage, reservation: Reservation
+    ) -> AcceptedResponse:
+        """The answer, if it can be passed on. Raises a SendingRefused or an UpstreamFailed."""
+        self._learn_date(response)
+        verdict = judge(query, response, self._clock.origin())
+        self._note_spent(query, verdict, passage)
+        if isinstance(verdict, Throttled):
+            await self._block(verdict)
+        if isinstance(verdict, Good):
+            self._learn(
+                query.endpoint, verdict, response
+            )  # first: reconciling tells the other replicas the origin's time
+        headers = _believed(query.endpoint, response.headers)
+        await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
+        match verdict:
+            case Good() | Negative():
+                return AcceptedResponse(response, verdict)
+            case Throttled(reason, _):
+                raise self._blocked(reason, response.status)
+            case Failed(error):
+                raise error
+            case _:
+                assert_never(verdict)
+
+    def begin(self, query: UpstreamQuery, response: OriginResponse, passage: Passage) -> AcceptedResponse | None:
+        """All of `read` that comes before the ledger; None, and nothing is done, where more has to be waited for.
+
+        The caller then calls `settle`, or `settle_now` in the same turn of the loop.
+        """
+        verdict = judge(query, response, self._clock.origin())
+        if not isinstance(verdict, Good | Negative) or (isinstance(verdict, Negative) and verdict.by_firewall):
+            return None
+        self._learn_date(response)
+        self._note_spent(query, verdict, passage)
+        if isinstance(verdict, Good):
+            self._learn(query.endpoint, verdict, response)
+        return AcceptedResponse(response, verdict)
+
+    def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> bool:
+        """Whether the ledger could take the answer without waiting."""
+        headers = _believed(query.endpoint, accepted.response.headers)
+        return self._ledger.settle_now(reservation, headers, ok=isinstance(accepted.verdict, Good))
+
+    async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
+        """Correct the ledger by the answer."""
+        headers = _believed(query.endpoint, accepted.response.headers)
+        await self._ledger.reconcile(reservation, headers, ok=isinstance(accepted.verdict, Good))
+
+    def _note_spent(self, query: UpstreamQuery, verdict: Verdict, passage: Passage) -> None:
+        is_free = passage.refundable and isinstance(verdict, Good)
+        self._observer.spent(query.endpoint.name, 0 if is_free else query.weight, client=passage.client)
+
+    async def _block(self, throttled: Throttled) -> None:
+        """Tell the ledger, which tells the other replicas; then refuse all that wait here."""
+        until = throttled.until
+        # When the clock jumps, the block moves with it. It must outlast the smaller corrections, which do not move it.
+        guard_seconds = min(self._clock.guard_seconds(), GUARD_SECONDS + JUMP_SECONDS)
+        guarded = None if until is None else until + guard_seconds
+        await self._ledger.block(throttled.reason, guarded)
+        if self._above is not None and throttled.reason is not BlockReason.BACK_OFF:
+            await self._above.block(throttled.reason, guarded)  # it is about the IP, not about this limit
+        self._gate.close()
+
+    def _blocked(self, reason: BlockReason, status: int) -> SendingRefused:
+        """The error of every request from now on, until the block ends."""
+        now = self._clock.origin()
+        block = self._ledger.held_block() or Block(reason, now + 1.0)
+        if block.until != self._logged_until:  # all that were on the wire are refused alike
+            self._logged_until = block.until
+            log.debug(  # that the pool is blocked is told once, as an event, whoever met the refusal
+                "origin_blocks",
+                pool=self._pool,
+                reason=reason.value,
+                status=status,
+                seconds=round(block.until - now, 1),
+            )
+        return self._gate.blocked(block)
+
+    def _learn_date(self, response: OriginResponse) -> None:
+        date = origin_time(response.headers)
+        if date is not None and is_api_answer(response.headers):
+            self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
+
+    def _learn(self, endpoint: Endpoint, good: Good, response: OriginResponse) -> None:
+        if good.rate_limits:
+            self._learn_limits(endpoint, good.rate_limits)
+        if good.server_time is not None:
+            self._clock.observe_server_time(
+                good.server_time, sent_at=response.sent_at, received_at=response.received_at
+            )
+
+
+def _believed(endpoint: Endpoint, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers of an answer, without a used weight that is wrong or is that of another pool."""
+    if endpoint.has_used_weight and endpoint.pool is None:
+        return headers
+    return without_used_weight(headers)

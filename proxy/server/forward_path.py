@@ -1,0 +1,189 @@
+"""The forwarding path: a request goes on to the origin in the turn of the loop in which it came.
+
+Owns: which connections may use it, what a connection may do meanwhile, and the bytes of the answer. Must not know:
+endpoints, queries, how an answer is got.
+
+It acts where the fast path may (`proxy.server.fast_path`): on a connection that is exact and idle, for a chunk that is
+one whole request. No client can see a difference to the ordinary way. While a request is under way here aiohttp knows
+nothing of it, so what else comes on the connection is held back and read after the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+
+from proxy.core.messages import ClientRequest
+from proxy.core.reply import Outcome, Reply, error_reply
+from proxy.event_log import log
+from proxy.server.api import Headers, TrafficObserver
+from proxy.server.cors import is_public
+from proxy.server.fast_path import FastPathProtocol
+from proxy.server.fast_path_table import render_head
+from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
+from proxy.server.peers import Peers, peer_of
+from proxy.server.refusals import TooManyRequests
+from proxy.server.unreadable import internal_error
+
+_MAX_CHUNK_BYTES = 2 * MAX_HEAD_BYTES + MAX_BODY_BYTES
+JOIN_BYTES = 16 << 10
+"""Larger bodies are written separately, so that they are not copied behind the head."""
+
+
+class Direct(Protocol):
+    """Sends requests on without waiting."""
+
+    def knows(self, method: str, path: str) -> bool:
+        """Whether requests with this method and path may go this way at all."""
+
+    def begin(self, request: ClientRequest, done: Callable[[Reply | Exception], None]) -> bool:
+        """Whether the request is under way, or refused; `done` gets the reply."""
+
+
+class ForwardPath:
+    """What all connections share."""
+
+    def __init__(
+        self,
+        direct: Direct,
+        *,
+        headers: Headers,
+        peers: Peers,
+        observer: TrafficObserver,
+        closing: Callable[[], bool],
+    ) -> None:
+        self.heads = Heads()
+        self.peers = peers
+        self.direct = direct
+        self.closing = closing
+        self._headers = headers
+        self._observer = observer
+
+    def render(self, path: str, outcome: Reply | Exception, seconds: float, *, closes: bool) -> tuple[bytes, bytes]:
+        """Head and body of an answer. Counts it."""
+        reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)
+        try:
+            head = self._head(reply, path, closes=closes)
+        except ValueError as error:  # a header that cannot be written
+            reply = _bug(path, error)
+            head = self._head(reply, path, closes=closes)
+        self._observer.answered(reply, seconds)
+        return head, reply.body
+
+    def _head(self, reply: Reply, path: str, *, closes: bool) -> bytes:
+        return render_head(
+            reply, self._headers(reply, is_public=is_public(path), is_kept=not closes), head_only=False, closes=closes
+        )
+
+
+def _bug(path: str, error: Exception) -> Reply:
+    log.error("unexpected_error", path=path[:200], cause=error)
+    return error_reply(internal_error(), Outcome.FAILED)
+
+
+class ForwardPathProtocol(FastPathProtocol):
+    """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
+
+    __slots__ = ("_forward_path", "_held", "_landed", "_peer")
+
+    def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._forward_path = forward_path
+        self._peer: str | None = None
+        self._held: list[bytes] = []
+        """What came while a request was under way."""
+        self._landed: asyncio.Future[None] | None = None
+        """What waits for the answer when the gateway stops."""
+
+    def learns(self, data: bytes, message: RawRequestMessage) -> None:
+        """Remember the head of a request that aiohttp has read."""
+        self._forward_path.heads.learn(data, message)
+
+    def begins(self, data: bytes) -> bool:
+        """Send a request on, if it is one that may go this way."""
+        started = time.perf_counter()
+        path = self._forward_path
+        if len(data) > _MAX_CHUNK_BYTES or path.closing():
+            return False
+        request = path.heads.request(data, self._client)
+        if request is None or not path.direct.knows(request.method, request.path):
+            return False
+        if not self._room.begin_request():
+            self._write_answer(request.path, started, error_reply(TooManyRequests(), Outcome.REJECTED))
+            return True
+        self._exact, self.is_forwarding = False, True
+        try:
+            is_begun = path.direct.begin(request, partial(self._answer, request.path, started))
+        except Exception as error:
+            self._answer(request.path, started, error)
+            return True
+        if not is_begun:
+            self._exact, self.is_forwarding = True, False
+            self._room.end_request()
+        return is_begun
+
+    def _client(self, claimed: str) -> str:
+        if self._peer is None:
+            assert self.transport is not None  # it has just received data
+            self._peer = peer_of(self.transport)
+        return self._forward_path.peers.client(self._peer, claimed)
+
+    def _answer(self, path: str, started: float, outcome: Reply | Exception) -> None:
+        self._room.end_request()
+        self._write_answer(path, started, outcome)
+
+    def _write_answer(self, path: str, started: float, outcome: Reply | Exception) -> None:
+        """Write the answer, then go on with what came meanwhile."""
+        closes = self._forward_path.closing()
+        head, body = self._forward_path.render(path, outcome, time.perf_counter() - started, closes=closes)
+        self.is_forwarding = False
+        if self._landed is not None and not self._landed.done():
+            self._landed.set_result(None)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if len(body) > JOIN_BYTES:
+            transport.write(head)
+            transport.write(body)
+        else:
+            transport.write(head + body)
+        self.answered()
+        if closes or self._has_ended:
+            self.force_close()
+        elif self._held:
+            self._go_on(transport)
+
+    def _go_on(self, transport: asyncio.Transport) -> None:
+        held, self._held = self._held, []
+        transport.resume_reading()
+        for data in held:
+            self.data_received(data)
+
+    def data_is_inexact(self, data: bytes) -> None:
+        """Hold back what comes while a request is under way here."""
+        if not (self.is_forwarding and data):
+            super().data_is_inexact(data)
+            return
+        if not self._held and self.transport is not None:
+            self.transport.pause_reading()
+        self._held.append(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as in ClientConnection
+        """The client has ended its side; it still gets its answer."""
+        stays = super().eof_received()
+        return stays or self.is_forwarding
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Wait for the answer under way, as aiohttp does for its own."""
+        if self.is_forwarding:
+            self._landed = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._landed, timeout)
+        await super().shutdown(timeout)

@@ -1,0 +1,123 @@
+"""The heads of requests as aiohttp has read them before: the same bytes need no second reading.
+
+Owns: which heads are remembered, and the request that a head and a request line make. Must not know: connections, what
+is done with a request.
+
+A head is what follows the request line. Bots send the same one with each request, while the target changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import hdrs
+from aiohttp.http import HttpVersion11, RawRequestMessage
+
+from proxy.core.messages import ClientRequest
+from proxy.server.keyed import listed
+from proxy.server.target import without_port
+
+MAX_HEAD_BYTES = 4096
+MAX_HEADS = 256
+MAX_BODY_BYTES = 1 << 16
+_EXCLUDED_HEADERS = (
+    hdrs.AUTHORIZATION,
+    hdrs.COOKIE,
+    hdrs.EXPECT,
+    hdrs.UPGRADE,
+    hdrs.VIA,
+    hdrs.TRANSFER_ENCODING,
+    hdrs.IF_NONE_MATCH,
+)
+"""A request with one of these, or with a `Connection` other than `keep-alive`, is never remembered."""
+_LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)? HTTP/1\.1\Z")
+"""A request line without a byte that is read differently anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What aiohttp has read in one head."""
+
+    accept: str | None
+    accept_encoding: str | None
+    time_unit: str | None
+    sbe_schema: str | None
+    claimed: str
+    """The name that the client gives itself; empty: none."""
+    headers: tuple[tuple[str, str], ...]
+    """Those that are sent on with a keyed request."""
+    content_type: str
+    host: str
+    body_bytes: int
+
+
+class Heads:
+    """The heads that were read last."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def learn(self, chunk: bytes, message: RawRequestMessage) -> None:
+        """Remember the head of a chunk that is one whole request, as it was read."""
+        start, end = chunk.find(b"\r\n") + 2, chunk.find(b"\r\n\r\n") + 4
+        head = chunk[start:end]
+        if head in self._known or end - start > MAX_HEAD_BYTES or not _may_be_remembered(message):
+            return
+        if len(self._known) >= MAX_HEADS:
+            del self._known[next(iter(self._known))]
+        self._known[head] = _read(message)
+
+    def request(self, chunk: bytes, client: Callable[[str], str]) -> ClientRequest | None:
+        """The request that these bytes are, if they are one whole request with a known head; else None.
+
+        `client`: who it is charged to, by the name that it claims.
+        """
+        start = chunk.find(b"\r\n") + 2
+        end = chunk.find(b"\r\n\r\n", start - 2) + 4
+        head = self._known.get(chunk[start:end])
+        line = None if head is None else _LINE.match(chunk[: start - 2])
+        if head is None or line is None or len(chunk) - end != head.body_bytes:
+            return None
+        method, path, query = line.groups(b"")
+        target = (path + query).decode("ascii")
+        return ClientRequest(
+            method=method.decode("ascii"),
+            path=path.decode("ascii"),
+            host=head.host,
+            raw_query=query[1:].decode("ascii"),
+            accept=head.accept,
+            accept_encoding=head.accept_encoding,
+            time_unit=head.time_unit,
+            sbe_schema=head.sbe_schema,
+            client=client(head.claimed),
+            target=target,
+            headers=head.headers,
+            body=chunk[end:],
+            content_type=head.content_type,
+        )
+
+
+def _read(message: RawRequestMessage) -> Head:
+    headers = message.headers
+    return Head(
+        accept=headers.get("Accept"),
+        accept_encoding=headers.get("Accept-Encoding"),
+        time_unit=headers.get("X-MBX-TIME-UNIT"),
+        sbe_schema=headers.get("X-MBX-SBE"),
+        claimed=headers.get("X-Sidecar-Client", ""),
+        headers=listed(message.raw_headers),
+        content_type=headers.get("Content-Type", ""),
+        host=without_port(headers.get("Host", "").lower()),
+        body_bytes=int(headers.get("Content-Length", "0")),
+    )
+
+
+def _may_be_remembered(message: RawRequestMessage) -> bool:
+    headers = message.headers
+    lengths = headers.getall(hdrs.CONTENT_LENGTH, ["0"])
+    is_plain = message.version == HttpVersion11 and not message.should_close and not message.upgrade
+    is_kept_alive = all(option.lower() == "keep-alive" for option in headers.getall(hdrs.CONNECTION, []))
+    has_length = len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit() and len(lengths[0]) < 9
+    return is_plain and is_kept_alive and has_length and not any(name in headers for name in _EXCLUDED_HEADERS)

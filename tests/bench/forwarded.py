@@ -1,0 +1,254 @@
+"""Requests that go through to the origin: what each program adds to their time, and what CPU each costs.
+
+Owns: the load, its rounds, and the figures. Must not know: how a program is set up.
+
+A hundred times a second each program in turn gets one request over a connection of its own, so that all of them meet
+the same moments of the machine. The origin is asked directly too: what a program adds is counted from there.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+
+from tests.bench.baseline import Baseline
+from tests.bench.forwarded_programs import (
+    WEIGHT_LIMIT,
+    constant_origin,
+    gateway_before,
+    name_of,
+    nginx_before,
+)
+from tests.bench.processes import Running
+
+PER_SECOND = 100
+REQUESTS = 3000
+"""In a round, of each kind."""
+WARMING = 100
+DIRECT, NGINX, NGINX_TLS = "origin", "nginx", "nginx, TLS"
+_SETUPS = tuple((tls, redis) for tls in (False, True) for redis in (False, True))
+_HEAD = "Host: api.binance.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """One kind of request. `target` and `body` get a number, as a timestamp and a signature change."""
+
+    name: str
+    method: str
+    target: str
+    body: str = ""
+    headers: str = ""
+
+    def request(self, number: int) -> bytes:
+        """Its bytes."""
+        body = self.body.format(number, f"{number:064x}")
+        length = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n" if body else ""
+        return f"{self.method} {self.target} HTTP/1.1\r\n{_HEAD}{self.headers}{length}\r\n{body}".encode()
+
+
+ORDER = "symbol=BTCUSDT&side=SELL&type=MARKET&quantity=10&timestamp={0:013d}&signature={1}"
+WORKS = (
+    Forwarded("time", "GET", "/api/v3/time"),
+    Forwarded("klines", "GET", f"/api/v3/klines?symbol=BTCUSDT&interval=1m&limit={100}"),
+    Forwarded("signed POST", "POST", "/api/v3/order", ORDER, f"X-MBX-APIKEY: {'k' * 64}\r\n"),
+)
+
+
+@dataclass(slots=True)
+class Line:
+    """One program under one kind of request: the seconds of each answer of a round, and the CPU seconds of it all."""
+
+    program: str
+    work: str
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+
+    @property
+    def p50(self) -> float:
+        return median(self.seconds)
+
+    @property
+    def p99(self) -> float:
+        return quantiles(self.seconds, n=100)[98]
+
+    @property
+    def cpu(self) -> float:
+        """Of one request."""
+        return self.cpu_seconds / len(self.seconds)
+
+
+class Client:
+    """One connection that asks and waits."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("http://").partition(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, request: bytes) -> float:
+        """The seconds until the whole answer is there. RuntimeError for any but a 200."""
+        began = time.perf_counter()
+        self._socket.sendall(request)
+        answer = self._socket.recv(1 << 18)
+        while not _is_whole(answer):
+            more = self._socket.recv(1 << 18)
+            if not more:
+                raise RuntimeError("the connection ended")
+            answer += more
+        taken = time.perf_counter() - began
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(answer[:500].decode(errors="replace"))
+        return taken
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if not end:
+        return False
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return len(body) >= int(length[15:])
+
+
+def cpu_seconds(running: Running) -> float:
+    """What the program's own process has used, to the nanosecond (sched-stats.rst); not its children, as Redis is."""
+    threads = Path(f"/proc/{running.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def workers(running: Running) -> float:
+    """The same for a program whose children do the work."""
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    return sum(cpu_seconds(Running(int(child), "")) for child in children)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A program under way, and how its CPU time is read."""
+
+    name: str
+    running: Running
+    cpu_seconds: Callable[[Running], float]
+
+
+def round_of(programs: Sequence[Measured], work: Forwarded, requests: int, per_second: int) -> list[Line]:
+    """One round of one kind of request."""
+    with ExitStack() as stack:
+        clients = [Client(program.running.url) for program in programs]
+        for client in clients:
+            stack.callback(client.close)
+        for number in range(WARMING):
+            for client in clients:
+                client.ask(work.request(number))
+        lines = [Line(program.name, work.name) for program in programs]
+        before = [program.cpu_seconds(program.running) for program in programs]
+        began = time.monotonic()
+        for number in range(requests):
+            request = work.request(number)
+            for at in range(len(programs)):
+                chosen = (at + number) % len(programs)
+                lines[chosen].seconds.append(clients[chosen].ask(request))
+            time.sleep(max(0.0, began + (number + 1) / per_second - time.monotonic()))
+        for line, program, used in zip(lines, programs, before, strict=True):
+            line.cpu_seconds = program.cpu_seconds(program.running) - used
+        return lines
+
+
+def measure(
+    nginx: str,
+    *,
+    rounds: int,
+    requests: int = REQUESTS,
+    earlier: Baseline | None = None,
+    per_second: int = PER_SECOND,
+    only: str = "",
+) -> list[Line]:
+    """All kinds of requests in turn, so many rounds. `only`: the programs whose names begin so."""
+    lines = []
+    with ExitStack() as stack:
+        programs = list(_start(nginx, stack, earlier))
+        chosen = [program for program in programs if program.name.startswith(only) or program.name == DIRECT]
+        for number in range(rounds):
+            for work in WORKS:
+                asked = [program for program in chosen if _serves(program, work)]
+                made = round_of(asked, work, requests, per_second)
+                lines += made
+                told = ", ".join(f"{line.program} {line.p50 * 1e3:.2f} ms {line.cpu * 1e6:.0f} µs" for line in made)
+                print(f"round {number + 1}: {work.name}: {told}", flush=True)
+    return lines
+
+
+def _serves(program: Measured, work: Forwarded) -> bool:
+    """An earlier commit serves the general endpoints only."""
+    return work.name == "time" or "earlier" not in program.name
+
+
+def _start(nginx: str, stack: ExitStack, earlier: Baseline | None) -> Iterator[Measured]:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+    origin = stack.enter_context(constant_origin(nginx, _under(folder, "origin")))
+    yield Measured(DIRECT, Running(0, origin.url), lambda _: 0.0)
+    for tls, name in ((False, NGINX), (True, NGINX_TLS)):
+        started = stack.enter_context(nginx_before(nginx, origin, _under(folder, name), tls=tls))
+        yield Measured(name, started, workers)
+    for tls, redis in _SETUPS:
+        started = stack.enter_context(gateway_before(origin, tls=tls, redis=redis))
+        yield Measured(name_of(tls=tls, redis=redis), started, cpu_seconds)
+    for redis in (False, True) if earlier is not None else ():
+        started = stack.enter_context(gateway_before(origin, tls=False, redis=redis, earlier=earlier))
+        yield Measured(name_of(tls=False, redis=redis, earlier=True), started, cpu_seconds)
+
+
+def _under(folder: Path, name: str) -> Path:
+    made = folder / name.replace(", ", "-")
+    made.mkdir()
+    return made
+
+
+def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
+    """Medians of the rounds; nginx by the same way to the origin is 1.00."""
+    told = [
+        "# Forwarded requests",
+        "",
+        f"{per_second} requests/s to each program, all in turn. The origin announces a limit of {WEIGHT_LIMIT:,}",
+        "weight a minute, which this load does not reach. Candles are kept for no time: each request goes through.",
+        "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS).",
+        "",
+        "| request | program | added p50 ms | p99 ms | CPU µs | requests/s a core |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for work in dict.fromkeys(line.work for line in lines):
+        table = {line.program: _Medians.of(lines, work, line.program) for line in lines if line.work == work}
+        told += [_row(work, name, table) for name in table if name != DIRECT]
+    return "\n".join(told) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Medians:
+    p50: float
+    p99: float
+    cpu: float
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], work: str, program: str) -> _Medians:
+        own = [line for line in lines if line.work == work and line.program == program]
+        return cls(median(o.p50 for o in own), median(o.p99 for o in own), median(o.cpu for o in own))
+
+
+def _row(work: str, name: str, table: dict[str, _Medians]) -> str:
+    origin, one = table[DIRECT], table[name]
+    peer = table.get(NGINX_TLS if name.endswith("TLS") else NGINX, one)
+    added, least = one.p50 - origin.p50, peer.p50 - origin.p50
+    return (
+        f"| {work} | {name} | {added * 1e3:.3f} ({added / least:.2f}) | {one.p99 * 1e3:.3f} ({one.p99 / peer.p99:.2f}) "
+        f"| {one.cpu * 1e6:.1f} ({one.cpu / peer.cpu:.2f}) | {1 / one.cpu:,.0f} |"
+    )

@@ -1,0 +1,87 @@
+"""The forwarding path is invisible: whatever clients send and whatever the origin does, both ways do the same.
+
+What is compared: the bytes that come back, what reached the origin, and every counter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+
+from proxy.core.messages import OriginResponse
+from proxy.errors import UpstreamFailed
+from proxy.origin.flight import Flight
+from tests.gateway.harness import stage
+from tests.server.conftest import LOOPS
+from tests.server.forward_streams import forwarded
+from tests.server.raw import get, raw
+from tests.server.streams import Step
+from tests.server.twins import Twins, twins
+from tests.sizes import sized
+
+EXAMPLES = sized(quick=20, usual=40, long=1000)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("loop", LOOPS)
+def test_clients_origin_and_counters_see_no_difference(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed: list[object] = []
+
+    def count(self: Flight, outcome: OriginResponse | UpstreamFailed) -> None:
+        landed.append(outcome)
+        _landed(self, outcome)
+
+    monkeypatch.setattr(Flight, "landed", count)
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        context = twins(forwards=True)
+        pair = runner.run(context.__aenter__())
+        try:
+            _compare(runner, pair, landed)
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+    assert len(landed) > EXAMPLES // 5, "the forwarding path had its part in that"
+
+
+_landed = Flight.landed
+
+
+def _compare(runner: asyncio.Runner, pair: Twins, landed: list[object]) -> None:
+    @settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
+    @given(transcript=forwarded())
+    def are_the_same(transcript: list[Step]) -> None:
+        before = len(landed)
+        runner.run(_play(pair, transcript))
+        event("some on the forwarding path" if len(landed) > before else "ordinary only")
+
+    are_the_same()
+
+
+async def _play(pair: Twins, transcript: list[Step]) -> None:
+    await pair.begin()
+    for step in transcript:
+        await pair.play(step)
+        await pair.agree()
+        assert pair.fast.reached() == pair.ordinary.reached()
+    assert pair.fast.told() == pair.ordinary.told()
+
+
+async def test_a_request_over_the_bound_is_refused_once() -> None:
+    async with stage(forward="all", max_requests=1) as on, raw(on.app) as asking, raw(on.app) as other:
+        await other.ask(get("/livez"))
+        for client in (asking, other, asking):
+            head, _ = await client.ask(get("/api/v3/time"))
+            assert head.startswith(b"HTTP/1.1 200 ")
+        on.app.room.requests += 1
+        refused = []
+        for is_known in (True, False):
+            head, _ = await other.ask(get("/api/v3/time", *(() if is_known else ("X-New: 1",))))
+            refused.append(re.sub(rb"Date: [^\r]*", b"", head))
+        assert refused[0] == refused[1]
+        assert refused[0].startswith(b"HTTP/1.1 503 ")
+        head, _ = await other.ask(get("/livez"))
+        assert head.startswith(b"HTTP/1.1 200 ")
+        on.app.room.requests -= 1
+        assert on.asked("/api/v3/time") == 3
