@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tests.bench import footprint, load, report
+from tests.bench import footprint, forwarded, load, report
 from tests.bench.baseline import Baseline, baseline
 from tests.bench.load import Work
 from tests.bench.processes import Running
@@ -39,6 +39,10 @@ IDLE_CONNECTIONS = 10_000
 IDLE_RUNS = 3
 HAPROXY_BUFFERS = (16 << 10, 256 << 10)
 IDLE, STORM, MEMORY = "idle connections", "refusals", "memory and start"
+
+
+FORWARDED = "forwarded"
+"""The requests that go through to the origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only",
         default="",
         metavar="WORDS",
-        help=f"the works with these words in their names; {IDLE}, {STORM}, {MEMORY}",
+        help=f"the works with these words in their names; {IDLE}, {STORM}, {MEMORY}, {FORWARDED}",
     )
     flags = parser.parse_args(arguments)
     needed = {"wrk": "wrk", "taskset": "util-linux"}
@@ -223,13 +227,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except RuntimeError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
+        if flags.only == FORWARDED:
+            print(forwarded.table(rounds=flags.rounds, earlier=earlier))
+            return 0
         found = (peer for peer in peers if isinstance(peer, Program))
         before = [sidecar(earlier=earlier)] if earlier is not None else []
         programs = (sidecar(), *before, *found, sidecar(fast_lane=False))
         table = measure(programs, seconds=flags.seconds, rounds=flags.rounds, only=flags.only)
         if flags.only in MEMORY:
             table = replace(table, footprints=footprints(earlier, starts=flags.rounds + 2))
-    print(report.markdown(table))
+        through = "" if flags.only else forwarded.table(rounds=flags.rounds, earlier=earlier)
+    print(report.markdown(table), through, sep="\n")
     print("For README.md:", *report.ratios(table), sep="\n")
     if not (flags.no_save or flags.baseline or flags.only):
         report.save(table, RESULTS)

@@ -26,6 +26,7 @@ from tests.bench.forwarded_programs import (
     nginx_before,
 )
 from tests.bench.processes import Running
+from tests.bench.programs import Missing, find
 
 PER_SECOND = 100
 REQUESTS = 3000
@@ -164,6 +165,14 @@ def round_of(programs: Sequence[Measured], work: Forwarded, requests: int, per_s
         return lines
 
 
+def table(*, rounds: int, earlier: Baseline | None) -> str:
+    """Measure and tell; without nginx, what is missing."""
+    nginx = find("nginx")
+    if nginx is None:
+        return f"{Missing('nginx', 'nginx-light')}: no forwarded requests were measured"
+    return markdown(measure(nginx, rounds=rounds, earlier=earlier))
+
+
 def measure(
     nginx: str,
     *,
@@ -171,16 +180,14 @@ def measure(
     requests: int = REQUESTS,
     earlier: Baseline | None = None,
     per_second: int = PER_SECOND,
-    only: str = "",
 ) -> list[Line]:
-    """All kinds of requests in turn, so many rounds. `only`: the programs whose names begin so."""
+    """All kinds of requests in turn, so many rounds."""
     lines = []
     with ExitStack() as stack:
         programs = list(_start(nginx, stack, earlier))
-        chosen = [program for program in programs if program.name.startswith(only) or program.name == DIRECT]
         for number in range(rounds):
             for work in WORKS:
-                asked = [program for program in chosen if _serves(program, work)]
+                asked = [program for program in programs if _serves(program, work)]
                 made = round_of(asked, work, requests, per_second)
                 lines += made
                 told = ", ".join(f"{line.program} {line.p50 * 1e3:.2f} ms {line.cpu * 1e6:.0f} µs" for line in made)

@@ -101,7 +101,7 @@ def sidecar(*, fast_lane: bool = True, earlier: Baseline | None = None) -> Progr
 
 def nginx(*, from_memory: bool) -> Program | Missing:
     """proxy_cache, one worker; identity and gzip are entries of their own. From memory: for large bodies."""
-    binary = _find("nginx")
+    binary = find("nginx")
     if binary is None:
         return Missing("nginx", "nginx-light")
     sending = "sendfile off; output_buffers 2 512k;" if from_memory else "sendfile on; tcp_nopush on;"
@@ -130,7 +130,7 @@ def nginx(*, from_memory: bool) -> Program | Missing:
 
 def haproxy(*, buffer_bytes: int) -> Program | Missing:
     """One thread, entries in memory; a larger buffer suits large bodies."""
-    binary = _find("haproxy")
+    binary = find("haproxy")
     if binary is None:
         return Missing("HAProxy", "haproxy")
 
@@ -151,7 +151,7 @@ def haproxy(*, buffer_bytes: int) -> Program | Missing:
 
 def varnish() -> Program | Missing:
     """Entries in memory; identity and gzip are kept apart, so that nothing is unpacked for a hit."""
-    binary = _find("varnishd")
+    binary = find("varnishd")
     if binary is None:
         return Missing("Varnish", "varnish")
 
@@ -170,7 +170,7 @@ def varnish() -> Program | Missing:
     return Program("Varnish", _version(binary, "-V"), start)
 
 
-def _find(name: str) -> str | None:
+def find(name: str) -> str | None:
     """On the path, or where Debian puts programs for administrators."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 

@@ -82,7 +82,7 @@ def test_the_readme_tells_the_ratios_of_the_last_run() -> None:
 
 
 def test_a_peer_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_find", lambda _: None)
+    monkeypatch.setattr(programs, "find", lambda _: None)
     peers = (programs.nginx(from_memory=True), programs.varnish(), programs.haproxy(buffer_bytes=16384))
     assert all(isinstance(peer, Missing) for peer in peers)
     assert str(peers[0]) == "nginx was not found and is left out: apt-get install nginx-light"
