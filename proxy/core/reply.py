@@ -138,7 +138,7 @@ class Rendition:
             headers.extend(_content_type(entry.content_type))
             if packed:
                 headers.append(("Content-Encoding", "gzip"))
-            body = (entry.gzip if packed else None) or entry.body
+            body = (entry.gzip or b"") if packed else entry.body
         return Reply(
             status=status,
             headers=tuple(headers),

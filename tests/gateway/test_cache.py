@@ -290,7 +290,7 @@ async def test_only_listed_headers_go_upstream() -> None:
             X_MBX_APIKEY="secret", Cookie="a=b", Authorization="Basic x", User_Agent="bot", X_Sidecar_Client="bot-1"
         )
         (seen,) = on.origin.requests
-        assert set(seen.headers) == {"host", "user-agent", "accept-encoding", "accept"}
+        assert set(seen.headers) == {"host", "user-agent", "accept-encoding", "accept", "via"}
         assert seen.headers["user-agent"].startswith("binance-sidecar/")
 
 

@@ -266,7 +266,7 @@ async def test_an_answer_that_was_overtaken_by_a_refresh_is_a_fresh_one(monkeypa
 
         monkeypatch.setattr("proxy.cache.selections.compress", slow)
         on.clock.push(90.0)
-        answer = await on.ask(f"{INFO}?symbol={FLIPPING}")
+        answer = await on.ask(f"{INFO}?symbolStatus=TRADING")  # one that is compressed beside the loop
         assert answer.cache_status == "binance-sidecar; hit; ttl=60; detail=snapshot"
         assert on.metric("requests_total", endpoint="exchangeInfo", status="200", cache="snapshot") == 1
 
