@@ -117,8 +117,11 @@ class Handshake(asyncio.Protocol):
         self._seconds = seconds
         self._transport: asyncio.Transport | None = None
         self._slot: Slot | None = None
+        self._hello: list[bytes] = []
+        """What came before the handshake had begun: uvloop reads at once, whatever `connection_made` says."""
         self._early: list[bytes] = []
         """What came behind the handshake before the connection was made."""
+        self._has_begun = False
         self._tasks = tasks
         self.idle_since = asyncio.get_running_loop().time()
 
@@ -140,7 +143,7 @@ class Handshake(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keep what the client sends at once."""
-        self._early.append(data)
+        (self._early if self._has_begun else self._hello).append(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The handshake failed, or the client left."""
@@ -149,16 +152,8 @@ class Handshake(asyncio.Protocol):
             self._room.leave(self._slot)
 
     async def _shake(self, slot: Slot) -> None:
-        assert self._transport is not None
-        loop = asyncio.get_running_loop()
         try:
-            secured = await loop.start_tls(
-                self._transport,
-                self,
-                self._certificate.context,
-                server_side=True,
-                ssl_handshake_timeout=self._seconds,
-            )
+            secured = await self._handshake()
         except (OSError, RuntimeError) as error:  # ssl.SSLError, a client that left, and the time-out are some
             log.debug("handshake_failed", error=str(error)[:200])
             self._give_up(slot)
@@ -170,6 +165,43 @@ class Handshake(asyncio.Protocol):
             self._room.leave(slot)
             return
         self._go_on(secured, slot)
+
+    async def _handshake(self) -> asyncio.Transport | None:
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        handshake = asyncio.ensure_future(
+            loop.start_tls(
+                self._transport,
+                self,
+                self._certificate.context,
+                server_side=True,
+                ssl_handshake_timeout=self._seconds,
+            )
+        )
+        try:
+            await asyncio.sleep(0)  # now it has replaced the protocol, and has scheduled its own beginning
+            self._has_begun = True
+            loop.call_soon(self._pass_hello)
+            return await handshake
+        finally:
+            handshake.cancel()
+
+    def _pass_hello(self) -> None:
+        """Give the handshake what came before it."""
+        assert self._transport is not None
+        current = self._transport.get_protocol()
+        if current is self:  # the handshake has failed already
+            return
+        protocol = cast("asyncio.BufferedProtocol", current)  # both loops have such a one
+        for data in self._hello:
+            rest = memoryview(data)
+            while rest:
+                buffer = memoryview(protocol.get_buffer(len(rest)))
+                taken = min(len(buffer), len(rest))
+                buffer[:taken] = rest[:taken]
+                protocol.buffer_updated(taken)
+                rest = rest[taken:]
+        self._hello.clear()
 
     def _give_up(self, slot: Slot) -> None:
         self._room.leave(slot)

@@ -93,6 +93,23 @@ async def test_requests_that_come_with_the_handshake_are_answered(authority: Aut
         writer.transport.abort()
 
 
+async def test_a_client_that_begins_before_the_server_does_is_served(authority: Authority) -> None:
+    """uvloop reads what a client sends at once before the task that shakes hands has run."""
+    trusting = ssl.create_default_context(cafile=str(authority.file))
+
+    def ask(address: tuple[str, int]) -> bytes:
+        with (
+            socket.create_connection(address, timeout=10) as plain,
+            trusting.wrap_socket(plain, server_hostname=NAME) as asking,
+        ):
+            asking.sendall(get("/livez"))
+            return asking.recv(12)
+
+    async with stage(**authority.issue(NAME).settings()) as on:
+        for _ in range(40):
+            assert await asyncio.to_thread(ask, on.app.addresses[0]) == b"HTTP/1.1 200"
+
+
 async def test_the_ops_listener_has_no_tls(authority: Authority) -> None:
     async with stage(ops_port=0, **authority.issue(NAME).settings()) as on:
         assert on.app.ops_url.startswith("http://")
