@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from proxy.background import background
 from proxy.cache.answers import CachedAnswers
@@ -64,8 +65,7 @@ FILLS_SHARE = 1 / 6
 """The part of SIDECAR_SHUTDOWN_SECONDS that fills without a waiting client may still take."""
 
 
-@dataclass(slots=True)
-class Application:
+class Application(Struct):
     """A running gateway: its addresses, and the parts that the command and the tests use."""
 
     local: LocalCache

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.cache.answers import CachedAnswers
 from proxy.cache.fills import Fills
@@ -140,8 +141,7 @@ class DirectGateway:
         done(answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """The ways of a request."""
 
     ordinary: Gateway

@@ -7,9 +7,10 @@ every error. Must not know: HTTP servers and clients, Redis, how an entry is fou
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from proxy.cache.answers import CachedAnswers, Found
 from proxy.cache.fills import Fills

@@ -6,7 +6,7 @@ HTTP, how an entry is filled, how a reply is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
@@ -19,8 +19,7 @@ from proxy.errors import SidecarError, TooSlow
 from proxy.ports import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """An entry that may be used, and why."""
 
     entry: Entry

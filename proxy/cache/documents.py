@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from proxy.core.document.changes import Change
 from proxy.core.document.differences import Listing, differences, listing_of, read_listing
@@ -47,8 +48,7 @@ class FeedObserver(Protocol):
         """This process has written a change to the feed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A document of this process."""
 
     entry: Entry
@@ -56,8 +56,7 @@ class Held:
     """Its index, if it has one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentToStore:
+class DocumentToStore(Struct, frozen=True, kw_only=True):
     """A new document, and the changes since another one."""
 
     api: Api

@@ -10,8 +10,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from proxy.bodies import compress, entity_tag
 from proxy.cache import failure_codec
@@ -38,8 +39,7 @@ RENEWALS = 3
 """How often a fill lock is renewed in its lifetime."""
 
 
-@dataclass(frozen=True, slots=True)
-class FillRequest:
+class FillRequest(Struct, frozen=True):
     """How to fill."""
 
     short_lived: bool

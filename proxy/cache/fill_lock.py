@@ -10,8 +10,9 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from proxy.core.cache.fill_wait import LockStatus, WaitEnd, end_of_wait
 from proxy.errors import RedisAway
@@ -30,8 +31,7 @@ class Watched(Protocol):
         """`stored_at` of the entry under `key`; None if there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollSchedule:
+class PollSchedule(Struct, frozen=True, kw_only=True):
     """How often a waiter looks. Each pause is 1.5 times the last, and jitter keeps the waiters apart."""
 
     first_seconds: float = 0.02

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from proxy.cache.fill import Filler
 from proxy.cache.local import LocalCache
@@ -31,8 +32,7 @@ STALE_AFTER_SECONDS = 0.8
 """How long a client waits for a fill before it gets a stale entry. Binance's own libraries give up after 1 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(Struct, frozen=True):
     """The result of a fill for one client."""
 
     entry: Entry

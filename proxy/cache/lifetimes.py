@@ -7,7 +7,8 @@ without another bound. Must not know: where an entry is stored, how it is filled
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import CachePolicy
 from proxy.core.messages import Lifetimes, OriginResponse
@@ -20,8 +21,7 @@ NOTHING = Lifetimes(fresh_seconds=0.0)
 """Not stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """The lifetimes of entries."""
 
     positive: Lifetimes

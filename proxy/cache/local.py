@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from proxy.cache.lru import MemoryStore
 from proxy.cache.selections import RecentSelections, is_small, prepare, select, size_of
@@ -56,8 +58,7 @@ class LocalCacheObserver(Protocol):
         """A full document is suspicious."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedDocument:
+class LoadedDocument(Struct, frozen=True):
     """The full document and its index, both from the same answer of the origin."""
 
     entry: Entry

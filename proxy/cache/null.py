@@ -5,14 +5,13 @@ Owns: `NullStore`. Must not know: any other store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.messages import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class NullStore:
+class NullStore(Struct, frozen=True):
     """Has the methods of RedisStore. Never raises."""
 
     async def get(self, key: str) -> Entry | None:
@@ -38,8 +37,7 @@ class NullStore:
         return b""
 
 
-@dataclass(frozen=True, slots=True)
-class NoLock:
+class NoLock(Struct, frozen=True):
     """A FillLock that is never lost."""
 
     async def renew(self) -> bool:

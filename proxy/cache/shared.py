@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, cast
 
+from msgspec import Struct
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
@@ -134,8 +134,7 @@ class RedisStore:
         return f"{self._connection.prefix}:lock:{key}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisFillLock:
+class RedisFillLock(Struct, frozen=True, kw_only=True):
     """A FillLock that expires in Redis `ttl_ms` milliseconds after it was taken or renewed."""
 
     connection: RedisConnection

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from proxy.cache.lifetimes import Policy
 from proxy.commands.forecast import forecast
@@ -34,8 +35,7 @@ _POLICIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Understood:
+class Understood(Struct, frozen=True):
     """A request that may be sent."""
 
     endpoint: Endpoint

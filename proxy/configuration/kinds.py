@@ -14,6 +14,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Choice = TypeVar("Choice", bound=Enum)
@@ -22,8 +24,7 @@ _YES = frozenset({"1", "on", "t", "true", "y", "yes"})
 _NO = frozenset({"0", "off", "f", "false", "n", "no"})
 
 
-@dataclass(frozen=True, slots=True)
-class Kind(Generic[T_co]):
+class Kind(Struct, Generic[T_co], frozen=True):
     """How the text of a setting is read."""
 
     name: str

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from proxy.errors import JSON_CONTENT_TYPE
 
 UNKNOWN_CONTENT_TYPE = "application/octet-stream"
@@ -18,8 +20,7 @@ _AGE_DIGITS = 12
 """The first digits decide: a number with more of them is larger than the longest age, unless it begins with zeros."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientRequest:
+class ClientRequest(Struct, frozen=True, kw_only=True):
     """The parts of a client's request that matter here. Header values are as sent; None if absent."""
 
     method: str
@@ -46,8 +47,7 @@ class ClientRequest:
     content_type: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OriginResponse:
+class OriginResponse(Struct, frozen=True, kw_only=True):
     """A complete answer of the origin. Header names are in lower case."""
 
     status: int
@@ -96,8 +96,7 @@ def arrived_age_seconds(headers: Mapping[str, str]) -> int:
     return min(int(age[:_AGE_DIGITS]), _LONGEST_AGE_SECONDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Lifetimes(Struct, frozen=True, kw_only=True):
     """How long an entry may be used, in seconds (RFC 9111, section 4.2; RFC 5861)."""
 
     fresh_seconds: float

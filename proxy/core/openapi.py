@@ -7,8 +7,9 @@ Source: OpenAPI 3.1.1. What Binance answers to market data and to orders is pass
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any, cast
+
+from msgspec.structs import asdict
 
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.endpoints.weight_rules import Fixed, WeightRule

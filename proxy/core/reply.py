@@ -12,6 +12,7 @@ from enum import Enum
 from functools import lru_cache
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse, notice
@@ -98,8 +99,7 @@ class Reply:
     """How to make this reply again later; None if it is not made from an entry."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendition:
+class Rendition(Struct, frozen=True, kw_only=True):
     """An entry as one kind of request gets it: everything that a reply depends on except the time."""
 
     entry: Entry

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Struct
 
 from proxy.core.document.floor import Name
 from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
@@ -50,8 +51,7 @@ _ABOUT_NO_REQUEST = frozenset({407, 408, 421, 425})
 """4xx that tell of the connection, not of the request: a later request may succeed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Negative:
+class Negative(Struct, frozen=True):
     """The origin refuses this very request: its answer is passed on, and is stored for a short time.
 
     So does a 429 that is about the orders of one account: it says nothing of the IP.
@@ -61,16 +61,14 @@ class Negative:
     """A 403: whether the firewall refuses the IP too is open until a ping tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Throttled:
+class Throttled(Struct, frozen=True):
     """The origin wants no requests until `until` (by its clock); None: the ledger decides how long."""
 
     reason: BlockReason
     until: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """There is nothing to store, and only the error to pass on."""
 
     error: UpstreamFailed

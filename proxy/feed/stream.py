@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.feed.log import Bounds, News
@@ -27,16 +28,14 @@ SHARES: Mapping[Api, float] = {Api.SPOT: 1 / 2, Api.USD_FUTURES: 1 / 4, Api.COIN
 """The part of the bytes for the changes of each API."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A document was stored."""
 
     told: int
     """How many of its changes were written: none if they could not be continued, or were there already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Struct, frozen=True):
     """Another document is stored than the one that the changes begin at. Nothing was stored."""
 
 

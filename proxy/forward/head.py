@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+
+from msgspec import Struct
 
 from proxy.forward.messages import Headers, RawRequest
 
@@ -55,8 +56,7 @@ class Framing(Enum):
     CLOSE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """The head of a final answer."""
 
     status: int

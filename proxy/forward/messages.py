@@ -6,14 +6,14 @@ Owns: `RawRequest`, `RawResponse`, header lines as text. Must not know: sockets,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Name and value of each line, in order. A name may stand twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
+class RawRequest(Struct, frozen=True):
     """One request, as its bytes go out."""
 
     method: str
@@ -24,8 +24,7 @@ class RawRequest:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class RawResponse:
+class RawResponse(Struct, frozen=True):
     """One complete answer."""
 
     status: int

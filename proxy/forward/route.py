@@ -6,13 +6,12 @@ Owns: `Route`. Must not know: sockets, pools, requests.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 
+from msgspec import Struct
 from yarl import URL
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """Somewhere to connect to."""
 
     host: str
@@ -26,8 +25,7 @@ class Hop:
         return self.host.rstrip(".")
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """How requests for one base URL are sent."""
 
     base_url: str

@@ -6,8 +6,9 @@ Owns: what is done at once with the usual answer, and the task for any other. Mu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
@@ -21,8 +22,7 @@ Done = Callable[[AcceptedResponse | Exception], None]
 """Gets the answer, or what `Origin.ask` raises."""
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(Struct):
     """One question to the hosts of an API."""
 
     query: UpstreamQuery

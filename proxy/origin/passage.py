@@ -5,7 +5,7 @@ Owns: `Passage`. Must not know: the gate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.core.quota.ratios import Purpose
 
@@ -14,8 +14,7 @@ class MustWait(Exception):
     """The ledger cannot charge without waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """What a request needs to pass."""
 
     weight: int

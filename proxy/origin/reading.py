@@ -6,8 +6,9 @@ Owns: `AcceptedResponse`, and the rule that every answer is reconciled. Must not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
+
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import OriginResponse
@@ -28,8 +29,7 @@ RateLimits = Sequence[Mapping[str, Any]]
 """The `rateLimits` of an exchangeInfo document."""
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedResponse:
+class AcceptedResponse(Struct, frozen=True):
     """An answer that can be passed on: a good one, or the origin's own 400."""
 
     response: OriginResponse

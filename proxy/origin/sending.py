@@ -6,7 +6,8 @@ Owns: `Sending`, `Answer`, the headers that every request has, the coding of bod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy import __version__
 from proxy.bodies import decompress
@@ -37,8 +38,7 @@ class Sending:
         log.debug("sending")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A complete answer of a host."""
 
     status: int

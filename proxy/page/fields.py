@@ -10,15 +10,15 @@ the items that are new. So the structure of the page stands in Python only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.page.markup import Markup, join, tag
 from proxy.page.words import WRITERS, found, level
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Where paths begin: the whole status, or one item of a list. `item` is None in a template."""
 
     item: Any

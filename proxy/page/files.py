@@ -6,9 +6,10 @@ Owns: their paths, types and entity tags. Must not know: what they do, HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
+
+from msgspec import Struct
 
 _TYPES = {
     "page.css": "text/css; charset=utf-8",
@@ -17,8 +18,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(Struct, frozen=True):
     """One file."""
 
     content_type: str

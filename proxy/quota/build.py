@@ -7,7 +7,8 @@ counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.endpoints.catalogue import Catalogue
 from proxy.core.quota.origin_headers import SAPI_USED_WEIGHT_HEADER, USED_WEIGHT_HEADER
@@ -43,8 +44,7 @@ def build_ledgers(
     return PoolLedgers(build.ledger, pools_of(settings.apis, catalogue.forwards))
 
 
-@dataclass(frozen=True, slots=True)
-class _Build:
+class _Build(Struct, frozen=True):
     settings: Settings
     connection: ScriptRunner | None
     clock: Clock

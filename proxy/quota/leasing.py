@@ -15,7 +15,8 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
@@ -41,8 +42,7 @@ RETRY_SECONDS = 0.25
 """After a call that failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerFace:
+class LedgerFace(Struct, frozen=True):
     """What the ledger does for its leases."""
 
     merge: Callable[[float], Awaitable[None]]

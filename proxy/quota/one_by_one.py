@@ -7,7 +7,8 @@ is away.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.quota.budget import Blocked, Refused, Reservation, refusal
 from proxy.core.quota.charges import WindowKey
@@ -22,8 +23,7 @@ from proxy.quota.scripts import Request, Scripts
 from proxy.quota.shared_block import SharedBlock
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What a caller wants to reserve."""
 
     weight: int

@@ -6,8 +6,9 @@ Owns: the order of the results. Must not know: keys, arguments, when a script is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
@@ -15,8 +16,7 @@ from proxy.core.quota.client_share import Limit
 from proxy.core.quota.windows import MINUTE_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
+class StoredBlock(Struct, frozen=True):
     """A block that Redis has."""
 
     block: Block
@@ -25,8 +25,7 @@ class StoredBlock:
     """The end as its writer wrote it. The block is the same as long as this is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(Struct, frozen=True):
     """The result of a request: a block, a charge that exceeds a limit, or, with neither, permission to send."""
 
     charges: tuple[Charge, ...]
@@ -40,8 +39,7 @@ class Reserved:
     """How many clients were charged, with the one that asked if it was admitted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """The result of a reconciliation: the usage of the windows concerned."""
 
     usages: Mapping[WindowKey, WindowUsage]

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Struct
 from redis.asyncio import RedisCluster
 
 from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, BlockReason, earliest_end
@@ -75,8 +75,7 @@ def domain_key(prefix: str, venue: str, quota_domain: str) -> str:
     return f"{prefix}:{{{venue}:{quota_domain}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A reservation to make: all charges, or none if one of them exceeds a limit."""
 
     charges: tuple[Charge, ...]

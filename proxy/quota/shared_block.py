@@ -10,7 +10,7 @@ the end that is written in Redis. It stays as it is while the block is counted d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Budget
@@ -20,8 +20,7 @@ from proxy.quota.script_replies import StoredBlock
 from proxy.quota.scripts import Scripts
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A refusal that this process obeys already."""
 
     reason: BlockReason

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, Block, BlockReason
 from proxy.core.quota.charges import WindowUsage
@@ -29,8 +30,7 @@ _BLOCK_WORDS = 4
 _WINDOW_WORDS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(Struct, frozen=True):
     """What was pushed."""
 
     state: State
@@ -49,8 +49,7 @@ class Push:
         return StoredBlock(Block(BlockReason(reason), until, int(strikes)), written)
 
 
-@dataclass(frozen=True, slots=True)
-class Synced:
+class Synced(Struct, frozen=True):
     """The answer to a call."""
 
     reply: Reply

@@ -6,9 +6,9 @@ password is used without a restart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
 
@@ -16,8 +16,7 @@ MOST_BYTES = 4096
 """A larger file is no password."""
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordFile(CredentialProvider):
+class PasswordFile(Struct, CredentialProvider, frozen=True):
     """What redis-py asks for user and password. `user`: None for the default user."""
 
     path: Path

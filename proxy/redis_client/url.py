@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from msgspec import Struct, field
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, parse_url
@@ -68,8 +68,7 @@ class Topology(Enum):
     CLUSTER = "cluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisTarget:
+class RedisTarget(Struct, frozen=True, kw_only=True):
     """A parsed URL."""
 
     topology: Topology
@@ -84,8 +83,7 @@ class RedisTarget:
     address_map: AddressMap = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedClient:
+class OpenedClient(Struct, frozen=True, kw_only=True):
     """A client that has not connected yet, and the functions that close all of its connections."""
 
     client: Client

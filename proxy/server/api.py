@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 
 from aiohttp import web
+from msgspec import Struct
 from multidict import CIMultiDict
 
 from proxy.core.endpoints.catalogue import SHARED_PREFIX
@@ -51,8 +51,7 @@ class TrafficObserver(Protocol):
         """A client got its reply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(Struct, frozen=True):
     """The headers of an answer, both on the fast path and on the slow path.
 
     Their names are spelled as Binance spells them: some clients compare them case-sensitively.

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 from proxy.event_log import log
 
@@ -49,8 +50,7 @@ class Bound(Enum):
     REQUESTS = "SIDECAR_MAX_REQUESTS"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """The bounds of a listener; None: none."""
 
     head_seconds: float = 15.0
@@ -78,8 +78,7 @@ class Occupant(Protocol):
         """Close it."""
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
+class Slot(Struct, eq=False):
     """The place of one connection."""
 
     occupant: Occupant
@@ -286,8 +285,7 @@ async def keep_deadlines(*rooms: Connections) -> None:
         seconds = PART_SECONDS if any(has_more) else SWEEP_SECONDS
 
 
-@dataclass(slots=True)
-class _Report:
+class _Report(Struct):
     """What a bound has done since its last line."""
 
     bound: Bound

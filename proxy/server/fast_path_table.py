@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
+
+from msgspec import Struct
 
 from proxy.core.messages import Entry
 from proxy.core.quota.windows import MINUTE_SECONDS
@@ -75,8 +76,7 @@ class Tally(Protocol):
     count: int
 
 
-@dataclass(slots=True)
-class RememberedResponse:
+class RememberedResponse(Struct):
     """The response to one remembered request, and its bytes for the present second."""
 
     rendition: Rendition

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
+from msgspec import Struct
 
 from proxy.core.messages import ClientRequest
 from proxy.server.keyed import listed
@@ -36,8 +36,7 @@ _LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)(\?[A-Za-z0-9._~
 """A request line without a byte that is read differently anywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What aiohttp has read in one head."""
 
     accept: str | None

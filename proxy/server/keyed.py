@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
+from msgspec.structs import replace
 
 from proxy.core.messages import ClientRequest
 from proxy.server.connection import ClientConnection

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from aiohttp import web
+from msgspec import Struct
 
 from proxy.server.api import Traffic
 from proxy.server.ops import Ops
@@ -27,8 +27,7 @@ PROBES = frozenset({"/livez", "/readyz"})
 Address = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class TrafficAndOps:
+class TrafficAndOps(Struct, frozen=True):
     """The handler of a listener that serves both."""
 
     traffic: Traffic

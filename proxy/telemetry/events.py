@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.core.document.changes import Changes
 from proxy.core.quota.block import Block, BlockReason
@@ -51,8 +52,7 @@ _BLOCKED: Mapping[BlockReason, tuple[EventName, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One change of state."""
 
     name: EventName
@@ -62,8 +62,7 @@ class Event:
     """The same for programs, in the log line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """An event, and when it was noticed: seconds since the epoch by the origin's clock."""
 
     at: float

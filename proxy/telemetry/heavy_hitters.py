@@ -16,7 +16,8 @@ So every counter only grows while it exists, and the sum of all increases is the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 OTHER = "other"
 """All names that are not shown. A client with this very name counts here."""
@@ -26,8 +27,7 @@ _WATCHED = 256
 _LEAD = 2
 
 
-@dataclass(slots=True)
-class _Weight:
+class _Weight(Struct):
     total: int
     error: int
     """The part of the total that may belong to evicted names."""

@@ -10,8 +10,8 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -40,8 +40,7 @@ PREFIX = "binance_sidecar"
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One value of a gauge that is read at scrape time."""
 
     name: str
@@ -199,8 +198,7 @@ class Metrics:
         return Histogram(f"{PREFIX}_{name}", text, labels, registry=self.registry, buckets=buckets)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolMetrics:
+class PoolMetrics(Struct, frozen=True):
     """What happens to one pool of limits. Each method is one event."""
 
     pool: str

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -26,8 +26,7 @@ FROM_CACHE = frozenset(
 """The outcomes of requests that were answered without a request to the origin of their own."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """The number of answers with the same labels and weight."""
 
     endpoint: str
@@ -38,8 +37,7 @@ class Tally:
     count: int = 0
 
 
-@dataclass(slots=True)
-class EndpointTotals:
+class EndpointTotals(Struct):
     """What one endpoint did since this process began."""
 
     endpoint: str

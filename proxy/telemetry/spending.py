@@ -7,8 +7,9 @@ made. All sums are of this process since it began.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from proxy.telemetry.metrics import Metrics, printable
 from proxy.telemetry.request_counters import EndpointTotals

@@ -7,8 +7,10 @@ how they are shown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from proxy.telemetry.events import utc
 
@@ -20,8 +22,7 @@ YOUNG_SECONDS = 60.0
 Status = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One thing that an operator should know."""
 
     state: str

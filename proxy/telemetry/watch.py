@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.core.document.changes import Changes
 from proxy.core.endpoints.endpoint import Api
@@ -35,8 +36,7 @@ SAME_END_SECONDS = 2.0
 """Ends of one block that differ less are the same: Redis counts it down by its own clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What is compared from one look to the next. The default: nothing is known, all is well."""
 
     blocks: Mapping[str, Block] = field(default_factory=dict)
@@ -114,8 +114,7 @@ def _is_lost(upstream: Upstream) -> bool:
     return bool(health) and not any(health.values())
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentObserver:
+class DocumentObserver(Struct, frozen=True):
     """Counts the full documents, and tells the journal what each changed."""
 
     metrics: Metrics

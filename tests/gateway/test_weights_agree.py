@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from proxy.core.endpoints.catalogue import TABLES
 from proxy.core.endpoints.endpoint import Api, Endpoint, Security
@@ -124,7 +125,7 @@ def endless_ledgers(clock: ManualClock) -> PoolLedgers:
     """One for each pool, with limits that no request passes."""
 
     def make(pool: str) -> MemoryLedger:
-        windows = tuple(replace(window, limit=ENDLESS) for window in default_windows(pool))
+        windows = tuple(structs.replace(window, limit=ENDLESS) for window in default_windows(pool))
         limits = KnownLimits(refresh_ratio=RATIOS.refresh, fetch_weight=1, windows=windows)
         return MemoryLedger(clock=clock, ratios=RATIOS, limits=limits)
 

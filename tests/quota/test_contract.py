@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
@@ -372,7 +373,7 @@ class Run:
 
 def local_view(view: LedgerView) -> LedgerView:
     """A view without the strikes of the block: they are compared by their effect."""
-    return view if view.block is None else replace(view, block=replace(view.block, strikes=0))
+    return view if view.block is None else structs.replace(view, block=structs.replace(view.block, strikes=0))
 
 
 def agrees(outcome: object, expected: object) -> bool:

@@ -6,9 +6,10 @@ is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
+
+from msgspec import Struct
 
 
 class WaitEnd(Enum):
@@ -39,8 +40,7 @@ class LockState(Enum):
     """No replica is filling."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockStatus:
+class LockStatus(Struct, frozen=True):
     """The state of a fill lock at one moment."""
 
     state: LockState

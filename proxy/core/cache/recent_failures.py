@@ -10,7 +10,8 @@ with each failure, as the refresher does. A refusal by our quota counts until it
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.cache.refresh_schedule import retry_seconds
 from proxy.errors import SendingRefused, SidecarError
@@ -19,8 +20,7 @@ HOLD_DOWN_SECONDS = 1.0
 MAX_FAILURES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """The failure of a key's last fill: the error, and when (seconds since the epoch)."""
 
     error: SidecarError

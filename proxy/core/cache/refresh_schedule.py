@@ -6,8 +6,9 @@ with jitter keeps the replicas from retrying together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from proxy.core.messages import is_from_future
 
@@ -34,8 +35,7 @@ class RefreshDecision(Enum):
     """The document is not in demand, or its freshness lifetime is 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshState:
+class RefreshState(Struct, frozen=True, kw_only=True):
     """What the decision depends on. Times in seconds since the epoch, all by the same clock."""
 
     stored_at: float | None

@@ -6,9 +6,10 @@ how a symbol is read (`proxy.core.document.differences`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.document.snapshot import Snapshot
 
@@ -29,8 +30,7 @@ class ChangeKind(Enum):
     """The rateLimits of the API: `old` and `new` are the whole lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One change between two documents. `old` and `new` are JSON values; None: there was or is nothing."""
 
     kind: ChangeKind
@@ -40,8 +40,7 @@ class Change:
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """The names of the symbols that differ between two snapshots, in the order of the document."""
 
     added: tuple[str, ...]

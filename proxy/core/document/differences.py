@@ -10,10 +10,10 @@ are ignored, and so is a member in a form that Binance does not document.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from proxy.core.document.changes import Change, ChangeKind
 from proxy.core.document.snapshot import Snapshot
@@ -23,9 +23,10 @@ _SLICE_SYMBOLS = 64
 """How many symbols are compared between two pauses: about a millisecond where all of them differ."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Listing:
+class Listing(Struct, frozen=True, eq=False):
     """The symbols and limits of a document."""
+
+    __repr__ = object.__repr__  # the fields are long
 
     positions: Mapping[str, int]
     """Position by name, in the order of the document."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Struct
 
 from proxy.errors import BadAnswer
 
@@ -26,8 +26,7 @@ _TIME_WITHIN_BYTES = 256
 ERROR_IN_200 = "The origin answered 200 with an error."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Document:
+class Document(Struct, frozen=True, eq=False):
     """A valid exchangeInfo body, parsed as far as needed."""
 
     rate_limits: tuple[Mapping[str, Any], ...]
@@ -37,8 +36,7 @@ class Document:
     """The symbols in the order of the body: views into the body, which they keep alive."""
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentTemplate:
+class DocumentTemplate(Struct, frozen=True):
     """The body without the elements of `symbols`. An answer is `head`, symbols joined by commas, `tail`."""
 
     head: bytes

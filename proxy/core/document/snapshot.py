@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.document.floor import SLICE_BYTES
 from proxy.core.document.parsed import Document, DocumentTemplate, parse_document, template
@@ -58,15 +59,13 @@ class Unanswerable(Enum):
     """A selected symbol has no `permissionSets` that could be emptied."""
 
 
-@dataclass(frozen=True, slots=True)
-class CannotAnswer:
+class CannotAnswer(Struct, frozen=True):
     """The snapshot cannot answer the query; the origin may."""
 
     reason: Unanswerable
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """The symbols of an answer, and how they are written."""
 
     positions: tuple[int, ...] | range
@@ -75,9 +74,10 @@ class Part:
     in_microseconds: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True, eq=False):
     """A full document's bytes and an index over them. Made by `index`."""
+
+    __repr__ = object.__repr__  # the fields are long
 
     body: bytes
     version: str

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntFlag
 
 import msgspec
+from msgspec import Struct
 
 from proxy.core.document.floor import SLICE_BYTES, SLICE_SYMBOLS, Name
 from proxy.errors import BadAnswer
@@ -41,9 +41,10 @@ SHOWING: Mapping[str, Permissions] = {
 """The full document lists every symbol that has at least one of these permissions."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class SymbolIndex:
+class SymbolIndex(Struct, frozen=True, kw_only=True, eq=False):
     """Columns with one value for each symbol, by position. Offsets are bytes from the start of the body."""
+
+    __repr__ = object.__repr__  # the fields are long
 
     starts: array[int]
     """Where symbols start, and one more offset. Each ends one byte (comma or bracket) before the next offset."""

@@ -6,9 +6,10 @@ is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.endpoints.weight_rules import Fixed, WeightRule
 
@@ -46,8 +47,7 @@ class Security(Enum):
     """An API key and a signature over the request."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """One line of a table. Lines are compared by identity, which keeps the memo of canonical queries fast."""
 
     name: str
@@ -80,8 +80,7 @@ class Endpoint:
     """Whether data-api.binance.vision serves it too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """Writes the lines of one API's table. `place` is method and path below `prefix`: `GET ticker/24hr`."""
 
     api: Api

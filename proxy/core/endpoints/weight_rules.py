@@ -7,16 +7,16 @@ A rule charges the dearest form whenever it cannot tell which form the origin wo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
+
+from msgspec import Struct, field
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _LARGEST_LIMIT_DIGITS = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """The parameters of a request, as far as its weight depends on them."""
 
     symbol_count: int | None = None
@@ -36,8 +36,7 @@ class WeightRule(Protocol):
         """What a request with these parameters costs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """Every request costs the same."""
 
     weight: int
@@ -52,8 +51,7 @@ class Fixed:
         return self.weight
 
 
-@dataclass(frozen=True, slots=True)
-class EachSymbol:
+class EachSymbol(Struct, frozen=True):
     """Each symbol costs `each`, all together at most `dearest`; a request that names none costs `dearest`."""
 
     each: int
@@ -65,8 +63,7 @@ class EachSymbol:
         return self.dearest if count is None else min(self.dearest, self.each * count)
 
 
-@dataclass(frozen=True, slots=True)
-class OneSymbol:
+class OneSymbol(Struct, frozen=True):
     """A request with `symbol` costs `one`; every other request costs `dearest`."""
 
     one: int
@@ -78,8 +75,7 @@ class OneSymbol:
         return self.one if values.get("symbol") and "symbols" not in values else self.dearest
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolCount:
+class SymbolCount(Struct, frozen=True):
     """Steps of (at most so many symbols, weight), ascending; above them, and without symbols, it costs `dearest`."""
 
     steps: tuple[tuple[int, int], ...]
@@ -93,8 +89,7 @@ class SymbolCount:
         return next((weight for most, weight in self.steps if count <= most), self.dearest)
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """Steps of (at most this `limit`, weight), ascending; a larger limit costs `dearest`, none costs `absent`."""
 
     steps: tuple[tuple[int, int], ...]
@@ -112,8 +107,7 @@ class Limit:
         return next((weight for most, weight in self.steps if limit <= most), self.dearest)
 
 
-@dataclass(frozen=True, slots=True)
-class ListedLimit:
+class ListedLimit(Struct, frozen=True):
     """Each `limit` that the origin accepts has its weight. It refuses every other limit, which costs `refused`."""
 
     weights: Mapping[int, int]
@@ -134,8 +128,7 @@ class ListedLimit:
         return self.dearest if limit is None else self.weights.get(limit, self.refused)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A request costs `weight` if it has a value for `parameter`, and `dearest` if not."""
 
     parameter: str
@@ -147,8 +140,7 @@ class Given:
         return self.weight if parameters.values.get(self.parameter) else self.dearest
 
 
-@dataclass(frozen=True, slots=True)
-class Switched:
+class Switched(Struct, frozen=True):
     """A request costs `dearest` if it sets `parameter` to anything but `false`, and `weight` if not."""
 
     parameter: str

@@ -11,9 +11,10 @@ replica, and those after a gap. A reset lifts it over the gap. A reader that fal
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
+
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.feed.position import FEED_APIS, NOWHERE, START, Mark, Position, encode
@@ -29,8 +30,7 @@ _BATCHES = 64
 _PLACES = {api: place for place, api in enumerate(FEED_APIS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """What is kept at most."""
 
     changes: int = 20_000
@@ -38,8 +38,7 @@ class Bounds:
     seconds: float = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True):
     """What is new of one API."""
 
     api: Api
@@ -51,8 +50,7 @@ class News:
     """Whether nothing is missing between the last news and these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """Where a reader is. Can be a key."""
 
     serial: int
@@ -61,8 +59,7 @@ class Cursor:
     """What the reader has seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What a reader gets next."""
 
     data: bytes

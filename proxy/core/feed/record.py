@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import orjson
+from msgspec import Struct
 
 from proxy.core.document.changes import Change, ChangeKind
 from proxy.core.endpoints.endpoint import Api
@@ -22,8 +22,7 @@ RESET = "reset"
 KINDS = frozenset(kind.value for kind in ChangeKind)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChange:
+class StoredChange(Struct, frozen=True):
     """A change as it is stored."""
 
     event: str
@@ -32,9 +31,10 @@ class StoredChange:
     """JSON."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Record:
+class Record(Struct, frozen=True, eq=False):
     """A change, or a reset, in the log of one process."""
+
+    __repr__ = object.__repr__  # the fields are long
 
     event: str
     apis: tuple[Api, ...]

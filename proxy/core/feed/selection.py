@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.feed.position import FEED_APIS
@@ -23,8 +23,7 @@ _SYMBOL = re.compile(r"[\w.-]{1,50}")
 _APIS: Mapping[str, Api] = {api.value: api for api in FEED_APIS}
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The changes that a reader wants. None: all. Can be a key."""
 
     symbols: frozenset[str] | None = None
@@ -56,8 +55,7 @@ def _narrowed(record: Record, names: list[str]) -> bytes:
     return orjson.dumps(data)
 
 
-@dataclass(frozen=True, slots=True)
-class FeedRequest:
+class FeedRequest(Struct, frozen=True):
     """The parameters of one request."""
 
     selection: Selection

@@ -15,6 +15,8 @@ from hashlib import sha256
 from typing import assert_never
 from urllib.parse import quote
 
+from msgspec import Struct
+
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.weight_rules import Parameters
 from proxy.core.messages import ClientRequest
@@ -45,8 +47,7 @@ _MICROSECOND = frozenset({"MICROSECOND", "microsecond"})
 _MILLISECOND = frozenset({"MILLISECOND", "millisecond"})
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(Struct, frozen=True):
     """The format of the answer. The default is JSON in milliseconds."""
 
     microseconds: bool = False
@@ -176,15 +177,13 @@ class CanonicalQuery(PublicGet):
         return self.representation.sbe
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """The origin would refuse the request with exactly this error, so it is not sent."""
 
     error: RequestRejected
 
 
-@dataclass(frozen=True, slots=True)
-class Bypass:
+class Bypass(Struct, frozen=True):
     """Only the origin can interpret the query, so it is forwarded as the client wrote it."""
 
     reason: BypassReason

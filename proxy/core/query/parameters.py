@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
 
@@ -54,8 +55,7 @@ class BypassReason(Enum):
     """The origin would refuse the request, in SBE."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """The origin's code and text. Not an exception, because it is memoized, and raising would change it."""
 
     code: int

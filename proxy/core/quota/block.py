@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from proxy.core.quota.windows import LONGEST_BLOCK_SECONDS, MINUTE_SECONDS
 
@@ -31,8 +32,7 @@ class BlockReason(Enum):
     """The origin's firewall answered 403."""
 
 
-@dataclass(frozen=True, slots=True)
-class Penalty:
+class Penalty(Struct, frozen=True):
     """How long a block lasts if the origin does not say."""
 
     base_seconds: int
@@ -51,8 +51,7 @@ PENALTIES: Mapping[BlockReason, Penalty] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Nothing is sent before `until`."""
 
     reason: BlockReason

@@ -16,7 +16,10 @@ alone. So `used - refundable` never falls, and whoever has once read it knows th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of, charges_of, window_key_of
@@ -51,8 +54,7 @@ class Reservation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The request would pass the budget of `window` or its client's share."""
 
     window: Window
@@ -61,16 +63,14 @@ class Refused:
     by: Limit = Limit.BUDGET
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Struct, frozen=True):
     """Nothing may be sent until `until`."""
 
     reason: BlockReason
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     """What an answer changed."""
 
     foreign_weight: int

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.quota.windows import RateLimitKind, Window
 
@@ -16,8 +17,7 @@ KEEP_SECONDS = 120
 """How long usage is kept after its window ends, so that late answers still find their pending weight."""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowKey:
+class WindowKey(Struct, frozen=True):
     """One window from one start. It stays the same when the limit changes."""
 
     name: str
@@ -41,8 +41,7 @@ class WindowKey:
         return self.end + KEEP_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class WindowUsage:
+class WindowUsage(Struct, frozen=True):
     """The weight used in one window from one start, and the part of it that is not answered yet."""
 
     used: int = 0
@@ -64,8 +63,7 @@ class WindowUsage:
         return self.used - self.refundable
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """What one request adds to one window."""
 
     window: Window

@@ -12,10 +12,11 @@ The rule is about fairness: even where the table forgets a client, the budget it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
+
+from msgspec import Struct
 
 MAX_CLIENTS = 256
 """How many clients of one window are counted separately; all later ones count as one."""
@@ -39,8 +40,7 @@ class Limit(Enum):
     """The client's share of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientShare:
+class ClientShare(Struct, frozen=True):
     """A client, and the part of each budget that it may use once half of the budget is used."""
 
     field: str
@@ -66,8 +66,7 @@ def share_of(client: str | None, ratio: float) -> ClientShare | None:
     return ClientShare(f"client:{digest.hexdigest()}", ratio, not isinstance(client, Address))
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUsage:
+class ClientUsage(Struct, frozen=True):
     """What is known of one client in one window."""
 
     used: int = 0

@@ -12,7 +12,8 @@ One answer may be wrong. So `ClockEstimate` believes a jump of more than two sec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 DATE_RESOLUTION_SECONDS = 1.0
 
@@ -27,8 +28,7 @@ UNKNOWN_SECONDS = 60.0
 its first requests in windows that were not charged."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockOffset:
+class ClockOffset(Struct, frozen=True):
     """Bounds of (origin's clock - our clock), in seconds. Unbounded until the first observation."""
 
     lowest: float = float("-inf")
@@ -73,8 +73,7 @@ class ClockOffset:
         return ClockOffset(max(other.lowest, self.lowest), min(other.highest, self.highest))
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """An answer that contradicts the estimate."""
 
     offset: ClockOffset
@@ -82,8 +81,7 @@ class Doubt:
     """When its request was sent and its answer received. Names the answer: its Date and its body are one answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockEstimate:
+class ClockEstimate(Struct, frozen=True):
     """The offset that is believed, and the answer that contradicts it."""
 
     offset: ClockOffset = ClockOffset()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.quota.charges import budget_of
 from proxy.core.quota.ratios import Purpose, Ratios
@@ -38,8 +39,7 @@ LEAST_RATE_SECONDS = 0.5
 """The first requests of a process are taken for the rate of so long a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """What a process tells of its lease. Each only grows."""
 
     taken: int = 0

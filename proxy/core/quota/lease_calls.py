@@ -7,14 +7,14 @@ either side decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.core.quota.charges import WindowKey, WindowUsage
 from proxy.core.quota.lease import Totals
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """Requests that were reserved one by one, and have ended."""
 
     pending: int = 0
@@ -24,8 +24,7 @@ class Settled:
     """The weight that it could have taken back, and did not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowCall:
+class WindowCall(Struct, frozen=True, kw_only=True):
     """What a process tells of one window, and what it asks for."""
 
     key: WindowKey
@@ -52,8 +51,7 @@ class WindowCall:
     """What each client spent, by its field."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One call."""
 
     now: float
@@ -72,8 +70,7 @@ class Call:
     windows: tuple[WindowCall, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WindowReply:
+class WindowReply(Struct, frozen=True):
     """What the store says of one window."""
 
     usage: WindowUsage
@@ -84,24 +81,21 @@ class WindowReply:
     """What a header added to `used`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The answer to a call."""
 
     birth: str
     windows: tuple[WindowReply, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
+class WindowState(Struct, frozen=True):
     """A window as it is pushed."""
 
     usage: WindowUsage
     is_exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What is pushed to all processes: a heartbeat that carries everything, so one that is lost is made good."""
 
     number: int

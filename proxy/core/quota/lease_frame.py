@@ -7,7 +7,8 @@ fetched, what is told to the store. Times are seconds since the epoch by the ori
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.core.quota.charges import Charge, WindowKey, budget_of, window_key_of
 from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, may_lease
@@ -15,8 +16,7 @@ from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import RateLimitKind, Window
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One window of a frame."""
 
     window: Window
@@ -37,8 +37,7 @@ class Part:
         return weight if self.counts_weight else 1
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(Struct):
     """The windows that hold between two edges."""
 
     windows: tuple[Window, ...]

@@ -10,7 +10,8 @@ some seconds, has lost nothing that anybody knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.core.quota.budget import Budget
 from proxy.core.quota.charges import WindowKey, WindowUsage
@@ -21,8 +22,7 @@ GRACE_SECONDS = 5.0
 """A store so young grants nothing: whoever knows more than it does has not told it yet."""
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(Struct):
     """What the store knows of the leases in one window."""
 
     records: dict[str, Totals] = field(default_factory=dict)

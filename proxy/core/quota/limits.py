@@ -9,8 +9,9 @@ A high limit is believed at once: the origin says it, and its headers correct ou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from proxy.core.quota.charges import budget_of, cost_of
 from proxy.core.quota.windows import RateLimitKind, Window
@@ -28,8 +29,7 @@ class Absurdity(Enum):
     """The document has more windows than `MOST_WINDOWS`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """The limits of one document that are believed, and those that are not."""
 
     believed: tuple[Window, ...]

@@ -5,9 +5,10 @@ Owns: `Purpose` and `Ratios`. Must not know: limits, windows, where usage is kep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
+
+from msgspec import Struct
 
 
 class Purpose(Enum):
@@ -21,8 +22,7 @@ class Purpose(Enum):
     """A request of one account, such as an order. It comes before all others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ratios:
+class Ratios(Struct, frozen=True):
     """The part of each limit that `used` may reach."""
 
     budget: float = 0.9

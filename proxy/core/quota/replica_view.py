@@ -7,7 +7,9 @@ away. Must not know: Redis, when it is asked, how usage is merged into it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, first_refusal
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
@@ -19,8 +21,7 @@ from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, Window
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A reservation that is asked for at `now`, the origin's time."""
 
     now: float

@@ -9,13 +9,14 @@ lost can be repeated, and two transfers may arrive in either order (`merge_unsyn
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(Struct, frozen=True):
     """All that this process charged in one window while Redis was away."""
 
     used: int = 0

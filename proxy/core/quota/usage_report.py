@@ -7,7 +7,8 @@ since the epoch by the origin's clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.quota.charges import WindowKey, window_key_of
 from proxy.core.quota.windows import RateLimitKind, Window
@@ -16,8 +17,7 @@ DATE_SECONDS = 1
 """The resolution of a Date header."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReport:
+class UsageReport(Struct, frozen=True):
     """What an answer of the origin reports: `used_weight` by interval in seconds; `ok` for a 2xx."""
 
     answered_at: float

@@ -7,9 +7,10 @@ know: where usage is kept, who sends requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
+
+from msgspec import Struct
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Refused
@@ -28,8 +29,7 @@ from proxy.core.quota.windows import (
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp, Paused, SendingRefused
 
 
-@dataclass(frozen=True, slots=True)
-class WindowView:
+class WindowView(Struct, frozen=True):
     """The last known usage of one rate-limit window."""
 
     name: str
@@ -63,8 +63,7 @@ class LeaseState(Enum):
     """Redis lets this user not subscribe or publish: each request is reserved by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerView:
+class LedgerView(Struct, frozen=True):
     """The last known state of a ledger."""
 
     windows: tuple[WindowView, ...]

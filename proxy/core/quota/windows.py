@@ -7,9 +7,10 @@ All times are seconds since the epoch by the origin's clock.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+
+from msgspec import Struct
 
 GUARD_SECONDS = 1.0
 """How far the moment at which the origin counts a request may be from the moment we send it: clock error, latency."""
@@ -35,8 +36,7 @@ class RateLimitKind(Enum):
     """Each request counts as one; no header reports the number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """One limit of the origin: at most `limit` of a kind in each interval. Intervals are aligned to the epoch."""
 
     kind: RateLimitKind
