@@ -31,7 +31,7 @@ from proxy.server.fast_path import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.keyed import with_all_parts
 from proxy.server.peers import Peers, plain
-from proxy.server.refusals import LoopDetected, NotAllowed, TooManyRequests
+from proxy.server.refusals import LoopDetected, NotAllowed, TooManyRequests, VersionNotSupported
 from proxy.server.target import has_passed, host_of, path_of, refusal
 from proxy.server.unreadable import SERVER, internal_error
 
@@ -145,7 +145,8 @@ class Traffic:
         self._observer.answered(reply, time.perf_counter() - started)
         if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
             remember(self._fast_path, request, reply)
-        is_readable, is_last = refused is None and is_public(path), isinstance(refused, NotAllowed)
+        is_readable = refused is None and is_public(path)
+        is_last = isinstance(refused, NotAllowed | VersionNotSupported)
         return await self._write(request, reply, is_public=is_readable, is_last=is_last)
 
     def refusal(self, request: web.BaseRequest) -> SidecarError | None:

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import islice, takewhile
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,9 +24,9 @@ UNASKED_SECONDS = 1.0
 SCAN_SECONDS = 0.25
 """Where no connection could be closed for a new one, all are looked at again only after this long."""
 SWEEP_SECONDS = 1.0
-SWEEP_CONNECTIONS = 100
-"""How many are looked at in one go, so that the event loop does not stall."""
-PART_SECONDS = 0.01
+SWEEP_CONNECTIONS = 10
+"""How many are looked at in one go, so that no answer on another connection waits for more than these."""
+PART_SECONDS = 0.005
 LOG_SECONDS = 60.0
 
 
@@ -196,7 +197,7 @@ class Connections:
     def sweep(self) -> bool:
         """Close what waits for a head too long: to be called about once a second. Whether more is over its deadline."""
         due = self._now() - self._bounds.head_seconds
-        for slot in self._due(due)[:SWEEP_CONNECTIONS]:
+        for slot in self._due(due, SWEEP_CONNECTIONS):
             if not slot.waits_for_head:
                 del self._heads[slot]
             elif slot.occupant.is_busy:  # its answer comes first
@@ -206,15 +207,11 @@ class Connections:
                 self._close(slot, Closing.HEAD)
         for report in self._reports.values():
             self._write(report)
-        return bool(self._due(due))
+        return bool(self._due(due, 1))
 
-    def _due(self, due: float) -> list[Slot]:
-        found = []
-        for slot in self._heads:
-            if slot.head_since > due:
-                break
-            found.append(slot)
-        return found
+    def _due(self, due: float, most: int) -> list[Slot]:
+        """The first of those whose head began no later."""
+        return list(takewhile(lambda slot: slot.head_since <= due, islice(self._heads, most)))
 
     def _close(self, slot: Slot, why: Closing) -> None:
         self.leave(slot)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
@@ -25,6 +25,7 @@ from proxy.core.reply import Outcome, error_reply
 from proxy.event_log import log
 from proxy.server.bounds import Bounds, Connections, Slot
 from proxy.server.peers import peer_of
+from proxy.server.target import is_spoken
 from proxy.server.tls import Certificate, Handshake
 from proxy.server.unread import ReadConnection
 from proxy.server.unreadable import (
@@ -190,6 +191,8 @@ class ClientConnection(ReadConnection):
     ) -> tuple[web.StreamResponse, bool]:
         """Write the answer. The last one to a client that has ended its side ends the connection."""
         before, self._body = self.asked, request.content
+        if not is_spoken(request.version):
+            _answer_in(HttpVersion11, request)
         finished = await super().finish_response(request, resp, start_time)
         self._unanswered += self.asked - before - 1
         self.is_answered = self._unanswered == 0 and bool(resp.keep_alive) and request.content.is_eof()
@@ -244,6 +247,12 @@ class ClientConnection(ReadConnection):
         response = web.Response(status=reply.status, headers=headers_of(reply, self._start), body=reply.body)
         response.force_close()
         return response
+
+
+def _answer_in(version: HttpVersion, request: web.BaseRequest) -> None:
+    """aiohttp's status line repeats the client's version. If aiohttp keeps that elsewhere, it still does."""
+    request._version = version
+    getattr(request, "_cache", {}).pop("version", None)
 
 
 def _body_of_newest(connection: RequestHandler) -> Any:

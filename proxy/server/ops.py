@@ -19,7 +19,7 @@ from proxy.bodies import compress
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
 from proxy.server.page import page_paths
-from proxy.server.target import path_of, refusal
+from proxy.server.target import is_spoken, path_of, refusal
 from proxy.server.unreadable import SERVER
 
 METHODS = ("GET", "HEAD")
@@ -60,7 +60,9 @@ class Ops:
             response = web.Response(status=reply.status, headers=CIMultiDict(reply.headers), body=reply.body)
         response.headers["Server"] = SERVER
         response.headers.setdefault("Cache-Control", "no-store")
-        if request.method == "CONNECT" or request.can_read_body:  # what follows is of no use
+        if (
+            request.method == "CONNECT" or request.can_read_body or not is_spoken(request.version)
+        ):  # what follows is of no use
             response.force_close()
         return response
 

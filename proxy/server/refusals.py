@@ -10,6 +10,7 @@ Owns: status, code and text of each. Must not know: connections, parsers.
     ├── BodyTooSlow            408  -1000
     ├── NotAllowed             403  -1002  the client's address is not one that is served
     ├── Misdirected            421  -1020  the target names a host that is not the origin's
+    ├── VersionNotSupported    505  -1000  the request names a version that is not HTTP/1.0 or HTTP/1.1
     ├── LoopDetected           508  -1000  the request has passed a gateway of the same venue and quota domain
     ├── TooManyConnections     503  -1008
     └── TooManyRequests        503  -1008  too many are under way; this one was not sent
@@ -88,6 +89,16 @@ class NotAllowed(SidecarError):
 
     def __init__(self) -> None:
         super().__init__("This gateway does not serve your address (SIDECAR_ALLOWED_NETWORKS).")
+
+
+class VersionNotSupported(SidecarError):
+    """The request names a version of HTTP that the gateway does not speak (RFC 9110, section 15.6.6)."""
+
+    status = 505
+    reason = "version"
+
+    def __init__(self) -> None:
+        super().__init__("This gateway speaks HTTP/1.0 and HTTP/1.1 only.")
 
 
 class LoopDetected(SidecarError):

@@ -1,17 +1,17 @@
-"""The request target: the path that it names, and the host if it names one (RFC 9112, section 3.2).
+"""The request line: the path that its target names, the host if it names one (RFC 9112, section 3.2), the version.
 
-Owns: several slashes at the start of a path, the host that a request names, and which targets are refused whatever
-their path. Must not know: which paths exist.
+Owns: several slashes at the start of a path, the host that a request names, and what is refused whatever the path.
+Must not know: which paths exist.
 """
 
 from __future__ import annotations
 
 import re
 
-from aiohttp import web
+from aiohttp import HttpVersion, web
 
 from proxy.errors import MethodNotAllowed, SidecarError
-from proxy.server.refusals import Misdirected
+from proxy.server.refusals import Misdirected, VersionNotSupported
 
 _HAS_PORT = re.compile(r":[0-9]*$")
 
@@ -48,14 +48,21 @@ def without_port(field: str) -> str:
 
 
 def refusal(request: web.BaseRequest, hosts: frozenset[str]) -> SidecarError | None:
-    """Why the gateway does not answer for the target; None if it does. `hosts`: those of the origin.
+    """Why the gateway does not answer for the target, whatever its path; None if it does. `hosts`: the origin's.
 
     The Host field may name any host: it refuses nobody.
     """
+    if not is_spoken(request.version):
+        return VersionNotSupported()
     if request.method == "CONNECT":
         return MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy.")
     host = named_host(request)
     return None if host is None or host in hosts else Misdirected()
+
+
+def is_spoken(version: HttpVersion) -> bool:
+    """Whether the gateway speaks this version. Every HTTP/1.x that the parser lets through is one."""
+    return version.major == 1
 
 
 def has_passed(request: web.BaseRequest, via: str) -> bool:

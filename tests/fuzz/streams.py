@@ -22,6 +22,8 @@ AT_ONCE = 32
 DRAWN = 4
 """Of these the ones that Hypothesis draws."""
 ANSWER_SECONDS = 30.0
+REFUSED_VERSION = 505
+"""The only 5xx that a client's bytes may bring about."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
 _DETAIL = re.compile(rb"\r\nCache-Status: ([^\r]*)")
 _TARGETS = (
@@ -164,9 +166,9 @@ def judged(answers: bytes) -> Outcome:
     statuses = tuple(int(status) for status in _STATUS.findall(answers))
     details = frozenset(re.sub(rb"-?[0-9]+", b"", detail) for detail in _DETAIL.findall(answers))
     fault = ""
-    if answers and not answers.startswith(b"HTTP/"):
+    if answers and not answers.startswith(b"HTTP/1."):
         fault = f"no answer: {answers[:40]!r}"
-    if any(status >= 500 for status in statuses):
+    if any(status >= 500 and status != REFUSED_VERSION for status in statuses):
         fault = f"a status that is ours: {statuses}"
     return Outcome(statuses, details, fault)
 

@@ -56,6 +56,8 @@ async def _taken(batch: list[tuple[bytes, ...]], corpus: Corpus) -> None:
         (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 Bad Request\r\n\r\n", False),
         (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 500 Oops\r\n\r\n", True),
         (b"HTTP/1.1 503 Busy\r\n\r\n", True),
+        (b"HTTP/1.1 505 HTTP Version Not Supported\r\n\r\n", False),
+        (b"HTTP/2.0 505 HTTP Version Not Supported\r\n\r\n", True),
         (b"garbage", True),
     ],
 )

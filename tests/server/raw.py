@@ -69,13 +69,13 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(app: Application, *, receive_bytes: int | None = None) -> AsyncIterator[Raw]:
+async def raw(app: Application, *, receive_bytes: int | None = None, to_ops: bool = False) -> AsyncIterator[Raw]:
     """A connection to the traffic listener; `receive_bytes` makes the kernel take little ahead of the reader."""
     client = socket.socket()
     client.setblocking(False)
     if receive_bytes is not None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    await asyncio.get_running_loop().sock_connect(client, app.addresses[0])
+    await asyncio.get_running_loop().sock_connect(client, (app.ops_addresses if to_ops else app.addresses)[0])
     reader, writer = await asyncio.open_connection(sock=client, limit=4096 if receive_bytes else 1 << 16)
     try:
         yield Raw(reader, writer)

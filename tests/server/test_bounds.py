@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.server.bounds import Bound, Bounds, Closing, Connections, Slot
+from proxy.server.bounds import SWEEP_CONNECTIONS, Bound, Bounds, Closing, Connections, Slot
 from proxy.server.build import RESERVED_DESCRIPTORS, connections_for
 from tests.events import capture_logs
 
@@ -72,7 +72,8 @@ class Room:
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
-        self.connections.sweep()
+        while self.connections.sweep():
+            pass
 
 
 def room(**bounds: int | float) -> Room:
@@ -154,7 +155,7 @@ def test_each_connection_has_its_own_deadline() -> None:
 
 def test_many_that_are_late_together_are_closed_in_parts() -> None:
     on = room()
-    late = [on.come() for _ in range(250)]
+    late = [on.come() for _ in range(3 * SWEEP_CONNECTIONS - 1)]
     on.now += HEAD_SECONDS
     assert [on.connections.sweep() for _ in range(3)] == [True, True, False]
     assert not any(open_now(*late))

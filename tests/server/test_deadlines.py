@@ -37,7 +37,8 @@ class Ahead:
     def push(self, seconds: float) -> None:
         """Let time pass, and look for what is over."""
         self._pushed += seconds
-        self._app.room.sweep()
+        while self._app.room.sweep():
+            pass
 
 
 async def received(on: Stage, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 from unittest import mock
@@ -197,6 +198,30 @@ async def test_connect_is_not_allowed_and_ends_the_connection(target: str) -> No
         assert (status_of(head), json.loads(body)["code"]) == (405, -1020)
         assert b"Allow: GET, HEAD, OPTIONS\r\n" in head
         assert await asking.end() == b""
+
+
+# --- Versions.
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9"])
+@pytest.mark.parametrize("target", [ONE, "/api/v3/time", "/api/v3/order", "/livez", "/changes", "/", "/nowhere"])
+async def test_a_version_that_is_not_spoken_is_told_so_in_one_that_is(version: str, target: str) -> None:
+    async with stage(ops_port=0) as on:
+        for method, to_ops in itertools.product(("GET", "POST", "OPTIONS"), (False, True)):
+            request = get(target, method=method).replace(b"HTTP/1.1", f"HTTP/{version}".encode())
+            async with raw(on.app, to_ops=to_ops) as asking:
+                head, body = await asking.ask(request)
+                assert head.startswith(b"HTTP/1.1 505 HTTP Version Not Supported\r\n"), (method, to_ops)
+                assert json.loads(body)["code"] == -1000
+                assert await asking.end() == b""
+        assert on.asked() == 0
+
+
+@pytest.mark.parametrize("version", ["3.0", "1.7", "9.9", "2", "11.1"])
+async def test_a_version_that_there_is_not_is_malformed(version: str) -> None:
+    async with stage() as on, raw(on.app) as asking:
+        head, _ = await asking.ask(get(ONE).replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+        assert status_of(head) == 400
 
 
 # --- Too long.
