@@ -97,7 +97,7 @@ def test_mutated_answers_do_no_harm() -> None:
 
 
 def test_a_gateway_that_proves_nothing_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.origin.guarded.judge", lambda *_: Good())
+    monkeypatch.setattr("proxy.origin.reading.judge", lambda *_: Good())
     with pytest.raises(Found, match=r"200 with|stored as"):
         fuzz_answers(ANSWERS, 1)
 
