@@ -22,7 +22,6 @@ from proxy.cache.singleflight import SingleFlight
 from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refusal import is_good
 from proxy.core.document.changes import Changes, diff, suspicion_of
-from proxy.core.document.floor import check_symbols
 from proxy.core.document.parsed import Document, parse_document
 from proxy.core.document.snapshot import Snapshot, index
 from proxy.core.messages import Entry
@@ -137,8 +136,6 @@ class LocalCache:
         it began; the log shows how long that took.
         """
         is_document = self._use_snapshot and query == self.document_query
-        if document is not None and is_good(entry) and not is_document:
-            await _in_slices(check_symbols(document.symbols))
         if is_document and is_good(entry):
             async with self._adopting:
                 is_new = await self._adopt(entry, document, source)
@@ -260,11 +257,13 @@ def _log_adopted(loaded: LoadedDocument, source: EntrySource, started: float | N
 
 
 async def _indexed(entry: Entry, document: Document | None) -> Snapshot | None:
-    """Index a document in slices. None: it can only be served whole. Raises BadAnswer if a symbol is invalid."""
+    """Index a document in slices. None: it can only be served whole. Raises BadAnswer if it is not valid."""
+    if document is None:
+        document = parse_document(entry.body)
+        await asyncio.sleep(0)
     try:
         return await _in_slices(index(entry.body, version=entry.etag, document=document))
     except BadAnswer as error:
-        await _in_slices(check_symbols((document or parse_document(entry.body)).symbols))
         log.warning("document_not_indexed", error=error.msg)
         return None
 

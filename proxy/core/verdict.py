@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct
 
-from proxy.core.document.floor import Name
+from proxy.core.document.floor import Symbol, decode_bounded, decode_limits
 from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
@@ -89,17 +89,13 @@ class _TimeBody(_AnyObject, kw_only=True):
     serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
 
 
-class _Contract(msgspec.Struct):
-    symbol: Name
-
-
 class _Contracts(_AnyObject, kw_only=True):
     """The exchangeInfo of futures or of options."""
 
     serverTime: Annotated[int, msgspec.Meta(gt=0)]  # noqa: N815 - the origin's name
-    rateLimits: list[dict[str, Any]]  # noqa: N815 - the origin's name
-    symbols: list[_Contract] = []
-    optionSymbols: list[_Contract] = []  # noqa: N815 - the origin's name
+    rateLimits: msgspec.Raw  # noqa: N815 - the origin's name
+    symbols: list[Symbol] = []
+    optionSymbols: list[Symbol] = []  # noqa: N815 - the origin's name
 
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -178,7 +174,7 @@ def _good(query: UpstreamQuery, response: OriginResponse) -> Verdict:
         return _validate_sbe(query, response)
     if query.endpoint.has_document:
         document = parse_document(response.body)
-        if not document.symbols and isinstance(query, CanonicalQuery) and query.has_symbols:
+        if not document.symbols_count and isinstance(query, CanonicalQuery) and query.has_symbols:
             raise BadAnswer("The origin's exchangeInfo has no symbols.")
         return Good(document.rate_limits, _seconds(document.server_time_ms), document)
     if query.endpoint.has_rate_limits:
@@ -198,14 +194,15 @@ def contracts_rate_limits(body: bytes) -> Sequence[Mapping[str, Any]]:
     `code`.
     """
     try:
-        contracts = msgspec.json.decode(body.decode(), type=_Contracts)
+        contracts = decode_bounded(body.decode(), _Contracts)
+        limits = decode_limits(contracts.rateLimits)
     except _UNREADABLE as error:
         raise BadAnswer(f"The origin's answer is not a valid exchangeInfo: {error}") from error
     if contracts.code is not msgspec.UNSET:
         raise BadAnswer(ERROR_IN_200)
     if not contracts.symbols and not contracts.optionSymbols:
         raise BadAnswer("The origin's exchangeInfo has no contract.")
-    return contracts.rateLimits
+    return limits
 
 
 def is_data(response: OriginResponse) -> bool:
@@ -213,10 +210,11 @@ def is_data(response: OriginResponse) -> bool:
     if not response.content_type.startswith("application/json"):
         return False
     try:
-        value = msgspec.json.decode(response.body.decode())
+        text = response.body.decode()
+        value = bytes(msgspec.json.decode(text, type=msgspec.Raw))  # millions of elements stay bytes
+        return not value.startswith(b"{") or msgspec.json.decode(text, type=_AnyObject).code is msgspec.UNSET
     except _UNREADABLE:
         return False
-    return not (isinstance(value, dict) and "code" in value)
 
 
 def _seconds(server_time: int) -> float | None:

@@ -15,7 +15,6 @@ from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
-from proxy.core.document.floor import check_symbols
 from proxy.core.document.parsed import parse_document, server_time_of
 from proxy.core.document.snapshot import CannotAnswer, index
 from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue, Forward
@@ -117,7 +116,7 @@ def try_document(data: bytes) -> None:
     with suppress(BadAnswer):
         document = parse_document(data)
         parse_rate_limits(document.rate_limits)
-        _drain(check_symbols(document.symbols))
+        assert len(document.symbols()) == document.symbols_count
         snapshot = _drain(index(data, document=document))
         for query in SELECTED:
             selected = snapshot.select(query)

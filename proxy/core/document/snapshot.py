@@ -198,7 +198,9 @@ def index(
     if document is None:
         document = parse_document(body)
         yield
-    symbol_index = yield from read_symbol_index(body, document.symbols)
+    symbols = document.symbols()
+    yield
+    symbol_index = yield from read_symbol_index(body, symbols)
     whole = template(body[: symbol_index.starts[0]], body[symbol_index.starts[-1] - 1 :])
     if version is None:
         version = yield from _hash(body)

@@ -18,6 +18,8 @@ from proxy.core.document.floor import SLICE_BYTES, SLICE_SYMBOLS, Name
 from proxy.errors import BadAnswer
 
 _KEY_OF_SETS = b'"permissionSets":'
+_MAX_SETS_BYTES = 1 << 16
+"""Of one symbol's permissions, which have a few thousand bytes. Longer lists are not read."""
 
 
 class Permissions(IntFlag):
@@ -157,6 +159,8 @@ def _text_of_sets(fields: _Fields) -> bytes:
 
 
 def _permissions(text: bytes) -> Permissions:
+    if len(text) > _MAX_SETS_BYTES:
+        return Permissions.UNKNOWN
     try:
         sets = msgspec.json.decode(text, type=list[list[str]])
     except msgspec.MsgspecError:

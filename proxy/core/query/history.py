@@ -24,6 +24,8 @@ _TRADES = frozenset({"aggTrades", "historicalTrades"})
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "M": 31 * 86_400}
 _INTERVAL = re.compile(r"([1-9][0-9]{0,2})([smhdwM])")
 _MILLISECONDS = re.compile(r"[0-9]{1,14}")
+_MAX_TRADES_BYTES = 1 << 20
+"""As many trades as can be asked for have a fifth of it."""
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
 _DEFAULT_LIMIT = 500
 
@@ -80,7 +82,7 @@ def _time(parameters: dict[str, str]) -> float | None:
 def _is_full(parameters: dict[str, str], body: bytes) -> bool:
     """Whether the answer has as many trades as were asked for: no later one belongs to it."""
     limit = parameters.get("limit", str(_DEFAULT_LIMIT))
-    if not _COUNT.fullmatch(limit):
+    if not _COUNT.fullmatch(limit) or len(body) > _MAX_TRADES_BYTES:
         return False
     try:
         trades = msgspec.json.decode(body, type=list[msgspec.Raw])
