@@ -1,7 +1,7 @@
-"""What open feeds cost everybody else: `python -m tests.bench.feeds [--feeds 1000] [--rounds 5]`.
+"""What open feeds and pages cost everybody else: `python -m tests.bench.feeds [--feeds N] [--pages N] [--rounds 5]`.
 
-Owns: the real command before a stand-in, the open feeds, hits at a steady rate with and without them in turn, and the
-memory of the process (Linux). Must not know: how the feed works.
+Owns: the real command before a stand-in, the open feeds, hits at a steady rate with and without both in turn, and the
+memory of the process (Linux). Must not know: how the feed and the page work.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.bench.steady import ask as ask_steadily
 from tests.environment import allow_open_files
 
 FEEDS = 1000
+PAGES = 200
 ROUNDS = 5
 RATE = 2000.0
 SECONDS = 3.0
@@ -36,7 +37,7 @@ _REQUEST = b"GET /changes HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: hits without feeds and with them, and the memory that these took."""
+    """One round: hits without feeds and pages and with them, and the memory that these took."""
 
     without: Latencies
     beside: Latencies
@@ -60,10 +61,18 @@ def feeds(port: int, count: int) -> Iterator[None]:
         yield
 
 
-def measured(running: Gateway, count: int, before: int) -> Round:
-    """One round. `before`: the memory of the process before there was any feed."""
+@contextmanager
+def pages(port: int, count: int) -> Iterator[None]:
+    """So many open status pages, each loaded and renewed."""
+    with child("tests.bench.pages", str(port), str(count)) as browsers:
+        read_line(browsers)
+        yield
+
+
+def measured(running: Gateway, *, feeds_open: int, pages_open: int, before: int) -> Round:
+    """One round. `before`: the memory of the process before there was any feed or page."""
     without = _hits(running)
-    with feeds(running.port, count):
+    with feeds(running.port, feeds_open), pages(running.port, pages_open):
         grown = rss_bytes(running.pid) - before
         beside = _hits(running)
         grown = max(grown, rss_bytes(running.pid) - before)
@@ -78,11 +87,14 @@ def _hits(running: Gateway) -> Latencies:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 if the medians are within the bounds."""
-    parser = argparse.ArgumentParser("python -m tests.bench.feeds", description="What open feeds cost everybody else.")
+    parser = argparse.ArgumentParser(
+        "python -m tests.bench.feeds", description="What open feeds and pages cost everybody else."
+    )
     parser.add_argument("--feeds", type=int, default=FEEDS)
+    parser.add_argument("--pages", type=int, default=PAGES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     chosen = parser.parse_args(arguments)
-    allow_open_files(2 * chosen.feeds + 500)
+    allow_open_files(2 * (chosen.feeds + chosen.pages) + 500)
     os.sched_setaffinity(0, {1} if 1 in os.sched_getaffinity(0) else os.sched_getaffinity(0))
     with child("tests.simulator", "--symbols", "1000") as origin:
         url = read_line(origin).split()[-1]
@@ -92,11 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             connection.close()
             _hits(running)
             before = rss_bytes(running.pid)
-            rounds = [measured(running, chosen.feeds, before) for _ in range(chosen.rounds)]
-    return 0 if _told(rounds, chosen.feeds) else 1
+            rounds = [
+                measured(running, feeds_open=chosen.feeds, pages_open=chosen.pages, before=before)
+                for _ in range(chosen.rounds)
+            ]
+    return 0 if _told(rounds, f"{chosen.feeds:,} open feeds and {chosen.pages:,} open pages") else 1
 
 
-def _told(rounds: Sequence[Round], count: int) -> bool:
+def _told(rounds: Sequence[Round], beside: str) -> bool:
     """Print the rounds and their medians. Whether these are within the bounds."""
     for each in rounds:
         print(
@@ -107,7 +122,7 @@ def _told(rounds: Sequence[Round], count: int) -> bool:
     p50 = median(each.beside.p50 / each.without.p50 for each in rounds)
     p99 = median(each.beside.p99 / each.without.p99 for each in rounds)
     grown = median(each.grown_bytes for each in rounds)
-    print(f"{count:,} open feeds: hits' p50 x {p50:.2f}, p99 x {p99:.2f}, memory +{grown / 1e6:.1f} MB (medians)")
+    print(f"{beside}: hits' p50 x {p50:.2f}, p99 x {p99:.2f}, memory +{grown / 1e6:.1f} MB (medians)")
     failed = sum(each.without.failed + each.beside.failed for each in rounds)
     return p50 <= MOST_P50 and p99 <= MOST_P99 and grown <= MOST_BYTES and not failed
 
