@@ -1,4 +1,4 @@
-"""Clients that are slow or too many, in small numbers; `python -m tests.chaos.slow` has the large ones."""
+"""Clients that are slow or too many, in small numbers; `python -m tests.chaos.slow` and `few` have the large ones."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import sys
 
 import pytest
 
-from tests.chaos.slow import Few, Plan, Slow, few, slow
+from tests.chaos.few import Few, few
+from tests.chaos.slow import Plan, Slow, slow
 from tests.sizes import sized
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
-HEADS = sized(quick=50, usual=100, long=2000)
-READERS = sized(quick=10, usual=30, long=500)
+HEADS = sized(quick=50, usual=50, long=2000)
+READERS = sized(quick=10, usual=10, long=500)
 
 
 async def test_slow_clients_are_closed_and_hurt_nobody() -> None:
-    plan = Plan(HEADS, READERS, head_seconds=1.0, measured_seconds=0.5, waits_for_readers=False, symbols=100)
+    plan = Plan(HEADS, READERS, head_seconds=1.0, measured_seconds=0.5, waits_for_readers=False, symbols=20)
     outcome = await slow(plan)
     print(outcome)
     assert [fault for fault in outcome.faults() if not fault.startswith("p99")] == []
