@@ -11,10 +11,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.__main__ import main
+from proxy import __main__ as command
+from proxy.__main__ import _handle
 
 MODULE = "tests.chaos.vitals"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -48,6 +50,16 @@ def tell_tasks() -> None:
     print(json.dumps({"event": "tasks", "tasks": len(asyncio.all_tasks())}), file=sys.stderr, flush=True)
 
 
+def _handle_and_tell(number: signal.Signals, action: Callable[[], object]) -> None:
+    """Beside each signal of the command its event loop takes SIGWINCH.
+
+    A handler of Python's own would not do: uvloop may then call the handler of a signal that comes next twice, and the
+    second SIGTERM ends the command at once.
+    """
+    _handle(number, action)
+    _handle(signal.SIGWINCH, tell_tasks)
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGWINCH, lambda *_: tell_tasks())
-    sys.exit(main())
+    command._handle = _handle_and_tell
+    sys.exit(command.main())
