@@ -18,7 +18,6 @@ from proxy import __version__, settings
 from proxy.app import run_gateway
 from proxy.configuration.reading import BadSettings
 from proxy.event_log import log
-from proxy.redis_client.embedded import EmbeddedUnavailable
 from proxy.telemetry import logs
 
 USAGE = """\
@@ -67,7 +66,7 @@ def _serve(chosen: settings.Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(chosen))
-    except (OSError, EmbeddedUnavailable, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"binance-sidecar: cannot start: {error}\n")
         return 1
     return 0

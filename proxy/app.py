@@ -34,7 +34,6 @@ from proxy.quota.heartbeat import Heartbeat
 from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
 from proxy.redis_client.connection import RedisConnection, connect
-from proxy.redis_client.embedded import EmbeddedValkey
 from proxy.server.api import Headers, Traffic
 from proxy.server.bounds import Connections, keep_deadlines
 from proxy.server.build import (
@@ -103,7 +102,8 @@ class Application(Struct):
 async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -> AsyncIterator[Application]:
     """Run a gateway for as long as the context lasts; leaving it drains and stops.
 
-    Raises OSError when a port is taken, EmbeddedUnavailable, or ValueError for a Redis URL that cannot be used.
+    Raises OSError when a port is taken or the embedded Valkey does not start, ValueError for a Redis URL that cannot
+    be used.
     """
     clock = clock or OriginClock(monotonic=time.monotonic)
     if settings.carries_keys_in_clear:
@@ -199,6 +199,8 @@ async def _connect_redis(
     if url.startswith("memory:"):
         return None
     if url.startswith("embedded:"):
+        from proxy.redis_client.embedded import EmbeddedValkey  # noqa: PLC0415 - no other URL needs it
+
         embedded = await EmbeddedValkey.start()
         stack.push_async_callback(embedded.stop)
         background(embedded.keep_running(), stack)

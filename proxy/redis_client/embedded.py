@@ -55,7 +55,7 @@ exit "$status"
 """
 
 
-class EmbeddedUnavailable(RuntimeError):
+class EmbeddedUnavailable(OSError):
     """No embedded Valkey: the extra is not installed, or the server did not start. The text says which."""
 
 
@@ -107,7 +107,7 @@ class EmbeddedValkey:
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
             try:
                 await self._start_again()
-            except (EmbeddedUnavailable, OSError) as error:
+            except OSError as error:
                 log.warning("embedded_redis_not_started", error=str(error))
             else:
                 log.info("embedded_redis_started_again")

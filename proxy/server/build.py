@@ -12,7 +12,6 @@ from typing import Any
 
 from proxy import __version__
 from proxy.core.endpoints.catalogue import Catalogue
-from proxy.core.openapi import describe
 from proxy.core.reply import Reply
 from proxy.feed.hub import Hub
 from proxy.ports import Clock
@@ -138,6 +137,10 @@ def connections_for(limit: int | None) -> int | None:
 
 def build_own_pages(settings: Settings, hub: Hub, observer: FeedObserver) -> Mapping[str, Handler]:
     """The handlers of what the gateway itself offers on the traffic listener."""
-    served = Catalogue(settings.forward, apis=settings.apis).served()
-    openapi = OpenApi(lambda: describe(served, version=__version__))
-    return {CHANGES_PATH: Feed(hub, observer), OPENAPI_PATH: openapi}
+    return {CHANGES_PATH: Feed(hub, observer), OPENAPI_PATH: OpenApi(lambda: _description(settings))}
+
+
+def _description(settings: Settings) -> dict[str, Any]:
+    from proxy.core.openapi import describe  # noqa: PLC0415 - few ask for it
+
+    return describe(Catalogue(settings.forward, apis=settings.apis).served(), version=__version__)

@@ -14,7 +14,6 @@ from aiohttp import web
 
 from proxy.core.reply import matches
 from proxy.page.files import Asset, assets
-from proxy.page.html import render
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -38,6 +37,8 @@ def page_paths(status: Callable[[], Mapping[str, Any]], coded: Coded) -> Mapping
 
 
 async def _page(status: Callable[[], Mapping[str, Any]], coded: Coded, request: web.BaseRequest) -> web.Response:
+    from proxy.page.html import render  # noqa: PLC0415 - most gateways show no page to anybody
+
     body = render(status()).encode("utf-8", "backslashreplace")
     response = await coded(request, body, "text/html; charset=utf-8")
     response.headers.update(_SAFE)
