@@ -46,6 +46,17 @@ class _Named(AbstractConnection):
         except ResponseError:
             return
 
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """An answer. Raises what redis-py does.
+
+        In the frame where redis-py raises, a variable holds the error: a cycle, which keeps the task and its result in
+        memory, such as a document, until the next full garbage collection. Errors leave here without that frame.
+        """
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            raise error.with_traceback(None) from None
+
 
 class TcpConnection(_Named, Connection):
     """Over TCP, to where the map says."""

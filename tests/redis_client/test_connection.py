@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -459,3 +461,28 @@ async def test_a_connection_that_could_not_log_in_is_not_used_again(opened: Open
 
     assert len(said) == 2
     assert all(piece.startswith(b"*5\r\n$5\r\nHELLO") for piece in said), "each began anew"
+
+
+class Result:
+    """What a task returns."""
+
+
+async def test_an_error_that_redis_answers_keeps_no_task_and_no_result_in_memory(
+    redis_url: str, opened: Opener
+) -> None:
+    connection = opened(redis_url)
+
+    async def work() -> Result:
+        with suppress(redis_errors.NoScriptError):
+            await connection.client.evalsha("0" * 40, 0)
+        return Result()
+
+    gc.disable()
+    try:
+        task = asyncio.create_task(work())
+        result = weakref.ref(await task)
+        del task
+        await asyncio.sleep(0)
+        assert result() is None
+    finally:
+        gc.enable()
