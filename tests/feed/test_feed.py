@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -180,7 +181,7 @@ class Pair:
         order = [name for name in self.origin.document.symbols if name in names]
         self.told += [(name, self.origin.document.symbols[name].status) for name in order]
         self.clock.push(130.0)
-        assert (await self.clients[by].ask(f"{INFO}?symbol={names[0]}")).status == 200
+        assert (await self.clients[by].ask(f"{INFO}?symbol={quote(names[0])}")).status == 200
         for app in self.apps:
             app.hub.poll_soon()
 
