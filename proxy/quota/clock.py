@@ -32,6 +32,7 @@ class OriginClock:
         self._estimate = ClockEstimate()
         self.offset_seconds = 0.0
         """The origin's clock less ours. A copy of `offset.seconds`, because every request reads it."""
+        self._guard_seconds = GUARD_SECONDS + self._estimate.offset.uncertainty_seconds
         self._monotonic = monotonic
         """Shows when the wall clock was set; without it only the origin's next answer shows that."""
         self._gap_seconds = self._gap()
@@ -52,7 +53,7 @@ class OriginClock:
     def guard_seconds(self) -> float:
         """The largest difference between `origin()` and the time at which the origin counts a request sent now."""
         self._forget_when_set()
-        return GUARD_SECONDS + self.offset.uncertainty_seconds
+        return self._guard_seconds
 
     def error_seconds(self) -> float | None:
         """The largest difference between `origin()` and the origin's clock; None: unknown."""
@@ -100,6 +101,8 @@ class OriginClock:
     def _observe(self, origin_time: float, sent_at: float, received_at: float, resolution_seconds: float) -> None:
         self._forget_when_set()
         before = self._estimate
+        if before.knows(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds):
+            return
         self._adopt(
             before.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds)
         )
@@ -112,6 +115,7 @@ class OriginClock:
     def _adopt(self, estimate: ClockEstimate) -> None:
         self._estimate = estimate
         self.offset_seconds = estimate.offset.seconds
+        self._guard_seconds = GUARD_SECONDS + estimate.offset.uncertainty_seconds
 
     def _forget_when_set(self) -> None:
         """Drop the offset if the wall clock was set: it was measured against the old setting."""

@@ -98,9 +98,9 @@ class MemoryLedger:
     def _settle(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         now = self._anchor.now()
         report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
-        reconciled = self.local_view.reconcile(reservation, report, now=now, guard_seconds=guard_seconds)
-        if reconciled.foreign_weight:
-            self._observer.foreign_weight(reconciled.foreign_weight)
+        foreign_weight = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        if foreign_weight:
+            self._observer.foreign_weight(foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
         """Take a reservation back: the request was certainly not sent."""
@@ -136,7 +136,7 @@ class MemoryLedger:
 
     def held_block(self) -> Block | None:
         """The block that holds now."""
-        return self.local_view.block_at(self._anchor.now())
+        return None if self.local_view.last_block is None else self.local_view.block_at(self._anchor.now())
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""

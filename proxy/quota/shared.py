@@ -266,7 +266,7 @@ class RedisLedger:
 
     def held_block(self) -> Block | None:
         """The block that holds now, as last seen. No I/O."""
-        return self.local_view.block_at(self._anchor.now())
+        return None if self.local_view.last_block is None else self.local_view.block_at(self._anchor.now())
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""

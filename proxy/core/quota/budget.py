@@ -15,6 +15,7 @@ alone. So `used - refundable` never falls, and whoever has once read it knows th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -22,10 +23,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
-from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of, charges_of, window_key_of
+from proxy.core.quota.charges import Charge, ChargeTable, WindowKey, WindowUsage, budget_of, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage, Limit, exceeded_limit
 from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
+
+_UNUSED = WindowUsage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,13 @@ def first_refusal(
 ) -> Refused | None:
     """The refusal that lasts longest, or None: looks at the windows from the last to the first."""
     for charge in reversed(charges):
+        budget, used_weight = budget_of(charge.window.limit, ratio), used(charge.window_key)
+        if 2 * (used_weight + charge.weight) <= budget:
+            continue  # in the first half no limit is near
         by = exceeded_limit(
             charge.weight,
-            budget_of(charge.window.limit, ratio),
-            used=used(charge.window_key),
+            budget,
+            used=used_weight,
             client_usage=client_usage(charge.window_key, client_share),
             client_share=client_share,
         )
@@ -110,13 +116,16 @@ def first_refusal(
 class Budget:
     """Usage and block of one quota domain, in memory."""
 
-    __slots__ = ("_block", "_clients", "_usages", "version")
+    __slots__ = ("_block", "_charges", "_clients", "_first_expiry", "_usages", "version")
 
     def __init__(self) -> None:
         self.version = 0
         """Grows whenever a usage changes: a caller that caches usage must then read it again."""
         self._usages: dict[tuple[str, int], tuple[int, WindowUsage]] = {}
         """(window's name, start) -> (expires, usage)."""
+        self._first_expiry = math.inf
+        """No usage expires before this."""
+        self._charges = ChargeTable()
         self._clients: dict[tuple[str, int], Clients] = {}
         self._block: Block | None = None
 
@@ -139,11 +148,11 @@ class Budget:
         block = self.block_at(now)
         if block is not None:
             return Blocked(block.reason, block.until)
-        charges = charges_of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
+        charges = self._charges.of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
         refused = first_refusal(
             charges,
             ratio=ratio,
-            used=lambda window_key: self.usage(window_key).used,
+            used=self._used,
             client_usage=self._charged_to_client,
             client_share=client_share,
             guard_seconds=guard_seconds,
@@ -163,6 +172,19 @@ class Budget:
 
         A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
+        foreign_weight, reported = self._reconcile(reservation, report, now, guard_seconds)
+        touched = [charge.window_key for charge in reservation.charges] + list(reported)
+        return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
+
+    def settle(
+        self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
+    ) -> int:
+        """`reconcile` where only the foreign weight is asked for."""
+        return self._reconcile(reservation, report, now, guard_seconds)[0]
+
+    def _reconcile(
+        self, reservation: Reservation, report: UsageReport, now: float, guard_seconds: float
+    ) -> tuple[int, Mapping[WindowKey, int]]:
         self._settle(reservation, now, refund=report.ok)
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
@@ -171,8 +193,7 @@ class Budget:
             if window_key.interval_seconds == MINUTE_SECONDS:
                 foreign_weight = raised
         self.end_block(reservation, report)
-        touched = [charge.window_key for charge in reservation.charges] + list(reported)
-        return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
+        return foreign_weight, reported
 
     def release(self, reservation: Reservation, *, now: float) -> None:
         """Subtract the pending weight of a request that is answered or was not sent. `used` stays."""
@@ -201,7 +222,7 @@ class Budget:
     def usage_at(self, name: str, start: int) -> WindowUsage:
         """The same by the window's name and start."""
         recorded = self._usages.get((name, start))
-        return WindowUsage() if recorded is None else recorded[1]
+        return _UNUSED if recorded is None else recorded[1]
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
@@ -210,7 +231,9 @@ class Budget:
 
     def put(self, window_key: WindowKey, usage: WindowUsage) -> None:
         """Replace the usage of a window."""
-        self._usages[window_key.name, window_key.start] = (window_key.expires, usage)
+        expires = window_key.expires
+        self._usages[window_key.name, window_key.start] = (expires, usage)
+        self._first_expiry = min(expires, self._first_expiry)
         self.version += 1
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
@@ -242,10 +265,17 @@ class Budget:
 
     def forget(self, now: float) -> None:
         """Drop the usages that have expired."""
+        if now < self._first_expiry:
+            return
         expired = [key for key, (expires, _) in self._usages.items() if expires <= now]
         for key in expired:
             del self._usages[key]
             self._clients.pop(key, None)
+        self._first_expiry = min((expires for expires, _ in self._usages.values()), default=math.inf)
+
+    def _used(self, window_key: WindowKey) -> int:
+        recorded = self._usages.get((window_key.name, window_key.start))
+        return 0 if recorded is None else recorded[1].used
 
     def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         clients = self._clients.get((window_key.name, window_key.start))
@@ -265,12 +295,20 @@ class Budget:
     def _settle(self, reservation: Reservation, now: float, *, refund: bool) -> None:
         for charge in reservation.charges:
             key = charge.window_key
-            if (key.name, key.start) not in self._usages or key.expires <= now:
+            recorded = self._usages.get((key.name, key.start))
+            if recorded is None or recorded[0] <= now:
                 continue
-            settled = min(charge.refundable, self.usage(key).refundable)
+            settled = min(charge.weight, recorded[1].refundable) if charge.is_refundable else 0
             self._add(key, used=-settled if refund else 0, pending=-charge.weight, refundable=-settled)
 
     def _add(self, window_key: WindowKey, *, used: int = 0, pending: int = 0, refundable: int = 0) -> None:
-        current = self.usage(window_key)
-        used, pending = current.used + used, max(0, current.pending + pending)
-        self.put(window_key, WindowUsage(used, pending, current.refundable + refundable, current.leased))
+        place = window_key.name, window_key.start
+        recorded = self._usages.get(place)
+        if recorded is None:
+            self.put(window_key, WindowUsage(used, max(0, pending), refundable))
+            return
+        expires, now = recorded
+        left = now.pending + pending
+        usage = WindowUsage(now.used + used, max(0, left), now.refundable + refundable, now.leased)
+        self._usages[place] = expires, usage
+        self.version += 1

@@ -108,7 +108,7 @@ class Clients:
 
     def add(self, field: str, weight: int) -> None:
         """Count one more request."""
-        slot = self._slot(field)
+        slot = field if field in self._used else self._slot(field)
         self._used[slot] = self._used.get(slot, 0) + weight
 
     def adopt(self, field: str, used: int) -> None:

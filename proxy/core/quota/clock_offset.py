@@ -23,6 +23,9 @@ JUMP_SECONDS = 2.0
 DRIFT = 100e-6
 """How much two clocks may move apart in a second. Quartz clocks stay below half of it."""
 
+KNOWN_SECONDS = 1.0
+"""For so long clocks do not move apart by what would matter."""
+
 UNKNOWN_SECONDS = 60.0
 """The assumed largest offset before the first observation. If a machine's clock is further off, the origin may count
 its first requests in windows that were not charged."""
@@ -114,6 +117,13 @@ class ClockEstimate(Struct, frozen=True):
         if self.offset.is_known and self.doubt.exchange == exchange:
             return replace(self, doubt=Doubt(agreed, exchange))
         return ClockEstimate(agreed, is_confirmed=True, observed_at=received_at)
+
+    def knows(self, origin_time: float, *, sent_at: float, received_at: float, resolution_seconds: float = 0.0) -> bool:
+        """Whether `observe` would learn nothing: an answer of this second says less than is known already."""
+        if self.doubt is not None or not self.is_confirmed or not 0.0 <= received_at - self.observed_at < KNOWN_SECONDS:
+            return False
+        offset, latest = self.offset, max(sent_at, received_at)
+        return origin_time - latest <= offset.lowest and offset.highest <= origin_time + resolution_seconds - sent_at
 
     def adopt(self, shared: ClockOffset) -> ClockEstimate:
         """Believe what another replica has learned. This process must not teach it further."""

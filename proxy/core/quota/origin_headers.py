@@ -79,15 +79,25 @@ def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEAD
     If two headers have the same interval, the larger value counts. Skips headers that cannot be read.
     """
     used: dict[int, int] = {}
+    length = len(header)
     for name, value in headers.items():
-        match = _INTERVAL.fullmatch(name, len(header)) if name.startswith(header) else None
-        if match is None or _COUNT.fullmatch(value.strip()) is None:
+        if name[:length] != header:
             continue
-        number, unit = match.groups(default="")
-        interval_seconds = int(number) * UNIT_SECONDS[unit] if unit else MINUTE_SECONDS
-        if 0 < interval_seconds <= _LONGEST_INTERVAL_SECONDS:
+        interval_seconds = _interval_seconds(name[length:])
+        if interval_seconds and _COUNT.fullmatch(value.strip()):
             used[interval_seconds] = max(used.get(interval_seconds, 0), int(value))
     return used
+
+
+@lru_cache(maxsize=64)
+def _interval_seconds(suffix: str) -> int:
+    """The interval that the end of a header's name tells; 0 where it cannot be read."""
+    match = _INTERVAL.fullmatch(suffix)
+    if match is None:
+        return 0
+    number, unit = match.groups(default="")
+    interval_seconds = int(number) * UNIT_SECONDS[unit] if unit else MINUTE_SECONDS
+    return interval_seconds if interval_seconds <= _LONGEST_INTERVAL_SECONDS else 0
 
 
 def without_used_weight(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -97,9 +107,13 @@ def without_used_weight(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def is_api_answer(headers: Mapping[str, str]) -> bool:
     """Whether the API itself answered: it tells the used weight or an id. Pages of the edge do neither."""
-    return "x-mbx-uuid" in headers or any(
-        name.startswith((USED_WEIGHT_HEADER, SAPI_USED_WEIGHT_HEADER)) for name in headers
-    )
+    if "x-mbx-uuid" in headers:
+        return True
+    for name in headers:
+        is_used_weight = name[: len(USED_WEIGHT_HEADER)] == USED_WEIGHT_HEADER
+        if is_used_weight or name[: len(SAPI_USED_WEIGHT_HEADER)] == SAPI_USED_WEIGHT_HEADER:
+            return True
+    return False
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

@@ -6,11 +6,13 @@ since the epoch by the origin's clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
-from proxy.core.quota.charges import WindowKey, window_key_of
+from proxy.core.quota.charges import KEEP_SECONDS, WindowKey, window_key_of
 from proxy.core.quota.windows import RateLimitKind, Window
 
 DATE_SECONDS = 1
@@ -35,8 +37,14 @@ def reported_usage(report: UsageReport, reserved_at: float, now: float, guard_se
     at = report.answered_at if earliest <= report.answered_at <= latest else now
     reported = {}
     for interval_seconds, used in report.used_weight.items():
-        window = Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0)
-        window_key = window_key_of(window, window.start(at))
-        if now < window_key.expires:
+        window_key = _weight_key(interval_seconds, math.floor(at / interval_seconds))
+        if now < window_key.start + interval_seconds + KEEP_SECONDS:
             reported[window_key] = used
     return reported
+
+
+@lru_cache(maxsize=64)
+def _weight_key(interval_seconds: int, number: int) -> WindowKey:
+    """The window of weight with this number since the epoch. Kept, because each answer names the same ones."""
+    window = Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0)
+    return window_key_of(window, number * interval_seconds)

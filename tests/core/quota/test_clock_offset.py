@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, UNKNOWN_SECONDS, ClockOffset
+from proxy.core.quota.clock_offset import (
+    DATE_RESOLUTION_SECONDS,
+    DRIFT,
+    KNOWN_SECONDS,
+    UNKNOWN_SECONDS,
+    ClockEstimate,
+    ClockOffset,
+)
 
 NOW = 1_800_000_000.0
 # Times of this size have steps of 2.4e-7: what differs by less is equal.
@@ -103,3 +110,31 @@ def test_intervals_that_touch_do_not_contradict() -> None:
 def test_a_clock_of_ours_that_was_set_back_meanwhile_turns_no_interval_over() -> None:
     offset = ClockOffset().observe(NOW, sent_at=NOW, received_at=NOW - 3600)
     assert offset.lowest <= offset.highest
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 1.0), st.booleans()), min_size=1, max_size=20))
+def test_an_answer_that_is_known_would_change_no_more_than_clocks_drift(
+    answers: list[tuple[float, float, bool]],
+) -> None:
+    estimate, now = ClockEstimate(), NOW
+    for taken, pause, tells_date in answers:
+        now += pause
+        resolution_seconds = DATE_RESOLUTION_SECONDS if tells_date else 0.0
+        told = math.floor(now + 5.0) if tells_date else now + 5.0
+        times = {"sent_at": now - taken / 2, "received_at": now + taken / 2, "resolution_seconds": resolution_seconds}
+        after = estimate.observe(told, **times)
+        if not estimate.knows(told, **times):
+            estimate = after
+            continue
+        assert abs(after.offset.lowest - estimate.offset.lowest) <= 1.1 * DRIFT * KNOWN_SECONDS
+        assert abs(after.offset.highest - estimate.offset.highest) <= 1.1 * DRIFT * KNOWN_SECONDS
+        assert after.is_confirmed
+        assert after.doubt is None
+
+
+def test_a_time_that_contradicts_is_never_known() -> None:
+    estimate = ClockEstimate().observe(NOW, sent_at=NOW, received_at=NOW + 0.1)
+    assert estimate.knows(NOW, sent_at=NOW - 0.1, received_at=NOW + 0.2)
+    assert not estimate.knows(NOW + 0.3, sent_at=NOW, received_at=NOW + 0.1)
+    assert not estimate.knows(NOW, sent_at=NOW, received_at=NOW + 0.05)
+    assert not estimate.knows(NOW + 9, sent_at=NOW + 9, received_at=NOW + 9.1)
