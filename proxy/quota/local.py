@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
+from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.view import LedgerView, used_in_minute, view_of
 from proxy.core.quota.windows import Window
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from proxy.core.quota.budget import Blocked, Refused, Reservation, refusal
+from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.client_share import ClientUsage
 from proxy.core.quota.ratios import Purpose
+from proxy.core.quota.refusal import Refused, refusal
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.ports import Clock

@@ -6,7 +6,8 @@ Owns: that each refusal is counted. Must not know: why a request is refused, the
 from __future__ import annotations
 
 from proxy.core.quota.block import Block
-from proxy.core.quota.budget import Blocked, Refused
+from proxy.core.quota.budget import Blocked
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.view import blocked_error, refused_error
 from proxy.errors import SendingRefused
 from proxy.ports import LedgerObserver

@@ -21,9 +21,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Refused, Reservation
+from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.view import LedgerView, no_lease, used_in_minute, view_of

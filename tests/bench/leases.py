@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
+from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of, cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.lease_calls import Call, Reply, State
@@ -26,6 +26,7 @@ from proxy.core.quota.lease_store import LeaseStore
 from proxy.core.quota.process_leases import EARLY_SETTLE_SECONDS, SETTLE_SECONDS, ProcessLeases
 from proxy.core.quota.push_trust import TRUST_SECONDS
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, MINUTE_SECONDS

@@ -19,9 +19,10 @@ from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.block import BlockReason, longer_block
-from proxy.core.quota.budget import Blocked, Refused, Reservation
+from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.usage_report import UsageReport

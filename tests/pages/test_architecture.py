@@ -6,8 +6,9 @@ import re
 import tomllib
 from collections import Counter, defaultdict
 
-from proxy.core.quota.budget import Budget, Refused, Reservation
+from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import window_key_of
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import MINUTE_SECONDS, RateLimitKind, Window
 from proxy.redis_client.connection import RedisOperation

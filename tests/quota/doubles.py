@@ -8,11 +8,12 @@ from email.utils import formatdate
 from typing import Protocol, TypeVar
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
+from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.view import LedgerView, read_usage_report, view_of, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused

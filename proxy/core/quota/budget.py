@@ -23,8 +23,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
-from proxy.core.quota.charges import Charge, ChargeTable, WindowKey, WindowUsage, budget_of, window_key_of
-from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage, Limit, exceeded_limit
+from proxy.core.quota.charges import Charge, ChargeTable, WindowKey, WindowUsage, window_key_of
+from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage
+from proxy.core.quota.refusal import Refused, first_refusal
 from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
 
@@ -57,15 +58,6 @@ class Reservation:
         )
 
 
-class Refused(Struct, frozen=True):
-    """The request would pass the budget of `window` or its client's share."""
-
-    window: Window
-    until: float
-    """The earliest time at which the request can be admitted."""
-    by: Limit = Limit.BUDGET
-
-
 class Blocked(Struct, frozen=True):
     """Nothing may be sent until `until`."""
 
@@ -80,37 +72,6 @@ class Reconciled(Struct, frozen=True):
     """Weight in the current minute that our reservations do not explain."""
     usages: Mapping[WindowKey, WindowUsage]
     """The new usage of every window that the answer or the reservation touches."""
-
-
-def refusal(charge: Charge, guard_seconds: float, by: Limit) -> Refused:
-    """The refusal of a request that would pass a limit in the window of this charge."""
-    return Refused(charge.window, charge.window.counted_until(charge.window_key.start, guard_seconds), by)
-
-
-def first_refusal(
-    charges: tuple[Charge, ...],
-    *,
-    ratio: float,
-    used: Callable[[WindowKey], int],
-    client_usage: Callable[[WindowKey, ClientShare | None], ClientUsage],
-    client_share: ClientShare | None,
-    guard_seconds: float,
-) -> Refused | None:
-    """The refusal that lasts longest, or None: looks at the windows from the last to the first."""
-    for charge in reversed(charges):
-        budget, used_weight = budget_of(charge.window.limit, ratio), used(charge.window_key)
-        if 2 * (used_weight + charge.weight) <= budget:
-            continue  # in the first half no limit is near
-        by = exceeded_limit(
-            charge.weight,
-            budget,
-            used=used_weight,
-            client_usage=client_usage(charge.window_key, client_share),
-            client_share=client_share,
-        )
-        if by is not None:
-            return refusal(charge, guard_seconds, by)
-    return None
 
 
 class Budget:

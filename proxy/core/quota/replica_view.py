@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from msgspec import Struct
 
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation, first_refusal
+from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of
 from proxy.core.quota.client_share import ClientShare, ClientUsage
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused, first_refusal
 from proxy.core.quota.replicas import refuse_without_redis
 from proxy.core.quota.unsynced_usage import UnsyncedUsage
 from proxy.core.quota.usage_report import UsageReport, reported_usage

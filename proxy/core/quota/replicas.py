@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from proxy.core.quota.budget import Refused, refusal
 from proxy.core.quota.charges import Charge, WindowKey, budget_of
 from proxy.core.quota.client_share import Limit
+from proxy.core.quota.refusal import Refused, refusal
 
 COUNT_MEMORY_SECONDS = 60.0
 """How long an observed count stays valid while newer ones arrive."""

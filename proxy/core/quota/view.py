@@ -13,10 +13,11 @@ from typing import assert_never
 from msgspec import Struct
 
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.budget import Blocked, Budget, Refused
+from proxy.core.quota.budget import Blocked, Budget
 from proxy.core.quota.charges import WindowKey, budget_of, window_key_of
 from proxy.core.quota.client_share import Limit
 from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, origin_time, parse_used_weight
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import (
     DEFAULT_WINDOWS,

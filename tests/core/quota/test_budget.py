@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, Block, BlockReason, next_block
-from proxy.core.quota.budget import Blocked, Budget, Refused, Reservation
+from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import KEEP_SECONDS, WindowKey, WindowUsage, budget_of, cost_of
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, LONGEST_BLOCK_SECONDS, RateLimitKind, Window
 

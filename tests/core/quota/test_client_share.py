@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.budget import Budget, Refused, Reservation
+from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import (
     MAX_CLIENTS,
@@ -19,6 +19,7 @@ from proxy.core.quota.client_share import (
     exceeded_limit,
     share_of,
 )
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.windows import RateLimitKind, Window
 
 T = 1_785_024_000

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from proxy.core.quota.budget import Budget, Refused, Reservation
+from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
 from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.quota.budget import Refused
 from proxy.core.quota.charges import budget_of, charges_of, cost_of
+from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replicas import COUNT_MEMORY_SECONDS, ReplicaCount, refuse_without_redis
 from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 
