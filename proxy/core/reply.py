@@ -81,6 +81,12 @@ def cache_status(outcome: Outcome, *, ttl_seconds: float = 0.0, detail: str | No
     return "; ".join(parts)
 
 
+@lru_cache(maxsize=len(Outcome))
+def _plain_status(outcome: Outcome) -> str:
+    """That of an answer that is passed on. Kept, because it is always the same."""
+    return cache_status(outcome)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer before the server adds Date and framing. A HEAD request gets everything but the body."""
@@ -156,7 +162,7 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
     headers = [
         *_content_type(response.content_type),
         ("Cache-Control", "no-store"),
-        ("Cache-Status", cache_status(outcome)),
+        ("Cache-Status", _plain_status(outcome)),
     ]
     deprecated = notice(response.headers.get(SBE_DEPRECATED.lower()))
     if deprecated is not None:
@@ -177,7 +183,7 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
     if response.gzip is not None and query.accepts_gzip:
         body = response.gzip
         headers.append(("Content-Encoding", "gzip"))
-    headers += [("Cache-Control", "no-store"), ("Vary", VARY), ("Cache-Status", cache_status(outcome))]
+    headers += [("Cache-Control", "no-store"), ("Vary", VARY), ("Cache-Status", _plain_status(outcome))]
     headers += _binances(response.headers)
     return Reply(
         status=response.status,
@@ -197,7 +203,8 @@ def reported_pool(endpoint: Endpoint) -> str | None:
 
 def _binances(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """What passes of the origin's headers (names in lower case)."""
-    return [(_spelled(name), value) for name, value in headers.items() if _is_passed(name, value)]
+    # Most names are of no interest, and their first letter says so.
+    return [(_spelled(name), value) for name, value in headers.items() if name[:1] in "xr" and _is_passed(name, value)]
 
 
 def _is_passed(name: str, value: str) -> bool:
@@ -208,7 +215,10 @@ def _is_passed(name: str, value: str) -> bool:
 
 def _spelled(name: str) -> str:
     """As the other answers spell it."""
-    return {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}.get(name, name)
+    return _SPELLED.get(name, name)
+
+
+_SPELLED = {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}
 
 
 def time_reply(now: float, error_seconds: float, *, microseconds: bool) -> Reply:

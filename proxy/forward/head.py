@@ -37,6 +37,8 @@ _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests tell their length even if it is 0 (RFC 9110, section 8.6)."""
 _REMEMBERED_BYTES = 256
 """Longer lines are read anew each time."""
+_REMEMBERED_HEAD_BYTES = 2048
+"""The lines of a shorter head are all remembered: it has no line that would take much memory."""
 
 Line = tuple[tuple[bytes, bytes], bytes | None, tuple[str, str]]
 """A header's name and value; its name in lower case if it is about the body's framing or the connection; both as text,
@@ -120,16 +122,25 @@ def read_head(block: bytes, *, is_head: bool) -> Head | None:
     `is_head`: the answer has no body whatever its headers say. Raises InvalidAnswer.
     """
     status_line, *lines = block[:-4].split(b"\r\n")
-    first = _STATUS.match(status_line)
-    if first is None or status_line.translate(None, _TEXT):
-        raise InvalidAnswer("The origin's answer is not HTTP.")
-    read = read_lines(lines)
-    status = int(first[2])
+    is_short = len(block) <= _REMEMBERED_HEAD_BYTES
+    status, is_old = (_remembered_status if is_short else _read_status)(status_line)
+    read = list(map(_remembered, lines)) if is_short else read_lines(lines)
     if status < 200:
         if status == 101:
             raise InvalidAnswer("The origin changes the protocol, which nobody asked for.")
         return None
-    return _with_framing(status, read, is_head=is_head, is_old=first[1] == b"0")
+    return _with_framing(status, read, is_head=is_head, is_old=is_old)
+
+
+def _read_status(line: bytes) -> tuple[int, bool]:
+    """The status, and whether the answer is one of HTTP/1.0."""
+    first = _STATUS.match(line)
+    if first is None or line.translate(None, _TEXT):
+        raise InvalidAnswer("The origin's answer is not HTTP.")
+    return int(first[2]), first[1] == b"0"
+
+
+_remembered_status = lru_cache(maxsize=64)(_read_status)
 
 
 def read_lines(lines: list[bytes]) -> list[Line]:
@@ -154,10 +165,8 @@ _remembered = lru_cache(maxsize=512)(_read_line)
 
 def _with_framing(status: int, lines: list[Line], *, is_head: bool, is_old: bool) -> Head:
     lengths, codings, options, stays = [], [], b"", float("inf")
-    for (_, value), about, _ in lines:
+    for (_, value), about, _ in [line for line in lines if line[1] is not None]:
         match about:
-            case None:
-                continue
             case b"content-length":
                 lengths.append(value)
             case b"transfer-encoding":

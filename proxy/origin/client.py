@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import TracebackType
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -67,6 +68,8 @@ class Upstream:
         self._failed_at: dict[str, float] = {}
         self._restricted: set[str] = set()
         """The base URLs whose last answer was 451."""
+        self._all = {is_on: self._serving(is_on=is_on) for is_on in (True, False)}
+        """The base URLs by whether an endpoint is on the host of public data, while none has failed."""
         self._causes: dict[str, Cause] = {}
         """Why the last connection to a base URL failed."""
         self._raw = RawClient(
@@ -99,11 +102,17 @@ class Upstream:
         Hosts that lately did not serve this location are left out, but for the first of them if there is no other:
         each attempt costs weight.
         """
+        serving = self._all[endpoint.on_public_data]
+        if not self._failed_at:
+            return serving
         now = self._monotonic()
-        serving = [url for url in self.base_urls if endpoint.on_public_data or _host(url) != PUBLIC_DATA_HOST]
-        ordered = sorted(serving or self.base_urls, key=lambda url: self._is_cooling_down(url, now))
+        ordered = sorted(serving, key=lambda url: self._is_cooling_down(url, now))
         open_to_us = [url for url in ordered if not (url in self._restricted and self._is_cooling_down(url, now))]
         return tuple(open_to_us or ordered[:1])
+
+    def _serving(self, *, is_on: bool) -> tuple[str, ...]:
+        serving = tuple(url for url in self.base_urls if is_on or _host(url) != PUBLIC_DATA_HOST)
+        return serving or self.base_urls
 
     def health(self) -> dict[str, bool]:
         """For each host, whether its last request succeeded or its failure is at least COOL_DOWN_SECONDS old."""
@@ -215,5 +224,6 @@ class Upstream:
         return Answer(raw.status, raw.texts, raw.body, raw.received_at)
 
 
+@cache
 def _host(base_url: str) -> str:
     return urlsplit(base_url).netloc

@@ -38,6 +38,8 @@ class DirectClient:
             return raw.lines(base_url, headers_of(dict(headers)))
 
         self._lines = lines
+        self._heads: dict[tuple[str, int], tuple[UpstreamQuery, bytes]] = {}
+        """The heads of public queries, which are one object for all that ask alike, by base URL and identity."""
 
     async def close(self) -> None:
         """Give up what is being unpacked."""
@@ -59,7 +61,7 @@ class DirectClient:
         sending = Sending(check, self._wall)
         method, body = query.method, query.body
         try:
-            head = self._head(base_url, query)
+            head = self._head(base_url, query) if query.is_keyed else self._known_head(base_url, query)
             sending.check()
         except BaseException:
             self._raw.give(base_url, connection)
@@ -78,6 +80,17 @@ class DirectClient:
             head + length_line(method, len(body)) + b"\r\n", body, reader=reader, deadline=deadline, done=ended
         )
         return True
+
+    def _known_head(self, base_url: str, query: UpstreamQuery) -> bytes:
+        place = base_url, id(query)
+        known = self._heads.get(place)
+        if known is not None:
+            return known[1]
+        if len(self._heads) >= _REMEMBERED:
+            self._heads.clear()
+        head = self._head(base_url, query)
+        self._heads[place] = query, head  # as long as the query is kept, no other has its identity
+        return head
 
     def _head(self, base_url: str, query: UpstreamQuery) -> bytes:
         prefix, lines = self._lines(base_url, tuple(query.upstream_headers.items()))

@@ -33,6 +33,7 @@ from proxy.server.refusals import TooManyRequests
 from proxy.server.unreadable import internal_error
 
 _MAX_CHUNK_BYTES = 2 * MAX_HEAD_BYTES + MAX_BODY_BYTES
+_SHORT_BYTES = 1 << 10
 JOIN_BYTES = 16 << 10
 """Larger bodies are written separately, so that they are not copied behind the head."""
 
@@ -91,12 +92,14 @@ def _bug(path: str, error: Exception) -> Reply:
 class ForwardPathProtocol(FastPathProtocol):
     """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
 
-    __slots__ = ("_forward_path", "_held", "_landed", "_peer")
+    __slots__ = ("_forward_path", "_held", "_landed", "_last", "_peer")
 
     def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._forward_path = forward_path
         self._peer: str | None = None
+        self._last: tuple[bytes, ClientRequest] | None = None
+        """The last request that is short and has no body, and its bytes: many programs ask the same again."""
         self._held: list[bytes] = []
         """What came while a request was under way."""
         self._landed: asyncio.Future[None] | None = None
@@ -112,7 +115,7 @@ class ForwardPathProtocol(FastPathProtocol):
         path = self._forward_path
         if len(data) > _MAX_CHUNK_BYTES or path.closing():
             return False
-        request = path.heads.request(data, self._client)
+        request = self._last[1] if self._last is not None and self._last[0] == data else self._read(data)
         if request is None or not path.direct.knows(request.method, request.path):
             return False
         if not self._room.begin_request():
@@ -128,6 +131,12 @@ class ForwardPathProtocol(FastPathProtocol):
             self._exact, self.is_forwarding = True, False
             self._room.end_request()
         return is_begun
+
+    def _read(self, data: bytes) -> ClientRequest | None:
+        request = self._forward_path.heads.request(data, self._client)
+        if request is not None and not request.body and len(data) <= _SHORT_BYTES:
+            self._last = data, request
+        return request
 
     def _client(self, claimed: str) -> str:
         if self._peer is None:

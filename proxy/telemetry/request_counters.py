@@ -54,6 +54,8 @@ class RequestCounters(Collector):
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._tallies: dict[tuple[str, int, Outcome, int, bool], Tally] = {}
+        self._of_endpoint: defaultdict[str, list[Tally]] = defaultdict(list)
+        """The same by their endpoint."""
         self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS_SECONDS) + 1))
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._unpaid: Counter[str] = Counter()
@@ -70,6 +72,7 @@ class RequestCounters(Collector):
         if tally is None:
             tally = Tally(reply.endpoint, str(reply.status), reply.outcome, reply.weight, fast)
             self._tallies[key] = tally
+            self._of_endpoint[tally.endpoint].append(tally)
         return tally
 
     def answered(self, reply: Reply, seconds: float) -> None:
@@ -80,7 +83,7 @@ class RequestCounters(Collector):
 
     def spent(self, endpoint: str, weight: int) -> None:
         """This weight was sent to the origin. The next answers pay it back before they count as saved."""
-        self._settle()
+        self._settle_one(endpoint)
         self._unpaid[endpoint] += weight
         self._spent[endpoint] += weight
 
@@ -104,15 +107,22 @@ class RequestCounters(Collector):
 
     def _settle(self) -> None:
         """Count the weight of the answers since the last call as saved, less the weight that is unpaid."""
-        answered: Counter[str] = Counter()
-        for tally in self._tallies.values():
-            answered[tally.endpoint] += tally.count * tally.weight
-        for endpoint, weight in answered.items():
-            new = weight - self._settled[endpoint]
-            paid = min(new, self._unpaid[endpoint])
-            self._unpaid[endpoint] -= paid
-            self._saved[endpoint] += new - paid
-            self._settled[endpoint] = weight
+        for endpoint in list(self._of_endpoint):
+            self._settle_one(endpoint)
+
+    def _settle_one(self, endpoint: str) -> None:
+        weight, tallies = 0, self._of_endpoint.get(endpoint)
+        if tallies is None:
+            return
+        for tally in tallies:
+            weight += tally.count * tally.weight
+        new = weight - self._settled[endpoint]
+        if not new and endpoint in self._saved:
+            return
+        paid = min(new, self._unpaid[endpoint])
+        self._unpaid[endpoint] -= paid
+        self._saved[endpoint] += new - paid
+        self._settled[endpoint] = weight
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(

@@ -104,17 +104,16 @@ class CanonicalQuery(PublicGet):
     """The client's query, escaped for a request line, if `bypass_hash` is set."""
     key: str = field(init=False, compare=False)
     """The cache key without prefix and venue."""
+    weight: int = field(init=False, compare=False)
+    """The most that the origin charges for it."""
 
     def __post_init__(self) -> None:
         normal = self._normal_form
         if len(normal) > MAX_NORMAL_FORM:
             normal = f"{normal[: normal.rfind(',', 0, _CUT)]},...#{_hash(normal)}"
         object.__setattr__(self, "key", f"{self.endpoint.name}:{normal}{self.representation.suffix}")
-
-    @property
-    def weight(self) -> int:
-        """The most that the origin charges for it."""
-        return self.endpoint.weight.of(Parameters(None if self.symbols is None else len(self.symbols)))
+        count = None if self.symbols is None else len(self.symbols)
+        object.__setattr__(self, "weight", self.endpoint.weight.of(Parameters(count)))
 
     @property
     def _normal_form(self) -> str:

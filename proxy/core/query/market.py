@@ -127,4 +127,6 @@ def _count(symbols: str) -> int | None:
 
 def is_signed(raw_query: str) -> bool:
     """Whether a query carries a signature, which makes the request one of a single account."""
+    if "signature" not in raw_query and "%" not in raw_query:
+        return False  # no name is escaped
     return any(unquote_plus(part.partition("=")[0]) == "signature" for part in raw_query.split("&"))
