@@ -98,6 +98,7 @@ async def fleet(valkey: Valkey, count: int, *options: str, user: str = "") -> As
 async def test_a_request_needs_no_round_trip_and_used_is_what_was_spent(valkey: Valkey) -> None:
     async with fleet(valkey, 1) as (replica,):
         await replica.leased()
+        await replica.until(lambda: replica.ledger.view().windows[0].leased >= 5)
         before = replica.ledger.view().windows[0]
         for _ in range(5):
             reservation = replica.now()
