@@ -28,6 +28,7 @@ from proxy.server import connection as connections
 from proxy.server.connection import ClientConnection as OrdinaryProtocol
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.forward_path import ForwardPathProtocol
+from proxy.settings import KeepWarm
 from tests.gateway.harness import Clock, gateway
 from tests.server.streams import CONNECTIONS, SIGNED, TAG, Event, Leave, Push, Send, Spend, Status, Step, Trouble
 from tests.simulator import Document, Fault, Simulator, generate_document
@@ -383,8 +384,10 @@ async def twins(*, forwards: bool = False) -> AsyncIterator[Twins]:
     clock, document = Clock(), generate_document(DOCUMENT_SYMBOLS)
 
     def settings(origin: Simulator) -> dict[str, Any]:
-        chosen = {"forward": Forward.ALL, "usd_futures_upstreams": (origin.url,)} if forwards else {}
-        return {"shutdown_seconds": 1.0, "log_level": "error", **chosen}
+        chosen: dict[str, Any] = {"shutdown_seconds": 1.0, "log_level": "error"}
+        if forwards:  # a refresh that is due by the real clock would count in one of them alone
+            chosen |= {"forward": Forward.ALL, "usd_futures_upstreams": (origin.url,), "keep_warm": KeepWarm.NEVER}
+        return chosen
 
     async with (
         watching() as watch,
