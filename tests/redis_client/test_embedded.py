@@ -174,7 +174,8 @@ async def test_a_server_that_dies_at_every_start_is_started_less_and_less_often(
         await server.keep_running(sleep=sleep)
     await server.stop()
 
-    assert [seconds for seconds in pauses if seconds >= 1.0] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0]
+    longer = [seconds for seconds in pauses if seconds >= 1.0]  # the first look at the server may come after its end
+    assert longer[:10] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0]
     assert {line["event"] for line in logs} == {"embedded_redis_died", "embedded_redis_not_started"}
     assert not folder_of(server.url).exists()
 
