@@ -52,3 +52,14 @@ def test_a_plain_start_imports_only_what_it_needs() -> None:
     assert set(ON_NEED) & set(modules) == set()
     assert {"proxy.app", "redis"} <= set(modules)
     assert len(dataclasses) <= MOST_DATACLASSES, sorted(dataclasses)
+
+
+def test_importing_the_server_leaves_the_contexts_of_everybody_else_as_they_were() -> None:
+    told = """
+import ssl
+before = ssl.create_default_context
+import proxy.server, aiohttp
+assert ssl.create_default_context is before
+assert ssl.create_default_context().verify_mode is ssl.CERT_REQUIRED
+"""
+    subprocess.run([sys.executable, "-c", told], check=True)

@@ -127,7 +127,7 @@ class ClientConnection(ReadConnection):
         super().data_received(data)
         parsed = self.asked - before
         self.is_answered = False
-        self._is_partial = parsed == 0
+        self._is_partial = not (parsed or is_body) and (self._is_partial or data.strip(b"\r\n") != b"")
         self._unanswered += parsed
         if parsed:
             if not body.is_eof():

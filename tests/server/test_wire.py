@@ -13,7 +13,7 @@ import pytest
 from proxy.app import Application
 from proxy.server import connection
 from proxy.server.cors import MAX_ALLOWED_HEADERS
-from tests.gateway.harness import INFO, Stage, stage
+from tests.gateway.harness import INFO, Stage, market, stage
 from tests.server.raw import WAIT_SECONDS, Raw, fast_answers, get, raw
 from tests.simulator import Fault
 
@@ -94,6 +94,27 @@ async def test_no_page_may_read_operations_accounts_or_what_is_unknown(target: s
         for method in ("GET", "OPTIONS", "POST"):
             _, head, _ = await asked_alone(on.app, get(target, "Origin: https://page.test", method=method))
             assert cors_in(head) == []
+
+
+@pytest.mark.parametrize("target", [ONE, "/api/v3/account"])
+@pytest.mark.parametrize("before", ["body in the same segment", "body in one of its own", "no body"])
+async def test_what_cannot_be_read_is_judged_by_its_own_path(target: str, before: str) -> None:
+    """Whatever the connection carried before: an order with its body, on the forwarding path or not."""
+    body = b"" if before == "no body" else b"signature=00"
+    order = get("/api/v3/order", "X-MBX-APIKEY: k", f"Content-Length: {len(body)}", method="POST")
+    is_public = target == ONE
+    async with market(forward="all") as on, raw(on.app) as asking:
+        for _ in range(3):  # the first ones teach the forwarding path the head
+            if before == "body in one of its own":
+                asking.writer.write(order)
+                await asking.writer.drain()
+                await asyncio.sleep(0.01)
+                await asking.ask(body)
+            else:
+                await asking.ask(order + body)
+        head, _ = await asking.ask(get(target, "no header"))
+        assert status_of(head) == 400
+        assert cors_in(head) == (CORS if is_public else [])
 
 
 async def preflight(on: Stage, target: str, *fields: str) -> tuple[int, bytes, bytes]:
