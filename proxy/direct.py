@@ -26,14 +26,67 @@ from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.reply import Outcome, Reply, accepts_gzip, forwarded_reply
 from proxy.errors import SendingRefused, SidecarError
 from proxy.gateway import Gateway, failed, passed
+from proxy.origin.guarded import Origin
 from proxy.origin.origins import Origins
 from proxy.origin.reading import AcceptedResponse
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings, TimeSource
 
+PublicQuery = CanonicalQuery | MarketQuery
 Answer = AcceptedResponse | Exception
 Done = Callable[[Reply | Exception], None]
 """Gets the reply, or a bug of ours."""
+
+
+class PublicRequest:
+    """A public request that is asked again and again: all that does not depend on who asks, and when."""
+
+    __slots__ = ("_fills", "_is_shared", "_may_be_kept", "_origin", "_query", "_told", "path")
+
+    def __init__(self, query: PublicQuery, origin: Origin, fills: Fills, path: str) -> None:
+        self.path = path
+        self._query = query
+        self._origin = origin
+        self._fills = fills
+        self._may_be_kept = isinstance(query, MarketQuery) and fills.may_keep(query)
+        self._is_shared = query.endpoint.policy is not CachePolicy.FORWARDED
+        self._told = partial(_forwarded, query) if isinstance(query, MarketQuery) else partial(_passed, query)
+        """Makes a reply of an answer."""
+
+    def begin(self, client: str, done: Done) -> bool:
+        """As `DirectGateway.begin`, for this client."""
+        query = self._query
+        if self._may_be_kept and self._fills.keeps(query):
+            return False
+        try:
+            if self._is_shared:
+                return self._begin_shared(client, done)
+            return self._origin.begin(query, client=client, done=partial(self._told, done))
+        except SendingRefused as refused:
+            done(failed(refused, query.endpoint))
+            return True
+
+    def _begin_shared(self, client: str, done: Done) -> bool:
+        """Equal requests that come meanwhile share the answer."""
+        query = self._query
+        flight = self._fills.lead(query)
+        if flight is None:
+            return False
+        is_begun = False
+        try:
+            is_begun = self._origin.begin(query, client=client, done=partial(self._landed, flight, done))
+        finally:
+            if not is_begun:
+                self._fills.land(query, flight, None)
+        return is_begun
+
+    def _landed(self, flight: asyncio.Future[Any], done: Done, answer: Answer) -> None:
+        query = self._query
+        shared: object = answer
+        if isinstance(query, CanonicalQuery) and isinstance(answer, AcceptedResponse):
+            shared = _for_all(query, answer)
+        self._fills.land(query, flight, shared)
+        self._told(done, answer)
 
 
 class DirectGateway:
@@ -45,30 +98,50 @@ class DirectGateway:
         self._fills = fills
         self._catalogue = catalogue
         self._tells_time = tells_time
-        self._found: dict[tuple[str, str], Endpoint | None] = {}
+        self._found: dict[tuple[str, str], tuple[Endpoint, Origin] | None] = {}
+        """By method and path."""
 
     def knows(self, method: str, path: str) -> bool:
         """Whether requests with this method and path may go this way at all."""
-        return self._endpoint(method, path) is not None
+        return self._find(method, path) is not None
 
     def begin(self, request: ClientRequest, done: Done) -> bool:
         """Send the request in this turn of the loop; False: nothing was done, and the gateway must handle it.
 
         `done` gets the reply, at once for a refusal, else in a later turn.
         """
-        endpoint = self._endpoint(request.method, request.path)
-        if endpoint is None:
+        found = self._find(request.method, request.path)
+        if found is None:
             return False
+        endpoint, origin = found
+        if not is_keyed(endpoint, request):
+            prepared = self.prepare(request)
+            return prepared is not None and prepared.begin(request.client, done)
+        if not self._catalogue.forwards_keyed:
+            return False
+        query = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
         try:
-            if is_keyed(endpoint, request):
-                return self._begin_keyed(endpoint, request, done)
-            return not request.body and self._begin_public(endpoint, request, done)
+            return origin.begin(query, client=request.client, done=partial(_forwarded, query, done))
         except SendingRefused as refused:
             done(failed(refused, endpoint))
             return True
 
-    def _endpoint(self, method: str, path: str) -> Endpoint | None:
-        """The line of a table, if this way is for it."""
+    def prepare(self, request: ClientRequest) -> PublicRequest | None:
+        """What all requests like this one have in common; None for one that is keyed, or never goes this way."""
+        found = self._find(request.method, request.path)
+        if found is None or request.body or is_keyed(found[0], request):
+            return None
+        endpoint, origin = found
+        if endpoint.path not in ENDPOINTS:
+            query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
+            return PublicRequest(query, origin, self._fills, request.path)
+        canonical = canonicalize(endpoint, request)
+        if not isinstance(canonical, CanonicalQuery) or (self._tells_time and endpoint.policy is CachePolicy.FORWARDED):
+            return None
+        return PublicRequest(canonical, origin, self._fills, request.path)
+
+    def _find(self, method: str, path: str) -> tuple[Endpoint, Origin] | None:
+        """The line of a table and its origin, if this way is for it."""
         place = method, path
         if place in self._found:
             return self._found[place]
@@ -76,69 +149,11 @@ class DirectGateway:
             endpoint = self._catalogue.find(path, method)
         except SidecarError:
             return None
-        if endpoint.name == UNKNOWN or endpoint.path != path or endpoint.pool is not None or method == "HEAD":
+        if endpoint.name == UNKNOWN or endpoint.path != path or method == "HEAD":
             return None
-        is_stored = endpoint.policy is CachePolicy.CACHED
-        self._found[place] = None if is_stored else endpoint
+        origin = None if endpoint.policy is CachePolicy.CACHED else self._origins.direct(endpoint)
+        self._found[place] = None if origin is None else (endpoint, origin)
         return self._found[place]
-
-    def _begin_keyed(self, endpoint: Endpoint, request: ClientRequest, done: Done) -> bool:
-        if not self._catalogue.forwards_keyed:
-            return False
-        query = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-        return self._origins.begin(query, client=request.client, done=partial(_forwarded, query, done))
-
-    def _begin_public(self, endpoint: Endpoint, request: ClientRequest, done: Done) -> bool:
-        if endpoint.path in ENDPOINTS:
-            return self._begin_general(endpoint, request, done)
-        query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-        if self._fills.keeps(query):
-            return False
-        if endpoint.policy is CachePolicy.FORWARDED:
-            return self._origins.begin(query, client=request.client, done=partial(_forwarded, query, done))
-        return self._begin_shared(query, request, partial(_forwarded, query, done), _same)
-
-    def _begin_general(self, endpoint: Endpoint, request: ClientRequest, done: Done) -> bool:
-        query = canonicalize(endpoint, request)
-        if not isinstance(query, CanonicalQuery):
-            return False
-        if endpoint.policy is CachePolicy.COLLAPSED:
-            return self._begin_shared(query, request, partial(_passed, query, done), partial(_for_all, query))
-        if self._tells_time:
-            return False
-        return self._origins.begin(query, client=request.client, done=partial(_passed, query, done))
-
-    def _begin_shared(
-        self,
-        query: CanonicalQuery | MarketQuery,
-        request: ClientRequest,
-        done: Callable[[Answer], None],
-        shared: Callable[[AcceptedResponse], object],
-    ) -> bool:
-        """Equal requests that come meanwhile share the answer, as what `shared` makes of it."""
-        flight = self._fills.lead(query)
-        if flight is None:
-            return False
-        is_begun = False
-        try:
-            is_begun = self._origins.begin(
-                query, client=request.client, done=partial(self._landed, query, flight, done, shared)
-            )
-        finally:
-            if not is_begun:
-                self._fills.land(query, flight, None)
-        return is_begun
-
-    def _landed(
-        self,
-        query: CanonicalQuery | MarketQuery,
-        flight: asyncio.Future[Any],
-        done: Callable[[Answer], None],
-        shared: Callable[[AcceptedResponse], object],
-        answer: Answer,
-    ) -> None:
-        self._fills.land(query, flight, answer if isinstance(answer, Exception) else shared(answer))
-        done(answer)
 
 
 class Ways(Struct, frozen=True):
@@ -182,10 +197,6 @@ def _passed(query: CanonicalQuery, done: Done, answer: Answer) -> None:
 
 def _unanswered(endpoint: Endpoint, error: Exception) -> Reply | Exception:
     return failed(error, endpoint) if isinstance(error, SidecarError) else error
-
-
-def _same(answer: AcceptedResponse) -> AcceptedResponse:
-    return answer
 
 
 def _for_all(query: CanonicalQuery, answer: AcceptedResponse) -> tuple[Reply, Reply]:

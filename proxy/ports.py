@@ -134,8 +134,19 @@ class Clock(Protocol):
     def wall(self) -> Callable[[], float]:
         """This machine's clock."""
 
+    @property
+    def gap_seconds(self) -> float:
+        """At the last look: a number that changes by as much as `wall` moves against the time that passes."""
+
+    @property
+    def last_guard_seconds(self) -> float:
+        """`guard_seconds()` at the last look."""
+
     def origin(self) -> float:
         """The estimated time of the origin's clock. Everything that replicas share uses it: windows, blocks, ages."""
+
+    def look(self) -> float:
+        """`origin()`, after which `gap_seconds`, `last_guard_seconds` and `offset_seconds` are those of this moment."""
 
     def to_origin(self, wall: float) -> float:
         """Convert a time of this machine's clock to the origin's."""
@@ -148,9 +159,6 @@ class Clock(Protocol):
 
     def may_teach(self) -> bool:
         """Whether other replicas may learn the origin's time from this process."""
-
-    def shift_seconds(self) -> float:
-        """A number that changes by as much as `origin()` moves against the time that passes."""
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header."""

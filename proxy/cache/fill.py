@@ -78,6 +78,10 @@ class Filler:
         self._observer = observer
         self._wait_seconds = wait_seconds
 
+    def may_keep(self, query: UpstreamQuery) -> bool:
+        """Whether an answer to this query may be stored at some time."""
+        return self._policy.may_keep(query)
+
     def keeps(self, query: UpstreamQuery) -> bool:
         """Whether an answer to this query may be stored."""
         return self._policy.keeps(query, self._clock.origin())

@@ -62,6 +62,10 @@ class Fills:
         self._overdue: set[str] = set()
         """The keys of the fills under way that took longer than a client with a stale entry waits."""
 
+    def may_keep(self, query: UpstreamQuery) -> bool:
+        """Whether an answer to this query may be stored at some time."""
+        return self._filler.may_keep(query)
+
     def keeps(self, query: UpstreamQuery) -> bool:
         """Whether an answer to this query may be stored."""
         return self._filler.keeps(query)

@@ -32,13 +32,18 @@ class Policy(Struct, frozen=True, kw_only=True):
     history: Lifetimes = NOTHING
     """Of market data that cannot change any more."""
 
-    def keeps(self, query: UpstreamQuery, now: float) -> bool:
-        """Whether an answer to this query may be stored. `now`: seconds since the epoch by the origin's clock."""
+    def may_keep(self, query: UpstreamQuery) -> bool:
+        """Whether an answer to this query may be stored at some time."""
         if not isinstance(query, MarketQuery):
             return True
-        if query.endpoint.policy is not CachePolicy.SHARED:
-            return False
-        return self.market.fresh_seconds > 0 or (self.history.fresh_seconds > 0 and may_be_final(query, now))
+        is_shared = query.endpoint.policy is CachePolicy.SHARED
+        return is_shared and (self.market.fresh_seconds > 0 or self.history.fresh_seconds > 0)
+
+    def keeps(self, query: UpstreamQuery, now: float) -> bool:
+        """Whether an answer to this query may be stored. `now`: seconds since the epoch by the origin's clock."""
+        if not self.may_keep(query) or not isinstance(query, MarketQuery):
+            return self.may_keep(query)
+        return self.market.fresh_seconds > 0 or may_be_final(query, now)
 
     def of(self, query: UpstreamQuery, response: OriginResponse, *, is_good: bool, now: float) -> Lifetimes | None:
         """The lifetimes of an answer; None: it is not stored."""

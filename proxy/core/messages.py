@@ -20,6 +20,25 @@ _AGE_DIGITS = 12
 """The first digits decide: a number with more of them is larger than the longest age, unless it begins with zeros."""
 
 
+class SentHeaders(Struct, frozen=True, eq=False):
+    """The headers that are sent on with a keyed request: one object for all requests that differ in the key alone."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Names and values, as sent."""
+    key_at: int | None = None
+    """Which of them is the API key, if it is kept apart: its value is empty here."""
+
+    def all(self, api_key: str) -> dict[str, str]:
+        """All of them, by name; of equal names the last one counts."""
+        headers = dict(self.pairs)
+        if self.key_at is not None:
+            headers[self.pairs[self.key_at][0]] = api_key
+        return headers
+
+
+NO_HEADERS = SentHeaders()
+
+
 class ClientRequest(Struct, frozen=True, kw_only=True):
     """The parts of a client's request that matter here. Header values are as sent; None if absent."""
 
@@ -40,8 +59,10 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     """The X-Sidecar-Client header, else the peer's address."""
     target: str = ""
     """Path and query of the request line, as sent; empty where they are not sent on as they came."""
-    headers: tuple[tuple[str, str], ...] = ()
+    sent: SentHeaders = NO_HEADERS
     """The headers that are sent on with a keyed request."""
+    api_key: str = ""
+    """The value that `sent` lacks."""
     body: bytes = b""
     """The body as sent, without its framing."""
     content_type: str = ""

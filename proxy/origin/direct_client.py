@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 
-from proxy.core.messages import OriginResponse
+from proxy.core.messages import OriginResponse, SentHeaders
+from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import UpstreamFailed
 from proxy.forward.answer import AnswerReader
@@ -38,6 +39,8 @@ class DirectClient:
             return raw.lines(base_url, headers_of(dict(headers)))
 
         self._lines = lines
+        self._shapes: dict[tuple[str, int, bool], tuple[SentHeaders, bytes, bytes, bytes]] = {}
+        """The parts of the heads of keyed requests, by base URL, identity of the headers, and if gzip is wanted."""
         self._heads: dict[tuple[str, int], tuple[UpstreamQuery, bytes]] = {}
         """The heads of public queries, which are one object for all that ask alike, by base URL and identity."""
 
@@ -61,7 +64,10 @@ class DirectClient:
         sending = Sending(check, self._wall)
         method, body = query.method, query.body
         try:
-            head = self._head(base_url, query) if query.is_keyed else self._known_head(base_url, query)
+            if isinstance(query, KeyedRequest):
+                head = self._keyed_head(base_url, query)
+            else:
+                head = self._known_head(base_url, query)
             sending.check()
         except BaseException:
             self._raw.give(base_url, connection)
@@ -91,6 +97,31 @@ class DirectClient:
         head = self._head(base_url, query)
         self._heads[place] = query, head  # as long as the query is kept, no other has its identity
         return head
+
+    def _keyed_head(self, base_url: str, query: KeyedRequest) -> bytes:
+        """Of a request whose target and key are its own, and are kept nowhere."""
+        place = base_url, id(query.sent), query.accepts_gzip
+        known = self._shapes.get(place)
+        if known is None:
+            if len(self._shapes) >= _REMEMBERED:
+                self._shapes.clear()
+            known = self._shapes[place] = query.sent, *self._shape(base_url, query)
+        _, prefix, before, after = known
+        target = as_bytes(query.target)
+        if not is_target(target):
+            raise ValueError("this is no valid request")
+        start = query.method.encode(), prefix, target
+        return b"%b %b%b HTTP/1.1\r\n%b%b%b" % (*start, before, query.api_key.encode(), after)
+
+    def _shape(self, base_url: str, query: KeyedRequest) -> tuple[bytes, bytes, bytes]:
+        """What comes before the target, and the lines before and after the value of the key."""
+        chosen = {**query.sent.all(""), "Accept-Encoding": "gzip" if query.accepts_gzip else "identity"}
+        prefix, lines = self._raw.lines(base_url, headers_of(chosen))
+        at = query.sent.key_at
+        if at is None:
+            return prefix, lines, b""
+        before, line, after = lines.partition(b"\r\n%b: " % as_bytes(query.sent.pairs[at][0]))
+        return prefix, before + line, after
 
     def _head(self, base_url: str, query: UpstreamQuery) -> bytes:
         prefix, lines = self._lines(base_url, tuple(query.upstream_headers.items()))

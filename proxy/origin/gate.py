@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from proxy.core.quota.block import Block
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import blocked_error
 from proxy.errors import BackedOff, Banned, ConnectionLost, NotSent, Paused, SendingRefused, TooSlow
 from proxy.origin.passage import MustWait, Passage
@@ -98,9 +99,14 @@ class Gate:
 
     def enter_now(self, passage: Passage) -> Ticket | None:
         """A ticket without waiting, for `leave` afterwards; None where the request has to wait, or to be refused."""
-        if self.is_probing or not self._has_room(keyed=passage.is_keyed) or self._block() is not None:
+        is_other = passage.purpose is not Purpose.KEYED
+        has_room = self._in_use < self._slots and not (is_other and self._others_in_use >= self._others_slots)
+        if self.is_probing or not has_room or self.ledger.held_block() is not None:
             return None
-        self._take(keyed=passage.is_keyed)
+        if self._above is not None and self._above.held_block() is not None:
+            return None
+        self._in_use += 1
+        self._others_in_use += is_other
         return Ticket(self, passage)
 
     def leave(self, passage: Passage) -> None:

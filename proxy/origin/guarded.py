@@ -92,7 +92,8 @@ class Origin:
         SendingRefused.
         """
         passage = self._passage(query, client)
-        ticket = None if self._fails_at_once() is not None else self._gate.enter_now(passage)
+        is_reachable = self._unreachable is None or self._fails_at_once() is None
+        ticket = self._gate.enter_now(passage) if is_reachable else None
         if ticket is None:
             return False
         attempts = Attempts(query, passage, ticket, self._upstream.candidates(query.endpoint))
@@ -131,13 +132,12 @@ class Origin:
         return accepted
 
     def _passage(self, query: UpstreamQuery, client: str | None, *, background: bool = False) -> Passage:
-        return Passage(
-            query.weight,
-            self._monotonic() + self._total_seconds,
-            purpose=_purpose(query, background=background),
-            refundable=query.is_keyed and query.endpoint.is_free_on_success,
-            client=client,
-        )
+        deadline = self._monotonic() + self._total_seconds
+        if query.is_keyed:
+            refundable = query.endpoint.is_free_on_success
+            return Passage(query.weight, deadline, Purpose.KEYED, refundable=refundable, client=client)
+        purpose = Purpose.BACKGROUND if background else Purpose.PUBLIC
+        return Passage(query.weight, deadline, purpose, client=client)
 
     async def _ask(self, query: UpstreamQuery, passage: Passage) -> AcceptedResponse:
         self._raise_if_unreachable()
@@ -231,12 +231,6 @@ class Origin:
         if not accepted.is_by_firewall:
             ticket.answered()
         return accepted
-
-
-def _purpose(query: UpstreamQuery, *, background: bool) -> Purpose:
-    if query.is_keyed:
-        return Purpose.KEYED
-    return Purpose.BACKGROUND if background else Purpose.PUBLIC
 
 
 def _is_sent_once(query: UpstreamQuery) -> bool:

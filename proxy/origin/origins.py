@@ -18,7 +18,6 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.quota.pools import is_sapi, pool_label, pool_of
 from proxy.core.quota.windows import Window
-from proxy.origin.flight import Done
 from proxy.origin.gate import SLOTS, Gate
 from proxy.origin.guarded import SPOT_PING, Origin
 from proxy.origin.reading import AcceptedResponse, RateLimits
@@ -76,9 +75,9 @@ class Origins:
             await self._ledgers.raise_if_blocked(endpoint)
         return await self._of(endpoint).ask(query, background=background, client=client)
 
-    def begin(self, query: UpstreamQuery, *, client: str | None, done: Done) -> bool:
-        """`ask` without waiting (`Origin.begin`); False: the caller awaits `ask`. Raises a SendingRefused."""
-        return query.endpoint.pool is None and self._of(query.endpoint).begin(query, client=client, done=done)
+    def direct(self, endpoint: Endpoint) -> Origin | None:
+        """What asks without waiting (`Origin.begin`); None: for this endpoint only `ask` does."""
+        return self._of(endpoint) if endpoint.pool is None else None
 
     def learn(self, endpoint: Endpoint, rate_limits: RateLimits) -> None:
         """Adopt the `rateLimits` of the endpoint's answer."""

@@ -32,10 +32,12 @@ class OriginClock:
         self._estimate = ClockEstimate()
         self.offset_seconds = 0.0
         """The origin's clock less ours. A copy of `offset.seconds`, because every request reads it."""
-        self._guard_seconds = GUARD_SECONDS + self._estimate.offset.uncertainty_seconds
+        self.last_guard_seconds = GUARD_SECONDS + self._estimate.offset.uncertainty_seconds
+        """`guard_seconds()` at the last look."""
         self._monotonic = monotonic
         """Shows when the wall clock was set; without it only the origin's next answer shows that."""
-        self._gap_seconds = self._gap()
+        self.gap_seconds = self._gap()
+        """The wall clock less the monotonic one, at the last look; 0 without a monotonic clock."""
 
     @property
     def offset(self) -> ClockOffset:
@@ -46,14 +48,27 @@ class OriginClock:
         """Seconds since the epoch by the origin's clock. Everything that replicas share uses it: windows and ages."""
         return self.wall() + self.offset_seconds
 
+    def look(self) -> float:
+        """`origin()`, after which `gap_seconds`, `last_guard_seconds` and `offset_seconds` are those of this moment.
+
+        Drops the offset if the wall clock was set: it was measured against the old setting.
+        """
+        wall = self.wall()
+        if self._monotonic is not None:
+            gap_seconds = wall - self._monotonic()
+            if not -STEP_SECONDS <= gap_seconds - self.gap_seconds <= STEP_SECONDS:
+                self._adopt(ClockEstimate())
+            self.gap_seconds = gap_seconds
+        return wall + self.offset_seconds
+
     def to_origin(self, wall: float) -> float:
         """Convert a time of this machine's clock to the origin's."""
         return wall + self.offset_seconds
 
     def guard_seconds(self) -> float:
         """The largest difference between `origin()` and the time at which the origin counts a request sent now."""
-        self._forget_when_set()
-        return self._guard_seconds
+        self.look()
+        return self.last_guard_seconds
 
     def error_seconds(self) -> float | None:
         """The largest difference between `origin()` and the origin's clock; None: unknown."""
@@ -64,16 +79,12 @@ class OriginClock:
 
     def is_synchronized(self) -> bool:
         """Whether the origin's clock was learned since the wall clock was last set."""
-        self._forget_when_set()
+        self.look()
         return self.offset.is_known
 
     def may_teach(self) -> bool:
         """Whether other replicas may learn the origin's time from this process: its own last answer agrees."""
         return self.is_synchronized() and self._estimate.is_confirmed
-
-    def shift_seconds(self) -> float:
-        """A number that changes by as much as `origin()` moves against the time that passes."""
-        return self._gap() + self.offset_seconds
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None:
         """Learn from a Date header (whole seconds) of an answer of the API."""
@@ -99,7 +110,7 @@ class OriginClock:
         self._adopt(self._estimate.adopt(shared))
 
     def _observe(self, origin_time: float, sent_at: float, received_at: float, resolution_seconds: float) -> None:
-        self._forget_when_set()
+        self.look()
         before = self._estimate
         if before.knows(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds):
             return
@@ -115,14 +126,7 @@ class OriginClock:
     def _adopt(self, estimate: ClockEstimate) -> None:
         self._estimate = estimate
         self.offset_seconds = estimate.offset.seconds
-        self._guard_seconds = GUARD_SECONDS + estimate.offset.uncertainty_seconds
-
-    def _forget_when_set(self) -> None:
-        """Drop the offset if the wall clock was set: it was measured against the old setting."""
-        gap_seconds = self._gap()
-        if abs(gap_seconds - self._gap_seconds) > STEP_SECONDS:
-            self._adopt(ClockEstimate())
-        self._gap_seconds = gap_seconds
+        self.last_guard_seconds = GUARD_SECONDS + estimate.offset.uncertainty_seconds
 
     def _gap(self) -> float:
         """The wall clock less the monotonic one."""
@@ -137,13 +141,16 @@ class BlockAnchor:
     def __init__(self, budget: Budget, clock: Clock) -> None:
         self._budget = budget
         self._clock = clock
-        self._shift_seconds = clock.shift_seconds()
+        clock.look()
+        self._shift_seconds = clock.gap_seconds + clock.offset_seconds
 
     def now(self) -> float:
         """The origin's time. Moves the block first, if the clock was moved."""
-        now, shift_seconds = self._clock.origin(), self._clock.shift_seconds()
+        clock = self._clock
+        now = clock.look()
+        shift_seconds = clock.gap_seconds + clock.offset_seconds
         moved_seconds = shift_seconds - self._shift_seconds
-        if abs(moved_seconds) > JUMP_SECONDS:
+        if not -JUMP_SECONDS <= moved_seconds <= JUMP_SECONDS:
             self._budget.move_block(moved_seconds)
             self._shift_seconds = shift_seconds
         return now

@@ -20,17 +20,18 @@ from msgspec import Struct
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
-from proxy.core.quota.client_share import ClientShare
+from proxy.core.quota.client_share import ClientShare, share_of
 from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
-from proxy.core.quota.ratios import Ratios
+from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.view import LeaseState
-from proxy.core.quota.windows import MINUTE_SECONDS, Window
+from proxy.core.quota.windows import MINUTE_SECONDS
 from proxy.errors import RedisAway
 from proxy.event_log import log
 from proxy.ports import Clock, LedgerObserver
+from proxy.quota.limits import KnownLimits
 from proxy.quota.push_channel import ChannelState, PushChannel
 from proxy.quota.push_proof import PushProof
 from proxy.quota.script_replies import StoredBlock
@@ -52,8 +53,7 @@ class LedgerFace(Struct, frozen=True):
     """Whether Redis answered."""
     now: Callable[[], float]
     """The origin's time."""
-    windows: Callable[[], tuple[Window, ...]]
-    """The known limits."""
+    limits: KnownLimits
 
 
 class Leasing:
@@ -74,6 +74,7 @@ class Leasing:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.leases = ProcessLeases(secrets.token_hex(6), ratios)
+        self._client_ratios = {purpose: ratios.client_of(purpose) for purpose in Purpose}
         self._script = SyncScript(connection, domain_key)
         self._name = push_channel(domain_key)
         self._channel = PushChannel(connection.client, self._name, on_push=self.on_push)
@@ -84,6 +85,7 @@ class Leasing:
         self._observer = observer
         self._monotonic = monotonic
         self.proof = PushProof(monotonic, chance)
+        self._is_proven = self.proof.holds
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         """One call at a time: an answer is that to the last call."""
@@ -102,33 +104,31 @@ class Leasing:
         self.leases.demand(weight, now)
         self._wake.set()
 
-    def reserve(self, wanted: Wanted) -> Reservation | None:
-        """A reservation out of leases; None if they do not suffice."""
-        leases = self.leases
+    def take(
+        self, now: float, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
+    ) -> Reservation | None:
+        """A reservation out of leases, after a look at the clock; None if they do not suffice."""
         if not self._running or not self.proof.holds():
             return None
-        frame = leases.frame(wanted.now, wanted.windows, wanted.guard_seconds)
+        leases = self.leases
+        frame = leases.frame(now, self._ledger.limits.windows, self._clock.last_guard_seconds)
         if frame is None:
             return None
-        charges = leases.spend(
-            frame,
-            wanted.weight,
-            purpose=wanted.purpose,
-            refundable=wanted.refundable,
-            client=None if wanted.client_share is None else wanted.client_share.field,
-        )
+        share = None if refundable else share_of(client, self._client_ratios[purpose])
+        field = None if share is None else share.field
+        charges = leases.spend(frame, weight, purpose=purpose, refundable=refundable, client=field)
         if charges is not None:
-            leases.demand(wanted.weight, wanted.now)
+            leases.demand(weight, now)
         if leases.is_urgent:
             self._wake.set()
         if charges is None:
             return None
-        return Reservation(charges, wanted.now, leased=True, is_proven=self.proof.holds)
+        return Reservation(charges, now, leased=True, is_proven=self._is_proven)
 
     def settle(self, reservation: Reservation, report: UsageReport, now: float) -> None:
         """A request has ended; Redis is told in the background."""
         leases = self.leases
-        leases.record_headers(reported_usage(report, reservation.at, now, self._clock.guard_seconds()))
+        leases.record_headers(reported_usage(report, reservation.at, now, self._clock.last_guard_seconds))
         if reservation.leased:
             leases.settle(reservation, ok=report.ok)
         else:
@@ -203,7 +203,7 @@ class Leasing:
             now = self._ledger.now()
             is_active = self._is_active(now)
             self._mind_trust(is_active=is_active)
-            self.leases.frame(now, self._ledger.windows(), self._clock.guard_seconds())
+            self.leases.frame(now, self._ledger.limits.windows, self._clock.guard_seconds())
             self.leases.tick(now)
             at = self._monotonic()
             beats = is_active and self.proof.is_beat_due()
@@ -247,7 +247,7 @@ class Leasing:
         self._seen.forget(now)
         ended, self._ended = self._ended, []
         good_at, self._good_at = self._good_at, None
-        self.leases.frame(now, self._ledger.windows(), self._clock.guard_seconds())
+        self.leases.frame(now, self._ledger.limits.windows, self._clock.guard_seconds())
         call = self.leases.call(
             now, replicas=self._replica_count.replicas, floors=self._seen.floors, publishes=publishes
         )

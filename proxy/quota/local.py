@@ -25,7 +25,7 @@ from proxy.quota.refusals import Refusals
 class MemoryLedger:
     """Counts in this process."""
 
-    __slots__ = ("_anchor", "_clock", "_keeper", "_limits", "_observer", "_ratios", "_refusals", "local_view")
+    __slots__ = ("_anchor", "_clock", "_keeper", "_limits", "_observer", "_parts", "_ratios", "_refusals", "local_view")
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class MemoryLedger:
         """The usage of the windows, and the block."""
         self._clock = clock
         self._ratios = ratios
+        self._parts = {purpose: (ratios.of(purpose, local=False), ratios.client_of(purpose)) for purpose in Purpose}
+        """For each purpose the ratio, and that of one client."""
         self._observer = observer or NullLedgerObserver()
         self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
         self._anchor = BlockAnchor(self.local_view, clock)
@@ -63,16 +65,15 @@ class MemoryLedger:
     def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation:
         """The same: nothing here waits."""
         now = self._anchor.now()
-        ratio = self._ratios.of(purpose, local=False)
-        client_share = None if refundable else share_of(client, self._ratios.client_of(purpose))
+        ratio, client_ratio = self._parts[purpose]
         outcome = self.local_view.reserve(
             now,
             cost_of(weight),
             self._limits.windows,
             ratio=ratio,
-            client_share=client_share,
+            client_share=None if refundable else share_of(client, client_ratio),
             refundable=refundable,
-            guard_seconds=self._clock.guard_seconds(),
+            guard_seconds=self._clock.last_guard_seconds,
         )
         match outcome:
             case Reservation():
@@ -98,7 +99,7 @@ class MemoryLedger:
 
     def _settle(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         now = self._anchor.now()
-        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.guard_seconds()
+        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.last_guard_seconds
         foreign_weight = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)

@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Reservation
@@ -89,8 +90,8 @@ class RedisLedger:
         )
 
     def _lease(self, connection: ScriptRunner, domain_key: str) -> Leasing:
-        adopt_block, windows = self._block.adopt_pushed, lambda: self._limits.windows
-        face = LedgerFace(self._unmerged.send, adopt_block, self._note_contact, self._anchor.now, windows)
+        adopt_block, merge = self._block.adopt_pushed, self._unmerged.send
+        face = LedgerFace(merge, adopt_block, self._note_contact, self._anchor.now, self._limits)
         return Leasing(
             connection,
             domain_key=domain_key,
@@ -119,7 +120,7 @@ class RedisLedger:
         self._seen.forget(wanted.now)
         outcome: Reservation | Refused | Blocked | None = self._seen.refuse(wanted)
         if outcome is None and self._leasing is not None:
-            leased = self._leasing.reserve(wanted)
+            leased = self._leasing.take(wanted.now, weight, purpose=purpose, refundable=refundable, client=client)
             if leased is not None:
                 return leased
             self._leasing.demand(weight, wanted.now)
@@ -147,10 +148,10 @@ class RedisLedger:
         if self._leasing is None or not self._leasing.proof.holds():
             return None
         now = self._anchor.now()
-        block = self.local_view.block_at(now)
-        if block is not None:
+        block = self.local_view.last_block
+        if block is not None and block.until > now:
             raise self._refusals.blocked(block, now)
-        return self._leasing.reserve(self._wanted(Demand(weight, purpose, refundable, client)))
+        return self._leasing.take(now, weight, purpose=purpose, refundable=refundable, client=client)
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
         """Note an answer; Redis is told in the background. False: it must be told at once, and nothing is noted."""
@@ -285,7 +286,7 @@ class RedisLedger:
             purpose=demand.purpose,
             refundable=demand.refundable,
             client_share=None if demand.refundable else share_of(demand.client, self._ratios.client_of(demand.purpose)),
-            guard_seconds=self._clock.guard_seconds(),
+            guard_seconds=self._clock.last_guard_seconds,
         )
 
     async def _unless_blocked(self, reservation: Reservation, now: float) -> Reservation:

@@ -34,8 +34,21 @@ from proxy.server.unreadable import internal_error
 
 _MAX_CHUNK_BYTES = 2 * MAX_HEAD_BYTES + MAX_BODY_BYTES
 _SHORT_BYTES = 1 << 10
+_MAX_KNOWN = 1024
 JOIN_BYTES = 16 << 10
 """Larger bodies are written separately, so that they are not copied behind the head."""
+
+
+Done = Callable[[Reply | Exception], None]
+
+
+class Prepared(Protocol):
+    """What all requests with the same bytes have in common."""
+
+    path: str
+
+    def begin(self, client: str, done: Done) -> bool:
+        """As `Direct.begin`, for this client."""
 
 
 class Direct(Protocol):
@@ -44,7 +57,10 @@ class Direct(Protocol):
     def knows(self, method: str, path: str) -> bool:
         """Whether requests with this method and path may go this way at all."""
 
-    def begin(self, request: ClientRequest, done: Callable[[Reply | Exception], None]) -> bool:
+    def prepare(self, request: ClientRequest) -> Prepared | None:
+        """What all requests like this one have in common; None: each is begun by itself, or goes another way."""
+
+    def begin(self, request: ClientRequest, done: Done) -> bool:
         """Whether the request is under way, or refused; `done` gets the reply."""
 
 
@@ -61,11 +77,22 @@ class ForwardPath:
         closing: Callable[[], bool],
     ) -> None:
         self.heads = Heads()
+        self.known: dict[bytes, tuple[Prepared, str]] = {}
+        """Requests that are asked again and again, and the name that their client claims; none with a key."""
         self.peers = peers
         self.direct = direct
         self.closing = closing
         self._headers = headers
         self._observer = observer
+
+    def remember(self, data: bytes, request: ClientRequest, claimed: str) -> None:
+        """Keep what requests with these bytes have in common, and the name that their client claims."""
+        prepared = self.direct.prepare(request)
+        if prepared is None:
+            return
+        if len(self.known) >= _MAX_KNOWN:
+            del self.known[next(iter(self.known))]
+        self.known[data] = prepared, claimed
 
     def render(self, path: str, outcome: Reply | Exception, seconds: float, *, closes: bool) -> tuple[bytes, bytes]:
         """Head and body of an answer. Counts it."""
@@ -92,14 +119,13 @@ def _bug(path: str, error: Exception) -> Reply:
 class ForwardPathProtocol(FastPathProtocol):
     """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
 
-    __slots__ = ("_forward_path", "_held", "_landed", "_last", "_peer")
+    __slots__ = ("_forward_path", "_held", "_landed", "_named")
 
     def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._forward_path = forward_path
-        self._peer: str | None = None
-        self._last: tuple[bytes, ClientRequest] | None = None
-        """The last request that is short and has no body, and its bytes: many programs ask the same again."""
+        self._named: tuple[str, str] | None = None
+        """The name that the last request claimed, and who it was charged to."""
         self._held: list[bytes] = []
         """What came while a request was under way."""
         self._landed: asyncio.Future[None] | None = None
@@ -112,37 +138,41 @@ class ForwardPathProtocol(FastPathProtocol):
     def begins(self, data: bytes) -> bool:
         """Send a request on, if it is one that may go this way."""
         started = time.perf_counter()
-        path = self._forward_path
-        if len(data) > _MAX_CHUNK_BYTES or path.closing():
+        shared = self._forward_path
+        if shared.closing():
             return False
-        request = self._last[1] if self._last is not None and self._last[0] == data else self._read(data)
-        if request is None or not path.direct.knows(request.method, request.path):
+        known = shared.known.get(data)
+        if known is not None:
+            prepared, claimed = known
+            return self._begin(prepared.path, started, partial(prepared.begin, self._client(claimed)))
+        request = None if len(data) > _MAX_CHUNK_BYTES else shared.heads.request(data, self._client)
+        if request is None or not shared.direct.knows(request.method, request.path):
             return False
+        if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
+            shared.remember(data, request, self._named[0])
+        return self._begin(request.path, started, partial(shared.direct.begin, request))
+
+    def _begin(self, path: str, started: float, begin: Callable[[Done], bool]) -> bool:
         if not self._room.begin_request():
-            self._write_answer(request.path, started, error_reply(TooManyRequests(), Outcome.REJECTED))
+            self._write_answer(path, started, error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
-            is_begun = path.direct.begin(request, partial(self._answer, request.path, started))
+            is_begun = begin(partial(self._answer, path, started))
         except Exception as error:
-            self._answer(request.path, started, error)
+            self._answer(path, started, error)
             return True
         if not is_begun:
             self._exact, self.is_forwarding = True, False
             self._room.end_request()
         return is_begun
 
-    def _read(self, data: bytes) -> ClientRequest | None:
-        request = self._forward_path.heads.request(data, self._client)
-        if request is not None and not request.body and len(data) <= _SHORT_BYTES:
-            self._last = data, request
-        return request
-
     def _client(self, claimed: str) -> str:
-        if self._peer is None:
+        """Who a request on this connection is charged to."""
+        if self._named is None or self._named[0] != claimed:
             assert self.transport is not None  # it has just received data
-            self._peer = peer_of(self.transport)
-        return self._forward_path.peers.client(self._peer, claimed)
+            self._named = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
+        return self._named[1]
 
     def _answer(self, path: str, started: float, outcome: Reply | Exception) -> None:
         self._room.end_request()

@@ -3,7 +3,8 @@
 Owns: which heads are remembered, and the request that a head and a request line make. Must not know: connections, what
 is done with a request.
 
-A head is what follows the request line. Bots send the same one with each request, while the target changes.
+A head is what follows the request line. Bots send the same one with each request, while the target changes. An API key
+is cut out of a head before it is remembered, so no secret stays here.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from msgspec import Struct
 
-from proxy.core.messages import ClientRequest
+from proxy.core.messages import ClientRequest, SentHeaders
 from proxy.server.keyed import listed
 from proxy.server.target import without_port
 
+API_KEY = "x-mbx-apikey"
 MAX_HEAD_BYTES = 4096
 MAX_HEADS = 256
 MAX_BODY_BYTES = 1 << 16
@@ -32,6 +34,8 @@ _EXCLUDED_HEADERS = (
     hdrs.IF_NONE_MATCH,
 )
 """A request with one of these, or with a `Connection` other than `keep-alive`, is never remembered."""
+_KEY = re.compile(rb"\r\n(x-mbx-apikey):[ \t]*([A-Za-z0-9]{1,256})(?=\r\n)", re.IGNORECASE)
+"""The line of an API key. It is cut out of what is remembered."""
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)? HTTP/1\.1\Z")
 """A request line without a byte that is read differently anywhere."""
 
@@ -45,24 +49,26 @@ class Head(Struct, frozen=True):
     sbe_schema: str | None
     claimed: str
     """The name that the client gives itself; empty: none."""
-    headers: tuple[tuple[str, str], ...]
-    """Those that are sent on with a keyed request."""
+    sent: SentHeaders
+    """Those that are sent on with a keyed request, without the key."""
     content_type: str
     host: str
     body_bytes: int
 
 
 class Heads:
-    """The heads that were read last."""
+    """The heads that were read last, without their API keys."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
 
     def learn(self, chunk: bytes, message: RawRequestMessage) -> None:
         """Remember the head of a chunk that is one whole request, as it was read."""
-        start, end = chunk.find(b"\r\n") + 2, chunk.find(b"\r\n\r\n") + 4
-        head = chunk[start:end]
-        if head in self._known or end - start > MAX_HEAD_BYTES or not _may_be_remembered(message):
+        start, end = chunk.find(b"\r\n"), chunk.find(b"\r\n\r\n") + 4
+        if end - start > MAX_HEAD_BYTES or not _may_be_remembered(message):
+            return
+        head, api_key = _without_key(chunk[start:end])
+        if head in self._known or message.headers.getall(API_KEY, []) != ([api_key] if api_key else []):
             return
         if len(self._known) >= MAX_HEADS:
             del self._known[next(iter(self._known))]
@@ -73,14 +79,14 @@ class Heads:
 
         `client`: who it is charged to, by the name that it claims.
         """
-        start = chunk.find(b"\r\n") + 2
-        end = chunk.find(b"\r\n\r\n", start - 2) + 4
-        head = self._known.get(chunk[start:end])
-        line = None if head is None else _LINE.match(chunk[: start - 2])
+        start = chunk.find(b"\r\n")
+        end = chunk.find(b"\r\n\r\n", start) + 4
+        bare, api_key = _without_key(chunk[start:end])
+        head = self._known.get(bare)
+        line = None if head is None else _LINE.match(chunk[:start])
         if head is None or line is None or len(chunk) - end != head.body_bytes:
             return None
         method, path, query = line.groups(b"")
-        target = (path + query).decode("ascii")
         return ClientRequest(
             method=method.decode("ascii"),
             path=path.decode("ascii"),
@@ -91,22 +97,35 @@ class Heads:
             time_unit=head.time_unit,
             sbe_schema=head.sbe_schema,
             client=client(head.claimed),
-            target=target,
-            headers=head.headers,
+            target=(path + query).decode("ascii"),
+            sent=head.sent,
+            api_key=api_key,
             body=chunk[end:],
             content_type=head.content_type,
         )
 
 
+def _without_key(head: bytes) -> tuple[bytes, str]:
+    """A head without the value of its first API key, and that; empty if it has none that is plain."""
+    found = _KEY.search(head)
+    if found is None:
+        return head, ""
+    at, end = found.span(2)
+    return head[:at] + head[end:], found[2].decode("ascii")
+
+
 def _read(message: RawRequestMessage) -> Head:
-    headers = message.headers
+    headers, pairs = message.headers, listed(message.raw_headers)
+    at = next((at for at, (name, _) in enumerate(pairs) if name.lower() == API_KEY), None)
+    if at is not None:
+        pairs = (*pairs[:at], (pairs[at][0], ""), *pairs[at + 1 :])
     return Head(
         accept=headers.get("Accept"),
         accept_encoding=headers.get("Accept-Encoding"),
         time_unit=headers.get("X-MBX-TIME-UNIT"),
         sbe_schema=headers.get("X-MBX-SBE"),
         claimed=headers.get("X-Sidecar-Client", ""),
-        headers=listed(message.raw_headers),
+        sent=SentHeaders(pairs, at),
         content_type=headers.get("Content-Type", ""),
         host=without_port(headers.get("Host", "").lower()),
         body_bytes=int(headers.get("Content-Length", "0")),

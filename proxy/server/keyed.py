@@ -12,7 +12,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec.structs import replace
 
-from proxy.core.messages import ClientRequest
+from proxy.core.messages import ClientRequest, SentHeaders
 from proxy.server.connection import ClientConnection
 from proxy.server.refusals import BodyTooLarge, BodyTooSlow, MalformedRequest
 
@@ -36,7 +36,7 @@ async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> Clie
     return replace(
         asked,
         target=target_of(request),
-        headers=listed(request.raw_headers),
+        sent=SentHeaders(listed(request.raw_headers)),
         body=body,
         content_type=request.headers.get("Content-Type", ""),
     )

@@ -33,6 +33,8 @@ class ManualClock:
 
     now: float = HOUR + 30.0
     offset_seconds: float = 0.0
+    gap_seconds: float = 0.0
+    last_guard_seconds: float = GUARD_SECONDS
 
     def __call__(self) -> float:
         return self.now
@@ -42,6 +44,9 @@ class ManualClock:
         return self
 
     def origin(self) -> float:
+        return self.now
+
+    def look(self) -> float:
         return self.now
 
     def to_origin(self, wall: float) -> float:
@@ -55,9 +60,6 @@ class ManualClock:
 
     def may_teach(self) -> bool:
         return True
-
-    def shift_seconds(self) -> float:
-        return 0.0
 
     def observe_date(self, origin_time: float, *, sent_at: float, received_at: float) -> None: ...
 

@@ -164,11 +164,14 @@ def test_what_another_replica_tells_is_not_told_on_and_yields_to_two_answers() -
     assert clock.may_teach()
 
 
-def test_a_shift_is_what_the_clock_moves_against_the_time_that_passes() -> None:
+def test_a_gap_is_what_the_clock_moves_against_the_time_that_passes() -> None:
     times = [NOW, 50.0]
     clock = known_clock(times)
-    before = clock.shift_seconds()
+    clock.look()
+    before = clock.gap_seconds
     times[:] = [NOW + 600, 650.0]
-    assert clock.shift_seconds() == before
+    assert clock.look() == clock.origin()
+    assert clock.gap_seconds == before
     times[:] = [NOW + 1600, 750.0]
-    assert clock.shift_seconds() == before + 900
+    clock.look()
+    assert clock.gap_seconds == before + 900

@@ -6,10 +6,13 @@ Owns: which requests are keyed, what is sent on, what it costs. Must not know: k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import ClassVar
+
+from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint, Security
-from proxy.core.messages import ClientRequest
+from proxy.core.endpoints.weight_rules import Fixed
+from proxy.core.messages import ClientRequest, SentHeaders
 from proxy.core.query.market import is_signed, read_parameters
 
 MAX_READ_BYTES = 64 << 10
@@ -17,18 +20,33 @@ MAX_READ_BYTES = 64 << 10
 _FORM = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedRequest:
+class KeyedRequest(Struct, frozen=True, eq=False):
     """One request of one account. It is shown nowhere: its query, its headers and its body are secrets."""
 
     endpoint: Endpoint
     method: str
-    target: str = field(repr=False)
+    target: str
     """Path and query, as the client sent them."""
-    upstream_headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    sent: SentHeaders
+    api_key: str
+    """The value that `sent` lacks."""
+    accepts_gzip: bool
+    """Whether the origin may answer in gzip."""
+    body: bytes
     weight: int
     """The most that the origin charges for it."""
+
+    is_keyed: ClassVar[bool] = True
+    has_own_words: ClassVar[bool] = True
+    """All of it is the client's."""
+    names_symbols: ClassVar[bool] = False
+    """No answer to it is stored."""
+    sbe: ClassVar[None] = None
+    """Its answer is not read."""
+
+    def __repr__(self) -> str:
+        """Without its secrets."""
+        return f"KeyedRequest({self.method} {self.endpoint.path})"
 
     @property
     def key(self) -> str:
@@ -41,29 +59,9 @@ class KeyedRequest:
         return self.target.partition("?")[2]
 
     @property
-    def accepts_gzip(self) -> bool:
-        """Whether the origin may answer in gzip."""
-        return self.upstream_headers["Accept-Encoding"] == "gzip"
-
-    @property
-    def has_own_words(self) -> bool:
-        """All of it is the client's."""
-        return True
-
-    @property
-    def names_symbols(self) -> bool:
-        """No answer to it is stored."""
-        return False
-
-    @property
-    def sbe(self) -> str | None:
-        """Its answer is not read."""
-        return None
-
-    @property
-    def is_keyed(self) -> bool:
-        """Always."""
-        return True
+    def upstream_headers(self) -> Mapping[str, str]:
+        """The headers to send."""
+        return {**self.sent.all(self.api_key), "Accept-Encoding": "gzip" if self.accepts_gzip else "identity"}
 
 
 def is_keyed(endpoint: Endpoint, request: ClientRequest) -> bool:
@@ -75,13 +73,13 @@ def is_keyed(endpoint: Endpoint, request: ClientRequest) -> bool:
 
 def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> KeyedRequest:
     """The request as it is sent on. `gzip`: whether the client accepts it."""
-    headers = dict(request.headers)
-    headers["Accept-Encoding"] = "gzip" if gzip else "identity"
     return KeyedRequest(
         endpoint=endpoint,
         method=request.method,
         target=request.target,
-        upstream_headers=headers,
+        sent=request.sent,
+        api_key=request.api_key,
+        accepts_gzip=gzip,
         body=request.body,
         weight=_weight(endpoint, request),
     )
@@ -93,6 +91,8 @@ def is_form(content_type: str) -> bool:
 
 
 def _weight(endpoint: Endpoint, request: ClientRequest) -> int:
+    if isinstance(endpoint.weight, Fixed):
+        return endpoint.weight.weight
     form = _form(request)
     if form is None:
         return endpoint.weight.dearest

@@ -6,7 +6,7 @@ Owns: the interface. Must not know: how a query is read, what its answer is kept
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from proxy.core.endpoints.endpoint import Endpoint
 
@@ -64,17 +64,9 @@ class PublicGet:
 
     __slots__ = ()
 
-    @property
-    def method(self) -> str:
-        """Only GET is asked."""
-        return "GET"
-
-    @property
-    def body(self) -> bytes:
-        """No body."""
-        return b""
-
-    @property
-    def is_keyed(self) -> bool:
-        """Never."""
-        return False
+    method: ClassVar[str] = "GET"
+    """Only GET is asked."""
+    body: ClassVar[bytes] = b""
+    """No body."""
+    is_keyed: ClassVar[bool] = False
+    """Never."""

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.core.quota.block import Block, BlockReason, next_block
-from proxy.core.quota.charges import Charge, ChargeTable, WindowKey, WindowUsage, window_key_of
+from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage
+from proxy.core.quota.counts import RowTable, WindowCount
 from proxy.core.quota.refusal import Refused, first_refusal
 from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
@@ -32,8 +32,7 @@ from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKin
 _UNUSED = WindowUsage()
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """Permission to send one request."""
 
     charges: tuple[Charge, ...]
@@ -42,7 +41,7 @@ class Reservation:
     """Made by one process alone while Redis was away."""
     leased: bool = False
     """Taken from the budget that the process held ahead of need."""
-    is_proven: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
+    is_proven: Callable[[], bool] | None = None
     """Whether the process would know of a block by now; None: it need not ask."""
 
     def covers(self, now: float, guard_seconds: float = GUARD_SECONDS) -> bool:
@@ -77,18 +76,18 @@ class Reconciled(Struct, frozen=True):
 class Budget:
     """Usage and block of one quota domain, in memory."""
 
-    __slots__ = ("_block", "_charges", "_clients", "_first_expiry", "_usages", "version")
+    __slots__ = ("_counts", "_first_expiry", "_table", "last_block", "version")
 
     def __init__(self) -> None:
         self.version = 0
         """Grows whenever a usage changes: a caller that caches usage must then read it again."""
-        self._usages: dict[tuple[str, int], tuple[int, WindowUsage]] = {}
-        """(window's name, start) -> (expires, usage)."""
+        self.last_block: Block | None = None
+        """The block that holds, or the one before, whose strikes still count."""
+        self._counts: dict[tuple[str, int], WindowCount] = {}
+        """By the window's name and start."""
         self._first_expiry = math.inf
         """No usage expires before this."""
-        self._charges = ChargeTable()
-        self._clients: dict[tuple[str, int], Clients] = {}
-        self._block: Block | None = None
+        self._table = RowTable(self._count_of)
 
     def reserve(  # noqa: PLR0913 - each decides what is charged, or whether
         self,
@@ -105,26 +104,26 @@ class Budget:
 
         `refundable`: the origin takes the weight back if the request succeeds.
         """
-        self.forget(now)
-        block = self.block_at(now)
-        if block is not None:
+        if now >= self._first_expiry:
+            self.forget(now)
+        block = self.last_block
+        if block is not None and block.until > now:
             return Blocked(block.reason, block.until)
-        charges = self._charges.of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
-        refused = first_refusal(
-            charges,
-            ratio=ratio,
-            used=self._used,
-            client_usage=self._charged_to_client,
-            client_share=client_share,
-            guard_seconds=guard_seconds,
-        )
-        if refused is not None:
-            return refused
-        for charge in charges:
-            self._add(charge.window_key, used=charge.weight, pending=charge.weight, refundable=charge.refundable)
-            if client_share is not None:
-                self._clients_of(charge.window_key).add(client_share.field, charge.weight)
-        return Reservation(charges, now)
+        rows = self._table.of(now, cost, windows, ratio=ratio, refundable=refundable, guard_seconds=guard_seconds)
+        if not rows.is_far():
+            refused = first_refusal(
+                rows.charges,
+                ratio=ratio,
+                used=self._used,
+                client_usage=self._charged_to_client,
+                client_share=client_share,
+                guard_seconds=guard_seconds,
+            )
+            if refused is not None:
+                return refused
+        rows.add(None if client_share is None else client_share.field)
+        self.version += 1
+        return Reservation(rows.charges, now)
 
     def reconcile(
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
@@ -164,17 +163,17 @@ class Budget:
         self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float = GUARD_SECONDS
     ) -> Block:
         """Send nothing until `until`; None: for as long as the reason's penalty says."""
-        self._block = next_block(self._block, reason, now, until=until, guard_seconds=guard_seconds)
-        return self._block
+        self.last_block = next_block(self.last_block, reason, now, until=until, guard_seconds=guard_seconds)
+        return self.last_block
 
     def end_block(self, reservation: Reservation, report: UsageReport) -> None:
         """Forget a block and its strikes if a request that was reserved after its end got a good answer."""
-        if report.ok and self._block is not None and self._block.until <= reservation.at:
-            self._block = None
+        if report.ok and self.last_block is not None and self.last_block.until <= reservation.at:
+            self.last_block = None
 
     def block_at(self, now: float) -> Block | None:
         """The block that holds at `now`."""
-        return self._block if self._block is not None and self._block.until > now else None
+        return self.last_block if self.last_block is not None and self.last_block.until > now else None
 
     def usage(self, window_key: WindowKey) -> WindowUsage:
         """The usage of a window; zeros if nothing is recorded."""
@@ -182,8 +181,8 @@ class Budget:
 
     def usage_at(self, name: str, start: int) -> WindowUsage:
         """The same by the window's name and start."""
-        recorded = self._usages.get((name, start))
-        return _UNUSED if recorded is None else recorded[1]
+        count = self._counts.get((name, start))
+        return _UNUSED if count is None else count.usage()
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
@@ -192,84 +191,79 @@ class Budget:
 
     def put(self, window_key: WindowKey, usage: WindowUsage) -> None:
         """Replace the usage of a window."""
-        expires = window_key.expires
-        self._usages[window_key.name, window_key.start] = (expires, usage)
-        self._first_expiry = min(expires, self._first_expiry)
+        self._count_of(window_key).put(usage)
         self.version += 1
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
         """Adopt what one client used; call `adopt` for the window first."""
-        self._clients_of(window_key).adopt(client_share.field, used)
+        self._count_of(window_key).of_clients().adopt(client_share.field, used)
 
     def adopt_client_count(self, window_key: WindowKey, count: int) -> None:
         """Adopt how many clients were charged; call `adopt` for the window first."""
-        self._clients_of(window_key).adopt_count(count)
+        self._count_of(window_key).of_clients().adopt_count(count)
 
     def client_usage(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         """What this client alone used in a window, as far as this is recorded under its name."""
-        clients = self._clients.get((window_key.name, window_key.start))
+        clients = self._clients_of(window_key)
         return ClientUsage() if clients is None or client_share is None else clients.confirmed(client_share.field)
 
     def adopt_block(self, shared: Block) -> None:
         """Replace our block by the one that all replicas share."""
-        self._block = shared
+        self.last_block = shared
 
     def move_block(self, seconds: float) -> None:
         """Keep the time that is left of a block when the clock was moved by so many seconds."""
-        if self._block is not None:
-            self._block = replace(self._block, until=self._block.until + seconds)
-
-    @property
-    def last_block(self) -> Block | None:
-        """The block that holds, or the one before, whose strikes still count."""
-        return self._block
+        if self.last_block is not None:
+            self.last_block = replace(self.last_block, until=self.last_block.until + seconds)
 
     def forget(self, now: float) -> None:
         """Drop the usages that have expired."""
         if now < self._first_expiry:
             return
-        expired = [key for key, (expires, _) in self._usages.items() if expires <= now]
-        for key in expired:
-            del self._usages[key]
-            self._clients.pop(key, None)
-        self._first_expiry = min((expires for expires, _ in self._usages.values()), default=math.inf)
+        for place in [place for place, count in self._counts.items() if count.expires <= now]:
+            del self._counts[place]
+        self._table.clear()  # its rows may hold what is forgotten
+        self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
+
+    def _count_of(self, window_key: WindowKey) -> WindowCount:
+        place = window_key.name, window_key.start
+        count = self._counts.get(place)
+        if count is None:
+            count = self._counts[place] = WindowCount(window_key.expires)
+            self._first_expiry = min(count.expires, self._first_expiry)
+        return count
 
     def _used(self, window_key: WindowKey) -> int:
-        recorded = self._usages.get((window_key.name, window_key.start))
-        return 0 if recorded is None else recorded[1].used
+        count = self._counts.get((window_key.name, window_key.start))
+        return 0 if count is None else count.used
+
+    def _clients_of(self, window_key: WindowKey) -> Clients | None:
+        count = self._counts.get((window_key.name, window_key.start))
+        return None if count is None else count.clients
 
     def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
-        clients = self._clients.get((window_key.name, window_key.start))
+        clients = self._clients_of(window_key)
         return ClientUsage() if clients is None or client_share is None else clients.charged(client_share.field)
-
-    def _clients_of(self, window_key: WindowKey) -> Clients:
-        return self._clients.setdefault((window_key.name, window_key.start), Clients())
 
     def _raise_to(self, window_key: WindowKey, header: int) -> int:
         """Raise `used` to what a header proves. Returns the difference."""
-        current = self.usage(window_key)
-        raised = max(0, header + current.pending - current.used)
-        if raised:
-            self._add(window_key, used=raised)
+        count = self._counts.get((window_key.name, window_key.start))
+        raised = header if count is None else header + count.pending - count.used
+        if raised <= 0:
+            return 0
+        (count or self._count_of(window_key)).used += raised
+        self.version += 1
         return raised
 
     def _settle(self, reservation: Reservation, now: float, *, refund: bool) -> None:
         for charge in reservation.charges:
             key = charge.window_key
-            recorded = self._usages.get((key.name, key.start))
-            if recorded is None or recorded[0] <= now:
+            count = self._counts.get((key.name, key.start))
+            if count is None or count.expires <= now:
                 continue
-            settled = min(charge.weight, recorded[1].refundable) if charge.is_refundable else 0
-            self._add(key, used=-settled if refund else 0, pending=-charge.weight, refundable=-settled)
-
-    def _add(self, window_key: WindowKey, *, used: int = 0, pending: int = 0, refundable: int = 0) -> None:
-        place = window_key.name, window_key.start
-        recorded = self._usages.get(place)
-        if recorded is None:
-            self.put(window_key, WindowUsage(used, max(0, pending), refundable))
-            return
-        expires, now = recorded
-        left = now.pending + pending
-        usage = WindowUsage(now.used + used, max(0, left), now.refundable + refundable, now.leased)
-        self._usages[place] = expires, usage
+            count.pending = max(0, count.pending - charge.weight)
+            if charge.is_refundable:
+                settled = min(charge.weight, count.refundable)
+                count.refundable -= settled
+                count.used -= settled if refund else 0
         self.version += 1

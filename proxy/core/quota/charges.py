@@ -64,10 +64,6 @@ class WindowUsage(Struct, frozen=True):
         return self.used - self.refundable
 
 
-_MAX_MADE = 256
-"""How many kinds of requests a table holds the charges of."""
-
-
 class Charge(Struct, frozen=True):
     """What one request adds to one window."""
 
@@ -89,8 +85,9 @@ def budget_of(limit: int, ratio: float) -> int:
     return math.floor(round(limit * ratio, 6))
 
 
+@lru_cache(maxsize=256)
 def cost_of(weight: int) -> Mapping[RateLimitKind, int]:
-    """What one request of this weight costs."""
+    """What one request of this weight costs. Kept, because each request needs it."""
     return {RateLimitKind.REQUEST_WEIGHT: weight, RateLimitKind.RAW_REQUESTS: 1}
 
 
@@ -123,47 +120,3 @@ def charges_of(
         for start in window.possible_starts(now, guard_seconds)
     ]
     return tuple(sorted(charges, key=lambda charge: charge.window_key.end))
-
-
-class ChargeTable:
-    """The charges of requests between two edges: there all requests of a weight have the same ones.
-
-    Near an edge, where a request may count in several windows, they are made for each request.
-    """
-
-    __slots__ = ("_begins", "_ends", "_made", "_windows")
-
-    def __init__(self) -> None:
-        self._windows: Iterable[Window] = ()
-        self._begins = self._ends = 0
-        """The last start and the first end of the windows that hold."""
-        self._made: dict[tuple[object, ...], tuple[Charge, ...]] = {}
-
-    def of(
-        self,
-        now: float,
-        cost: Mapping[RateLimitKind, int],
-        windows: Iterable[Window],
-        *,
-        guard_seconds: float,
-        refundable: bool,
-    ) -> tuple[Charge, ...]:
-        """What `charges_of` says."""
-        is_between = self._begins + guard_seconds <= now < self._ends - guard_seconds
-        if not (is_between and windows is self._windows and isinstance(windows, tuple)):
-            windows = tuple(windows) if not isinstance(windows, tuple) else windows
-            self._enter(now, windows)
-            return charges_of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
-        key = refundable, *cost.items()
-        charges = self._made.get(key)
-        if charges is None:
-            if len(self._made) >= _MAX_MADE:
-                self._made.clear()
-            charges = charges_of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
-            self._made[key] = charges
-        return charges
-
-    def _enter(self, now: float, windows: tuple[Window, ...]) -> None:
-        self._windows, self._made = windows, {}
-        self._begins = max((window.start(now) for window in windows), default=0)
-        self._ends = min((window.reset(now) for window in windows), default=0)

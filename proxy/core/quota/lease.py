@@ -55,10 +55,24 @@ class Totals(Struct, frozen=True):
 class Lease:
     """The lease of one process in one window."""
 
-    __slots__ = ("block", "header", "is_exact", "open", "retry_at", "seen", "told", "totals")
+    __slots__ = (
+        "_returned",
+        "_spent",
+        "_taken",
+        "block",
+        "header",
+        "held",
+        "is_exact",
+        "open",
+        "retry_at",
+        "seen",
+        "told",
+    )
 
     def __init__(self) -> None:
-        self.totals = Totals()
+        self._taken = self._returned = self._spent = 0
+        self.held = 0
+        """What may be spent: what was taken, less what is returned, spent and open."""
         self.open = 0
         """Charged for orders whose end is open: each becomes spent, or is held again."""
         self.told = Totals()
@@ -75,14 +89,14 @@ class Lease:
         """The store granted nothing: it is not asked before this."""
 
     @property
-    def held(self) -> int:
-        """What may be spent."""
-        return self.totals.held - self.open
+    def totals(self) -> Totals:
+        """What is told."""
+        return Totals(self._taken, self._returned, self._spent)
 
     @property
     def untold(self) -> int:
         """What was spent and the store still counts as leased."""
-        return self.totals.spent - self.told.spent + self.open
+        return self._spent - self.told.spent + self.open
 
     @property
     def is_low(self) -> bool:
@@ -94,32 +108,35 @@ class Lease:
         if refundable:
             self.open += weight
         else:
-            self._count(spent=weight)
+            self._spent += weight
+        self.held -= weight
 
     def settle(self, weight: int, *, succeeded: bool) -> None:
         """An order's end: if it succeeded, the origin takes its weight back, and so do we."""
         closed = min(weight, self.open)
         self.open -= closed
-        if not succeeded:
-            self._count(spent=closed)
+        if succeeded:
+            self.held += closed
+        else:
+            self._spent += closed
 
     def give_back(self) -> None:
         """Hold nothing any more. It is forgotten first and told later, so that it is returned once or never."""
-        self._count(returned=max(0, self.held))
+        given = max(0, self.held)
+        self._returned += given
+        self.held -= given
         self.block = 0
 
     def forget_orders(self) -> None:
         """Count open orders as spent: a store that has lost them takes nothing back."""
-        self._count(spent=self.open)
+        self._spent += self.open
         self.open = 0
 
     def adopt_taken(self, taken: int) -> None:
         """Learn what the store granted in all. An answer that comes late tells less."""
-        self.totals = Totals(max(taken, self.totals.taken), self.totals.returned, self.totals.spent)
-
-    def _count(self, *, returned: int = 0, spent: int = 0) -> None:
-        totals = self.totals
-        self.totals = Totals(totals.taken, totals.returned + returned, totals.spent + spent)
+        granted = max(0, taken - self._taken)
+        self._taken += granted
+        self.held += granted
 
 
 class Rate:

@@ -37,29 +37,38 @@ class Part(Struct, frozen=True):
         return weight if self.counts_weight else 1
 
 
+class Spending(Struct, frozen=True, eq=False):
+    """What one kind of request adds."""
+
+    charges: tuple[Charge, ...]
+    rows: tuple[tuple[Part, Lease, int, int], ...]
+    """Of each charge: the part with its lease, the cost, and the budget."""
+
+
 class Frame(Struct):
     """The windows that hold between two edges."""
 
     windows: tuple[Window, ...]
     begins: float
     ends: float
+    """Until then, and from `begins` on, a request that is sent is counted in these windows and no others."""
     parts: tuple[Part, ...]
-    charges: dict[tuple[int, bool], tuple[Charge, ...]] = field(default_factory=dict)
-    """By weight, and whether the origin takes it back."""
+    made: dict[tuple[int, Purpose, bool], Spending] = field(default_factory=dict)
+    """By weight, purpose, and whether the origin takes the weight back."""
 
-    def covers(self, now: float) -> bool:
-        """Whether a request that is sent now is counted in these windows and no others."""
-        return self.begins <= now < self.ends
-
-    def charges_of(self, weight: int, *, refundable: bool) -> tuple[Charge, ...]:
-        """The charges of a request. Made once for each weight: they are the same all the time."""
-        made = self.charges.get((weight, refundable))
+    def spending(self, weight: int, purpose: Purpose, *, refundable: bool) -> Spending:
+        """What a request adds. Made once for all that are alike: it is the same until the next edge."""
+        key = weight, purpose, refundable
+        made = self.made.get(key)
         if made is None:
-            made = tuple(
-                Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight)
-                for part in sorted(self.parts, key=lambda part: part.key.end)
+            parts = sorted(self.parts, key=lambda part: part.key.end)
+            made = self.made[key] = Spending(
+                tuple(
+                    Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight)
+                    for part in parts
+                ),
+                tuple((part, part.lease, part.cost(weight), part.budgets[purpose]) for part in parts),
             )
-            self.charges[weight, refundable] = made
         return made
 
 

@@ -9,10 +9,10 @@ was reserved by itself is told once; if the outcome is unknown it stays pending,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from proxy.core.quota.budget import Reservation
-from proxy.core.quota.charges import WindowKey
+from proxy.core.quota.charges import Charge, WindowKey
 from proxy.core.quota.lease_calls import Settled
 
 
@@ -31,10 +31,13 @@ class News:
         self._clients: dict[WindowKey, dict[str, int]] = {}
         self._settled: dict[WindowKey, Settled] = {}
 
-    def use(self, key: WindowKey, client: str, weight: int) -> None:
+    def use(self, charges: Iterable[Charge], client: str) -> None:
         """A client used so much. `client`: its field in the table of clients."""
-        clients = self._clients.setdefault(key, {})
-        clients[client] = clients.get(client, 0) + weight
+        for charge in charges:
+            clients = self._clients.get(charge.window_key)
+            if clients is None:
+                clients = self._clients[charge.window_key] = {}
+            clients[client] = clients.get(client, 0) + charge.weight
 
     def used_by(self, key: WindowKey, client: str) -> int:
         """What a client used and the store may not know."""

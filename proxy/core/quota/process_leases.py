@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
-from proxy.core.quota.lease import MARGIN, PARTS, Lease, Rate, Totals, expected_need
+from proxy.core.quota.lease import MARGIN, PARTS, REFILL_PART, Lease, Rate, Totals, expected_need
 from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part, frame_at
 from proxy.core.quota.lease_news import News
@@ -65,10 +65,10 @@ class ProcessLeases:
     def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
         """The windows that a request is charged in now; None near an edge: there it may count in several."""
         frame = self._frame
-        if frame is None or frame.windows is not windows or not frame.covers(now):
-            frame = frame_at(now, windows, guard_seconds, ratios=self._ratios, lease_of=self._lease)
-            self._frame = frame
-        return frame if frame.covers(now) else None
+        if frame is not None and frame.windows is windows and frame.begins <= now < frame.ends:
+            return frame
+        frame = self._frame = frame_at(now, windows, guard_seconds, ratios=self._ratios, lease_of=self._lease)
+        return frame if frame.begins <= now < frame.ends else None
 
     def demand(self, weight: int, now: float) -> None:
         """Note that a request of this weight wants to be sent."""
@@ -83,24 +83,23 @@ class ProcessLeases:
 
         `client`: its field in the table of clients.
         """
-        for part in frame.parts:
+        spending = frame.spending(weight, purpose, refundable=refundable)
+        for part, lease, cost, budget in spending.rows:
             if part.is_free:
                 continue
-            lease, budget, cost = part.lease, part.budgets[purpose], part.cost(weight)
             if lease.is_exact or lease.seen > budget or lease.header > budget:
                 return None
             if cost > lease.held:
                 self._missing[part.window.kind] = cost
                 self._fetch(lease)
                 return None
-        for part in frame.parts:
-            cost = part.cost(weight)
-            part.lease.charge(cost, refundable=refundable and part.counts_weight)
-            if client is not None:
-                self.news.use(part.key, client, cost)
-            if not part.is_free and part.lease.is_low:
+        for part, lease, cost, _ in spending.rows:
+            lease.charge(cost, refundable=refundable and part.counts_weight)
+            if not part.is_free and lease.held * REFILL_PART <= lease.block:
                 self._refill(part)
-        return frame.charges_of(weight, refundable=refundable)
+        if client is not None:
+            self.news.use(spending.charges, client)
+        return spending.charges
 
     def settle(self, reservation: Reservation, *, ok: bool) -> None:
         """A request that was charged to leases has ended."""

@@ -14,6 +14,8 @@ from msgspec import Struct
 class Purpose(Enum):
     """What a request to the origin is for."""
 
+    __hash__ = object.__hash__  # as in RateLimitKind
+
     PUBLIC = "public"
     """A client asked for public data."""
     BACKGROUND = "background"

@@ -7,9 +7,9 @@ away. Must not know: Redis, when it is asked, how usage is merged into it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, charges_of, cost_of

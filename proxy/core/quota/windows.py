@@ -30,6 +30,8 @@ INTERVAL_UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}
 class RateLimitKind(Enum):
     """What a window counts. The value is the origin's `rateLimitType`."""
 
+    __hash__ = object.__hash__  # Enum hashes the name, by a call in Python for each look-up
+
     REQUEST_WEIGHT = "REQUEST_WEIGHT"
     """The weight of each request."""
     RAW_REQUESTS = "RAW_REQUESTS"
