@@ -30,8 +30,6 @@ VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
 class Outcome(Enum):
     """Where an answer came from. The value is the word in metrics and logs."""
 
-    __hash__ = object.__hash__  # as in RateLimitKind
-
     HIT = "hit"
     """A fresh entry, in this process or in Redis."""
     STALE = "stale"
