@@ -24,8 +24,8 @@ from proxy.cache import entry_codec
 from proxy.cache.fill_lock import LOCK_SECONDS, PollSchedule, wait_for_fill
 from proxy.core.cache.fill_wait import LockState, LockStatus, WaitEnd
 from proxy.core.messages import Entry
+from proxy.redis_client.clients import Client
 from proxy.redis_client.connection import RedisConnection, RedisOperation
-from proxy.redis_client.url import Client
 
 _FAILED = b"failed"
 _FAILED_SECONDS = 1.0

@@ -15,11 +15,10 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any
 
-from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from proxy.event_log import log
-from proxy.redis_client.url import Client
+from proxy.redis_client.clients import Client, is_cluster
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
@@ -92,11 +91,11 @@ class PushChannel:
 
     async def _listen(self) -> None:
         subscription: Any = self._client.pubsub()
-        is_cluster = isinstance(self._client, RedisCluster)
+        is_sharded = is_cluster(self._client)
         try:
-            await (subscription.ssubscribe if is_cluster else subscription.subscribe)(self._channel)
+            await (subscription.ssubscribe if is_sharded else subscription.subscribe)(self._channel)
             while True:
-                if is_cluster:
+                if is_sharded:
                     message = await subscription.get_sharded_message(timeout=_CLUSTER_POLL_SECONDS)
                 else:
                     message = await subscription.get_message(timeout=None)

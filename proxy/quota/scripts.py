@@ -20,7 +20,6 @@ from importlib import resources
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
-from redis.asyncio import RedisCluster
 
 from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, BlockReason, earliest_end
 from proxy.core.quota.budget import Reservation
@@ -38,8 +37,8 @@ from proxy.quota.script_replies import (
     read_settled,
     read_usage,
 )
+from proxy.redis_client.clients import Client, is_cluster
 from proxy.redis_client.connection import RedisOperation
-from proxy.redis_client.url import Client
 
 T = TypeVar("T")
 Floors = Mapping[WindowKey, int]
@@ -56,7 +55,7 @@ def push_channel(domain_key: str) -> str:
 
 def push_command(client: Client) -> str:
     """The command that pushes: in a cluster only to the node that has the counters, where it takes no detour."""
-    return "SPUBLISH" if isinstance(client, RedisCluster) else "PUBLISH"
+    return "SPUBLISH" if is_cluster(client) else "PUBLISH"
 
 
 class ScriptRunner(Protocol):

@@ -22,8 +22,9 @@ from redis import exceptions as redis_errors
 
 from proxy.errors import RedisAway
 from proxy.redis_client.breaker import Admission, Breaker, BreakerState
+from proxy.redis_client.clients import Client, OpenedClient
+from proxy.redis_client.opening import open_client
 from proxy.redis_client.refusals import Part, Refusal, Refusals
-from proxy.redis_client.url import Client, OpenedClient, open_client
 
 T = TypeVar("T")
 

@@ -18,7 +18,6 @@ from redis.asyncio.connection import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
-from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.exceptions import ResponseError
 
 CLIENT_NAME = "binance-sidecar"
@@ -28,7 +27,7 @@ AddressMap: TypeAlias = Mapping[Address, Address]
 """What servers call each other, and where we reach them instead."""
 
 
-class _Named(AbstractConnection):
+class Named(AbstractConnection):
     """Tells the server who we are. A server, user or proxy that refuses this costs only the name."""
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
@@ -58,7 +57,7 @@ class _Named(AbstractConnection):
             raise error.with_traceback(None) from None
 
 
-class TcpConnection(_Named, Connection):
+class TcpConnection(Named, Connection):
     """Over TCP, to where the map says."""
 
     def __init__(self, *, address_map: AddressMap, host: str = "localhost", port: int = 6379, **options: Any) -> None:
@@ -66,7 +65,7 @@ class TcpConnection(_Named, Connection):
         super().__init__(host=host, port=port, **options)
 
 
-class TlsConnection(_Named, SSLConnection):
+class TlsConnection(Named, SSLConnection):
     """Over TLS, to where the map says."""
 
     def __init__(
@@ -83,36 +82,11 @@ class TlsConnection(_Named, SSLConnection):
         self.ssl_context = tls
 
 
-class UnixConnection(_Named, UnixDomainSocketConnection):
+class UnixConnection(Named, UnixDomainSocketConnection):
     """Over a unix socket."""
 
     def __init__(self, *, address_map: AddressMap, **options: Any) -> None:
         super().__init__(**options)
-
-
-class SentinelTcpConnection(_Named, SentinelManagedConnection):
-    """To the master that the Sentinels name, where the map says."""
-
-    def __init__(self, *, address_map: AddressMap, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]
-        self._address_map = address_map
-
-    async def connect_to(self, address: Address) -> None:
-        """Connect to this server."""
-        await super().connect_to(self._address_map.get(address, address))  # type: ignore[no-untyped-call]
-
-
-class SentinelTlsConnection(_Named, SentinelManagedSSLConnection):
-    """To the master that the Sentinels name, where the map says, over TLS."""
-
-    def __init__(self, *, address_map: AddressMap, tls: RedisSSLContext, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]
-        self._address_map = address_map
-        self.ssl_context = tls
-
-    async def connect_to(self, address: Address) -> None:
-        """Connect to this server."""
-        await super().connect_to(self._address_map.get(address, address))  # type: ignore[no-untyped-call]
 
 
 def tls_context(options: Mapping[str, Any]) -> RedisSSLContext:

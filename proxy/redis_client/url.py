@@ -1,6 +1,6 @@
-"""SIDECAR_REDIS_URL: its forms, and the redis-py client for each.
+"""SIDECAR_REDIS_URL: its forms.
 
-Owns: the URL forms, the options of every connection, masking. Must not know: keys, the breaker.
+Owns: the URL forms, masking. Must not know: clients, keys, the breaker.
 
     redis://[[user]:password@]host[:6379][/db]         one server
     rediss://…                                         the same over TLS
@@ -17,31 +17,15 @@ server and proxy knows; `?protocol=3` asks for RESP3 by HELLO.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct, field
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio.connection import parse_url
 
-from proxy.redis_client.driver import (
-    Address,
-    AddressMap,
-    SentinelTcpConnection,
-    SentinelTlsConnection,
-    TcpConnection,
-    TlsConnection,
-    UnixConnection,
-    tls_context,
-)
+from proxy.redis_client.driver import Address, AddressMap
 from proxy.redis_client.password_file import PasswordFile
 
 DEFAULT_CONNECTIONS = 64
@@ -51,13 +35,6 @@ DEFAULT_TLS_CONNECTIONS = 8
 a few connections, once open, do the same work sooner."""
 SENTINEL_PORT = 26379
 SERVER_PORT = 6379
-_HEALTH_CHECK_SECONDS = 30
-_TLS_PREFIX = "ssl_"
-# The number of connections is bounded in one place, before the pools (RedisConnection): at their bound, the
-# pools of Sentinel and Cluster refuse instead of waiting, and so does redis-py's default pool at 100.
-_POOL_CONNECTIONS = 1 << 20
-
-Client: TypeAlias = Redis | RedisCluster
 
 
 class Topology(Enum):
@@ -81,14 +58,6 @@ class RedisTarget(Struct, frozen=True, kw_only=True):
     tls: bool = False
     connections: int = DEFAULT_CONNECTIONS
     address_map: AddressMap = field(default_factory=dict)
-
-
-class OpenedClient(Struct, frozen=True, kw_only=True):
-    """A client that has not connected yet, and the functions that close all of its connections."""
-
-    client: Client
-    connections: int
-    close: tuple[Callable[[], Awaitable[None]], ...]
 
 
 def masked(url: str) -> str:
@@ -183,103 +152,3 @@ def _number(text: str, what: str) -> int:
     if not text.isdecimal():
         raise _Fault(f"{what} must be a number")
     return int(text)
-
-
-def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
-    """The client for a URL. Does not connect yet. Raises ValueError, which never shows the password."""
-    target = parse(url)
-    _check_password_file(url, target.options.get("credential_provider"))
-    try:
-        match target.topology:
-            case Topology.SINGLE:
-                return _single(target, deadline_seconds)
-            case Topology.SENTINEL:
-                return _sentinel(target, deadline_seconds)
-            case Topology.CLUSTER:
-                return _cluster(target, deadline_seconds)
-    except OSError as error:  # also ssl.SSLError
-        raise ValueError(f"{masked(url)} is not a Redis URL: its certificates cannot be used: {error}") from None
-    except (TypeError, ValueError, RedisError, RedisClusterException):
-        raise ValueError(f"{masked(url)} is not a Redis URL: redis-py refuses one of its options") from None
-
-
-def _check_password_file(url: str, file: PasswordFile | None) -> None:
-    try:
-        if file is not None:
-            file.password()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{masked(url)} is not a Redis URL: its password file cannot be used: {error}") from None
-
-
-def _options(target: RedisTarget, deadline_seconds: float, *, retries: int) -> dict[str, Any]:
-    return {
-        "socket_timeout": deadline_seconds,
-        "socket_connect_timeout": deadline_seconds,
-        "health_check_interval": _HEALTH_CHECK_SECONDS,
-        "protocol": 2,
-        "driver_info": None,  # one round trip less for each connection
-        **{name: value for name, value in target.options.items() if not name.startswith(_TLS_PREFIX)},
-        "client_name": None,  # our connections give it
-        "decode_responses": False,
-        "retry": Retry(NoBackoff(), retries),
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-        "max_connections": _POOL_CONNECTIONS,
-    }
-
-
-def _connection_options(
-    target: RedisTarget, plain: type[AbstractConnection], tls: type[AbstractConnection]
-) -> dict[str, Any]:
-    """What makes a pool open our connections."""
-    if not target.tls:
-        return {"connection_class": plain, "address_map": target.address_map}
-    options = {name: value for name, value in target.options.items() if name.startswith(_TLS_PREFIX)}
-    return {"connection_class": tls, "address_map": target.address_map, "tls": tls_context(options)}
-
-
-def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
-    # No retry: an operation is sent at most once, because reserving weight twice charges it twice. The pool notices
-    # and replaces a connection that broke while it was idle.
-    plain = UnixConnection if "path" in target.options else TcpConnection
-    options = _options(target, deadline_seconds, retries=0) | _connection_options(target, plain, TlsConnection)
-    pool = ConnectionPool(**options)
-    pool.make_connection()  # type: ignore[no-untyped-call]  # TypeError for an unknown option; no I/O
-    client = Redis.from_pool(pool)
-    return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))
-
-
-def _sentinel(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
-    options = _options(target, deadline_seconds, retries=0)
-    # A Sentinel that does not answer must leave time for the next one, and for the master.
-    timeout_seconds = deadline_seconds / (len(target.addresses) + 1)
-    sentinel_options = {
-        "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "username": options.pop("sentinel_username", None),
-        "password": options.pop("sentinel_password", None),
-        "protocol": options["protocol"],
-        "retry": options["retry"],
-        "driver_info": None,
-        "maint_notifications_config": options["maint_notifications_config"],
-    }
-    options |= _connection_options(target, SentinelTcpConnection, SentinelTlsConnection)
-    sentinel = Sentinel(target.addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
-    client = sentinel.master_for(target.service, **options)
-    client.connection_pool.make_connection()
-    return OpenedClient(client=client, connections=target.connections, close=(client.aclose, sentinel.aclose))
-
-
-def _cluster(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
-    # One retry: the client of a cluster needs a failure to learn that a node is gone, and does not check idle
-    # connections. So an operation may be sent twice; then the quota counts too much, never too little.
-    nodes = [ClusterNode(host, port) for host, port in target.addresses]
-    client = RedisCluster(startup_nodes=nodes, **_options(target, deadline_seconds, retries=1))
-    # It takes no class of connections. All that it knows so far are the nodes of the URL, and it makes the others
-    # with these options.
-    ours = _connection_options(target, TcpConnection, TlsConnection)
-    client.connection_kwargs |= ours
-    client.nodes_manager.connection_kwargs |= ours
-    for node in client.nodes_manager.startup_nodes.values():
-        node.connection_kwargs |= ours
-        node.connection_class = node.connection_kwargs.pop("connection_class")
-    return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))

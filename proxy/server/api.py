@@ -13,7 +13,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 
-from aiohttp import web
 from msgspec import Struct
 from multidict import CIMultiDict
 
@@ -25,6 +24,7 @@ from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
 from proxy.event_log import log
+from proxy.server import web
 from proxy.server.bounds import LOG_SECONDS, Connections
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path import remember

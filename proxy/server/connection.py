@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
-from aiohttp import HttpVersion, HttpVersion11, StreamReader, web
+from aiohttp.http import HttpVersion, HttpVersion11
 from aiohttp.http_exceptions import BadHttpMessage
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from proxy.core.reply import Outcome, error_reply
 from proxy.event_log import log
+from proxy.server import web
 from proxy.server.bounds import Bounds, Connections, Slot
 from proxy.server.peers import peer_of
 from proxy.server.target import is_spoken
@@ -255,7 +255,7 @@ def _answer_in(version: HttpVersion, request: web.BaseRequest) -> None:
     getattr(request, "_cache", {}).pop("version", None)
 
 
-def _body_of_newest(connection: RequestHandler) -> Any:
+def _body_of_newest(connection: web.RequestHandler) -> Any:
     """The body of the request that came last. If aiohttp keeps it elsewhere, it is taken for empty."""
     messages = getattr(connection, "_messages", None)
     return messages[-1][1] if messages else EMPTY_PAYLOAD

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
@@ -29,6 +29,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.core.reply import Reply
 from proxy.event_log import log
+from proxy.server import web
 from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable, RememberedResponse
 from proxy.server.peers import peer_of

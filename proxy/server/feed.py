@@ -19,7 +19,6 @@ from enum import Enum
 from typing import Protocol
 
 import orjson
-from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.bodies import compress
@@ -30,6 +29,7 @@ from proxy.core.feed.selection import FeedRequest, Selection, read_request
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.feed.hub import Hub, Reader
+from proxy.server import web
 from proxy.server.connection import ClientConnection
 from proxy.server.cors import CORS_HEADERS
 from proxy.server.unreadable import SERVER

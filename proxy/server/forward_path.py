@@ -17,12 +17,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
-from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.event_log import log
+from proxy.server import web
 from proxy.server.api import Headers, TrafficObserver
 from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from aiohttp import ClientPayloadError, web
+from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec.structs import replace
 
 from proxy.core.messages import ClientRequest, SentHeaders
+from proxy.server import web
 from proxy.server.connection import ClientConnection
 from proxy.server.refusals import BodyTooLarge, BodyTooSlow, MalformedRequest
 

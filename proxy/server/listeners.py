@@ -6,13 +6,14 @@ Must not know: settings, how a reply is made.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from contextlib import AsyncExitStack
 
-from aiohttp import web
 from msgspec import Struct
 
+from proxy.server import web
 from proxy.server.api import Traffic
 from proxy.server.ops import Ops
 from proxy.server.refusals import NotAllowed
@@ -50,24 +51,30 @@ async def listen(
     Returns the addresses that are bound; port 0 binds a free one. Raises OSError, which names host and port, when a
     port is taken or a host cannot be resolved.
     """
-    runner = web.ServerRunner(server, shutdown_timeout=shutdown_seconds)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     host, port = address
     try:
-        await _site(runner, address).start()
+        listening = await _bind(server, address)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    return [(str(bound[0]), int(bound[1])) for bound in runner.addresses]
+    stack.push_async_callback(_stop, listening, server, shutdown_seconds)
+    names = [one.getsockname() for one in listening.sockets]
+    return [(str(name[0]), int(name[1])) for name in names]
 
 
-def _site(runner: web.ServerRunner, address: Address) -> web.BaseSite:
-    host, port = address
+async def _stop(listening: asyncio.Server, server: web.Server, shutdown_seconds: float) -> None:
+    listening.close()
+    await asyncio.sleep(0)  # the requests that have come begin
+    server.pre_shutdown()
+    await server.shutdown(shutdown_seconds)
+
+
+async def _bind(server: web.Server, address: Address) -> asyncio.Server:
+    loop, (host, port) = asyncio.get_running_loop(), address
     if not _is_any_v6(host):
-        return web.TCPSite(runner, host, port, backlog=BACKLOG)
+        return await loop.create_server(server, host, port, backlog=BACKLOG)
     # asyncio binds such an address for IPv6 alone.
     both = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
-    return web.SockSite(runner, both, backlog=BACKLOG)
+    return await loop.create_server(server, sock=both, backlog=BACKLOG)
 
 
 def _is_any_v6(host: str) -> bool:

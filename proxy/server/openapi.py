@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.bodies import compress
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed
+from proxy.server import web
 from proxy.server.cors import CORS_HEADERS
 from proxy.server.unreadable import SERVER
 

@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
 from multidict import CIMultiDict
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.bodies import compress
 from proxy.core.reply import Outcome, accepts_gzip, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
+from proxy.server import web
 from proxy.server.page import page_paths
 from proxy.server.target import is_spoken, path_of, refusal
 from proxy.server.unreadable import SERVER
@@ -90,6 +89,8 @@ class Ops:
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415 - brings a web server of its own
+
         return await _coded(request, self._exposition(), CONTENT_TYPE_LATEST)
 
     async def _status_json(self, request: web.BaseRequest) -> web.StreamResponse:

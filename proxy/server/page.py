@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from aiohttp import web
-
 from proxy.core.reply import matches
 from proxy.page.files import Asset, assets
+from proxy.server import web
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

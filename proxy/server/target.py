@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
-from aiohttp import HttpVersion, web
+from aiohttp.http import HttpVersion
 
 from proxy.errors import MethodNotAllowed, SidecarError
+from proxy.server import web
 from proxy.server.refusals import Misdirected, VersionNotSupported
 
 _HAS_PORT = re.compile(r":[0-9]*$")

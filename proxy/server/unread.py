@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.event_log import log
+from proxy.server import web
 from proxy.server.bounds import Connections
 
 STALL_SECONDS = 60.0

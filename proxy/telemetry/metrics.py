@@ -12,19 +12,12 @@ import time
 from collections.abc import Callable, Iterable
 
 from msgspec import Struct
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    GCCollector,
-    Histogram,
-    Info,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import Counter, Histogram, Info, disable_created_metrics
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from proxy import __version__
 from proxy.core.cache.fill_wait import WaitEnd
@@ -201,6 +194,8 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All series in Prometheus' text format."""
+        from prometheus_client.exposition import generate_latest  # noqa: PLC0415 - brings a web server of its own
+
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

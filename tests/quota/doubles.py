@@ -18,8 +18,8 @@ from proxy.core.quota.view import LedgerView, read_usage_report, view_of, with_l
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.quota.scripts import ScriptRunner
+from proxy.redis_client.clients import Client
 from proxy.redis_client.connection import RedisOperation
-from proxy.redis_client.url import Client
 
 T = TypeVar("T")
 HOUR = 1_785_024_000

@@ -7,6 +7,7 @@ import ssl
 import time
 from pathlib import Path
 
+import aiohttp.client  # noqa: F401 - the tests' client makes a context when it is imported
 import pytest
 
 from proxy.errors import RedisAway
