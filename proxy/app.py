@@ -263,9 +263,7 @@ async def _listen(
     )
     ops = _ops(settings, app, report)
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
-    forward_path = ForwardPath(
-        ways.direct, headers=headers, peers=peers, observer=app.metrics, closing=lambda: app.draining
-    )
+    forward_path = ForwardPath(ways.direct, headers=headers, peers=peers, observer=app.metrics, life_cycle=app)
     server = build_server(
         settings, handler, room, fast_paths=(fast_path, forward_path), peers=peers, certificate=app.certificate
     )

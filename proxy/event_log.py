@@ -20,6 +20,10 @@ class EventLog:
     def __init__(self) -> None:
         self._logger = logging.getLogger(LOGGER)
 
+    def tells_debug(self) -> bool:
+        """Whether `debug` writes anything now: for whoever cannot afford a call for each request."""
+        return self._logger.isEnabledFor(logging.DEBUG)
+
     def debug(self, event: str, **fields: Any) -> None:
         """What only helps to find a fault."""
         self._tell(logging.DEBUG, event, fields)

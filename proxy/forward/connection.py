@@ -117,12 +117,15 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         return transport is not None and not transport.is_closing() and self.stays_seconds > 0
 
-    def is_quiet(self) -> bool:
-        """Whether nothing has come since the last answer, no end either, that the loop has not seen yet.
+    def is_usable(self) -> bool:
+        """Whether it is open, and nothing has come since the last answer, no end either, that the loop has not seen.
 
         Not for a new connection: the first that TLS sends after the handshake is no part of an answer.
         """
-        return not self._poll.poll(0)
+        transport = self._transport
+        return (
+            transport is not None and self.stays_seconds > 0 and not transport.is_closing() and not self._poll.poll(0)
+        )
 
     def send(
         self,

@@ -31,7 +31,7 @@ class Pool:
         free = self._free.get(key)
         while free:
             connection = free.pop()
-            if connection.expires_at > self._monotonic() and connection.is_open() and connection.is_quiet():
+            if connection.expires_at > self._monotonic() and connection.is_usable():
                 return connection
             connection.abort()
         return None

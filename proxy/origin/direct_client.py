@@ -13,11 +13,12 @@ from proxy.core.messages import OriginResponse, SentHeaders
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import UpstreamFailed
+from proxy.event_log import log
 from proxy.forward.answer import AnswerReader
 from proxy.forward.client import RawClient
 from proxy.forward.head import is_target, length_line
 from proxy.forward.messages import RawResponse
-from proxy.origin.sending import Sending, as_bytes, decoded, headers_of
+from proxy.origin.sending import as_bytes, decoded, headers_of
 
 _REMEMBERED = 256
 """How many clients' headers are remembered as bytes."""
@@ -32,6 +33,7 @@ class DirectClient:
         self._raw = raw
         self._max_body_bytes = max_body_bytes
         self._wall = wall
+        self._tells = log.tells_debug()
         self._unpacking: set[asyncio.Task[None]] = set()
 
         @lru_cache(maxsize=_REMEMBERED)
@@ -61,17 +63,19 @@ class DirectClient:
         connection = self._raw.take(base_url)
         if connection is None:
             return False
-        sending = Sending(check, self._wall)
-        method, body = query.method, query.body
+        body = query.body
         try:
             if isinstance(query, KeyedRequest):
                 head = self._keyed_head(base_url, query)
             else:
                 head = self._known_head(base_url, query)
-            sending.check()
+            check()
         except BaseException:
             self._raw.give(base_url, connection)
             raise
+        sent_at = self._wall()
+        if self._tells:
+            log.debug("sending")
         reader = AnswerReader(has_no_body=False, max_body_bytes=self._max_body_bytes, wall=self._wall)
 
         def ended(error: UpstreamFailed | None) -> None:
@@ -79,12 +83,10 @@ class DirectClient:
                 done(error)
                 return
             self._raw.give(base_url, connection)
-            self._read(reader.response(), sending.at, done)
+            self._read(reader.response(), sent_at, done)
 
         deadline = asyncio.get_running_loop().time() + seconds
-        connection.send(
-            head + length_line(method, len(body)) + b"\r\n", body, reader=reader, deadline=deadline, done=ended
-        )
+        connection.send(head, body, reader=reader, deadline=deadline, done=ended)
         return True
 
     def _known_head(self, base_url: str, query: UpstreamQuery) -> bytes:
@@ -110,8 +112,9 @@ class DirectClient:
         target = as_bytes(query.target)
         if not is_target(target):
             raise ValueError("this is no valid request")
-        start = query.method.encode(), prefix, target
-        return b"%b %b%b HTTP/1.1\r\n%b%b%b" % (*start, before, query.api_key.encode(), after)
+        method = query.method
+        parts = method.encode(), prefix, target, before, query.api_key.encode(), after
+        return b"%b %b%b HTTP/1.1\r\n%b%b%b%b\r\n" % (*parts, length_line(method, len(query.body)))
 
     def _shape(self, base_url: str, query: KeyedRequest) -> tuple[bytes, bytes, bytes]:
         """What comes before the target, and the lines before and after the value of the key."""
@@ -128,7 +131,8 @@ class DirectClient:
         target = as_bytes(query.target)
         if not is_target(target):
             raise ValueError("this is no valid request")
-        return b"%b %b%b HTTP/1.1\r\n%b" % (query.method.encode(), prefix, target, lines)
+        length = length_line(query.method, len(query.body))
+        return b"%b %b%b HTTP/1.1\r\n%b%b\r\n" % (query.method.encode(), prefix, target, lines, length)
 
     def _read(self, raw: RawResponse, sent_at: float, done: Done) -> None:
         if "content-encoding" not in raw.texts:

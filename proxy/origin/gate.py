@@ -20,6 +20,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from msgspec import Struct
+
 from proxy.core.quota.block import Block
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.ratios import Purpose
@@ -200,16 +202,15 @@ class Gate:
                     turn.set_result(True)
 
 
-class Ticket:
+class Ticket(Struct, eq=False):
     """A slot, and the reservation of the request that is sent with it."""
 
-    def __init__(self, gate: Gate, passage: Passage) -> None:
-        self._gate = gate
-        self._passage = passage
-        self._reservation: Reservation | None = None
-        self.is_sent = False
-        """Whether the first byte of the last attempt may have been written."""
-        self._is_probe = False
+    _gate: Gate
+    _passage: Passage
+    _reservation: Reservation | None = None
+    is_sent: bool = False
+    """Whether the first byte of the last attempt may have been written."""
+    _is_probe: bool = False
 
     async def send(self, exchange: Callable[[Callable[[], None]], Awaitable[T]]) -> T:
         """Reserve, then run the exchange, which calls the check that it gets right before the first byte.

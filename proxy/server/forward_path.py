@@ -26,7 +26,7 @@ from proxy.server import web
 from proxy.server.api import Headers, TrafficObserver
 from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
-from proxy.server.fast_path_table import render_head
+from proxy.server.fast_path_table import LifeCycle, render_head
 from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
 from proxy.server.peers import Peers, peer_of
 from proxy.server.refusals import TooManyRequests
@@ -74,14 +74,14 @@ class ForwardPath:
         headers: Headers,
         peers: Peers,
         observer: TrafficObserver,
-        closing: Callable[[], bool],
+        life_cycle: LifeCycle,
     ) -> None:
         self.heads = Heads()
         self.known: dict[bytes, tuple[Prepared, str]] = {}
         """Requests that are asked again and again, and the name that their client claims; none with a key."""
         self.peers = peers
         self.direct = direct
-        self.closing = closing
+        self.life_cycle = life_cycle
         self._headers = headers
         self._observer = observer
 
@@ -139,26 +139,27 @@ class ForwardPathProtocol(FastPathProtocol):
         """Send a request on, if it is one that may go this way."""
         started = time.perf_counter()
         shared = self._forward_path
-        if shared.closing():
+        if shared.life_cycle.draining:
             return False
+        begin: Callable[[Any, Done], bool]
+        asked: Any
         known = shared.known.get(data)
-        if known is not None:
+        if known is None:
+            asked = self._read(data)
+            if asked is None:
+                return False
+            path, begin = asked.path, shared.direct.begin
+        else:
             prepared, claimed = known
-            return self._begin(prepared.path, started, partial(prepared.begin, self._client(claimed)))
-        request = None if len(data) > _MAX_CHUNK_BYTES else shared.heads.request(data, self._client)
-        if request is None or not shared.direct.knows(request.method, request.path):
-            return False
-        if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
-            shared.remember(data, request, self._named[0])
-        return self._begin(request.path, started, partial(shared.direct.begin, request))
-
-    def _begin(self, path: str, started: float, begin: Callable[[Done], bool]) -> bool:
+            named = self._named
+            asked = named[1] if named is not None and named[0] == claimed else self._client(claimed)
+            path, begin = prepared.path, prepared.begin
         if not self._room.begin_request():
             self._write_answer(path, started, error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
-            is_begun = begin(partial(self._answer, path, started))
+            is_begun = begin(asked, partial(self._answer, path, started))
         except Exception as error:
             self._answer(path, started, error)
             return True
@@ -166,6 +167,16 @@ class ForwardPathProtocol(FastPathProtocol):
             self._exact, self.is_forwarding = True, False
             self._room.end_request()
         return is_begun
+
+    def _read(self, data: bytes) -> ClientRequest | None:
+        """The request that these bytes are, if it may go this way."""
+        shared = self._forward_path
+        request = None if len(data) > _MAX_CHUNK_BYTES else shared.heads.request(data, self._client)
+        if request is None or not shared.direct.knows(request.method, request.path):
+            return None
+        if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
+            shared.remember(data, request, self._named[0])
+        return request
 
     def _client(self, claimed: str) -> str:
         """Who a request on this connection is charged to."""
@@ -180,7 +191,7 @@ class ForwardPathProtocol(FastPathProtocol):
 
     def _write_answer(self, path: str, started: float, outcome: Reply | Exception) -> None:
         """Write the answer, then go on with what came meanwhile."""
-        closes = self._forward_path.closing()
+        closes = self._forward_path.life_cycle.draining
         head, body = self._forward_path.render(path, outcome, time.perf_counter() - started, closes=closes)
         self.is_forwarding = False
         if self._landed is not None and not self._landed.done():

@@ -437,7 +437,7 @@ async def test_a_close_that_the_loop_has_not_seen_yet_is_noticed(last_words: byt
 
 async def test_what_has_come_counts_against_kept_connections_only(monkeypatch: pytest.MonkeyPatch) -> None:
     # TLS sends session tickets after the handshake: the first bytes of a new connection say nothing against it.
-    monkeypatch.setattr(Connection, "is_quiet", lambda _: False)
+    monkeypatch.setattr(Connection, "is_usable", lambda _: False)
     async with origin(answering(OK)) as one, client() as raw:
         for _ in range(2):
             assert (await ask(raw, one.url)).status == 200

@@ -110,7 +110,8 @@ class Budget:
         if block is not None and block.until > now:
             return Blocked(block.reason, block.until)
         rows = self._table.of(now, cost, windows, ratio=ratio, refundable=refundable, guard_seconds=guard_seconds)
-        if not rows.is_far():
+        client = None if client_share is None else client_share.field
+        if not rows.admit(client):
             refused = first_refusal(
                 rows.charges,
                 ratio=ratio,
@@ -121,7 +122,7 @@ class Budget:
             )
             if refused is not None:
                 return refused
-        rows.add(None if client_share is None else client_share.field)
+            rows.add(client)
         self.version += 1
         return Reservation(rows.charges, now)
 

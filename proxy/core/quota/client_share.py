@@ -91,30 +91,31 @@ def exceeded_limit(
 class Clients:
     """What each client has used in one window."""
 
-    __slots__ = ("_count", "_used")
+    __slots__ = ("_count", "used")
 
     def __init__(self) -> None:
-        self._used: dict[str, int] = {}
+        self.used: dict[str, int] = {}
+        """By the client's field."""
         self._count = 0
         """How many clients all replicas together have charged, as far as this one was told."""
 
     def charged(self, field: str) -> ClientUsage:
         """What is charged to this client; once the table is full, what is charged to all later clients together."""
-        return ClientUsage(self._used.get(self._slot(field), 0), self._others(field))
+        return ClientUsage(self.used.get(self._slot(field), 0), self._others(field))
 
     def confirmed(self, field: str) -> ClientUsage:
         """What is recorded under this client's name alone."""
-        return ClientUsage(self._used.get(field, 0), self._others(field))
+        return ClientUsage(self.used.get(field, 0), self._others(field))
 
     def add(self, field: str, weight: int) -> None:
         """Count one more request."""
-        slot = field if field in self._used else self._slot(field)
-        self._used[slot] = self._used.get(slot, 0) + weight
+        slot = field if field in self.used else self._slot(field)
+        self.used[slot] = self.used.get(slot, 0) + weight
 
     def adopt(self, field: str, used: int) -> None:
         """Adopt what all replicas together counted for a client, if the table has room."""
         if used and self._slot(field) == field:
-            self._used[field] = max(used, self._used.get(field, 0))
+            self.used[field] = max(used, self.used.get(field, 0))
 
     def adopt_count(self, count: int) -> None:
         """Adopt how many clients all replicas together have charged."""
@@ -122,9 +123,9 @@ class Clients:
 
     def _others(self, field: str) -> int:
         """At least so many other clients were charged: this one may be among those that the others counted."""
-        return max(len(self._used) - (field in self._used), self._count - 1)
+        return max(len(self.used) - (field in self.used), self._count - 1)
 
     def _slot(self, field: str) -> str:
-        if field in self._used or len(self._used) - (OTHER in self._used) < MAX_CLIENTS:
+        if field in self.used or len(self.used) - (OTHER in self.used) < MAX_CLIENTS:
             return field
         return OTHER

@@ -57,11 +57,12 @@ class Rows(Struct, frozen=True, eq=False):
     """Of each charge: the window, the weight, the part of it that may be taken back, and the most that may be used
     before, so that the request stays in the first half of the budget."""
 
-    def is_far(self) -> bool:
-        """Whether every window stays in the first half of its budget."""
-        for count, _, _, most in self.rows:  # noqa: SIM110 - each request comes here, and a generator costs more
+    def admit(self, client: str | None) -> bool:
+        """`add`, if every window stays in the first half of its budget."""
+        for count, _, _, most in self.rows:
             if count.used > most:
                 return False
+        self.add(client)
         return True
 
     def add(self, client: str | None) -> None:
@@ -71,7 +72,11 @@ class Rows(Struct, frozen=True, eq=False):
             count.pending += weight
             count.refundable += refundable
             if client is not None:
-                (count.clients or count.of_clients()).add(client, weight)
+                clients = count.clients or count.of_clients()
+                if client in clients.used:
+                    clients.used[client] += weight
+                else:
+                    clients.add(client, weight)
 
 
 class RowTable:
