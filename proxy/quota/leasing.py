@@ -123,6 +123,7 @@ class Leasing:
             self._wake.set()
         if charges is None:
             return None
+        self._seen.budget.version += 1
         return Reservation(charges, now, leased=True, is_proven=self._is_proven)
 
     def settle(self, reservation: Reservation, report: UsageReport, now: float) -> None:
@@ -131,6 +132,7 @@ class Leasing:
         leases.record_headers(reported_usage(report, reservation.at, now, self._clock.last_guard_seconds))
         if reservation.leased:
             leases.settle(reservation, ok=report.ok)
+            self._seen.budget.version += any(charge.is_refundable for charge in reservation.charges)
         else:
             leases.news.settle(reservation, now, ok=report.ok)
             self._ended.append((reservation, report))

@@ -22,6 +22,7 @@ from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp, Paused, SendingRefused
 from proxy.quota.local import MemoryLedger
+from proxy.quota.shared import RedisLedger
 from tests.events import capture_logs
 from tests.quota.conftest import Domain
 from tests.quota.doubles import HOUR, RATIOS, Ledger, ManualClock, ModelLedger, Tally, admitted, ask, headers
@@ -371,6 +372,23 @@ class Run:
         return outcome
 
 
+@dataclass
+class Heard:
+    """What one who keeps the used weight of a ledger has of it."""
+
+    minute: float = -1.0
+    version: int = -1
+    used: int = 0
+
+    def listen(self, ledger: Ledger, now: float) -> None:
+        """With the same version, in the same minute, the used weight is the same."""
+        assert isinstance(ledger, MemoryLedger | RedisLedger)
+        before, version = self.minute, ledger.local_view.version
+        self.minute = now // 60
+        assert ledger.used_weight() == self.used or (self.minute, version) != (before, self.version)
+        self.version, self.used = version, ledger.used_weight()
+
+
 def local_view(view: LedgerView) -> LedgerView:
     """A view without the strikes of the block: they are compared by their effect."""
     return view if view.block is None else structs.replace(view, block=structs.replace(view.block, strikes=0))
@@ -402,6 +420,7 @@ async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan:
         Run([MemoryLedger(clock=clock, ratios=RATIOS, observer=tallies[1])], clock),
         Run([domain.replica(tallies[2])[0]], clock),
     ]
+    heard = [Heard(), Heard()]
     for step in (Learn(100, 12), *plan):
         if isinstance(step, Pass):
             clock.now += step.seconds
@@ -413,6 +432,8 @@ async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan:
         assert views[1] == views[0]
         assert local_view(views[2]) == local_view(views[0])
         assert len({run.replicas[0].used_weight() for run in runs}) == 1
+        for told, run in zip(heard, runs[1:], strict=True):
+            told.listen(run.replicas[0], clock.now)
     assert tallies[1] == tallies[0]
     assert len(tallies[2].refusals) == len(tallies[0].refusals)
     assert replace(tallies[2], refusals=tallies[0].refusals) == tallies[0]

@@ -46,8 +46,10 @@ class Replica:
     ledger: RedisLedger
     counted: Counted
 
-    def now(self, weight: int = 1, *, purpose: Purpose = Purpose.PUBLIC) -> Reservation | None:
-        return self.ledger.reserve_now(weight, purpose=purpose, refundable=False, client="bot")
+    def now(
+        self, weight: int = 1, *, purpose: Purpose = Purpose.PUBLIC, refundable: bool = False
+    ) -> Reservation | None:
+        return self.ledger.reserve_now(weight, purpose=purpose, refundable=refundable, client="bot")
 
     async def leased(self) -> Reservation:
         """Ask until a request needs no round trip."""
@@ -111,6 +113,26 @@ async def test_a_request_needs_no_round_trip_and_used_is_what_was_spent(valkey: 
         assert replica.ledger.view().leases is LeaseState.ON
         raw = replica.ledger.view().windows[1]
         assert (raw.used, raw.leased) == (after.used, 0)
+
+
+async def test_the_version_of_the_usage_grows_with_what_is_spent_and_with_nothing_else(valkey: Valkey) -> None:
+    async with fleet(valkey, 1) as (replica,):
+        await replica.leased()
+        await replica.until(lambda: replica.ledger.view().windows[0].leased >= 5)
+        version = replica.ledger.local_view.version
+        reservation = replica.now(refundable=True)
+        assert reservation is not None
+        assert replica.ledger.local_view.version > version
+        used, version = replica.ledger.used_weight(), replica.ledger.local_view.version
+        assert replica.ledger.settle_now(reservation, {}, ok=True)
+        assert replica.ledger.used_weight() < used
+        assert replica.ledger.local_view.version > version
+
+        calls = replica.counted.operations.total()
+        await replica.until(lambda: replica.counted.operations.total() > calls + 5)
+        told, calls = replica.ledger.local_view.version, replica.counted.operations.total()
+        await replica.until(lambda: replica.counted.operations.total() > calls + 5)
+        assert replica.ledger.local_view.version == told
 
 
 async def test_a_replica_that_ends_gives_back(valkey: Valkey) -> None:

@@ -80,7 +80,7 @@ class Budget:
 
     def __init__(self) -> None:
         self.version = 0
-        """Grows whenever a usage changes: a caller that caches usage must then read it again."""
+        """Grows whenever what is spent in a window changes: a caller that caches that must then read it again."""
         self.last_block: Block | None = None
         """The block that holds, or the one before, whose strikes still count."""
         self._counts: dict[tuple[str, int], WindowCount] = {}
@@ -192,8 +192,9 @@ class Budget:
 
     def put(self, window_key: WindowKey, usage: WindowUsage) -> None:
         """Replace the usage of a window."""
-        self._count_of(window_key).put(usage)
-        self.version += 1
+        count = self._count_of(window_key)
+        self.version += usage.spent != count.used - count.leased
+        count.put(usage)
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
         """Adopt what one client used; call `adopt` for the window first."""
@@ -267,4 +268,4 @@ class Budget:
                 settled = min(charge.weight, count.refundable)
                 count.refundable -= settled
                 count.used -= settled if refund else 0
-        self.version += 1
+                self.version += refund
