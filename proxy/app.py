@@ -245,7 +245,7 @@ async def _listen(
         clock=app.clock,
         usage=ledgers.spot.local_view,
         life_cycle=app,
-        headers=headers.of_stored,
+        beside=headers.beside,
         tally=lambda reply: app.metrics.requests.tally(reply, fast=True),
     )
     traffic = Traffic(

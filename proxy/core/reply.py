@@ -126,14 +126,11 @@ class Rendition(Struct, frozen=True, kw_only=True):
         """
         entry, packed = self.entry, self.gzip and self.entry.gzip is not None
         opaque = f'"{entry.validator}"'
-        age = entry.age(now)
-        ttl_seconds = entry.lifetimes.fresh_seconds - age
         headers = [
             ("ETag", f"W/{opaque}"),
             ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
             ("Vary", VARY),
-            ("Age", str(int(age) + entry.arrived_age_seconds)),
-            ("Cache-Status", cache_status(self.outcome, ttl_seconds=ttl_seconds, detail=self.detail)),
+            *self.ages(now),
         ]
         if entry.sbe_deprecated is not None:
             headers.append((SBE_DEPRECATED, entry.sbe_deprecated))
@@ -144,7 +141,7 @@ class Rendition(Struct, frozen=True, kw_only=True):
             headers.extend(_content_type(entry.content_type))
             if packed:
                 headers.append(("Content-Encoding", "gzip"))
-            body = (entry.gzip or b"") if packed else entry.body
+            body = self.body()
         return Reply(
             status=status,
             headers=tuple(headers),
@@ -155,6 +152,21 @@ class Rendition(Struct, frozen=True, kw_only=True):
             pool=self.pool,
             rendition=self,
         )
+
+    def ages(self, now: float) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The headers that change with the time: Age and Cache-Status, which follow each other in every reply."""
+        entry = self.entry
+        age = entry.age(now)
+        ttl_seconds = entry.lifetimes.fresh_seconds - age
+        return (
+            ("Age", str(int(age) + entry.arrived_age_seconds)),
+            ("Cache-Status", cache_status(self.outcome, ttl_seconds=ttl_seconds, detail=self.detail)),
+        )
+
+    def body(self) -> bytes:
+        """The body of a reply that is not 304."""
+        packed = self.entry.gzip if self.gzip else None
+        return self.entry.body if packed is None else packed
 
 
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:

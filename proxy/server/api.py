@@ -68,10 +68,13 @@ class Headers(Struct, frozen=True):
 
         `is_public`: of a path that pages of other sites may read. `is_kept`: on a connection that stays open.
         """
+        return [*reply.headers, *self.beside(reply.pool, is_public=is_public, is_kept=is_kept)]
+
+    def beside(self, pool: str | None, *, is_public: bool = True, is_kept: bool = True) -> list[tuple[str, str]]:
+        """Those that do not depend on the reply but on its pool. What is stored is of public paths only."""
         return [
-            *reply.headers,
             *(CORS_HEADERS if is_public else ()),
-            *self._used(reply.pool),
+            *self._used(pool),
             ("Server", SERVER),
             ("Date", _http_date(int(self.wall()))),
             *((("Keep-Alive", f"timeout={int(self.keep_alive_seconds)}"),) if is_kept else ()),
@@ -84,10 +87,6 @@ class Headers(Struct, frozen=True):
             return ()
         in_minute = ("x-mbx-used-weight-1m", str(used))
         return (("x-mbx-used-weight", str(used)), in_minute) if pool == SPOT else (in_minute,)
-
-    def of_stored(self, reply: Reply) -> list[tuple[str, str]]:
-        """The same for an answer made from an entry: only answers of public paths are stored."""
-        return self(reply, is_public=True)
 
 
 @lru_cache(maxsize=4)

@@ -91,7 +91,7 @@ def build_fast_path(  # noqa: PLR0913 - what a head is made of
     clock: Clock,
     usage: Usage,
     life_cycle: LifeCycle,
-    headers: Callable[[Reply], list[tuple[str, str]]],
+    beside: Callable[[str | None], list[tuple[str, str]]],
     tally: Callable[[Reply], Tally],
 ) -> FastPathTable | None:
     """The fast path; None where it is switched off, or where aiohttp lacks the private names that it needs."""
@@ -102,7 +102,7 @@ def build_fast_path(  # noqa: PLR0913 - what a head is made of
         clock=clock,
         usage=usage,
         life_cycle=life_cycle,
-        headers=headers,
+        beside=beside,
         tally=tally,
         max_bytes=_fast_path_bytes(settings),
     )

@@ -31,7 +31,7 @@ from proxy.core.reply import Reply
 from proxy.event_log import log
 from proxy.server import web
 from proxy.server.connection import ClientConnection, Server
-from proxy.server.fast_path_table import FastPathTable, RememberedResponse
+from proxy.server.fast_path_table import FastPathTable
 from proxy.server.peers import peer_of
 
 RELEASE_SECONDS = 1.0
@@ -98,9 +98,16 @@ class FastPathProtocol(ClientConnection):
         idle = is_waited_for and not self._messages
         if idle and not (self._paused or self._close or self._force_close):
             # TLS encrypts at once all that it is given.
-            remembered = self._fast_path.find(data, in_slices=self.is_secure)
+            remembered = self._fast_path.find(data, self.is_secure)
             if remembered is not None:
-                self._write(remembered)
+                transport = self.transport
+                assert transport is not None  # it has just received data
+                if remembered.body:
+                    transport.writelines((remembered.wire, remembered.body))  # one writev: the client wakes once
+                else:
+                    transport.write(remembered.wire)
+                self._request_count += 1
+                self._stays_open()
                 return
             if waiter is not None:
                 self._request_count += 1
@@ -139,20 +146,13 @@ class FastPathProtocol(ClientConnection):
                 await asyncio.wait_for(self._drain_helper(), timeout)
         await super().shutdown(timeout)
 
-    def _write(self, remembered: RememberedResponse) -> None:
-        """Write a response, then do what aiohttp does after an answer."""
-        transport = self.transport
-        assert transport is not None  # it has just received data
-        if remembered.body:
-            transport.writelines((remembered.wire, remembered.body))  # one writev: the client wakes once
-        else:
-            transport.write(remembered.wire)
-        self._request_count += 1
-        self.answered()
-
     def answered(self) -> None:
         """Do what aiohttp does after an answer. The connection is exact."""
         self._exact = True
+        self._stays_open()
+
+    def _stays_open(self) -> None:
+        """The keep-alive time begins anew."""
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)

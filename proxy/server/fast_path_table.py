@@ -13,8 +13,6 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
-from http import HTTPStatus
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,6 +21,7 @@ from proxy.core.messages import Entry
 from proxy.core.quota.windows import MINUTE_SECONDS
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.ports import Clock
+from proxy.server.response_head import HeadPieces, head_pieces, lines_of
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
@@ -86,6 +85,9 @@ class RememberedResponse(Struct):
     """Its own bytes, without the entry, which other responses share."""
     learned_at: float
     """By the wall clock, like all times here."""
+    pieces: HeadPieces | None = None
+    """What stays of its head; None until it is rendered."""
+    has_body: bool = False
     wire: bytes = b""
     """The head, followed by the body if that is small."""
     body: bytes = b""
@@ -113,7 +115,7 @@ class FastPathTable:
         clock: Clock,
         usage: Usage,
         life_cycle: LifeCycle,
-        headers: Callable[[Reply], list[tuple[str, str]]],
+        beside: Callable[[str | None], list[tuple[str, str]]],
         tally: Callable[[Reply], Tally],
         max_bytes: int,
         max_requests: int = MAX_REQUESTS,
@@ -123,7 +125,7 @@ class FastPathTable:
         self._wall = clock.wall
         self._usage = usage
         self._life_cycle = life_cycle
-        self._headers = headers
+        self._beside = beside
         self._tally = tally
         self._max_bytes = max_bytes
         self._max_requests = max_requests
@@ -132,6 +134,8 @@ class FastPathTable:
         """The number of responses for the identity of each entry."""
         self._bytes = 0
         self._documents = entries.documents
+        self._lines: dict[str | None, tuple[int, int, bytes]] = {}
+        """By pool: second, version of the used weight, and the lines that its responses have in common then."""
         self._rendered: list[RememberedResponse] = []
         """Those whose bytes were made since `release` was called last."""
 
@@ -143,7 +147,7 @@ class FastPathTable:
         """The size of the requests, of their responses, and of each entry once."""
         return self._bytes
 
-    def find(self, chunk: bytes, *, in_slices: bool = False) -> RememberedResponse | None:
+    def find(self, chunk: bytes, in_slices: bool = False) -> RememberedResponse | None:
         """The response to these bytes now. None: take the slow path.
 
         `in_slices`: a large body must not be written at once, so the slow path writes it.
@@ -240,12 +244,7 @@ class FastPathTable:
             return False
         remembered.entries_version, remembered.usage_version = self._entries.version, self._usage.version
         remembered.offset_seconds = offset_seconds
-        reply = remembered.rendition.reply(now)
-        if not remembered.wire:
-            self._rendered.append(remembered)
-        head = render_head(reply, self._headers(reply), head_only=remembered.head_only)
-        body = b"" if remembered.head_only else reply.body
-        remembered.wire, remembered.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
+        self._write(remembered, wall, now)
         remembered.good_from = wall
         remembered.good_until = min(
             math.floor(wall) + 1.0,  # Date
@@ -256,6 +255,28 @@ class FastPathTable:
         )
         return True
 
+    def _write(self, remembered: RememberedResponse, wall: float, now: float) -> None:
+        """Make the bytes. `now` is `wall` by the origin's clock."""
+        rendition, pieces = remembered.rendition, remembered.pieces
+        ages = rendition.ages(now)
+        if pieces is None:
+            reply = rendition.reply(now)
+            pieces = remembered.pieces = head_pieces(reply, ages, head_only=remembered.head_only)
+            remembered.has_body = bool(reply.body) and not remembered.head_only
+        if not remembered.wire:
+            self._rendered.append(remembered)
+        head = pieces.head(ages, self._common_lines(rendition.pool, wall))
+        body = rendition.body() if remembered.has_body else b""
+        remembered.wire, remembered.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
+
+    def _common_lines(self, pool: str | None, wall: float) -> bytes:
+        """What the heads of all responses of a pool have in common in this second, with this used weight."""
+        second, version = int(wall), self._usage.version
+        known = self._lines.get(pool)
+        if known is None or known[0] != second or known[1] != version:
+            known = self._lines[pool] = second, version, lines_of(self._beside(pool))
+        return known[2]
+
 
 def _unchanged_seconds(entry: Entry, now: float) -> float:
     """How long Age and ttl stay the same: Age grows and ttl falls once a second, at different moments."""
@@ -263,21 +284,3 @@ def _unchanged_seconds(entry: Entry, now: float) -> float:
         return 0.0
     age = entry.age(now)
     return min(1.0 - age % 1.0, (entry.lifetimes.fresh_seconds - age) % 1.0)
-
-
-def render_head(reply: Reply, headers: list[tuple[str, str]], *, head_only: bool, closes: bool = False) -> bytes:
-    """The head of an answer as aiohttp writes it: status line, our headers, Content-Length, Connection."""
-    lines = [_status_line(reply.status)]
-    lines += [f"{name}: {value}" for name, value in headers]
-    if reply.body or (reply.status not in (204, 304) and not head_only):
-        lines.append(f"Content-Length: {len(reply.body)}")
-    if closes:
-        lines.append("Connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-@lru_cache(maxsize=64)
-def _status_line(status: int) -> str:
-    """A status that has no phrase has an empty one."""
-    phrases = {known.value: known.phrase for known in HTTPStatus}
-    return f"HTTP/1.1 {status} {phrases.get(status, '')}"

@@ -26,10 +26,11 @@ from proxy.server import web
 from proxy.server.api import Headers, TrafficObserver
 from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
-from proxy.server.fast_path_table import LifeCycle, render_head
+from proxy.server.fast_path_table import LifeCycle
 from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
 from proxy.server.peers import Peers, peer_of
 from proxy.server.refusals import TooManyRequests
+from proxy.server.response_head import render_head
 from proxy.server.unreadable import internal_error
 
 _MAX_CHUNK_BYTES = 2 * MAX_HEAD_BYTES + MAX_BODY_BYTES

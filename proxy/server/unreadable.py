@@ -12,8 +12,8 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import INTERNAL_ERROR, SidecarError
 from proxy.server.cors import CORS_HEADERS, is_public
-from proxy.server.fast_path_table import render_head
 from proxy.server.refusals import HeadTooLarge, MalformedRequest, TargetTooLong, TooManyConnections
+from proxy.server.response_head import render_head
 
 SERVER = "binance-sidecar"
 

@@ -81,7 +81,7 @@ class Table:
             clock=self.clock,
             usage=self.usage,
             life_cycle=self.life_cycle,
-            headers=Headers(lambda _: self.usage.used, self.clock.wall, 120.0).of_stored,
+            beside=Headers(lambda _: self.usage.used, self.clock.wall, 120.0).beside,
             tally=lambda _: self.tally,
             max_bytes=self.max_bytes,
             max_requests=self.max_requests,
