@@ -20,10 +20,11 @@ from proxy.cache.fills import Fills
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest
+from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
 from proxy.core.query.market import MarketQuery, market_query
-from proxy.core.reply import Outcome, Reply, accepts_gzip, forwarded_reply
+from proxy.core.reply import Outcome, Reply, forwarded_reply
 from proxy.errors import SendingRefused, SidecarError
 from proxy.gateway import Gateway, failed, passed
 from proxy.origin.guarded import Origin

@@ -17,6 +17,7 @@ from proxy.cache.fills import Fills
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue, find_public
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest
+from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.core.query.keyed import is_keyed, keyed_request
 from proxy.core.query.market import MarketQuery, market_query
@@ -25,7 +26,6 @@ from proxy.core.reply import (
     Outcome,
     Rendition,
     Reply,
-    accepts_gzip,
     error_reply,
     forwarded_reply,
     passed_reply,

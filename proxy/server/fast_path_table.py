@@ -134,8 +134,9 @@ class FastPathTable:
         """The number of responses for the identity of each entry."""
         self._bytes = 0
         self._documents = entries.documents
-        self._lines: dict[str | None, tuple[int, int, bytes]] = {}
-        """By pool: second, version of the used weight, and the lines that its responses have in common then."""
+        self._lines: dict[str | None, tuple[tuple[int, int, int], bytes]] = {}
+        """By pool: the second, the origin's minute and the version of the used weight, and the lines that the heads of
+        all its responses have in common then."""
         self._rendered: list[RememberedResponse] = []
         """Those whose bytes were made since `release` was called last."""
 
@@ -265,17 +266,17 @@ class FastPathTable:
             remembered.has_body = bool(reply.body) and not remembered.head_only
         if not remembered.wire:
             self._rendered.append(remembered)
-        head = pieces.head(ages, self._common_lines(rendition.pool, wall))
+        head = pieces.head(ages, self._common_lines(rendition.pool, wall, now))
         body = rendition.body() if remembered.has_body else b""
         remembered.wire, remembered.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
 
-    def _common_lines(self, pool: str | None, wall: float) -> bytes:
+    def _common_lines(self, pool: str | None, wall: float, now: float) -> bytes:
         """What the heads of all responses of a pool have in common in this second, with this used weight."""
-        second, version = int(wall), self._usage.version
+        state = int(wall), int(now) // MINUTE_SECONDS, self._usage.version
         known = self._lines.get(pool)
-        if known is None or known[0] != second or known[1] != version:
-            known = self._lines[pool] = second, version, lines_of(self._beside(pool))
-        return known[2]
+        if known is None or known[0] != state:
+            known = self._lines[pool] = state, lines_of(self._beside(pool))
+        return known[1]
 
 
 def _unchanged_seconds(entry: Entry, now: float) -> float:

@@ -26,7 +26,8 @@ from proxy.core.feed.log import Cursor
 from proxy.core.feed.position import FEED_APIS, UNKNOWN, decode, encode
 from proxy.core.feed.record import id_bytes
 from proxy.core.feed.selection import FeedRequest, Selection, read_request
-from proxy.core.reply import Outcome, accepts_gzip, error_reply
+from proxy.core.query.accepted import accepts_gzip
+from proxy.core.reply import Outcome, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.feed.hub import Hub, Reader
 from proxy.server import web

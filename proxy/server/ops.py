@@ -14,7 +14,8 @@ import orjson
 from multidict import CIMultiDict
 
 from proxy.bodies import compress
-from proxy.core.reply import Outcome, accepts_gzip, error_reply
+from proxy.core.query.accepted import accepts_gzip
+from proxy.core.reply import Outcome, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
 from proxy.server import web
 from proxy.server.page import page_paths

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from proxy.core.reply import matches
+from proxy.core.query.accepted import matches
 from proxy.page.files import Asset, assets
 from proxy.server import web
 

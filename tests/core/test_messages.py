@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.messages import Entry, Lifetimes, OriginResponse, arrived_age_seconds
-from proxy.core.reply import Outcome, Rendition, Reply, accepts_gzip, cache_status, error_reply, matches, passed_reply
+from proxy.core.query.accepted import accepts_gzip, matches
+from proxy.core.reply import Outcome, Rendition, Reply, cache_status, error_reply, passed_reply
 from proxy.errors import (
     AnswerCut,
     BackedOff,
