@@ -103,10 +103,9 @@ class Gate:
         """A ticket without waiting, for `leave` afterwards; None where the request has to wait, or to be refused."""
         is_other = passage.purpose is not Purpose.KEYED
         has_room = self._in_use < self._slots and not (is_other and self._others_in_use >= self._others_slots)
-        if self.is_probing or not has_room or self.ledger.held_block() is not None:
-            return None
-        if self._above is not None and self._above.held_block() is not None:
-            return None
+        is_blocked = self._above is not None and self._above.held_block() is not None
+        if self.is_probing or not has_room or is_blocked:
+            return None  # a block of the ledger itself refuses the charge
         self._in_use += 1
         self._others_in_use += is_other
         return Ticket(self, passage)

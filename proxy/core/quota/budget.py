@@ -111,7 +111,7 @@ class Budget:
             return Blocked(block.reason, block.until)
         rows = self._table.of(now, cost, windows, ratio=ratio, refundable=refundable, guard_seconds=guard_seconds)
         client = None if client_share is None else client_share.field
-        if not rows.admit(client):
+        if not rows.add(client):
             refused = first_refusal(
                 rows.charges,
                 ratio=ratio,
@@ -122,7 +122,7 @@ class Budget:
             )
             if refused is not None:
                 return refused
-            rows.add(client)
+            rows.add(client, is_admitted=True)
         self.version += 1
         return Reservation(rows.charges, now)
 

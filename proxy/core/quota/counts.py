@@ -57,17 +57,17 @@ class Rows(Struct, frozen=True, eq=False):
     """Of each charge: the window, the weight, the part of it that may be taken back, and the most that may be used
     before, so that the request stays in the first half of the budget."""
 
-    def admit(self, client: str | None) -> bool:
-        """`add`, if every window stays in the first half of its budget."""
-        for count, _, _, most in self.rows:
-            if count.used > most:
-                return False
-        self.add(client)
-        return True
+    def add(self, client: str | None, *, is_admitted: bool = False) -> bool:
+        """Charge one request; False, and nothing is charged, if a window would leave the first half of its budget.
 
-    def add(self, client: str | None) -> None:
-        """Charge one request. `client`: the field of who pays for it, if anybody does."""
-        for count, weight, refundable, _ in self.rows:
+        `client`: the field of who pays for it, if anybody does. `is_admitted`: charge it whatever is used.
+        """
+        rows = self.rows
+        if not is_admitted:
+            for count, _, _, most in rows:
+                if count.used > most:
+                    return False
+        for count, weight, refundable, _ in rows:
             count.used += weight
             count.pending += weight
             count.refundable += refundable
@@ -77,6 +77,7 @@ class Rows(Struct, frozen=True, eq=False):
                     clients.used[client] += weight
                 else:
                     clients.add(client, weight)
+        return True
 
 
 class RowTable:
