@@ -110,10 +110,11 @@ class OriginClock:
         self._adopt(self._estimate.adopt(shared))
 
     def _observe(self, origin_time: float, sent_at: float, received_at: float, resolution_seconds: float) -> None:
-        self.look()
         before = self._estimate
         if before.knows(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds):
-            return
+            return  # if the clock was set meanwhile, this answer contradicts
+        self.look()
+        before = self._estimate
         self._adopt(
             before.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds)
         )

@@ -26,6 +26,9 @@ DRIFT = 100e-6
 KNOWN_SECONDS = 1.0
 """For so long clocks do not move apart by what would matter."""
 
+NEWS_SECONDS = 0.001
+"""What an answer tells more precisely by less is no news: its own times have no finer resolution."""
+
 UNKNOWN_SECONDS = 60.0
 """The assumed largest offset before the first observation. If a machine's clock is further off, the origin may count
 its first requests in windows that were not charged."""
@@ -120,10 +123,15 @@ class ClockEstimate(Struct, frozen=True):
 
     def knows(self, origin_time: float, *, sent_at: float, received_at: float, resolution_seconds: float = 0.0) -> bool:
         """Whether `observe` would learn nothing: an answer of this second says less than is known already."""
-        if self.doubt is not None or not self.is_confirmed or not 0.0 <= received_at - self.observed_at < KNOWN_SECONDS:
-            return False
-        offset, latest = self.offset, max(sent_at, received_at)
-        return origin_time - latest <= offset.lowest and offset.highest <= origin_time + resolution_seconds - sent_at
+        offset = self.offset
+        return (
+            origin_time - received_at <= offset.lowest + NEWS_SECONDS
+            and offset.highest - NEWS_SECONDS <= origin_time + resolution_seconds - sent_at
+            and sent_at <= received_at < self.observed_at + KNOWN_SECONDS
+            and received_at >= self.observed_at
+            and self.is_confirmed
+            and self.doubt is None
+        )
 
     def adopt(self, shared: ClockOffset) -> ClockEstimate:
         """Believe what another replica has learned. This process must not teach it further."""
