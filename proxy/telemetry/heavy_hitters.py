@@ -45,13 +45,16 @@ class HeavyHitters:
 
     def spend(self, name: str, weight: int) -> None:
         """Add weight to a name."""
+        shown = self._shown.get(name)
+        if shown is not None:
+            self._weights[name].total += weight
+            self._shown[name] = shown + weight
+            return
         if name == OTHER:
             self._other += weight
             return
         certain = self._watch(name, weight)
-        if name in self._shown:
-            self._shown[name] += weight
-        elif self._enters(certain):
+        if self._enters(certain):
             self._shown[name] = weight
         else:
             self._other += weight

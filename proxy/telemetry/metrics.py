@@ -26,8 +26,10 @@ from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
 from proxy.server.bounds import Bound, Closing
+from proxy.telemetry.durations import BUCKETS_SECONDS
 from proxy.telemetry.heavy_hitters import HeavyHitters
-from proxy.telemetry.request_counters import BUCKETS_SECONDS, RequestCounters
+from proxy.telemetry.request_counters import RequestCounters
+from proxy.telemetry.upstream_counters import UpstreamCounters
 
 PREFIX = "binance_sidecar"
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -57,18 +59,11 @@ class Metrics:
         )
         self.requests = RequestCounters(PREFIX)
         self.registry.register(self.requests)
-        self._upstream = self._counter("upstream_requests", "Requests sent to the origin.", "host", "status")
-        self._upstream_durations = self._histogram(
-            "upstream_request_duration_seconds", "Time of a request to the origin.", "host"
-        )
-        self._of_host: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-        """The series of each host and status: to find them again by their labels costs more than to count."""
+        self._upstream = UpstreamCounters(PREFIX)
+        self.registry.register(self._upstream)
         self._connection_failures = self._counter(
             "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
         )
-        self._spent = self._counter("weight_spent", "Weight of the requests sent to the origin.", "endpoint")
-        self._spent_on: dict[str, Counter] = {}
-        """The series of each endpoint."""
         self.clients = HeavyHitters()
         self.registry.register(_Clients(self.clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
@@ -111,23 +106,13 @@ class Metrics:
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
         """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
-        spent = self._spent_on.get(endpoint)
-        if spent is None:
-            spent = self._spent_on[endpoint] = self._spent.labels(endpoint)
-        spent.inc(weight)
         if client:
             self.clients.spend(client, weight)
         self.requests.spent(endpoint, weight)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         """One attempt at one host ended."""
-        series = self._of_host.get((host, status))
-        if series is None:
-            series = self._upstream.labels(host, status), self._upstream_durations.labels(host)
-            self._of_host[host, status] = series
-        answers, durations = series
-        answers.inc()
-        durations.observe(seconds)
+        self._upstream.answered(host, status, seconds)
 
     def connection_failed(self, host: str, *, cause: str) -> None:
         """A connection to the origin could not be made, or broke."""
