@@ -1,79 +1,117 @@
 """One answer, from the bytes as they come in any pieces.
 
-Owns: the order of heads and body, the decoding of the transfer's framing, every bound on what is kept. Must not know:
-sockets, deadlines, what an answer means.
+Owns: the order of heads and body, the bounds on heads. Must not know: sockets, deadlines, what an answer means.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from proxy.forward.head import MAX_HEAD_BYTES, Framing, Head, InvalidAnswer, read_head, read_lines
-from proxy.forward.messages import RawResponse
+from msgspec import Struct
+
+from proxy.forward.body import TOO_LARGE, ChunkedBody, PlainBody
+from proxy.forward.head import MAX_HEAD_BYTES, Framing, Head, InvalidAnswer, read_head
+from proxy.forward.known_heads import KnownHeads
+from proxy.forward.messages import Headers
 
 _MOST_INTERIM_ANSWERS = 16
-_MAX_CHUNK_LINE_BYTES = 1 << 10
-_PART_BYTES = 1 << 16
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
-_TOO_LARGE = "The origin's answer is too large."
-_LONG_LINE = "A line in the origin's answer is too long."
-_BAD_CHUNK = "A chunk of the origin's answer is invalid."
+
+
+class RawResponse(Struct, frozen=True):
+    """One complete answer."""
+
+    head: Head
+    body: bytes
+    """Without the framing of the transfer, and not decompressed."""
+    received_at: float
+    """When the head had come, by the wall clock: seconds since the epoch."""
+
+    @property
+    def status(self) -> int:
+        """Of the status line."""
+        return self.head.status
+
+    @property
+    def headers(self) -> Headers:
+        """As received; only the white space around values is gone."""
+        return self.head.headers
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The same with names in lower case; of equal names the last one counts."""
+        return self.head.texts
 
 
 class AnswerReader:
     """Reads one answer.
 
-    `has_no_body`: for HEAD and CONNECT. `wall` tells when the head has come.
+    `has_no_body`: for HEAD and CONNECT. `wall` tells when the head has come. `known`: heads of the same origin.
     """
 
-    __slots__ = ("_body", "_has_no_body", "_interim", "_max_body_bytes", "_pending", "_wall", "head", "received_at")
+    __slots__ = (
+        *("_body", "_has_no_body", "_interim", "_known", "_max_body_bytes", "_pending", "_wall"),
+        *("has_surplus", "head", "received_at", "whole"),
+    )
 
-    def __init__(self, *, has_no_body: bool, max_body_bytes: int, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, *, has_no_body: bool, max_body_bytes: int, wall: Callable[[], float], known: KnownHeads | None = None
+    ) -> None:
         self._has_no_body = has_no_body
         self._max_body_bytes = max_body_bytes
         self._wall = wall
+        self._known = None if has_no_body else known
         self._interim = 0
-        self._pending = bytearray()
-        self._body: _Plain | _Chunked | None = None
+        self._pending = b""
+        self._body: PlainBody | ChunkedBody | None = None
+        self.whole: bytes | None = None
+        """The body of a complete answer that came in one piece; None: it came in several."""
         self.head: Head | None = None
         self.received_at = 0.0
+        self.has_surplus = False
+        """Whether more came than the answer: the origin and we do not agree on where it ends."""
 
     def feed(self, data: bytes) -> bool:
         """Take what came; whether the answer is complete. Raises InvalidAnswer."""
         body = self._body
         if body is None:
-            rest = self._feed_head(data)
-            if rest is None:
+            head = None if self._known is None or self._pending else self._known.read(data)
+            if head is not None:
+                self.head, self.received_at = head, self._wall()
+                rest: bytes | None = data[len(head.block) :]
+            else:
+                rest = self._feed_head(data)
+                head = self.head
+            if rest is None or head is None:
                 return False
-            body, data = self._begin_body(), rest
-        return body.feed(data)
+            if head.framing is Framing.LENGTH and len(rest) == head.length <= self._max_body_bytes:
+                self.whole = rest
+                return True
+            body, data = self._begin_body(head), rest
+        is_complete = body.feed(data)
+        self.has_surplus = body.has_surplus
+        return is_complete
 
     def end(self) -> bool:
         """The connection has ended; whether the answer is complete."""
         return self._body is not None and self._body.end()
 
-    @property
-    def has_surplus(self) -> bool:
-        """Whether more came than the answer: the origin and we do not agree on where it ends."""
-        return self._body is not None and self._body.has_surplus
-
     def response(self) -> RawResponse:
         """The complete answer."""
         assert self.head is not None
+        if self.whole is not None:
+            return RawResponse(self.head, self.whole, self.received_at)
         assert self._body is not None
-        head = self.head
-        return RawResponse(head.status, head.headers, head.texts, self._body.content(), self.received_at)
+        return RawResponse(self.head, self._body.content(), self.received_at)
 
     def _feed_head(self, data: bytes) -> bytes | None:
         """Read heads until the final one; what follows it, or None while it is not complete."""
         if self._pending:
-            self._pending += data
-            data = bytes(self._pending)
-            self._pending.clear()
+            data, self._pending = self._pending + data, b""
         while (end := data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4) > 3:
             head = read_head(data[:end], is_head=self._has_no_body)
             if head is not None:
+                if self._known is not None:
+                    self._known.learn(head)
                 self.head = head
                 self.received_at = self._wall()
                 return data[end:]
@@ -85,170 +123,15 @@ class AnswerReader:
             raise InvalidAnswer("The head of the origin's answer is too large.")
         if not b"HTTP/1.".startswith(data[:7]):
             raise InvalidAnswer("The origin's answer is not HTTP.")
-        self._pending += data
+        self._pending = data
         return None
 
-    def _begin_body(self) -> _Plain | _Chunked:
-        head = self.head
-        assert head is not None
+    def _begin_body(self, head: Head) -> PlainBody | ChunkedBody:
         if head.length > self._max_body_bytes:
-            raise InvalidAnswer(_TOO_LARGE)
+            raise InvalidAnswer(TOO_LARGE)
         if head.framing is Framing.CHUNKED:
-            self._body = _Chunked(self._max_body_bytes)
+            self._body = ChunkedBody(self._max_body_bytes)
         else:
             length = None if head.framing is Framing.CLOSE else head.length
-            self._body = _Plain(length, self._max_body_bytes)
+            self._body = PlainBody(length, self._max_body_bytes)
         return self._body
-
-
-class _Parts:
-    """A body that grows. Small pieces are joined at once: each kept by itself would take many times its size."""
-
-    __slots__ = ("_parts", "_tail", "size")
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._tail = bytearray()
-        self.size = 0
-
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        self._tail += piece
-        if len(self._tail) >= _PART_BYTES:
-            self._parts.append(bytes(self._tail))
-            self._tail.clear()
-
-    def join(self) -> bytes:
-        return b"".join((*self._parts, self._tail))
-
-
-class _Plain:
-    """A body of a length that is known, or (None) one that the connection's end delimits."""
-
-    __slots__ = ("_length", "_max_bytes", "_parts", "_whole", "has_surplus")
-
-    def __init__(self, length: int | None, max_bytes: int) -> None:
-        self._length = length
-        self._max_bytes = max_bytes
-        self._whole = b""
-        self._parts: _Parts | None = None
-        self.has_surplus = False
-
-    def feed(self, data: bytes) -> bool:
-        """Take a piece; whether the body is complete."""
-        length = self._length
-        if self._parts is None:
-            if length is not None and len(data) >= length:
-                self.has_surplus = len(data) > length
-                self._whole = data[:length]
-                return True
-            self._parts = _Parts()
-        left = (self._max_bytes if length is None else length) - self._parts.size
-        if length is None and len(data) > left:
-            raise InvalidAnswer(_TOO_LARGE)
-        self.has_surplus = len(data) > left
-        self._parts.add(data[:left] if self.has_surplus else data)
-        return length is not None and len(data) >= left
-
-    def end(self) -> bool:
-        """Whether the end of the connection completes the body."""
-        return self._length is None
-
-    def content(self) -> bytes:
-        """The body."""
-        return self._whole if self._parts is None else self._parts.join()
-
-
-class _Chunked:
-    """A body in chunks (RFC 9112, section 7.1). Extensions and trailers are read and dropped.
-
-    A piece of 64 KiB may hold ten thousand chunks of one byte: whole chunks are read in one tight loop.
-    """
-
-    __slots__ = ("_content", "_left", "_max_bytes", "_pending", "_step", "_trailer_bytes", "has_surplus")
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._pending = b""
-        self._content = _Parts()
-        self._left = 0
-        """Of the chunk that is being read."""
-        self._trailer_bytes = 0
-        self._step: Callable[[bytes, int], int] | None = self._sizes
-        self.has_surplus = False
-
-    def feed(self, data: bytes) -> bool:
-        """Take a piece; whether the body is complete."""
-        data = self._pending + data if self._pending else data
-        position, before = 0, -1
-        while self._step is not None and position > before:
-            before, step = position, self._step
-            position = step(data, position)
-            if self._step != step:
-                before = -1  # the next step may begin where this one stood still
-        self._pending = data[position:]
-        self.has_surplus = self._step is None and bool(self._pending)
-        return self._step is None
-
-    def end(self) -> bool:
-        """The end of the connection never completes it."""
-        return False
-
-    def content(self) -> bytes:
-        """The body."""
-        return self._content.join()
-
-    # --- Each step takes what it can of the bytes from a position on, and returns the position behind that.
-
-    def _sizes(self, data: bytes, position: int) -> int:
-        """Chunks that are there as a whole, up to the size of the first that is not."""
-        while line := _CHUNK.match(data, position):
-            start, size = line.end(), int(line[1], 16)
-            if start - position > _MAX_CHUNK_LINE_BYTES:
-                raise InvalidAnswer(_LONG_LINE)
-            if self._content.size + size > self._max_bytes:
-                raise InvalidAnswer(_TOO_LARGE)
-            end = start + size
-            if not size or data[end : end + 2] != b"\r\n":
-                self._left, self._step = size, self._data if size else self._trailers
-                return start
-            self._content.add(data[start:end])
-            position = end + 2
-        if data.find(b"\r\n", position) >= 0:
-            raise InvalidAnswer(_BAD_CHUNK)
-        if len(data) - position >= _MAX_CHUNK_LINE_BYTES:
-            raise InvalidAnswer(_LONG_LINE)
-        return position
-
-    def _data(self, data: bytes, position: int) -> int:
-        """The rest of one chunk."""
-        part = data[position : position + self._left]
-        self._content.add(part)
-        self._left -= len(part)
-        if not self._left:
-            self._step = self._data_end
-        return position + len(part)
-
-    def _data_end(self, data: bytes, position: int) -> int:
-        found = data[position : position + 2]
-        if not b"\r\n".startswith(found):
-            raise InvalidAnswer(_BAD_CHUNK)
-        if len(found) < 2:
-            return position
-        self._step = self._sizes
-        return position + 2
-
-    def _trailers(self, data: bytes, position: int) -> int:
-        """The lines after the last chunk, which mean nothing to us."""
-        while (end := data.find(b"\r\n", position) + 2) > 1:
-            self._trailer_bytes += end - position
-            if self._trailer_bytes > MAX_HEAD_BYTES:
-                break
-            if end == position + 2:
-                self._step = None
-                return end
-            read_lines([data[position : end - 2]])
-            position = end
-        if self._trailer_bytes + len(data) - position >= MAX_HEAD_BYTES:
-            raise InvalidAnswer(_LONG_LINE)
-        return position

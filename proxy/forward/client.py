@@ -18,12 +18,13 @@ from types import TracebackType
 from yarl import URL
 
 from proxy.errors import TooSlow
-from proxy.forward.answer import AnswerReader
+from proxy.forward.answer import AnswerReader, RawResponse
 from proxy.forward.connection import Connection
 from proxy.forward.dial import Dialer
 from proxy.forward.failures import ConnectionEnded, ProxyFailed, unreachable
 from proxy.forward.head import render, render_lines
-from proxy.forward.messages import Headers, RawRequest, RawResponse
+from proxy.forward.known_heads import KnownHeads
+from proxy.forward.messages import Headers, RawRequest
 from proxy.forward.pool import Pool
 from proxy.forward.resolver import FixedAddresses, Resolver
 from proxy.forward.route import Route, route_to
@@ -56,6 +57,7 @@ class RawClient:
         self._wall = wall
         self._monotonic = monotonic
         self._routes: dict[str, Route] = {}
+        self._known = KnownHeads()
         self._opened: tuple[Pool, Dialer, Resolver] | None = None
 
     async def __aenter__(self) -> RawClient:
@@ -94,12 +96,16 @@ class RawClient:
         except BaseException:
             pool.give(base_url, connection)
             raise
-        reader = AnswerReader(
-            has_no_body=request.method == "HEAD", max_body_bytes=self._max_body_bytes, wall=self._wall
-        )
+        reader = self.reader(has_no_body=request.method == "HEAD")
         response = await connection.exchange(head, request.body, reader=reader, deadline=deadline)
         pool.give(base_url, connection)
         return response
+
+    def reader(self, *, has_no_body: bool = False) -> AnswerReader:
+        """What reads the next answer."""
+        return AnswerReader(
+            has_no_body=has_no_body, max_body_bytes=self._max_body_bytes, wall=self._wall, known=self._known
+        )
 
     def lines(self, base_url: str, headers: Headers) -> tuple[bytes, bytes]:
         """What `begin` writes before a target and, but for its length, after the request line."""

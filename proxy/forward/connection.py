@@ -1,24 +1,22 @@
 """One connection to an origin or a proxy, and one exchange after the other on it.
 
-Owns: the transport, the bytes that come, the deadline of the exchange under way. Must not know: pools, names, TLS, and
-whether what is sent may be sent.
-
-Reads go into one buffer that all connections of a client share (a BufferedProtocol): the loop fills it and calls back
-at once, so nothing else can come between. With a plain Protocol each TLS read allocates 256 KiB and gives them back.
+Owns: the transport, the bytes that come, the deadline of the exchange under way. Must not know: pools, names, who is
+trusted, and whether what is sent may be sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from collections.abc import Callable
 from typing import cast
 
 from proxy.errors import TooSlow, UpstreamFailed
-from proxy.forward.answer import AnswerReader
+from proxy.forward.answer import AnswerReader, RawResponse
 from proxy.forward.failures import ConnectionEnded, failed_answer, lower_headers
 from proxy.forward.head import InvalidAnswer
-from proxy.forward.messages import RawResponse
+from proxy.forward.tls import Tls
 
 ONE_WRITE_BYTES = 1 << 16
 """A body up to this size goes out in one write with the head."""
@@ -26,35 +24,33 @@ _TICK_SECONDS = 0.001
 """What uvloop's clock and timers round to."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """Made by a loop's `create_connection`. One exchange at a time."""
 
     __slots__ = (
         "_deadline",
         "_done",
-        "_is_untold",
         "_loop",
         "_lost",
         "_poll",
         "_reader",
         "_timer",
+        "_tls",
         "_transport",
-        "_view",
         "expires_at",
         "stays_seconds",
     )
 
-    def __init__(self, buffer: memoryview, lost: Callable[[Connection], None]) -> None:
+    def __init__(self, lost: Callable[[Connection], None], *, tls: Tls | None = None) -> None:
+        """`tls`: the session that begins with the connection."""
         self._loop = asyncio.get_running_loop()
-        self._view = buffer
         self._lost = lost
         self._transport: asyncio.Transport | None = None
+        self._tls = tls
         self._poll = select.poll()
         self._reader: AnswerReader | None = None
         self._done: Callable[[UpstreamFailed | None], None] | None = None
         """What waits for the answer."""
-        self._is_untold = False
-        """Whether nobody can tell if the whole request has left."""
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self.stays_seconds = float("inf")
@@ -68,24 +64,30 @@ class Connection(asyncio.BufferedProtocol):
         """The connection is there."""
         self._transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        if self._tls is not None:
+            self._tls.begin(self._transport.write)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to. No bytearray: asyncio's TLS fills slices of it, which must not be copies."""
-        return self._view
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        if self._tls is not None:
+            try:
+                data = self._tls.received(data)
+            except ssl.SSLError as error:
+                self._broke(error)
+                return
         reader = self._reader
-        if reader is None:
+        if data and reader is None:
             self.abort()  # nobody asked
-            return
-        try:
-            is_complete = reader.feed(bytes(self._view[:nbytes]))
-        except InvalidAnswer as error:
-            self._fail(failed_answer(error, reader.head))
-            return
-        if is_complete:
-            self._complete(reader)
+        elif data and reader is not None:
+            try:
+                is_complete = reader.feed(data)
+            except InvalidAnswer as error:
+                self._fail(failed_answer(error, reader.head))
+                return
+            if is_complete:
+                self._complete(reader)
+        if self._tls is not None and self._tls.is_ended:
+            self._broke(None)
 
     def eof_received(self) -> None:
         """The other side sends no more. The transport then closes."""
@@ -107,10 +109,22 @@ class Connection(asyncio.BufferedProtocol):
         """None when the connection is lost."""
         return self._transport
 
-    def use(self, transport: asyncio.Transport) -> None:
-        """Speak through another transport from now on: TLS over the first one, with somebody else."""
-        self._transport = transport
+    async def secure(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Speak TLS from now on, through the TLS that is spoken already if there is one.
+
+        Raises ssl.SSLError and OSError.
+        """
+        if self._transport is None:
+            raise ConnectionEnded("closed")
+        before, self._tls = self._tls, Tls(context, server_name, below=self._tls)
+        self._tls.begin(self._transport.write if before is None else before.write)
+        await self._tls.shaken()
         self.stays_seconds = float("inf")
+
+    async def secured(self) -> None:
+        """Wait for the end of the handshake under way, if there is one. Raises ssl.SSLError and OSError."""
+        if self._tls is not None:
+            await self._tls.shaken()
 
     def is_open(self) -> bool:
         """Whether a request may be sent, as far as the loop knows."""
@@ -144,14 +158,12 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         assert transport is not None, "is_open() was asked"
         self._reader, self._done = reader, done
-        is_long = len(body) > ONE_WRITE_BYTES
-        # TLS does not tell what waits below it, so after a long body the connection is not kept.
-        self._is_untold = is_long and transport.get_extra_info("ssl_object") is not None
-        if is_long:
-            transport.write(head)
-            transport.write(body)
+        write = transport.write if self._tls is None else self._tls.write
+        if len(body) > ONE_WRITE_BYTES:
+            write(head)
+            write(body)
         else:
-            transport.write(head + body)
+            write(head + body)
         if deadline is not None:
             self._set_deadline(deadline)
 
@@ -193,8 +205,9 @@ class Connection(asyncio.BufferedProtocol):
         assert done is not None
         assert head is not None
         # An answer may come before the request is out. What is left of it must not go before the next one.
-        is_sent = not self._is_untold and transport is not None and not transport.get_write_buffer_size()
-        self.stays_seconds = head.stays_seconds if is_sent and not reader.has_surplus else 0.0
+        is_sent = transport is not None and not transport.get_write_buffer_size()
+        stays = is_sent and not reader.has_surplus and (self._tls is None or self._tls.is_free)
+        self.stays_seconds = head.stays_seconds if stays else 0.0
         done(None)
 
     def _fail(self, error: UpstreamFailed) -> None:
@@ -204,9 +217,16 @@ class Connection(asyncio.BufferedProtocol):
         assert done is not None
         done(error)
 
+    def _broke(self, error: Exception | None) -> None:
+        """The session within the connection has ended."""
+        self._ended(error)
+        self.abort()
+
     def _ended(self, error: Exception | None) -> None:
         """There is no more to read."""
         self.stays_seconds = 0.0
+        if self._tls is not None:
+            self._tls.lost(error or ConnectionResetError("closed"))
         reader = self._reader
         if reader is None:
             return

@@ -17,13 +17,13 @@ from aiohappyeyeballs import start_connection
 from proxy.errors import UpstreamFailed
 from proxy.forward.answer import AnswerReader
 from proxy.forward.connection import Connection
-from proxy.forward.failures import ConnectionEnded, ProxyFailed
+from proxy.forward.failures import ProxyFailed
 from proxy.forward.resolver import Resolver
 from proxy.forward.route import Hop, Route
+from proxy.forward.tls import Tls
 
 _NEXT_ADDRESS_SECONDS = 0.25
 """After this long without a connection the next address is tried too (RFC 8305, section 5)."""
-_BUFFER_BYTES = 1 << 16
 _KNOWN_BY_THEMSELVES = (TimeoutError, ssl.SSLError, socket.gaierror)
 """Failures on the way to a proxy that say more than that the proxy failed."""
 
@@ -33,7 +33,6 @@ class Dialer:
 
     def __init__(self, resolver: Resolver, *, lost: Callable[[Connection], None]) -> None:
         self._resolver = resolver
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._lost = lost
 
     @cached_property
@@ -77,11 +76,10 @@ class Dialer:
             if isinstance(error, OSError):
                 raise
             raise OSError(str(error)) from error
-        connection = Connection(self._buffer, self._lost)
-        tls = self._tls if hop.is_tls else None
-        name = hop.server_name if hop.is_tls else None
+        connection = Connection(self._lost, tls=Tls(self._tls, hop.server_name) if hop.is_tls else None)
         try:
-            await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
+            await loop.create_connection(lambda: connection, sock=sock)
+            await connection.secured()
         except BaseException:
             self._drop(connection)
             with suppress(OSError):
@@ -89,16 +87,6 @@ class Dialer:
             raise
         made(connection)
         return connection
-
-    async def _secure(self, connection: Connection, hop: Hop) -> None:
-        """Speak TLS with `hop` from now on."""
-        loop, transport = asyncio.get_running_loop(), connection.transport
-        if transport is None:
-            raise ConnectionEnded("closed")
-        secured = await loop.start_tls(transport, connection, self._tls, server_hostname=hop.server_name)
-        if secured is None:
-            raise ConnectionEnded("closed")
-        connection.use(secured)
 
     def _drop(self, connection: Connection) -> None:
         """Close a connection on which nothing will be sent. A handshake that fails does not tell of its end."""
@@ -114,4 +102,4 @@ class Dialer:
             raise ProxyFailed(error.msg) from error
         if answer.status // 100 != 2 or reader.has_surplus:
             raise ProxyFailed(f"the HTTP proxy answered {answer.status}")
-        await self._secure(connection, route.origin)
+        await connection.secure(self._tls, route.origin.server_name)

@@ -24,13 +24,15 @@ MAX_HEAD_BYTES = 1 << 15
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VISIBLE = bytes([*range(0x21, 0x7F), *range(0x80, 0x100)])
-_TEXT = b"\t " + _VISIBLE
+TEXT = b"\t " + _VISIBLE
 """The bytes of a method or name, of a target, of a value."""
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: |$)")
 _WRITTEN_BY_US = frozenset(
     {b"host", b"content-length", b"connection", b"transfer-encoding", b"proxy-authorization", b"upgrade", b"expect"}
 )
-_ABOUT_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive"})
+ABOUT_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive"})
+"""The headers that decide where a body ends and whether the connection stays."""
+STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _SECONDS = re.compile(rb"timeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
@@ -62,14 +64,20 @@ class Head(Struct, frozen=True):
     """The head of a final answer."""
 
     status: int
-    headers: Headers
+    block: bytes
+    """From its first byte to the empty line."""
     texts: Mapping[str, str]
-    """The same with names in lower case; of equal names the last one counts."""
+    """The headers, with names in lower case; of equal names the last one counts."""
     framing: Framing
     length: int
     """Of the body in bytes, for Framing.LENGTH; else 0."""
     stays_seconds: float
     """For how long the origin keeps the connection after this answer: infinite if it does not say, 0 if it closes."""
+
+    @property
+    def headers(self) -> Headers:
+        """All headers as they came."""
+        return tuple([header for header, _, _ in read_lines(self.block[:-4].split(b"\r\n")[1:])])
 
 
 def render(request: RawRequest, *, host: bytes, prefix: bytes = b"", more: bytes = b"") -> bytes:
@@ -113,7 +121,7 @@ def _is_of(alphabet: bytes, text: bytes) -> bool:
 def _are_lines(names: list[bytes], headers: Headers) -> bool:
     """Whether each header is one line."""
     values = b"".join([value for _, value in headers])
-    return all(names) and not b"".join(names).translate(None, _TOKEN) and not values.translate(None, _TEXT)
+    return all(names) and not b"".join(names).translate(None, _TOKEN) and not values.translate(None, TEXT)
 
 
 def read_head(block: bytes, *, is_head: bool) -> Head | None:
@@ -129,13 +137,13 @@ def read_head(block: bytes, *, is_head: bool) -> Head | None:
         if status == 101:
             raise InvalidAnswer("The origin changes the protocol, which nobody asked for.")
         return None
-    return _with_framing(status, read, is_head=is_head, is_old=is_old)
+    return _with_framing(block, status, read, is_head=is_head, is_old=is_old)
 
 
 def _read_status(line: bytes) -> tuple[int, bool]:
     """The status, and whether the answer is one of HTTP/1.0."""
     first = _STATUS.match(line)
-    if first is None or line.translate(None, _TEXT):
+    if first is None or line.translate(None, TEXT):
         raise InvalidAnswer("The origin's answer is not HTTP.")
     return int(first[2]), first[1] == b"0"
 
@@ -151,19 +159,19 @@ def read_lines(lines: list[bytes]) -> list[Line]:
 def _read_line(line: bytes) -> Line:
     name, colon, value = line.partition(b":")
     # Without the bytes that a value may have nothing may be left, a lone CR or LF neither.
-    if not colon or not _is_of(_TOKEN, name) or value.translate(None, _TEXT):
+    if not colon or not _is_of(_TOKEN, name) or value.translate(None, TEXT):
         raise InvalidAnswer("The origin's answer has an invalid header.")
     lower, value = name.lower(), value.strip(b" \t")
     # A byte is a character, as nobody says which coding a value has (RFC 9110, section 5.5).
     text = lower.decode("ascii"), value.decode("latin-1")
-    return (name, value), lower if lower in _ABOUT_FRAMING else None, text
+    return (name, value), lower if lower in ABOUT_FRAMING else None, text
 
 
 _remembered = lru_cache(maxsize=512)(_read_line)
 """Of the lines of an answer most are those of the answer before."""
 
 
-def _with_framing(status: int, lines: list[Line], *, is_head: bool, is_old: bool) -> Head:
+def _with_framing(block: bytes, status: int, lines: list[Line], *, is_head: bool, is_old: bool) -> Head:
     lengths, codings, options, stays = [], [], b"", float("inf")
     for (_, value), about, _ in [line for line in lines if line[1] is not None]:
         match about:
@@ -176,12 +184,12 @@ def _with_framing(status: int, lines: list[Line], *, is_head: bool, is_old: bool
             case _:
                 stays = _announced(value)
     framing, length = _framing(lengths, codings, is_old=is_old)
-    if is_head or status in (204, 304):
+    if is_head or status in STATUSES_WITHOUT_BODY:
         framing, length = Framing.NONE, 0
     if framing is Framing.CLOSE or not _is_kept(options, is_old=is_old):
         stays = 0.0
     texts = dict([text for _, _, text in lines])
-    return Head(status, tuple([header for header, _, _ in lines]), texts, framing, length, stays)
+    return Head(status, block, texts, framing, length, stays)
 
 
 def _framing(lengths: list[bytes], codings: list[bytes], *, is_old: bool) -> tuple[Framing, int]:

@@ -170,20 +170,16 @@ class Upstream:
         started = self._monotonic()
 
         def ended(outcome: OriginResponse | UpstreamFailed) -> None:
-            self._ended(base_url, started, outcome)
+            if isinstance(outcome, OriginResponse):
+                self._record(base_url, outcome.status)
+                status = str(outcome.status)
+            else:
+                self._note_failure(base_url, outcome)
+                status = outcome.reason
+            self._observer.upstream_answered(_host(base_url), status=status, seconds=self._monotonic() - started)
             done(outcome)
 
         return self._direct.begin(base_url, query, check=check, seconds=seconds, done=ended)
-
-    def _ended(self, base_url: str, started: float, outcome: OriginResponse | UpstreamFailed) -> None:
-        """One attempt of `begin` ended."""
-        if isinstance(outcome, OriginResponse):
-            self._record(base_url, outcome.status)
-            status = str(outcome.status)
-        else:
-            self._note_failure(base_url, outcome)
-            status = outcome.reason
-        self._observer.upstream_answered(_host(base_url), status=status, seconds=self._monotonic() - started)
 
     def _record(self, base_url: str, status: int) -> None:
         self._causes.pop(base_url, None)

@@ -14,10 +14,9 @@ from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import UpstreamFailed
 from proxy.event_log import log
-from proxy.forward.answer import AnswerReader
+from proxy.forward.answer import RawResponse
 from proxy.forward.client import RawClient
 from proxy.forward.head import is_target, length_line
-from proxy.forward.messages import RawResponse
 from proxy.origin.sending import as_bytes, decoded, headers_of
 
 _REMEMBERED = 256
@@ -76,14 +75,18 @@ class DirectClient:
         sent_at = self._wall()
         if self._tells:
             log.debug("sending")
-        reader = AnswerReader(has_no_body=False, max_body_bytes=self._max_body_bytes, wall=self._wall)
+        reader = self._raw.reader()
 
         def ended(error: UpstreamFailed | None) -> None:
             if error is not None:
                 done(error)
                 return
             self._raw.give(base_url, connection)
-            self._read(reader.response(), sent_at, done)
+            raw = reader.response()
+            if "content-encoding" in raw.head.texts:
+                self._unpack(raw, sent_at, done)
+            else:
+                done(_response(raw, sent_at, raw.body))
 
         deadline = asyncio.get_running_loop().time() + seconds
         connection.send(head, body, reader=reader, deadline=deadline, done=ended)
@@ -134,13 +137,10 @@ class DirectClient:
         length = length_line(query.method, len(query.body))
         return b"%b %b%b HTTP/1.1\r\n%b%b\r\n" % (query.method.encode(), prefix, target, lines, length)
 
-    def _read(self, raw: RawResponse, sent_at: float, done: Done) -> None:
-        if "content-encoding" not in raw.texts:
-            done(_response(raw, sent_at, raw.body))
-            return
+    def _unpack(self, raw: RawResponse, sent_at: float, done: Done) -> None:
+        """In a task, because a long body is unpacked in a thread."""
 
         async def unpack() -> None:
-            """In a task, because a long body is unpacked in a thread."""
             outcome: OriginResponse | UpstreamFailed
             try:
                 outcome = _response(raw, sent_at, await decoded(raw.body, raw.texts, max_bytes=self._max_body_bytes))
@@ -154,9 +154,10 @@ class DirectClient:
 
 
 def _response(raw: RawResponse, sent_at: float, body: bytes) -> OriginResponse:
+    head = raw.head
     return OriginResponse(
-        status=raw.status,
-        headers=raw.texts,
+        status=head.status,
+        headers=head.texts,
         body=body,
         gzip=raw.body if body is not raw.body else None,
         sent_at=sent_at,

@@ -66,31 +66,27 @@ class Flight:
 
     def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
         """The first attempt has ended."""
+        attempts, reader = self._attempts, self._reader
+        query, result = attempts.query, None
         try:
-            accepted = self._read(outcome)
+            if isinstance(outcome, OriginResponse):
+                result = reader.begin(query, outcome, attempts.passage)
+            if result is None:
+                attempts.outcome = outcome
+                self._start(self._finish(self._rest(attempts)))
+                return
+            reservation = attempts.ticket.charge()
+            if not reader.settle_now(query, result, reservation):
+                self._start(self._finish(self._settle(result, reservation)))
+                return
         except Exception as error:
-            self._gate.leave(self._attempts.passage)
-            self._done(error)
-            return
-        if accepted is not None:
-            self._gate.leave(self._attempts.passage)
-            self._done(accepted)
+            self._leave(error)
+        else:
+            self._leave(result)
 
-    def _read(self, outcome: OriginResponse | UpstreamFailed) -> AcceptedResponse | None:
-        """The answer if nothing has to be waited for; else it comes from a task."""
-        attempts = self._attempts
-        accepted = None
-        if isinstance(outcome, OriginResponse):
-            accepted = self._reader.begin(attempts.query, outcome, attempts.passage)
-        if accepted is None:
-            attempts.outcome = outcome
-            self._start(self._finish(self._rest(attempts)))
-            return None
-        reservation = attempts.ticket.charge()
-        if self._reader.settle_now(attempts.query, accepted, reservation):
-            return accepted
-        self._start(self._finish(self._settle(accepted, reservation)))
-        return None
+    def _leave(self, result: AcceptedResponse | Exception) -> None:
+        self._gate.leave(self._attempts.passage)
+        self._done(result)
 
     async def _settle(self, accepted: AcceptedResponse, reservation: Reservation) -> AcceptedResponse:
         try:

@@ -97,7 +97,7 @@ class Gate:
             try:
                 await ticket.close()
             finally:
-                self._release(passage)
+                self.leave(passage)
 
     def enter_now(self, passage: Passage) -> Ticket | None:
         """A ticket without waiting, for `leave` afterwards; None where the request has to wait, or to be refused."""
@@ -111,8 +111,12 @@ class Gate:
         return Ticket(self, passage)
 
     def leave(self, passage: Passage) -> None:
-        """Give back the slot of `enter_now`."""
-        self._release(passage)
+        """Give back the slot that a request had."""
+        self._in_use -= 1
+        if passage.purpose is not Purpose.KEYED:
+            self._others_in_use -= 1
+        if self._waiting[True] or self._waiting[False]:
+            self._serve()
 
     def close(self) -> None:
         """The origin refuses, as the ledger knows by now: refuse all that wait, then send one at a time."""
@@ -177,7 +181,7 @@ class Gate:
                 return await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.result():
-                self._release(passage)  # the slot came at the moment of giving up
+                self.leave(passage)  # the slot came at the moment of giving up
             if isinstance(error, TimeoutError):
                 raise (self.not_sent() if passage.is_keyed else TooSlow()) from error
             raise
@@ -186,11 +190,6 @@ class Gate:
         """The error of a request with a key that was given up before it was sent. Counted as a refusal."""
         self._observer.refused(NotSent.reason)
         return NotSent()
-
-    def _release(self, passage: Passage) -> None:
-        self._in_use -= 1
-        self._others_in_use -= not passage.is_keyed
-        self._serve()
 
     def _serve(self) -> None:
         for keyed, queue in self._waiting.items():

@@ -103,13 +103,17 @@ class AnswerReading:
 
         The caller then calls `settle`, or `settle_now` in the same turn of the loop.
         """
-        verdict = judge(query, response, self._clock.origin())
-        if not isinstance(verdict, Good | Negative) or (isinstance(verdict, Negative) and verdict.by_firewall):
-            return None
-        self._learn_date(response)
-        self._note_spent(query, verdict, passage)
+        verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if isinstance(verdict, Good):
+            self._learn_date(response)
             self._learn(query.endpoint, verdict, response)
+            weight = 0 if passage.refundable else query.weight
+        elif isinstance(verdict, Negative) and not verdict.by_firewall:
+            self._learn_date(response)
+            weight = query.weight
+        else:
+            return None
+        self._observer.spent(query.endpoint.name, weight, client=passage.client)
         return AcceptedResponse(response, verdict)
 
     def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> bool:
@@ -153,8 +157,9 @@ class AnswerReading:
         return self._gate.blocked(block)
 
     def _learn_date(self, response: OriginResponse) -> None:
-        date = origin_time(response.headers)
-        if date is not None and is_api_answer(response.headers):
+        headers = response.headers
+        date = origin_time(headers)
+        if date is not None and is_api_answer(headers):
             self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
 
     def _learn(self, endpoint: Endpoint, good: Good, response: OriginResponse) -> None:

@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.forward.answer import RawResponse
 from proxy.forward.client import RawClient
-from proxy.forward.messages import RawRequest, RawResponse
+from proxy.forward.messages import RawRequest
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-MBX-USED-WEIGHT-1M: 7\r\n"
 OK = HEAD + b"Content-Length: 2\r\n\r\n{}"
