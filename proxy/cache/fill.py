@@ -26,8 +26,9 @@ from proxy.core.cache.refusal import may_replace, refusal_of
 from proxy.core.document.parsed import Document, parse_document, server_time_of
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, Lifetimes, arrived_age_seconds, is_from_future, notice
+from proxy.core.passing import SBE_DEPRECATED
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.core.reply import SBE_DEPRECATED, Outcome
+from proxy.core.reply import Outcome
 from proxy.core.verdict import Good, contracts_rate_limits
 from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
 from proxy.event_log import log

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -91,8 +92,13 @@ class OriginResponse(Struct, frozen=True, kw_only=True):
         told = self.headers.get("content-type")
         if told is None:
             return JSON_CONTENT_TYPE if self.body else ""
-        told = notice(told.replace("\t", " "))
-        return UNKNOWN_CONTENT_TYPE if told is None else told
+        return _content_type(told)
+
+
+@lru_cache(maxsize=64)
+def _content_type(told: str) -> str:
+    text = notice(told.replace("\t", " "))
+    return UNKNOWN_CONTENT_TYPE if text is None else text
 
 
 FUTURE_SECONDS = 2.0

@@ -6,8 +6,6 @@ entry was found, the server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
@@ -16,6 +14,7 @@ from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse, notice
+from proxy.core.passing import SBE_DEPRECATED, passing_headers
 from proxy.core.query.accepted import matches
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
@@ -23,7 +22,6 @@ from proxy.core.quota.pools import SPOT, pool_of
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
 
 CACHE_NAME = "binance-sidecar"
-SBE_DEPRECATED = "X-MBX-SBE-DEPRECATED"
 VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
 """The request headers that select a representation (RFC 9110, section 12.5.5)."""
 
@@ -88,8 +86,7 @@ def _plain_status(outcome: Outcome) -> str:
     return cache_status(outcome)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """An answer before the server adds Date and framing. A HEAD request gets everything but the body."""
 
     status: int
@@ -102,7 +99,7 @@ class Reply:
     """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
     pool: str | None = SPOT
     """The pool of limits whose used weight the answer tells; None: it tells none."""
-    rendition: Rendition | None = field(default=None, compare=False, repr=False)
+    rendition: Rendition | None = None
     """How to make this reply again later; None if it is not made from an entry."""
 
 
@@ -192,16 +189,12 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
 
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
-    body, headers = response.body, [*_content_type(response.content_type)]
-    if response.gzip is not None and query.accepts_gzip:
-        body = response.gzip
-        headers.append(("Content-Encoding", "gzip"))
-    headers += [("Cache-Control", "no-store"), ("Vary", VARY), ("Cache-Status", _plain_status(outcome))]
-    headers += _binances(response.headers)
+    packed = response.gzip if query.accepts_gzip else None
+    fixed = _forwarded_headers(response.content_type, packed is not None, outcome)
     return Reply(
         status=response.status,
-        headers=tuple(headers),
-        body=body,
+        headers=(*fixed, *passing_headers(response.headers)),
+        body=response.body if packed is None else packed,
         outcome=outcome,
         endpoint=query.endpoint.name,
         weight=query.weight,
@@ -209,29 +202,21 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
     )
 
 
+@lru_cache(maxsize=64)
+def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    """Those of an answer that passes as it came, but for Binance's own. Kept, because few differ."""
+    return (
+        *_content_type(content_type),
+        *((("Content-Encoding", "gzip"),) if is_packed else ()),
+        ("Cache-Control", "no-store"),
+        ("Vary", VARY),
+        ("Cache-Status", cache_status(outcome)),
+    )
+
+
 def reported_pool(endpoint: Endpoint) -> str | None:
     """The pool whose used weight the answers of an endpoint tell; None for a limit of its own, without a weight."""
     return None if endpoint.pool is not None else pool_of(endpoint)
-
-
-def _binances(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What passes of the origin's headers (names in lower case)."""
-    # Most names are of no interest, and their first letter says so.
-    return [(_spelled(name), value) for name, value in headers.items() if name[:1] in "xr" and _is_passed(name, value)]
-
-
-def _is_passed(name: str, value: str) -> bool:
-    """Whether a header (in lower case) of the origin passes; the used weight is told as all replicas know it."""
-    is_binances = name.startswith(("x-mbx-", "x-sapi-")) and not name.startswith("x-mbx-used-weight")
-    return (is_binances or name == "retry-after") and notice(value) is not None
-
-
-def _spelled(name: str) -> str:
-    """As the other answers spell it."""
-    return _SPELLED.get(name, name)
-
-
-_SPELLED = {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}
 
 
 def time_reply(now: float, error_seconds: float, *, microseconds: bool) -> Reply:
@@ -262,7 +247,7 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
         ("Cache-Status", cache_status(outcome, detail=error.reason)),
     ]
     if isinstance(error, PassedOn):
-        headers += _binances(error.headers)
+        headers += passing_headers(error.headers)
     elif error.retry_after is not None:
         headers.append(("Retry-After", error.retry_after))
     if isinstance(error, MethodNotAllowed):

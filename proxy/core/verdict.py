@@ -43,6 +43,8 @@ class Good:
     """The parsed exchangeInfo body, so that a large one is not parsed twice."""
 
 
+_GOOD = Good()
+"""That of an answer that passes as it came."""
 MAX_ERROR_BYTES = 1 << 16
 """The largest body of an error that is passed on or stored."""
 _TOO_MANY_ORDERS = -1015
@@ -104,8 +106,17 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
+    if passes(query, response):
+        return _GOOD
     of_account = _of_account(response) if query.is_keyed else None
     return of_account or _of_ip(query, response, now)
+
+
+def passes(query: UpstreamQuery, response: OriginResponse) -> bool:
+    """Whether an answer is good whatever it says: one of market data, or a 2xx to a key."""
+    if response.status == 200:
+        return isinstance(query, MarketQuery) or query.is_keyed
+    return 200 < response.status < 300 and query.is_keyed
 
 
 def _of_ip(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
@@ -136,8 +147,6 @@ def _of_ip(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdic
 
 def _of_account(response: OriginResponse) -> Verdict | None:
     """What an answer means that tells of one account only; None: it means what it does to everybody."""
-    if 200 <= response.status < 300:
-        return Good()
     if response.status == 429 and _is_about_orders(response):
         return Negative()
     return None
@@ -168,8 +177,6 @@ def _validate(query: UpstreamQuery, response: OriginResponse) -> Verdict:
 
 
 def _good(query: UpstreamQuery, response: OriginResponse) -> Verdict:
-    if isinstance(query, MarketQuery):
-        return Good()
     if _is_sbe(response):
         return _validate_sbe(query, response)
     if query.endpoint.has_document:

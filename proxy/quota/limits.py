@@ -26,6 +26,7 @@ class KnownLimits:
     """The limits of one pool. Two APIs that share a pool each name its limits: the lower ones hold."""
 
     __slots__ = (
+        "_counts_weight",
         "_disbelieved",
         "_fetch_weight",
         "_initial",
@@ -56,6 +57,8 @@ class KnownLimits:
         self._refresh_ratio = refresh_ratio
         self._fetch_weight = fetch_weight
         self._observer = observer or NullLedgerObserver()
+        self._counts_weight = _count_weight(windows)
+        """Whether there is a limit of weight."""
         self._told: dict[str, tuple[Window, ...]] = {}
         """The last good ones of each source."""
         self._disbelieved: dict[str, tuple[Window, ...]] = {}
@@ -69,6 +72,7 @@ class KnownLimits:
         if judgement.believed:
             self._told[source] = with_learned(self._told.get(source, ()), judgement.believed)
             self.windows = with_learned(self._initial, lowest_limits(self._told.values()))
+            self._counts_weight = _count_weight(self.windows)
         if judgement.why is not None:
             self._observer.limits_disbelieved(judgement.why)
             if judgement.absurd != self._disbelieved.get(source, ()):
@@ -80,5 +84,8 @@ class KnownLimits:
 
     def read_usage_report(self, headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
         """The usage of this pool that an answer's headers report."""
-        counts_weight = any(window.kind is RateLimitKind.REQUEST_WEIGHT for window in self.windows)
-        return read_usage_report(headers, now, ok=ok, counts_weight=counts_weight, used_header=self._used_header)
+        return read_usage_report(headers, now, ok=ok, counts_weight=self._counts_weight, used_header=self._used_header)
+
+
+def _count_weight(windows: tuple[Window, ...]) -> bool:
+    return any(window.kind is RateLimitKind.REQUEST_WEIGHT for window in windows)

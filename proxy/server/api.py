@@ -74,14 +74,17 @@ class Headers(Struct, frozen=True):
         """Those that do not depend on the reply but on its pool. What is stored is of public paths only."""
         return [
             *(CORS_HEADERS if is_public else ()),
-            *self._used(pool),
-            ("Server", SERVER),
-            ("Date", _http_date(int(self.wall()))),
-            *((("Keep-Alive", f"timeout={int(self.keep_alive_seconds)}"),) if is_kept else ()),
+            *self.used(pool),
+            *self.of_every(is_kept=is_kept),
         ]
 
-    def _used(self, pool: str | None) -> tuple[tuple[str, str], ...]:
-        """Spot has both names, the other APIs have only the second one."""
+    def of_every(self, *, is_kept: bool) -> tuple[tuple[str, str], ...]:
+        """Those that every answer has in this second."""
+        kept = (("Keep-Alive", f"timeout={int(self.keep_alive_seconds)}"),) if is_kept else ()
+        return (("Server", SERVER), ("Date", _http_date(int(self.wall()))), *kept)
+
+    def used(self, pool: str | None) -> tuple[tuple[str, str], ...]:
+        """The used weight. Spot has both names, the other APIs have only the second one."""
         used = None if pool is None else self.used_weight(pool)
         if used is None:
             return ()

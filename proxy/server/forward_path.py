@@ -23,6 +23,7 @@ from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.event_log import log
 from proxy.server import web
+from proxy.server.answer_heads import AnswerHeads
 from proxy.server.api import Headers, TrafficObserver
 from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
@@ -30,7 +31,6 @@ from proxy.server.fast_path_table import LifeCycle
 from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
 from proxy.server.peers import Peers, peer_of
 from proxy.server.refusals import TooManyRequests
-from proxy.server.response_head import render_head
 from proxy.server.unreadable import internal_error
 
 _MAX_CHUNK_BYTES = 2 * MAX_HEAD_BYTES + MAX_BODY_BYTES
@@ -83,7 +83,7 @@ class ForwardPath:
         self.peers = peers
         self.direct = direct
         self.life_cycle = life_cycle
-        self._headers = headers
+        self._heads = AnswerHeads(headers)
         self._observer = observer
 
     def remember(self, data: bytes, request: ClientRequest, claimed: str) -> None:
@@ -107,9 +107,7 @@ class ForwardPath:
         return head, reply.body
 
     def _head(self, reply: Reply, path: str, *, closes: bool) -> bytes:
-        return render_head(
-            reply, self._headers(reply, is_public=is_public(path), is_kept=not closes), head_only=False, closes=closes
-        )
+        return self._heads.render(reply, is_public=is_public(path), closes=closes)
 
 
 def _bug(path: str, error: Exception) -> Reply:

@@ -33,14 +33,14 @@ def head_pieces(reply: Reply, ages: tuple[tuple[str, str], ...], *, head_only: b
     """The pieces of the head of a reply with these `ages`, which follow each other among its headers."""
     place = reply.headers.index(ages[0])
     before, behind = reply.headers[:place], reply.headers[place + len(ages) :]
-    begin = f"{_status_line(reply.status)}\r\n".encode() + lines_of(before)
+    begin = f"{status_line(reply.status)}\r\n".encode() + lines_of(before)
     length = _length(reply, head_only=head_only)
     return HeadPieces(begin, lines_of(behind), lines_of(length) + b"\r\n")
 
 
 def render_head(reply: Reply, headers: list[tuple[str, str]], *, head_only: bool, closes: bool = False) -> bytes:
     """The head of an answer as aiohttp writes it: status line, our headers, Content-Length, Connection."""
-    lines = [_status_line(reply.status)]
+    lines = [status_line(reply.status)]
     lines += [f"{name}: {value}" for name, value in (*headers, *_length(reply, head_only=head_only))]
     if closes:
         lines.append("Connection: close")
@@ -58,7 +58,7 @@ def _length(reply: Reply, *, head_only: bool) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=64)
-def _status_line(status: int) -> str:
+def status_line(status: int) -> str:
     """A status that has no phrase has an empty one."""
     phrases = {known.value: known.phrase for known in HTTPStatus}
     return f"HTTP/1.1 {status} {phrases.get(status, '')}"

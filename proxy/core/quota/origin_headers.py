@@ -79,17 +79,21 @@ def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEAD
     If two headers have the same interval, the larger value counts. Skips headers that cannot be read.
     """
     used: dict[int, int] = {}
-    length = len(header)
-    for name, value in headers.items():
-        if name[:length] != header:
-            continue
-        interval_seconds = _interval_seconds(name[length:])
-        if interval_seconds and _COUNT.fullmatch(value.strip()):
+    for name, interval_seconds in _intervals(header, *headers):
+        value = headers[name]
+        if _COUNT.fullmatch(value.strip()):
             used[interval_seconds] = max(used.get(interval_seconds, 0), int(value))
     return used
 
 
 @lru_cache(maxsize=64)
+def _intervals(header: str, *names: str) -> tuple[tuple[str, int], ...]:
+    """Those of `names` that tell a used weight, and of what interval in seconds. Kept: most answers have the same."""
+    length = len(header)
+    told = [(name, _interval_seconds(name[length:])) for name in names if name.startswith(header)]
+    return tuple((name, interval_seconds) for name, interval_seconds in told if interval_seconds)
+
+
 def _interval_seconds(suffix: str) -> int:
     """The interval that the end of a header's name tells; 0 where it cannot be read."""
     match = _INTERVAL.fullmatch(suffix)

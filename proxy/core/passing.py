@@ -1,0 +1,34 @@
+"""What passes of the headers of the origin's answers.
+
+Owns: which of Binance's headers clients get, and their spelling. Must not know: replies, our own headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from proxy.core.messages import notice
+
+SBE_DEPRECATED = "X-MBX-SBE-DEPRECATED"
+_SPELLED = {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}
+
+
+def passing_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What passes of the origin's headers (names in lower case)."""
+    passing = [(spelled, headers[name]) for name, spelled in _passing(*headers)]
+    return [(spelled, value) for spelled, value in passing if notice(value) is not None]
+
+
+@lru_cache(maxsize=64)
+def _passing(*names: str) -> tuple[tuple[str, str], ...]:
+    """Those of `names` (in lower case) that pass, and as the other answers spell them.
+
+    The used weight is told as all replicas know it. Kept, because most answers have the same names.
+    """
+    return tuple((name, _SPELLED.get(name, name)) for name in names if _is_passed(name))
+
+
+def _is_passed(name: str) -> bool:
+    ispassing_headers = name.startswith(("x-mbx-", "x-sapi-")) and not name.startswith("x-mbx-used-weight")
+    return ispassing_headers or name == "retry-after"

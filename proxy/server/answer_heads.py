@@ -1,0 +1,52 @@
+"""The heads of answers as bytes, each in one piece out of few that are kept.
+
+Owns: the order of a head's parts, and which of them are rendered once a second. Must not know: connections, how a reply
+is made.
+
+They are those that aiohttp would write of the same headers.
+"""
+
+from __future__ import annotations
+
+from proxy.core.reply import Reply
+from proxy.server.api import Headers
+from proxy.server.cors import CORS_HEADERS
+from proxy.server.response_head import status_line
+
+Lines = tuple[tuple[str, str], ...]
+
+
+class AnswerHeads:
+    """Renders the heads of one listener."""
+
+    __slots__ = ("_headers", "_kept", "_last", "_second")
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+        self._second = -1
+        self._kept = self._last = ""
+        """What ends the head in this second, on a connection that stays and on one that is closed."""
+
+    def render(self, reply: Reply, *, is_public: bool, closes: bool) -> bytes:
+        """Status line, headers, Content-Length, Connection. Raises ValueError for what cannot be written."""
+        headers = self._headers
+        second = int(headers.wall())
+        if second != self._second:
+            self._renew(second)
+        own, used = _text(reply.headers), _text(headers.used(reply.pool))
+        cors, rest = _CORS if is_public else "", self._last if closes else self._kept
+        has_length = bool(reply.body) or reply.status not in (204, 304)
+        length = f"Content-Length: {len(reply.body)}\r\n" if has_length else ""
+        end = "Connection: close\r\n\r\n" if closes else "\r\n"
+        return f"{status_line(reply.status)}\r\n{own}{cors}{used}{rest}{length}{end}".encode()
+
+    def _renew(self, second: int) -> None:
+        self._second = second
+        self._kept, self._last = (_text(self._headers.of_every(is_kept=is_kept)) for is_kept in (True, False))
+
+
+def _text(lines: Lines) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in lines])
+
+
+_CORS = _text(CORS_HEADERS)
