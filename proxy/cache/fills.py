@@ -152,9 +152,10 @@ class Fills:
     async def warm(self) -> bool:
         """Load the full document from Redis, if it is there, whatever its age. Returns whether it is fresh.
 
-        The origin's error answer to the query for the document is not a document.
+        Clients that ask meanwhile wait for this load. The origin's error answer to the query for the document is not a
+        document.
         """
-        entry = await self._load(self._local.document_query)
+        entry = await self.load(self._local.document_query)
         return is_good(entry) and decide(entry, self._clock.origin()) is Freshness.FRESH
 
     async def refresh(self) -> None:

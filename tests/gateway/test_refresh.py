@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from proxy.app import Application
 from proxy.bodies import compress
+from proxy.cache.shared import RedisStore
 from proxy.core.cache.refresh_schedule import RefreshDecision
 from tests.events import capture_logs
 from tests.gateway.harness import INFO, Answer, Clock, client, gateway, stage
@@ -68,6 +69,21 @@ async def test_a_changed_status_is_seen_within_the_freshness_lifetime_on_every_r
             assert [shown(answer).get(FLIPPING) for answer in answers] == ["BREAK"] * 5 + [None, "BREAK"]
             assert len({answer.json["serverTime"] for answer in answers}) == 1
         assert origin.count() == 2, "one replica refreshed for all"
+
+
+async def test_a_client_that_comes_while_the_document_is_loaded_waits_for_that_load(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Simulator() as origin, gateway(origin, redis_url=redis_url, keep_warm="always") as app:
+        looks, peek = [], RedisStore.peek
+
+        async def counted(store: RedisStore, key: str) -> float | None:
+            looks.append(key)
+            return await peek(store, key)
+
+        monkeypatch.setattr(RedisStore, "peek", counted)
+        is_fresh, entry = await asyncio.gather(app.fills.warm(), app.fills.load(app.local.document_query))
+        assert (is_fresh, entry, len(looks)) == (True, app.local.document(), 1)
 
 
 async def test_each_refresh_leaves_one_line_and_its_numbers() -> None:

@@ -45,6 +45,14 @@ class Symbol(msgspec.Struct, gc=False):
             raise ValueError("too many symbols")
 
 
+class ListedSymbol(Symbol, gc=False):
+    """A symbol with the members that filters need, unread: views into the body. Decoded by `decode_bounded` only."""
+
+    status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    permissions: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    permissionSets: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - the origin's name
+
+
 def decode_bounded(text: bytes | str, kind: type[T]) -> T:
     """Decode JSON that has `Symbol` in it, up to the first element that may not be. Raises what msgspec raises."""
     _Count.left = MAX_SYMBOLS

@@ -200,7 +200,7 @@ def index(
         yield
     symbols = document.symbols()
     yield
-    symbol_index = yield from read_symbol_index(body, symbols)
+    symbol_index = yield from read_symbol_index(body, symbols, document.listed)
     whole = template(body[: symbol_index.starts[0]], body[symbol_index.starts[-1] - 1 :])
     if version is None:
         version = yield from _hash(body)

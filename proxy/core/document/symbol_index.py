@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from enum import IntFlag
 
 import msgspec
 from msgspec import Struct
 
-from proxy.core.document.floor import SLICE_BYTES, SLICE_SYMBOLS, Name
+from proxy.core.document.floor import SLICE_BYTES, SLICE_SYMBOLS, ListedSymbol
 from proxy.errors import BadAnswer
 
 _KEY_OF_SETS = b'"permissionSets":'
+_MOST_KEYS = 8
+"""How many members with this name, also deeper inside, are tried in one symbol."""
 _MAX_SETS_BYTES = 1 << 16
 """Of one symbol's permissions, which have a few thousand bytes. Longer lists are not read."""
 
@@ -63,35 +65,32 @@ class SymbolIndex(Struct, frozen=True, kw_only=True, eq=False):
     """Position by name. Has fewer items than there are symbols if a name is repeated."""
 
 
-class _Fields(msgspec.Struct):
-    symbol: Name
-    status: str
-    permissions: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    permissionSets: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - the origin's name
-
-
 class _Sets(msgspec.Struct):
     permissionSets: msgspec.Raw  # noqa: N815 - the origin's name
 
 
-def read_symbol_index(body: bytes, symbols: Sequence[msgspec.Raw]) -> Generator[None, None, SymbolIndex]:
+_SETS = msgspec.json.Decoder(_Sets)
+_SEVERAL_SETS = msgspec.json.Decoder(list[_Sets])
+_STATUS = msgspec.json.Decoder(str)
+
+
+def read_symbol_index(
+    body: bytes, symbols: Sequence[msgspec.Raw], listed: Sequence[ListedSymbol]
+) -> Generator[None, None, SymbolIndex]:
     """Locate and read each symbol. Yields after each slice; returns the index. Raises BadAnswer.
 
-    Nothing but a comma may separate the symbols, as the origin writes them: with other white space we could not know
-    how the origin would write a filtered answer.
+    `symbols` has the text of each, `listed` its members. Nothing but a comma may separate the symbols, as the origin
+    writes them: with other white space we could not know how the origin would write a filtered answer.
     """
-    reader = _Reader()
-    start, worked_bytes = _first(body, symbols), 0
-    for count, raw in enumerate(symbols, 1):
-        symbol = bytes(raw)
-        end = start + len(symbol)
-        if body[start : end + 1] != symbol + (b"," if count < len(symbols) else b"]"):
+    reader, start = _Reader(body), _first(body, symbols)
+    for first, last in _slices(symbols):
+        text = b",".join(symbols[first:last])
+        end = start + len(text)
+        if not body.startswith(text, start) or body[end : end + 1] != (b"," if last < len(symbols) else b"]"):
             raise BadAnswer("The origin's exchangeInfo is not compact JSON: its symbols cannot be located.")
-        reader.read(symbol, start)
-        start, worked_bytes = end + 1, worked_bytes + len(symbol)
-        if worked_bytes >= SLICE_BYTES or count % SLICE_SYMBOLS == 0:
-            worked_bytes = 0
-            yield
+        reader.read(symbols[first:last], listed[first:last], start)
+        start = end + 1
+        yield
     return reader.finish(end=start)
 
 
@@ -102,40 +101,76 @@ def _first(body: bytes, symbols: Sequence[msgspec.Raw]) -> int:
     return body.find(b"[" + bytes(symbols[0])) + 1
 
 
+def _slices(symbols: Sequence[msgspec.Raw]) -> Iterator[tuple[int, int]]:
+    """The symbols of each slice of work: from one position to another."""
+    first, size_bytes = 0, 0
+    for place, raw in enumerate(symbols):
+        size_bytes += memoryview(raw).nbytes
+        if size_bytes >= SLICE_BYTES or place - first + 1 >= SLICE_SYMBOLS:
+            yield first, place + 1
+            first, size_bytes = place + 1, 0
+    if first < len(symbols):
+        yield first, len(symbols)
+
+
 class _Reader:
     """The columns while they are built."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
         self._starts = array("Q")
         self._set_starts = array("Q")
         self._set_ends = array("Q")
         self._permissions = bytearray()
         self._names: list[str] = []
         self._statuses: list[str] = []
-        # Hundreds of symbols have the same list of permissions, so each list is decoded once.
+        # Thousands of symbols have one of a few statuses, and hundreds the same list of permissions: each is decoded
+        # once. Neighbours often have the same list, and comparing is cheaper than looking one up.
+        self._known_statuses: dict[bytes, str] = {}
         self._decoded: dict[bytes, Permissions] = {}
+        self._last: tuple[bytes | None, Permissions] = None, Permissions.OTHER
 
-    def read(self, symbol: bytes, start: int) -> None:
-        try:
-            fields = msgspec.json.decode(symbol, type=_Fields)
-        except msgspec.MsgspecError as error:
-            raise BadAnswer(f"A symbol of the origin's exchangeInfo is not as expected: {error}") from error
-        set_start, set_end = _span_of_sets(symbol, fields)
-        self._starts.append(start)
-        self._set_starts.append(start + set_start if set_end else 0)
-        self._set_ends.append(start + set_end if set_end else 0)
-        self._names.append(fields.symbol)
-        self._statuses.append(sys.intern(fields.status))
-        self._permissions.append(self._permissions_of(fields))
+    def read(self, symbols: Sequence[msgspec.Raw], listed: Sequence[ListedSymbol], start: int) -> None:
+        """One slice, which starts there."""
+        spans, emptied = [], []
+        for raw, symbol in zip(symbols, listed, strict=True):
+            end = start + memoryview(raw).nbytes
+            span = _span_of_sets(self._body, start, end, symbol)
+            if span is not None:
+                emptied.append(self._body[start : span[0]] + b"[]" + self._body[span[1] : end])
+            spans.append(span)
+            self._starts.append(start)
+            self._names.append(symbol.symbol)
+            self._statuses.append(self._status_of(symbol))
+            self._permissions.append(self._permissions_of(symbol))
+            start = end + 1
+        are_empty = iter(_are_empty(emptied))
+        for span in spans:
+            set_start, set_end = span if span is not None and next(are_empty) else (0, 0)
+            self._set_starts.append(set_start)
+            self._set_ends.append(set_end)
 
-    def _permissions_of(self, fields: _Fields) -> Permissions:
-        text = _text_of_sets(fields)
-        permissions = self._decoded.get(text)
-        if permissions is None:
-            permissions = self._decoded[text] = _permissions(text)
-        return permissions
+    def _status_of(self, symbol: ListedSymbol) -> str:
+        text = b"" if symbol.status is msgspec.UNSET else bytes(symbol.status)
+        status = self._known_statuses.get(text)
+        if status is None:
+            try:
+                status = self._known_statuses[text] = sys.intern(_STATUS.decode(text))
+            except msgspec.MsgspecError as error:
+                raise BadAnswer(f"A symbol of the origin's exchangeInfo is not as expected: {error}") from error
+        return status
+
+    def _permissions_of(self, symbol: ListedSymbol) -> Permissions:
+        text = _text_of_sets(symbol)
+        if text != self._last[0]:
+            permissions = self._decoded.get(text)
+            if permissions is None:
+                permissions = self._decoded[text] = _permissions(text)
+            self._last = text, permissions
+        return self._last[1]
 
     def finish(self, *, end: int) -> SymbolIndex:
+        """The index, once all is read. `end`: one byte behind the last symbol and its bracket."""
         self._starts.append(end)
         all_permissions = Permissions.OTHER
         for permissions in self._decoded.values():
@@ -151,11 +186,11 @@ class _Reader:
         )
 
 
-def _text_of_sets(fields: _Fields) -> bytes:
+def _text_of_sets(symbol: ListedSymbol) -> bytes:
     """The permission sets as JSON. Before 2024 the only set was in `permissions`."""
-    if fields.permissionSets is not msgspec.UNSET:
-        return bytes(fields.permissionSets)
-    return b"" if fields.permissions is msgspec.UNSET else b"[" + bytes(fields.permissions) + b"]"
+    if symbol.permissionSets is not msgspec.UNSET:
+        return bytes(symbol.permissionSets)
+    return b"" if symbol.permissions is msgspec.UNSET else b"[" + bytes(symbol.permissions) + b"]"
 
 
 def _permissions(text: bytes) -> Permissions:
@@ -175,21 +210,34 @@ def _permissions(text: bytes) -> Permissions:
     return found
 
 
-def _span_of_sets(symbol: bytes, fields: _Fields) -> tuple[int, int]:
-    """Where the list in a symbol's `permissionSets` starts and ends; 0 and 0 if no list could be emptied."""
-    if fields.permissionSets is msgspec.UNSET:
-        return 0, 0
-    value = bytes(fields.permissionSets)
-    key = symbol.find(_KEY_OF_SETS + value)
-    start = key + len(_KEY_OF_SETS)
-    end = start + len(value)
-    is_list = value.startswith(b"[") and key >= 0
-    return (start, end) if is_list and _has_empty_sets(symbol[:start] + b"[]" + symbol[end:]) else (0, 0)
+def _span_of_sets(body: bytes, start: int, end: int, symbol: ListedSymbol) -> tuple[int, int] | None:
+    """Where the list in the symbol's `permissionSets` seems to start and end. None: it has no list."""
+    if symbol.permissionSets is msgspec.UNSET:
+        return None
+    value = bytes(symbol.permissionSets)
+    if not value.startswith(b"["):
+        return None
+    first = start
+    for _ in range(_MOST_KEYS):  # to search for key and value together would take several times longer
+        first = body.find(_KEY_OF_SETS, first, end) + len(_KEY_OF_SETS)
+        if first < len(_KEY_OF_SETS):
+            return None
+        if body.startswith(value, first, end):
+            return first, first + len(value)
+    return None
 
 
-def _has_empty_sets(symbol: bytes) -> bool:
-    """Whether `permissionSets` of the symbol is empty, and not that of a member deeper inside."""
+def _are_empty(symbols: Sequence[bytes]) -> Sequence[bool]:
+    """Of each symbol, whether its own `permissionSets` is empty, and not that of a member deeper inside."""
     try:
-        return bytes(msgspec.json.decode(symbol, type=_Sets).permissionSets) == b"[]"
+        together = _SEVERAL_SETS.decode(b"[" + b",".join(symbols) + b"]")
+    except msgspec.MsgspecError:
+        return [_is_empty(symbol) for symbol in symbols]
+    return [bytes(each.permissionSets) == b"[]" for each in together]
+
+
+def _is_empty(symbol: bytes) -> bool:
+    try:
+        return bytes(_SETS.decode(symbol).permissionSets) == b"[]"
     except msgspec.MsgspecError:
         return False

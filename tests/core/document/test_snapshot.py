@@ -333,6 +333,12 @@ def test_a_namesake_in_a_string_or_with_another_value_is_left_alone() -> None:
     assert answer == dump(envelope([symbol("A", inside=inner, sets=[])]))
 
 
+def test_of_many_members_with_the_name_of_the_sets_only_some_are_tried() -> None:
+    inner = [{"permissionSets": [["X"]]}] * 1000
+    answer = of(symbol("A", inside=inner)).select(ask(show_permission_sets=False))
+    assert answer == CannotAnswer(Unanswerable.NO_PERMISSION_SETS)
+
+
 @pytest.mark.parametrize("more", [{"sors": []}, {"x": 1}, {"x": "y"}, {"x": None}])
 def test_a_member_without_content_stands_in_no_filters_way(more: dict[str, object]) -> None:
     assert of(PLAIN, symbol("B"), **more).select(ask(symbols=("A",))) == dump(envelope([PLAIN], **more))
