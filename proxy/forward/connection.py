@@ -30,7 +30,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_deadline",
         "_done",
-        "_loop",
         "_lost",
         "_poll",
         "_reader",
@@ -38,12 +37,13 @@ class Connection(asyncio.Protocol):
         "_tls",
         "_transport",
         "expires_at",
+        "loop",
         "stays_seconds",
     )
 
     def __init__(self, lost: Callable[[Connection], None], *, tls: Tls | None = None) -> None:
         """`tls`: the session that begins with the connection."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._tls = tls
@@ -165,7 +165,9 @@ class Connection(asyncio.Protocol):
         else:
             write(head + body)
         if deadline is not None:
-            self._set_deadline(deadline)
+            self._deadline = deadline
+            if self._timer is None or self._timer.when() > deadline:
+                self._set_timer(deadline)
 
     async def exchange(self, head: bytes, body: bytes, *, reader: AnswerReader, deadline: float | None) -> RawResponse:
         """Write one request and wait for its answer, until `deadline` by the loop's clock (None: the caller's).
@@ -173,7 +175,7 @@ class Connection(asyncio.Protocol):
         The first byte is written before anything is waited for. Raises an UpstreamFailed, and then the connection is
         closed. Afterwards `stays_seconds` tells whether it may be used again.
         """
-        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter: asyncio.Future[None] = self.loop.create_future()
 
         def done(error: UpstreamFailed | None) -> None:
             if waiter.done():
@@ -236,20 +238,17 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(failed_answer(error or ConnectionEnded("closed"), reader.head))
 
-    def _set_deadline(self, deadline: float) -> None:
+    def _set_timer(self, deadline: float) -> None:
         """One timer serves many exchanges: it is moved only if it would be too late, else when it fires."""
-        self._deadline = deadline
         if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._fired)
+        self._timer = self.loop.call_at(deadline, self._fired)
 
     def _fired(self) -> None:
         self._timer = None
         if self._reader is None:
             return
-        if self._loop.time() + _TICK_SECONDS < self._deadline:
-            self._set_deadline(self._deadline)
+        if self.loop.time() + _TICK_SECONDS < self._deadline:
+            self._set_timer(self._deadline)
             return
         self._fail(TooSlow(headers=lower_headers(self._reader.head)))

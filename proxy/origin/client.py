@@ -82,7 +82,11 @@ class Upstream:
             monotonic=monotonic,
         )
 
-        self._direct = DirectClient(self._raw, max_body_bytes=max_body_bytes, wall=wall)
+        self._direct = DirectClient(
+            self._raw, max_body_bytes=max_body_bytes, wall=wall, monotonic=monotonic, told=self._ended
+        )
+        self.begin = self._direct.begin
+        """`send` in this turn of the loop, on a kept connection."""
 
     async def __aenter__(self) -> Upstream:
         """Open the connection pool."""
@@ -154,32 +158,16 @@ class Upstream:
                 taken = self._monotonic() - started
                 self._observer.upstream_answered(_host(base_url), status=status, seconds=taken)
 
-    def begin(
-        self,
-        base_url: str,
-        query: UpstreamQuery,
-        *,
-        check: Callable[[], None],
-        seconds: float,
-        done: Callable[[OriginResponse | UpstreamFailed], None],
-    ) -> bool:
-        """`send` in this turn of the loop, on a kept connection; `done` is called in a later one.
-
-        False: there is none, and nothing is sent. What `check` raises is raised here, and nothing is sent.
-        """
-        started = self._monotonic()
-
-        def ended(outcome: OriginResponse | UpstreamFailed) -> None:
-            if isinstance(outcome, OriginResponse):
+    def _ended(self, base_url: str, started: float, outcome: OriginResponse | UpstreamFailed) -> None:
+        """One attempt of `begin` ended."""
+        if isinstance(outcome, OriginResponse):
+            status = str(outcome.status)
+            if outcome.status >= 400 or self._failed_at or self._causes or self._restricted:
                 self._record(base_url, outcome.status)
-                status = str(outcome.status)
-            else:
-                self._note_failure(base_url, outcome)
-                status = outcome.reason
-            self._observer.upstream_answered(_host(base_url), status=status, seconds=self._monotonic() - started)
-            done(outcome)
-
-        return self._direct.begin(base_url, query, check=check, seconds=seconds, done=ended)
+        else:
+            self._note_failure(base_url, outcome)
+            status = outcome.reason
+        self._observer.upstream_answered(_host(base_url), status=status, seconds=self._monotonic() - started)
 
     def _record(self, base_url: str, status: int) -> None:
         self._causes.pop(base_url, None)

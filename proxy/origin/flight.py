@@ -6,16 +6,16 @@ Owns: what is done at once with the usual answer, and the task for any other. Mu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.budget import Reservation
-from proxy.errors import UpstreamFailed
+from proxy.errors import BackedOff, Banned, Paused, UpstreamFailed
 from proxy.origin.gate import Gate, Ticket
-from proxy.origin.passage import Passage
+from proxy.origin.passage import MustWait, Passage
 from proxy.origin.reading import AcceptedResponse, AnswerReading
 
 Done = Callable[[AcceptedResponse | Exception], None]
@@ -41,43 +41,56 @@ class Attempts(Struct):
         return outcome
 
 
-class Flight:
+class Asking(Protocol):
+    """Who asks on where a first attempt has ended."""
+
+    async def rest(self, attempts: Attempts) -> AcceptedResponse:
+        """Ask on from the end of the first attempt. Gives back the slot."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it in a task."""
+
+
+class Flight(Struct, eq=False):
     """One request on the wire."""
 
-    __slots__ = ("_attempts", "_done", "_gate", "_reader", "_rest", "_start")
+    query: UpstreamQuery
+    passage: Passage
+    candidates: tuple[str, ...]
+    """Base URLs in the order to try them."""
+    gate: Gate
+    reader: AnswerReading
+    asking: Asking
+    done: Done
+    reservation: Reservation | None = None
 
-    def __init__(
-        self,
-        attempts: Attempts,
-        *,
-        reader: AnswerReading,
-        gate: Gate,
-        rest: Callable[[Attempts], Awaitable[AcceptedResponse]],
-        start: Callable[[Coroutine[Any, Any, None]], None],
-        done: Done,
-    ) -> None:
-        """`rest` asks on from the end of the first attempt, and gives back the slot. `start` runs it in a task."""
-        self._attempts = attempts
-        self._reader = reader
-        self._gate = gate
-        self._rest = rest
-        self._start = start
-        self._done = done
+    def check(self) -> None:
+        """Reserve, and be sent in this very turn of the loop. Raises MustWait, or a SendingRefused: not charged."""
+        gate, passage = self.gate, self.passage
+        try:
+            self.reservation = gate.ledger.reserve_now(
+                passage.weight, purpose=passage.purpose, refundable=passage.refundable, client=passage.client
+            )
+        except (BackedOff, Banned, Paused):
+            gate.close()
+            raise
+        if self.reservation is None:
+            raise MustWait
 
     def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
         """The first attempt has ended."""
-        attempts, reader = self._attempts, self._reader
-        query, result = attempts.query, None
+        query, reader, reservation, result = self.query, self.reader, self.reservation, None
+        assert reservation is not None  # it was checked
         try:
             if isinstance(outcome, OriginResponse):
-                result = reader.begin(query, outcome, attempts.passage)
+                result = reader.begin(query, outcome, self.passage)
             if result is None:
-                attempts.outcome = outcome
-                self._start(self._finish(self._rest(attempts)))
+                ticket = Ticket(self.gate, self.passage, reservation, is_sent=True)
+                attempts = Attempts(query, self.passage, ticket, self.candidates, outcome)
+                self.asking.start(self._finish(self.asking.rest(attempts)))
                 return
-            reservation = attempts.ticket.charge()
             if not reader.settle_now(query, result, reservation):
-                self._start(self._finish(self._settle(result, reservation)))
+                self.asking.start(self._finish(self._settle(result, reservation)))
                 return
         except Exception as error:
             self._leave(error)
@@ -85,14 +98,14 @@ class Flight:
             self._leave(result)
 
     def _leave(self, result: AcceptedResponse | Exception) -> None:
-        self._gate.leave(self._attempts.passage)
-        self._done(result)
+        self.gate.leave(self.passage)
+        self.done(result)
 
     async def _settle(self, accepted: AcceptedResponse, reservation: Reservation) -> AcceptedResponse:
         try:
-            await self._reader.settle(self._attempts.query, accepted, reservation)
+            await self.reader.settle(self.query, accepted, reservation)
         finally:
-            self._gate.leave(self._attempts.passage)
+            self.gate.leave(self.passage)
         return accepted
 
     async def _finish(self, work: Awaitable[AcceptedResponse]) -> None:
@@ -100,4 +113,4 @@ class Flight:
             outcome: AcceptedResponse | Exception = await work
         except Exception as error:
             outcome = error
-        self._done(outcome)
+        self.done(outcome)

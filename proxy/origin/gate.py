@@ -27,7 +27,7 @@ from proxy.core.quota.budget import Reservation
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import blocked_error
 from proxy.errors import BackedOff, Banned, ConnectionLost, NotSent, Paused, SendingRefused, TooSlow
-from proxy.origin.passage import MustWait, Passage
+from proxy.origin.passage import Passage
 from proxy.ports import Clock, Ledger, RefusalObserver
 
 SLOTS = 64
@@ -99,16 +99,16 @@ class Gate:
             finally:
                 self.leave(passage)
 
-    def enter_now(self, passage: Passage) -> Ticket | None:
-        """A ticket without waiting, for `leave` afterwards; None where the request has to wait, or to be refused."""
+    def enter_now(self, passage: Passage) -> bool:
+        """Take a slot without waiting, for `leave` afterwards; False where it must wait, or be refused."""
         is_other = passage.purpose is not Purpose.KEYED
         has_room = self._in_use < self._slots and not (is_other and self._others_in_use >= self._others_slots)
         is_blocked = self._above is not None and self._above.held_block() is not None
         if self.is_probing or not has_room or is_blocked:
-            return None  # a block of the ledger itself refuses the charge
+            return False  # a block of the ledger itself refuses the charge
         self._in_use += 1
         self._others_in_use += is_other
-        return Ticket(self, passage)
+        return True
 
     def leave(self, passage: Passage) -> None:
         """Give back the slot that a request had."""
@@ -223,20 +223,6 @@ class Ticket(Struct, eq=False):
             except _Outdated:
                 await self._give_back()
         raise TooSlow
-
-    def check_now(self) -> None:
-        """Reserve, and be sent in this very turn of the loop. Raises MustWait, or a SendingRefused: not charged."""
-        gate, passage = self._gate, self._passage
-        try:
-            self._reservation = gate.ledger.reserve_now(
-                passage.weight, purpose=passage.purpose, refundable=passage.refundable, client=passage.client
-            )
-        except (BackedOff, Banned, Paused):
-            gate.close()
-            raise
-        if self._reservation is None:
-            raise MustWait
-        self.is_sent = True
 
     def charge(self) -> Reservation:
         """Take the reservation out: its request was sent, so it is not given back."""

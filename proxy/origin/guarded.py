@@ -91,26 +91,26 @@ class Origin:
         `done` is called in a later turn. False: nothing is charged or sent, and the caller awaits `ask`. Raises a
         SendingRefused.
         """
-        passage = self._passage(query, client)
-        is_reachable = self._unreachable is None or self._fails_at_once() is None
-        ticket = self._gate.enter_now(passage) if is_reachable else None
-        if ticket is None:
+        if self._unreachable is not None and self._fails_at_once() is not None:
             return False
-        attempts = Attempts(query, passage, ticket, self._upstream.candidates(query.endpoint))
-        flight = Flight(attempts, reader=self.reader, gate=self._gate, rest=self._rest, start=self._start, done=done)
+        gate, passage = self._gate, self._passage(query, client)
+        if not gate.enter_now(passage):
+            return False
+        candidates = self._upstream.candidates(query.endpoint)
+        flight = Flight(query, passage, candidates, gate, self.reader, self, done)
         is_begun = False
         try:
             is_begun = self._upstream.begin(
-                attempts.candidates[0], query, check=ticket.check_now, seconds=self._total_seconds, done=flight.landed
+                candidates[0], query, check=flight.check, seconds=self._total_seconds, done=flight.landed
             )
         except MustWait:
             return False
         finally:
             if not is_begun:
-                self._gate.leave(passage)
+                gate.leave(passage)
         return is_begun
 
-    async def _rest(self, attempts: Attempts) -> AcceptedResponse:
+    async def rest(self, attempts: Attempts) -> AcceptedResponse:
         """`ask` from the end of its first attempt on. Gives back the slot."""
         try:
             accepted = await self._ask_in_turn(attempts)
@@ -121,7 +121,8 @@ class Origin:
                 self._gate.leave(attempts.passage)
         return await self._unless_by_firewall(accepted, attempts.passage)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it in a task that ends with the process."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
