@@ -26,6 +26,7 @@ from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
 from proxy.server.bounds import Bound, Closing
+from proxy.telemetry.backlog import Backlog
 from proxy.telemetry.durations import BUCKETS_SECONDS
 from proxy.telemetry.heavy_hitters import HeavyHitters
 from proxy.telemetry.request_counters import RequestCounters
@@ -51,21 +52,23 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the creation times of the series say nothing here
         self.registry = CollectorRegistry()
+        self._later = Backlog()
+        self.registry.register(self._later)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         Info(f"{PREFIX}_build", "Version of the gateway and of Python.", registry=self.registry).info(
             {"version": __version__, "python": sys.version.partition(" ")[0]}
         )
-        self.requests = RequestCounters(PREFIX)
-        self.registry.register(self.requests)
+        self._requests = RequestCounters(PREFIX)
+        self.registry.register(self._requests)
         self._upstream = UpstreamCounters(PREFIX)
         self.registry.register(self._upstream)
         self._connection_failures = self._counter(
             "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
         )
-        self.clients = HeavyHitters()
-        self.registry.register(_Clients(self.clients))
+        self._clients = HeavyHitters()
+        self.registry.register(_Clients(self._clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "pool", "reason")
         self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "pool", "reason")
@@ -100,19 +103,35 @@ class Metrics:
         """Add gauges whose values are read at scrape time."""
         self.registry.register(_Reader(read))
 
+    @property
+    def requests(self) -> RequestCounters:
+        """The answers to clients."""
+        self._later.count()
+        return self._requests
+
+    @property
+    def clients(self) -> HeavyHitters:
+        """What was spent for each client."""
+        self._later.count()
+        return self._clients
+
     def answered(self, reply: Reply, seconds: float) -> None:
         """A client got its reply on the slow path, after this time."""
-        self.requests.answered(reply, seconds)
+        labels = reply.endpoint, reply.status, reply.outcome, reply.weight  # the body must not wait
+        self._later.add(self._requests.answered, labels, seconds)
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
         """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
+        self._later.add(self._count_spent, endpoint, weight, client)
+
+    def _count_spent(self, endpoint: str, weight: int, client: str | None) -> None:
         if client:
-            self.clients.spend(client, weight)
-        self.requests.spent(endpoint, weight)
+            self._clients.spend(client, weight)
+        self._requests.spent(endpoint, weight)
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         """One attempt at one host ended."""
-        self._upstream.answered(host, status, seconds)
+        self._later.add(self._upstream.answered, host, status, seconds)
 
     def connection_failed(self, host: str, *, cause: str) -> None:
         """A connection to the origin could not be made, or broke."""

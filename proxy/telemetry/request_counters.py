@@ -81,18 +81,20 @@ class RequestCounters(Collector):
 
     def tally(self, reply: Reply, *, fast: bool = False) -> Tally:
         """The tally that counts answers like this one."""
-        key = (reply.endpoint, reply.status, reply.outcome, reply.weight, fast)
+        return self._tally((reply.endpoint, reply.status, reply.outcome, reply.weight, fast))
+
+    def _tally(self, key: tuple[str, int, Outcome, int, bool]) -> Tally:
         tally = self._tallies.get(key)
         if tally is None:
-            tally = Tally(reply.endpoint, str(reply.status), reply.outcome, reply.weight, fast)
-            self._tallies[key] = tally
-            self._of(tally.endpoint).tallies.append(tally)
+            endpoint, status, outcome, weight, fast = key
+            tally = self._tallies[key] = Tally(endpoint, str(status), outcome, weight, fast)
+            self._of(endpoint).tallies.append(tally)
         return tally
 
-    def answered(self, reply: Reply, seconds: float) -> None:
-        """A client got its reply on the slow path, after this time."""
-        self.tally(reply).count += 1
-        self._sums[reply.endpoint].durations.observe(seconds)
+    def answered(self, labels: tuple[str, int, Outcome, int], seconds: float) -> None:
+        """A client got its reply on the slow path, after this time: endpoint, status, outcome, and weight of it."""
+        self._tally((*labels, False)).count += 1
+        self._sums[labels[0]].durations.observe(seconds)
 
     def spent(self, endpoint: str, weight: int) -> None:
         """This weight was sent to the origin. The next answers pay it back before they count as saved."""
