@@ -29,7 +29,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.core.reply import Reply
 from proxy.event_log import log
-from proxy.server import web
+from proxy.server import large_bodies, web
 from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.peers import peer_of
@@ -103,7 +103,8 @@ class FastPathProtocol(ClientConnection):
                 transport = self.transport
                 assert transport is not None  # it has just received data
                 if remembered.body:
-                    transport.writelines((remembered.wire, remembered.body))  # one writev: the client wakes once
+                    file = None if self.is_secure else remembered.file  # what it has is not encrypted
+                    large_bodies.write(transport, remembered.wire, remembered.body, file)
                 else:
                     transport.write(remembered.wire)
                 self._request_count += 1

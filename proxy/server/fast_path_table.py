@@ -21,13 +21,12 @@ from proxy.core.messages import Entry
 from proxy.core.quota.windows import MINUTE_SECONDS
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.ports import Clock
+from proxy.server.large_bodies import JOIN_BYTES, BodyFile, BodyFiles, size_with_files
 from proxy.server.response_head import HeadPieces, head_pieces, lines_of
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
 """After this long a request takes the slow path once."""
-JOIN_BYTES = 64 << 10
-"""Larger bodies are written separately, so that they are not copied behind the head."""
 _REMEMBERED = frozenset({Outcome.HIT, Outcome.SNAPSHOT})
 
 
@@ -92,6 +91,8 @@ class RememberedResponse(Struct):
     """The head, followed by the body if that is small."""
     body: bytes = b""
     """The body, if it is written separately."""
+    file: BodyFile | None = None
+    """The same, if it has a file."""
     good_from: float = 0.0
     good_until: float = -1.0
     offset_seconds: float = 0.0
@@ -130,6 +131,7 @@ class FastPathTable:
         self._max_bytes = max_bytes
         self._max_requests = max_requests
         self._responses: OrderedDict[bytes, RememberedResponse] = OrderedDict()
+        self._files = BodyFiles()
         self._sharing: Counter[int] = Counter()
         """The number of responses for the identity of each entry."""
         self._bytes = 0
@@ -145,7 +147,7 @@ class FastPathTable:
 
     @property
     def size_bytes(self) -> int:
-        """The size of the requests, of their responses, and of each entry once."""
+        """The size of the requests, of their responses, and of each entry once, with the file that it may have."""
         return self._bytes
 
     def find(self, chunk: bytes, in_slices: bool = False) -> RememberedResponse | None:
@@ -188,7 +190,7 @@ class FastPathTable:
             return
         copied_bytes = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
         size_bytes = 2 * len(chunk) + 1024 + copied_bytes
-        if size_bytes + rendition.entry.size_bytes <= self._max_bytes:
+        if size_bytes + size_with_files(rendition.entry) <= self._max_bytes:
             self._put(chunk, RememberedResponse(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
 
     def release(self) -> None:
@@ -200,13 +202,13 @@ class FastPathTable:
             if remembered.good_from <= now < remembered.good_until:
                 kept.append(remembered)
             else:
-                remembered.wire = remembered.body = b""
+                remembered.wire, remembered.body, remembered.file = b"", b"", None
                 remembered.good_until = -1.0
         self._rendered = kept
 
     def _put(self, chunk: bytes, remembered: RememberedResponse) -> None:
         entry = remembered.rendition.entry
-        self._bytes += remembered.size_bytes + (0 if id(entry) in self._sharing else entry.size_bytes)
+        self._bytes += remembered.size_bytes + (0 if id(entry) in self._sharing else size_with_files(entry))
         self._sharing[id(entry)] += 1
         self._responses[chunk] = remembered
         while self._bytes > self._max_bytes or len(self._responses) > self._max_requests:
@@ -221,7 +223,7 @@ class FastPathTable:
         self._sharing[id(entry)] -= 1
         if not self._sharing[id(entry)]:
             del self._sharing[id(entry)]
-            self._bytes -= entry.size_bytes
+            self._bytes -= size_with_files(entry)
 
     def _clear(self) -> None:
         self._responses.clear()
@@ -268,7 +270,9 @@ class FastPathTable:
             self._rendered.append(remembered)
         head = pieces.head(ages, self._common_lines(rendition.pool, wall, now))
         body = rendition.body() if remembered.has_body else b""
-        remembered.wire, remembered.body = (head, body) if len(body) > JOIN_BYTES else (head + body, b"")
+        is_large = len(body) > JOIN_BYTES
+        remembered.wire, remembered.body = (head, body) if is_large else (head + body, b"")
+        remembered.file = self._files.of(body) if is_large else None
 
     def _common_lines(self, pool: str | None, wall: float, now: float) -> bytes:
         """What the heads of all responses of a pool have in common in this second, with this used weight."""

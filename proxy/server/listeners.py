@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from msgspec import Struct
 
+from proxy.core.endpoints.base_urls import is_loopback
 from proxy.server import web
 from proxy.server.api import Traffic
 from proxy.server.ops import Ops
@@ -57,8 +58,24 @@ async def listen(
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     stack.push_async_callback(_stop, listening, server, shutdown_seconds)
+    if is_loopback(host):
+        send_at_once(listening)
     names = [one.getsockname() for one in listening.sockets]
     return [(str(name[0]), int(name[1])) for name in names]
+
+
+def send_at_once(listening: asyncio.Server) -> None:
+    """Let connections within this machine send without a pause: BBR sends by a timer, at the rate of a line.
+
+    A connection has the algorithm of its listener. Reno is allowed to everybody (tcp(7)); the first loss slows it
+    down, and on this way nothing is lost.
+    """
+    if not hasattr(socket, "TCP_CONGESTION"):
+        return
+    for one in listening.sockets:
+        with suppress(OSError):
+            if one.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).startswith(b"bbr"):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 async def _stop(listening: asyncio.Server, server: web.Server, shutdown_seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.server.api import Headers
-from proxy.server.fast_path_table import JOIN_BYTES, FastPathTable, RememberedResponse
+from proxy.server.fast_path_table import FastPathTable, RememberedResponse
+from proxy.server.large_bodies import JOIN_BYTES
 from tests.quota.doubles import ManualClock
 
 NOON = 1_800_000_000.0
@@ -174,6 +176,20 @@ def test_a_large_body_is_the_entrys_own_and_never_copied() -> None:
     assert table.found(b"small").wire.endswith(b"\r\n\r\n" + small.body)
     assert table.found(b"head").wire.endswith(b"\r\n\r\n")
     assert table.found(b"head").body == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory")
+def test_responses_with_one_large_body_share_its_file_for_the_second_that_they_are_rendered_for() -> None:
+    table, large = Table(), entry(b"x" * (JOIN_BYTES + 1))
+    for chunk in (b"a", b"b"):
+        table.learn(chunk, reply(large))
+    one, other = table.found(b"a"), table.found(b"b")
+    assert one.file is not None
+    assert one.file is other.file
+    assert one.file.body is large.body
+    table.clock.now += 2.0
+    table.fast_path.release()
+    assert {each.file for each in (one, other)} == {None}
 
 
 def test_all_is_forgotten_once_there_is_another_document() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -83,3 +85,24 @@ async def test_a_port_that_is_taken_is_told_for_both_families_too() -> None:
 )
 def test_only_the_unspecified_address_of_ipv6_stands_for_both(host: str, is_any: bool) -> None:
     assert listeners._is_any_v6(host) is is_any
+
+
+class Listening:
+    """The socket of a listener with this algorithm."""
+
+    def __init__(self, algorithm: bytes) -> None:
+        self.algorithm = algorithm
+
+    def getsockopt(self, *_: int) -> bytes:
+        return self.algorithm.ljust(16, b"\0")
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_CONGESTION)
+        self.algorithm = value
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CONGESTION"), reason="Linux has it")
+def test_a_listener_that_only_this_machine_reaches_does_not_pace_what_it_sends() -> None:
+    both = SimpleNamespace(sockets=[Listening(b"bbr"), Listening(b"cubic")])
+    listeners.send_at_once(cast("asyncio.Server", both))
+    assert [one.algorithm for one in both.sockets] == [b"reno", b"cubic"]
