@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from proxy.core.messages import notice
-
 SBE_DEPRECATED = "X-MBX-SBE-DEPRECATED"
 _SPELLED = {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}
 
 
 def passing_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """What passes of the origin's headers (names in lower case)."""
-    passing = [(spelled, headers[name]) for name, spelled in _passing(*headers)]
-    return [(spelled, value) for spelled, value in passing if notice(value) is not None]
+    passing = []
+    for name, spelled in _passing(*headers):
+        value = headers[name]
+        if value.isascii() and value.isprintable():  # as in `notice`
+            passing.append((spelled, value))
+    return passing
 
 
 @lru_cache(maxsize=64)

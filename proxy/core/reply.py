@@ -18,7 +18,7 @@ from proxy.core.passing import SBE_DEPRECATED, passing_headers
 from proxy.core.query.accepted import matches
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
-from proxy.core.quota.pools import SPOT, pool_of
+from proxy.core.quota.pools import IP_POOLS, SPOT
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
 
 CACHE_NAME = "binance-sidecar"
@@ -28,6 +28,8 @@ VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
 
 class Outcome(Enum):
     """Where an answer came from. The value is the word in metrics and logs."""
+
+    __hash__ = object.__hash__  # as in Api
 
     HIT = "hit"
     """A fresh entry, in this process or in Redis."""
@@ -189,7 +191,7 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
 
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
-    packed = response.gzip if query.accepts_gzip else None
+    packed = response.gzip if response.gzip is not None and query.accepts_gzip else None
     fixed = _forwarded_headers(response.content_type, packed is not None, outcome)
     return Reply(
         status=response.status,
@@ -216,7 +218,7 @@ def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> 
 
 def reported_pool(endpoint: Endpoint) -> str | None:
     """The pool whose used weight the answers of an endpoint tell; None for a limit of its own, without a weight."""
-    return None if endpoint.pool is not None else pool_of(endpoint)
+    return None if endpoint.pool is not None else IP_POOLS[endpoint.api]
 
 
 def time_reply(now: float, error_seconds: float, *, microseconds: bool) -> Reply:

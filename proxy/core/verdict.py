@@ -106,17 +106,12 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
-    if passes(query, response):
+    if isinstance(query, MarketQuery) and response.status == 200:
+        return _GOOD
+    if query.is_keyed and 200 <= response.status < 300:
         return _GOOD
     of_account = _of_account(response) if query.is_keyed else None
     return of_account or _of_ip(query, response, now)
-
-
-def passes(query: UpstreamQuery, response: OriginResponse) -> bool:
-    """Whether an answer is good whatever it says: one of market data, or a 2xx to a key."""
-    if response.status == 200:
-        return isinstance(query, MarketQuery) or query.is_keyed
-    return 200 < response.status < 300 and query.is_keyed
 
 
 def _of_ip(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:

@@ -58,11 +58,14 @@ class RawClient:
         self._monotonic = monotonic
         self._routes: dict[str, Route] = {}
         self._known = KnownHeads()
+        self.pool = Pool(monotonic)
+        """The kept connections. Whoever takes one gives it back, or begins an exchange."""
         self._opened: tuple[Pool, Dialer, Resolver] | None = None
 
     async def __aenter__(self) -> RawClient:
         """Open the pool."""
-        pool, resolver = Pool(self._monotonic), Resolver(self._monotonic, self._addresses)
+        self.pool = pool = Pool(self._monotonic)
+        resolver = Resolver(self._monotonic, self._addresses)
         self._opened = pool, Dialer(resolver, lost=pool.lost), resolver
         return self
 
@@ -111,18 +114,6 @@ class RawClient:
         """What `begin` writes before a target and, but for its length, after the request line."""
         route = self._routes.get(base_url) or self._add_route(base_url)
         return route.prefix, render_lines(headers, host=route.host, more=route.lines)
-
-    def take(self, base_url: str) -> Connection | None:
-        """A kept connection, if there is one. The caller gives it back or begins an exchange."""
-        assert self._opened is not None, "the client is used inside its context"
-        return self._opened[0].take(base_url)
-
-    def give(self, base_url: str, connection: Connection) -> None:
-        """Keep a connection on which nothing was sent, or whose exchange has ended."""
-        if self._opened is None:
-            connection.abort()
-        else:
-            self._opened[0].give(base_url, connection)
 
     def _add_route(self, base_url: str) -> Route:
         route = self._routes[base_url] = route_to(base_url, self._proxies.get(base_url), self._lines)

@@ -35,17 +35,18 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_timer",
         "_tls",
-        "_transport",
         "expires_at",
         "loop",
         "stays_seconds",
+        "transport",
     )
 
     def __init__(self, lost: Callable[[Connection], None], *, tls: Tls | None = None) -> None:
         """`tls`: the session that begins with the connection."""
         self.loop = asyncio.get_running_loop()
         self._lost = lost
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
+        """None when the connection is lost."""
         self._tls = tls
         self._poll = select.poll()
         self._reader: AnswerReader | None = None
@@ -62,10 +63,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        self._transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
+        self.transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         if self._tls is not None:
-            self._tls.begin(self._transport.write)
+            self._tls.begin(self.transport.write)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -99,25 +100,20 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._transport = None
+        self.transport = None
         self._lost(self)
 
     # --- What the client calls.
-
-    @property
-    def transport(self) -> asyncio.Transport | None:
-        """None when the connection is lost."""
-        return self._transport
 
     async def secure(self, context: ssl.SSLContext, server_name: str) -> None:
         """Speak TLS from now on, through the TLS that is spoken already if there is one.
 
         Raises ssl.SSLError and OSError.
         """
-        if self._transport is None:
+        if self.transport is None:
             raise ConnectionEnded("closed")
         before, self._tls = self._tls, Tls(context, server_name, below=self._tls)
-        self._tls.begin(self._transport.write if before is None else before.write)
+        self._tls.begin(self.transport.write if before is None else before.write)
         await self._tls.shaken()
         self.stays_seconds = float("inf")
 
@@ -128,7 +124,7 @@ class Connection(asyncio.Protocol):
 
     def is_open(self) -> bool:
         """Whether a request may be sent, as far as the loop knows."""
-        transport = self._transport
+        transport = self.transport
         return transport is not None and not transport.is_closing() and self.stays_seconds > 0
 
     def is_usable(self) -> bool:
@@ -136,7 +132,7 @@ class Connection(asyncio.Protocol):
 
         Not for a new connection: the first that TLS sends after the handshake is no part of an answer.
         """
-        transport = self._transport
+        transport = self.transport
         return (
             transport is not None and self.stays_seconds > 0 and not transport.is_closing() and not self._poll.poll(0)
         )
@@ -155,7 +151,7 @@ class Connection(asyncio.Protocol):
         It is called once, in a later turn of the loop, until `deadline` by the loop's clock (None: nobody sets one).
         Before that `stays_seconds` tells whether the connection may be used again; after an error it is closed.
         """
-        transport = self._transport
+        transport = self.transport
         assert transport is not None, "is_open() was asked"
         self._reader, self._done = reader, done
         write = transport.write if self._tls is None else self._tls.write
@@ -197,12 +193,12 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once. Says nothing more, in TLS neither."""
         self.stays_seconds = 0.0
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def _complete(self, reader: AnswerReader) -> None:
         """The answer is whole."""
-        done, transport, head = self._done, self._transport, reader.head
+        done, transport, head = self._done, self.transport, reader.head
         self._reader = self._done = None
         assert done is not None
         assert head is not None

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from proxy.forward.head import ABOUT_FRAMING, TEXT, Framing, Head
+from proxy.forward.head import ABOUT_FRAMING, Framing, Head
 
 MOST_SHAPES = 8
 _MOST_BYTES = 2048
 """Longer heads are not remembered."""
 _MOST_VALUE_BYTES = 256
 """A head with a longer value that changes is not read here."""
+_MOST_DIGITS = 18
 _LENGTH = "content-length"
 
 
-class _Shape(Struct, frozen=True):
+class _Shape(Struct, frozen=True, eq=False):
     """Heads that differ in some values only."""
 
     lines: tuple[bytes, ...]
@@ -30,7 +31,7 @@ class _Shape(Struct, frozen=True):
     like: Head
     """One of them."""
     start: bytes
-    """What comes before the first value that changes."""
+    """What comes before the first value that changes, and a space."""
     rest: tuple[tuple[str, bytes], ...]
     """For each of these values its name in lower case, and what comes behind it up to the next."""
     texts: dict[str, str]
@@ -48,25 +49,28 @@ class KnownHeads:
 
     def read(self, data: bytes) -> Head | None:
         """The head that `data` begins with, if one like it was learned."""
-        for place, shape in enumerate(self._shapes):
-            if not data.startswith(shape.start):
+        for shape in self._shapes:
+            at = len(shape.start)
+            if data[:at] != shape.start:
                 continue
-            like, at, texts = shape.like, len(shape.start), shape.texts.copy()
+            like, texts = shape.like, shape.texts.copy()
             length = like.length
             for name, behind in shape.rest:
                 end = data.find(b"\r\n", at, at + _MOST_VALUE_BYTES)
-                value = data[at:end].strip(b" \t")
-                if end < 0 or value.translate(None, TEXT) or not data.startswith(behind, end):
+                stop = end + len(behind)
+                value = data[at:end].decode("latin-1")
+                # Without white space around it: what is printable is a value.
+                if end <= at or data[end:stop] != behind or not value.isprintable() or " " in (value[0], value[-1]):
                     break
                 if name == _LENGTH:
-                    if not value.isdigit() or len(value) > 18:
+                    if not value.isdecimal() or end - at > _MOST_DIGITS:
                         break
                     length = int(value)
-                texts[name] = value.decode("latin-1")
-                at = end + len(behind)
+                texts[name], at = value, stop
             else:
-                if place:
-                    self._shapes.insert(0, self._shapes.pop(place))
+                if shape is not self._shapes[0]:
+                    self._shapes.remove(shape)
+                    self._shapes.insert(0, shape)
                 return Head(like.status, data[:at], texts, like.framing, length, like.stays_seconds)
         return None
 
@@ -100,7 +104,7 @@ def _shape(head: Head, common: tuple[bytes, ...], changing: set[str]) -> _Shape:
     for line, shared in zip(head.block[:-4].split(b"\r\n")[1:], common[1:], strict=True):
         name = shared.partition(b":")[0].decode("ascii").lower()
         if name in changing:
-            pieces[-1] += b"\r\n" + shared
+            pieces[-1] += b"\r\n" + shared + b" "
             names.append(name)
             pieces.append(b"")
         else:

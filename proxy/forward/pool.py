@@ -38,12 +38,16 @@ class Pool:
 
     def give(self, key: str, connection: Connection) -> None:
         """Keep a connection for the next request, or close it if it cannot be used again."""
-        stays = min(connection.stays_seconds, IDLE_SECONDS)
+        stays = connection.stays_seconds
         if self._is_closed or not stays or connection.transport is None:
             connection.abort()
             return
-        connection.expires_at = self._monotonic() + stays
-        self._free.setdefault(key, []).append(connection)
+        connection.expires_at = self._monotonic() + (min(IDLE_SECONDS, stays))
+        free = self._free.get(key)
+        if free is None:
+            self._free[key] = [connection]
+        else:
+            free.append(connection)
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.sweep)
 

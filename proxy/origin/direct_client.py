@@ -17,6 +17,7 @@ from proxy.event_log import log
 from proxy.forward.answer import AnswerReader
 from proxy.forward.client import RawClient
 from proxy.forward.connection import Connection
+from proxy.forward.pool import Pool
 from proxy.origin.query_heads import QueryHeads
 from proxy.origin.sending import decoded
 
@@ -66,8 +67,8 @@ class DirectClient:
         False: there is none, and nothing is sent. What `check` raises is raised here, and nothing is sent. Raises
         ValueError for a request that is not valid HTTP.
         """
-        raw = self.raw
-        connection = raw.take(base_url)
+        raw, pool = self.raw, self.raw.pool
+        connection = pool.take(base_url)
         if connection is None:
             return False
         try:
@@ -75,12 +76,12 @@ class DirectClient:
             head = self._heads.render(base_url, query) if known is None else known[1]
             check()
         except BaseException:
-            raw.give(base_url, connection)
+            pool.give(base_url, connection)
             raise
         if self._tells:
             log.debug("sending")
         reader = raw.reader()
-        exchange = _Exchange(self, base_url, connection, reader, self._wall(), self._monotonic(), done)
+        exchange = _Exchange(self, base_url, pool, connection, reader, self._wall(), self._monotonic(), done)
         deadline = connection.loop.time() + seconds
         connection.send(head, query.body, reader=reader, deadline=deadline, done=exchange.ended)
         return True
@@ -93,7 +94,7 @@ class DirectClient:
             outcome: Outcome
             try:
                 body = await decoded(raw.body, raw.texts, max_bytes=self._max_body_bytes)
-                outcome = exchange.response(raw.body, body)
+                outcome = exchange.unpacked(raw.body, body)
             except UpstreamFailed as error:
                 outcome = error
             exchange.tell(outcome)
@@ -108,6 +109,7 @@ class _Exchange(Struct, eq=False):
 
     client: DirectClient
     base_url: str
+    pool: Pool
     connection: Connection
     reader: AnswerReader
     sent_at: float
@@ -121,8 +123,8 @@ class _Exchange(Struct, eq=False):
         if error is not None:
             self.tell(error)
             return
-        client, reader = self.client, self.reader
-        client.raw.give(self.base_url, self.connection)
+        client, reader, base_url = self.client, self.reader, self.base_url
+        self.pool.give(base_url, self.connection)
         head, body = reader.head, reader.whole
         assert head is not None  # the answer is whole
         if "content-encoding" in head.texts:
@@ -130,9 +132,13 @@ class _Exchange(Struct, eq=False):
             return
         if body is None:
             body = reader.response().body
-        self.tell(self.response(body, body))
+        response = OriginResponse(
+            status=head.status, headers=head.texts, body=body, sent_at=self.sent_at, received_at=reader.received_at
+        )
+        client.told(base_url, self.started, response)
+        self.done(response)
 
-    def response(self, raw: bytes, body: bytes) -> OriginResponse:
+    def unpacked(self, raw: bytes, body: bytes) -> OriginResponse:
         """The answer. `raw`: the body as it came."""
         head = self.reader.head
         assert head is not None

@@ -93,13 +93,11 @@ class Flight(Struct, eq=False):
                 self.asking.start(self._finish(self._settle(result, reservation)))
                 return
         except Exception as error:
-            self._leave(error)
+            self.gate.leave(self.passage)
+            self.done(error)
         else:
-            self._leave(result)
-
-    def _leave(self, result: AcceptedResponse | Exception) -> None:
-        self.gate.leave(self.passage)
-        self.done(result)
+            self.gate.leave(self.passage)
+            self.done(result)
 
     async def _settle(self, accepted: AcceptedResponse, reservation: Reservation) -> AcceptedResponse:
         try:

@@ -25,6 +25,9 @@ from proxy.origin.gate import Gate
 from proxy.origin.passage import Passage
 from proxy.ports import Clock, Ledger, Observer
 
+LEARN_SECONDS = 0.05
+"""So long after an answer others with the same Date say next to nothing new of the origin's time."""
+
 RateLimits = Sequence[Mapping[str, Any]]
 """The `rateLimits` of an exchangeInfo document."""
 
@@ -64,6 +67,9 @@ class AnswerReading:
         self._learn_limits = learn
         self._above = above
         self._logged_until = 0.0
+        self._date = ""
+        self._learned_at = float("-inf")
+        """The Date that was learned from last, and when its answer came, by the wall clock."""
 
     async def failed(
         self, query: UpstreamQuery, error: UpstreamFailed, passage: Passage, reservation: Reservation
@@ -105,20 +111,27 @@ class AnswerReading:
         """
         verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if isinstance(verdict, Good):
-            self._learn_date(response)
-            self._learn(query.endpoint, verdict, response)
             weight = 0 if passage.refundable else query.weight
         elif isinstance(verdict, Negative) and not verdict.by_firewall:
-            self._learn_date(response)
             weight = query.weight
         else:
             return None
+        date, received_at = response.headers.get("date", ""), response.received_at
+        if date != self._date or not 0.0 <= received_at - self._learned_at < LEARN_SECONDS:
+            self._date, self._learned_at = date, received_at
+            self._learn_date(response)
+            if isinstance(verdict, Good):
+                self._learn(query.endpoint, verdict, response)
+        elif isinstance(verdict, Good) and verdict.rate_limits:
+            self._learn(query.endpoint, verdict, response)
         self._observer.spent(query.endpoint.name, weight, client=passage.client)
         return AcceptedResponse(response, verdict)
 
     def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> bool:
         """Whether the ledger could take the answer without waiting."""
-        headers = _believed(query.endpoint, accepted.response.headers)
+        endpoint, headers = query.endpoint, accepted.response.headers
+        if not endpoint.has_used_weight or endpoint.pool is not None:
+            headers = without_used_weight(headers)
         return self._ledger.settle_now(reservation, headers, ok=isinstance(accepted.verdict, Good))
 
     async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:

@@ -85,24 +85,25 @@ class MemoryLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds."""
-        had_block = self.local_view.last_block is not None
-        self._settle(reservation, headers, ok=ok)
+        had_block, now = self.local_view.last_block is not None, self._anchor.now()
+        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.last_guard_seconds
+        foreign_weight, _ = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        if foreign_weight:
+            self._observer.foreign_weight(foreign_weight)
         if had_block and self.local_view.last_block is None:
             await self._keeper.keep(None)
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
         """The same without waiting. False after a block: its end is kept on disk, so nothing is changed here."""
-        if self.local_view.last_block is not None:
+        clock, budget = self._clock, self.local_view
+        if budget.last_block is not None:
             return False
-        self._settle(reservation, headers, ok=ok)
-        return True
-
-    def _settle(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
-        now = self._anchor.now()
-        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.last_guard_seconds
-        foreign_weight = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        now = clock.wall() + clock.offset_seconds
+        report = self._limits.read_usage_report(headers, now, ok=ok)
+        foreign_weight, _ = budget.settle(reservation, report, now=now, guard_seconds=clock.last_guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
+        return True
 
     async def release(self, reservation: Reservation) -> None:
         """Take a reservation back: the request was certainly not sent."""

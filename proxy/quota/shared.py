@@ -157,7 +157,7 @@ class RedisLedger:
         """Note an answer; Redis is told in the background. False: it must be told at once, and nothing is noted."""
         if self._leasing is None or self._local or reservation.local or self.local_view.last_block is not None:
             return False
-        now = self._anchor.now()
+        now = self._clock.wall() + self._clock.offset_seconds
         self._leasing.settle(reservation, self._limits.read_usage_report(headers, now, ok=ok), now)
         return True
 

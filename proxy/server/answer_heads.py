@@ -33,7 +33,11 @@ class AnswerHeads:
         second = int(headers.wall())
         if second != self._second:
             self._renew(second)
-        own, used = _text(reply.headers), _text(headers.used(reply.pool))
+        own = used = ""
+        for name, value in reply.headers:
+            own += f"{name}: {value}\r\n"
+        for name, value in headers.used(reply.pool):
+            used += f"{name}: {value}\r\n"
         cors, rest = _CORS if is_public else "", self._last if closes else self._kept
         has_length = bool(reply.body) or reply.status not in (204, 304)
         length = f"Content-Length: {len(reply.body)}\r\n" if has_length else ""

@@ -99,15 +99,12 @@ class ForwardPath:
         """Head and body of an answer. Counts it."""
         reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)
         try:
-            head = self._head(reply, path, closes=closes)
+            head = self._heads.render(reply, is_public=is_public(path), closes=closes)
         except ValueError as error:  # a header that cannot be written
             reply = _bug(path, error)
-            head = self._head(reply, path, closes=closes)
+            head = self._heads.render(reply, is_public=is_public(path), closes=closes)
         self._observer.answered(reply, seconds)
         return head, reply.body
-
-    def _head(self, reply: Reply, path: str, *, closes: bool) -> bytes:
-        return self._heads.render(reply, is_public=is_public(path), closes=closes)
 
 
 def _bug(path: str, error: Exception) -> Reply:

@@ -373,7 +373,7 @@ async def test_nothing_is_waited_for_between_the_check_and_the_first_byte() -> N
     async with origin(answering(OK)) as one, client() as raw:
         await ask(raw, one.url)
         (connection,) = raw._opened[0]._open  # type: ignore[index]
-        connection._transport = Seen(connection.transport)  # type: ignore[arg-type]
+        connection.transport = Seen(connection.transport)  # type: ignore[arg-type]
         await ask(raw, one.url, check=check)
     assert order[:2] == ["check", "write"]
 

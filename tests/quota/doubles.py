@@ -12,9 +12,11 @@ from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.limits import Absurdity
+from proxy.core.quota.origin_headers import origin_time, parse_used_weight
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
-from proxy.core.quota.view import LedgerView, read_usage_report, view_of, with_learned
+from proxy.core.quota.usage_report import UsageReport
+from proxy.core.quota.view import LedgerView, view_of, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.quota.scripts import ScriptRunner
@@ -144,7 +146,9 @@ class ModelLedger:
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         now = self._clock()
-        reconciled = self.budget.reconcile(reservation, read_usage_report(headers, now, ok=ok), now=now)
+        at = origin_time(headers)
+        report = UsageReport(now if at is None else at, parse_used_weight(headers), ok)
+        reconciled = self.budget.reconcile(reservation, report, now=now)
         self._tally.foreign_weight(reconciled.foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:

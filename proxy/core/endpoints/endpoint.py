@@ -17,6 +17,8 @@ from proxy.core.endpoints.weight_rules import Fixed, WeightRule
 class Api(Enum):
     """One of the exchange's APIs. The value is the word in settings and metrics."""
 
+    __hash__ = object.__hash__  # Enum hashes the name, by a call in Python for each look-up
+
     SPOT = "spot"
     USD_FUTURES = "usd-futures"
     COIN_FUTURES = "coin-futures"

@@ -133,19 +133,14 @@ class Budget:
 
         A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
-        foreign_weight, reported = self._reconcile(reservation, report, now, guard_seconds)
+        foreign_weight, reported = self.settle(reservation, report, now=now, guard_seconds=guard_seconds)
         touched = [charge.window_key for charge in reservation.charges] + list(reported)
         return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
 
     def settle(
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
-    ) -> int:
-        """`reconcile` where only the foreign weight is asked for."""
-        return self._reconcile(reservation, report, now, guard_seconds)[0]
-
-    def _reconcile(
-        self, reservation: Reservation, report: UsageReport, now: float, guard_seconds: float
     ) -> tuple[int, Mapping[WindowKey, int]]:
+        """`reconcile` where only the foreign weight is asked for, and what the headers tell of each window."""
         self._settle(reservation, now, refund=report.ok)
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
@@ -153,7 +148,8 @@ class Budget:
             raised = self._raise_to(window_key, header)
             if window_key.interval_seconds == MINUTE_SECONDS:
                 foreign_weight = raised
-        self.end_block(reservation, report)
+        if self.last_block is not None:
+            self.end_block(reservation, report)
         return foreign_weight, reported
 
     def release(self, reservation: Reservation, *, now: float) -> None:
@@ -184,6 +180,11 @@ class Budget:
         """The same by the window's name and start."""
         count = self._counts.get((name, start))
         return _UNUSED if count is None else count.usage()
+
+    def spent_at(self, name: str, start: int) -> int:
+        """What of that is known to be spent (`WindowUsage.spent`)."""
+        count = self._counts.get((name, start))
+        return 0 if count is None else count.used - count.leased
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""

@@ -80,10 +80,16 @@ def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEAD
     """
     used: dict[int, int] = {}
     for name, interval_seconds in _intervals(header, *headers):
-        value = headers[name]
-        if _COUNT.fullmatch(value.strip()):
-            used[interval_seconds] = max(used.get(interval_seconds, 0), int(value))
+        count = _count(headers[name])
+        if count > used.get(interval_seconds, -1):
+            used[interval_seconds] = count
     return used
+
+
+@lru_cache(maxsize=1024)
+def _count(value: str) -> int:
+    """A count as an answer tells it; -1 where it cannot be read. Kept, because most answers tell it twice."""
+    return int(value) if _COUNT.fullmatch(value.strip()) else -1
 
 
 @lru_cache(maxsize=64)

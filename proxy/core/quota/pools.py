@@ -19,7 +19,7 @@ SPOT = "spot"
 FUTURES = "futures"
 OPTIONS = "options"
 
-_POOLS: Mapping[Api, str] = MappingProxyType(
+IP_POOLS: Mapping[Api, str] = MappingProxyType(
     {Api.SPOT: SPOT, Api.USD_FUTURES: FUTURES, Api.COIN_FUTURES: FUTURES, Api.OPTIONS: OPTIONS}
 )
 _FIVE_MINUTES = 300
@@ -30,7 +30,7 @@ _STATISTICS = (Window(RateLimitKind.RAW_REQUESTS, _FIVE_MINUTES, 1000),)
 
 def pool_of(endpoint: Endpoint) -> str:
     """The pool that a request for this endpoint counts in."""
-    return endpoint.pool or _POOLS[endpoint.api]
+    return endpoint.pool or IP_POOLS[endpoint.api]
 
 
 def is_sapi(pool: str) -> bool:
@@ -45,7 +45,7 @@ def pool_label(pool: str) -> str:
 
 def api_pool(api: Api) -> str:
     """The IP pool of an API. While it is blocked, its endpoints with a pool of their own are not sent either."""
-    return _POOLS[api]
+    return IP_POOLS[api]
 
 
 def pools_of(apis: Iterable[Api], forwards: Callable[[Endpoint], bool]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ know: where usage is kept, who sends requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import assert_never
 
@@ -16,9 +16,7 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget
 from proxy.core.quota.charges import WindowKey, budget_of, window_key_of
 from proxy.core.quota.client_share import Limit
-from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, origin_time, parse_used_weight
 from proxy.core.quota.refusal import Refused
-from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import (
     DEFAULT_WINDOWS,
     MINUTE_SECONDS,
@@ -103,32 +101,17 @@ def view_of(  # noqa: PLR0913 - what a view shows
     return LedgerView(tuple(views), budget.block_at(now), local, wording, leases)
 
 
-def used_in_minute(budget: Budget, now: float, *, untold: Callable[[WindowKey], int] = no_lease) -> int:
+def used_in_minute(budget: Budget, now: float, *, untold: Callable[[WindowKey], int] | None = None) -> int:
     """The used weight of the current one-minute window. `untold`: as in `view_of`."""
     start = int(now) // MINUTE_SECONDS * MINUTE_SECONDS
-    return budget.usage_at(WEIGHT_NAME, start).spent + untold(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start))
+    spent = budget.spent_at(WEIGHT_NAME, start)
+    return spent if untold is None else spent + untold(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start))
 
 
 def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
     """Replace all current limits of each kind that was learned; keep the limits of other kinds."""
     learned_kinds = {window.kind for window in learned}
     return learned + tuple(window for window in current if window.kind not in learned_kinds)
-
-
-def read_usage_report(
-    headers: Mapping[str, str],
-    now: float,
-    *,
-    ok: bool,
-    counts_weight: bool = True,
-    used_header: str = USED_WEIGHT_HEADER,
-) -> UsageReport:
-    """The usage that an answer's headers (lower-case names) report. If it has no Date, its time is `now`.
-
-    `counts_weight`: whether the pool has a limit of weight. If not, the header is about another pool.
-    """
-    at = origin_time(headers)
-    return UsageReport(now if at is None else at, parse_used_weight(headers, used_header) if counts_weight else {}, ok)
 
 
 def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:
