@@ -49,7 +49,7 @@ MOST = Footprint(
 """The aim, where importing the libraries takes a second; `START_SECONDS` come on top of it."""
 START_SECONDS = 0.15
 REFRESH_SECONDS = 5.0
-STEADY_SECONDS = 18
+STEADY_SECONDS = 18.0
 SETTLE_SECONDS = 2.5
 """How long it gets to let go of what it does not need."""
 INFO = "/api/v3/exchangeInfo"
@@ -138,27 +138,45 @@ def idle_bytes(place: Place) -> int:
         return rss_bytes(running.pid)
 
 
-def asked_bytes(place: Place) -> tuple[int, int]:
-    """Resident memory with the document and after every symbol was asked for; and how many these are."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Resident memory with the document, and after symbols of it were asked for."""
+
+    shown: int
+    symbols: int
+    document_bytes: int
+    asked_bytes: int
+
+    @property
+    def each_bytes(self) -> float:
+        """What a symbol that was asked for has added."""
+        return (self.asked_bytes - self.document_bytes) / self.symbols
+
+
+def asked_bytes(place: Place, *, most: int = SYMBOLS, settle_seconds: float = SETTLE_SECONDS) -> Asked:
+    """Ask for the document and for every symbol of it, at most so many."""
     with gateway(place, fresh_seconds="3600") as running, closing(running.connect()) as connection:
         document = orjson.loads(gzip.decompress(ask(connection, INFO)))
         shown = [symbol["symbol"] for symbol in document["symbols"]]
-        for name in shown:
+        before = rss_bytes(running.pid)
+        for name in shown[:most]:
             ask(connection, f"{INFO}?symbol={quote(name)}")
-        time.sleep(SETTLE_SECONDS)
-        return rss_bytes(running.pid), len(shown)
+        time.sleep(settle_seconds)
+        return Asked(len(shown), min(most, len(shown)), before, rss_bytes(running.pid))
 
 
-def refreshing_bytes(place: Place) -> tuple[int, int]:
-    """Resident memory between refreshes every few seconds, and the most there was."""
+def refreshing_bytes(
+    place: Place, *, refresh_seconds: float = REFRESH_SECONDS, seconds: float = STEADY_SECONDS, looks: int = 18
+) -> tuple[int, int]:
+    """Resident memory between refreshes every few seconds, and the most there was. `looks`: how often it is read."""
     seen = []
     with (
-        gateway(place, fresh_seconds=f"{REFRESH_SECONDS}", keep_warm="always") as running,
+        gateway(place, fresh_seconds=f"{refresh_seconds}", keep_warm="always") as running,
         closing(running.connect()) as connection,
     ):
         ask(connection, INFO)
-        for _ in range(STEADY_SECONDS):
-            time.sleep(1.0)
+        for _ in range(looks):
+            time.sleep(seconds / looks)
             seen.append(rss_bytes(running.pid))
         return round(median(seen)), peak_rss_bytes(running.pid)
 
@@ -205,7 +223,7 @@ def _measured(program: str, place: Place, starts: int) -> Footprint:
     import_seconds(place, "import proxy.__main__")  # compiles, which takes memory
     idle = idle_bytes(place)
     steady, peak = refreshing_bytes(place)
-    asked, _ = asked_bytes(place)
+    asked = asked_bytes(place)
     imports, started = [], []
     for _ in range(starts):
         imports.append(import_seconds(place))
@@ -214,7 +232,7 @@ def _measured(program: str, place: Place, starts: int) -> Footprint:
         program=program,
         idle_bytes=idle,
         steady_bytes=steady,
-        asked_bytes=asked,
+        asked_bytes=asked.asked_bytes,
         peak_bytes=peak,
         livez_seconds=median(livez for livez, _ in started),
         libraries_seconds=median(imports),
