@@ -65,15 +65,21 @@ class MemoryLedger:
     def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation:
         """The same: nothing here waits."""
         now = self._anchor.now()
+        windows, guard_seconds = self._limits.windows, self._clock.last_guard_seconds
+        name = weight, purpose, refundable, client, client.__class__  # an address is not the client that has its name
+        again = self.local_view.reserve_again(now, windows, guard_seconds, name)
+        if again is not None:
+            return again
         ratio, client_ratio = self._parts[purpose]
         outcome = self.local_view.reserve(
             now,
             cost_of(weight),
-            self._limits.windows,
+            windows,
             ratio=ratio,
             client_share=None if refundable else share_of(client, client_ratio),
             refundable=refundable,
-            guard_seconds=self._clock.last_guard_seconds,
+            guard_seconds=guard_seconds,
+            name=name,
         )
         match outcome:
             case Reservation():

@@ -99,10 +99,12 @@ class Budget:
         client_share: ClientShare | None = None,
         refundable: bool = False,
         guard_seconds: float = GUARD_SECONDS,
+        name: tuple[object, ...] | None = None,
     ) -> Reservation | Refused | Blocked:
         """Charge every window the origin may count the request in, or change nothing and say why and until when.
 
-        `refundable`: the origin takes the weight back if the request succeeds.
+        `refundable`: the origin takes the weight back if the request succeeds. `name`: of all requests like this one,
+        for `reserve_again`.
         """
         if now >= self._first_expiry:
             self.forget(now)
@@ -123,6 +125,21 @@ class Budget:
             if refused is not None:
                 return refused
             rows.add(client, is_admitted=True)
+        self.version += 1
+        if name is not None:
+            self._table.name(name, rows, client)
+        return Reservation(rows.charges, now)
+
+    def reserve_again(
+        self, now: float, windows: tuple[Window, ...], guard_seconds: float, name: tuple[object, ...]
+    ) -> Reservation | None:
+        """`reserve` a request like one before; None, and nothing is charged, if it is not known or near a limit."""
+        known = self._table.known(name, now, windows, guard_seconds)
+        if known is None or self.last_block is not None:
+            return None
+        rows, client = known
+        if not rows.add(client):
+            return None
         self.version += 1
         return Reservation(rows.charges, now)
 

@@ -19,6 +19,7 @@ from proxy.core.quota.windows import RateLimitKind, Window
 
 _MAX_MADE = 256
 """How many kinds of requests a table holds the rows of."""
+_MAX_KNOWN = 1024
 
 
 class WindowCount(Struct, eq=False):
@@ -86,7 +87,7 @@ class RowTable:
     Near an edge, where a request may count in several windows, they are made for each request.
     """
 
-    __slots__ = ("_begins", "_count_of", "_ends", "_made", "_windows")
+    __slots__ = ("_begins", "_count_of", "_ends", "_known", "_made", "_windows")
 
     def __init__(self, count_of: Callable[[WindowKey], WindowCount]) -> None:
         self._count_of = count_of
@@ -94,6 +95,22 @@ class RowTable:
         self._begins = self._ends = 0
         """The last start and the first end of the windows that hold."""
         self._made: dict[tuple[object, ...], Rows] = {}
+        self._known: dict[tuple[object, ...], tuple[Rows, str | None]] = {}
+        """Rows and the client's field by the names of those that ask again and again."""
+
+    def known(
+        self, name: tuple[object, ...], now: float, windows: Iterable[Window], guard_seconds: float
+    ) -> tuple[Rows, str | None] | None:
+        """What was given this name, if the windows are still the same: rows, and the client's field."""
+        if windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds:
+            return self._known.get(name)
+        return None
+
+    def name(self, name: tuple[object, ...], rows: Rows, client: str | None) -> None:
+        """Give a name to what a request adds, until the next edge."""
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[name] = rows, client
 
     def of(
         self,
@@ -121,7 +138,7 @@ class RowTable:
 
     def clear(self) -> None:
         """Hold no window any more."""
-        self._made = {}
+        self._made, self._known = {}, {}
 
     def _rows(self, charges: tuple[Charge, ...], ratio: float) -> Rows:
         rows = [
@@ -136,6 +153,6 @@ class RowTable:
         return Rows(charges, tuple(rows))
 
     def _enter(self, now: float, windows: tuple[Window, ...]) -> None:
-        self._windows, self._made = windows, {}
+        self._windows, self._made, self._known = windows, {}, {}
         self._begins = max((window.start(now) for window in windows), default=0)
         self._ends = min((window.reset(now) for window in windows), default=0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.quota.budget import Budget
 from proxy.core.quota.charges import WindowKey, charges_of, cost_of
+from proxy.core.quota.client_share import share_of
 from proxy.core.quota.counts import RowTable, WindowCount
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 
@@ -44,3 +46,31 @@ def test_kept_rows_are_those_that_would_be_made_anew(
         assert made.charges == anew.charges == charges
         assert made.rows == anew.rows
         assert [count for count, *_ in made.rows] == [counts[charge.window_key] for charge in charges]
+
+
+@given(st.lists(asked, min_size=1, max_size=30))
+def test_a_request_that_comes_again_is_charged_as_the_first_was(
+    requests: list[tuple[float, int, tuple[Window, ...], float, bool, float]],
+) -> None:
+    again, anew = Budget(), Budget()
+    for after, weight, windows, guard_seconds, refundable, ratio in requests:
+        now, name = START + after, (weight, refundable, ratio)
+        share = None if refundable else share_of("bot", 0.25)
+        taken = again.reserve_again(now, windows, guard_seconds, name)
+        outcomes = [
+            of.reserve(
+                now,
+                cost_of(weight),
+                windows,
+                ratio=ratio,
+                client_share=share,
+                refundable=refundable,
+                guard_seconds=guard_seconds,
+                name=name,
+            )
+            for of in ((again, anew) if taken is None else (anew,))
+        ]
+        assert (taken or outcomes[0]) == outcomes[-1]
+        keys = [charge.window_key for charge in charges_of(now, cost_of(weight), windows, guard_seconds=guard_seconds)]
+        assert [again.usage(key) for key in keys] == [anew.usage(key) for key in keys]
+        assert [again.client_usage(key, share) for key in keys] == [anew.client_usage(key, share) for key in keys]
