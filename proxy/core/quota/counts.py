@@ -57,6 +57,8 @@ class Rows(Struct, frozen=True, eq=False):
     rows: tuple[tuple[WindowCount, int, int, int], ...]
     """Of each charge: the window, the weight, the part of it that may be taken back, and the most that may be used
     before, so that the request stays in the first half of the budget."""
+    is_between: bool
+    """Whether they hold until the next edge."""
 
     def add(self, client: str | None, *, is_admitted: bool = False) -> bool:
         """Charge one request; False, and nothing is charged, if a window would leave the first half of its budget.
@@ -107,10 +109,11 @@ class RowTable:
         return None
 
     def name(self, name: tuple[object, ...], rows: Rows, client: str | None) -> None:
-        """Give a name to what a request adds, until the next edge."""
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        self._known[name] = rows, client
+        """Give a name to what a request adds, until the next edge. Rows made near an edge get none."""
+        if rows.is_between:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[name] = rows, client
 
     def of(
         self,
@@ -123,24 +126,27 @@ class RowTable:
         guard_seconds: float,
     ) -> Rows:
         """What a request that is sent at `now` adds: the charges are those of `charges_of`."""
-        if windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds:
+        if self._is_between(now, windows, guard_seconds):
             key = refundable, ratio, *cost.items()
             rows = self._made.get(key)
             if rows is None:
                 if len(self._made) >= _MAX_MADE:
                     self._made.clear()
                 charges = charges_of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
-                rows = self._made[key] = self._rows(charges, ratio)
+                rows = self._made[key] = self._rows(charges, ratio, is_between=True)
             return rows
         self._enter(now, tuple(windows))
         charges = charges_of(now, cost, self._windows, guard_seconds=guard_seconds, refundable=refundable)
-        return self._rows(charges, ratio)
+        return self._rows(charges, ratio, is_between=False)
+
+    def _is_between(self, now: float, windows: Iterable[Window], guard_seconds: float) -> bool:
+        return windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds
 
     def clear(self) -> None:
         """Hold no window any more."""
         self._made, self._known = {}, {}
 
-    def _rows(self, charges: tuple[Charge, ...], ratio: float) -> Rows:
+    def _rows(self, charges: tuple[Charge, ...], ratio: float, *, is_between: bool) -> Rows:
         rows = [
             (
                 self._count_of(charge.window_key),
@@ -150,7 +156,7 @@ class RowTable:
             )
             for charge in charges
         ]
-        return Rows(charges, tuple(rows))
+        return Rows(charges, tuple(rows), is_between)
 
     def _enter(self, now: float, windows: tuple[Window, ...]) -> None:
         self._windows, self._made, self._known = windows, {}, {}

@@ -89,7 +89,8 @@ def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEAD
 @lru_cache(maxsize=1024)
 def _count(value: str) -> int:
     """A count as an answer tells it; -1 where it cannot be read. Kept, because most answers tell it twice."""
-    return int(value) if _COUNT.fullmatch(value.strip()) else -1
+    count = value.strip()  # more than `int` takes for white space
+    return int(count) if _COUNT.fullmatch(count) else -1
 
 
 @lru_cache(maxsize=64)

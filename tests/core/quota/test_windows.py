@@ -198,6 +198,7 @@ def test_the_default_windows_are_the_careful_ones() -> None:
         ({"x-mbx-used-weight-m": "1"}, {}),
         ({"x-mbx-order-count-1m": "1"}, {}),
         ({}, {}),
+        ({"x-mbx-used-weight-1m": "7\x1f"}, {60: 7}),
     ],
 )
 def test_used_weight_is_read_and_rubbish_is_not(headers: dict[str, str], used: dict[int, int]) -> None:
