@@ -20,6 +20,7 @@ A_MINUTE = 4
 OURS = frozenset((b"host", b"content-length", b"accept-encoding", b"user-agent", b"via"))
 
 
+@pytest.mark.no_cover
 async def test_method_target_and_body_arrive_as_sent_and_no_header_that_is_not_listed() -> None:
     generate = Generator(seed=15)
     async with market(forward="all", origin={"raw_limit": 10**7}) as on, raw(on.app) as connection:

@@ -60,6 +60,7 @@ async def minutes_pass(on: Stage, target: str, *, seconds: int = 600) -> set[str
     return details
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("status", [400, 404])
 @pytest.mark.parametrize("target", [INFO, f"{INFO}?symbol=BTCUSDT"])
 async def test_a_refresh_that_brings_an_error_backs_off_to_a_minute(refuse: Refuse, status: int, target: str) -> None:

@@ -28,7 +28,7 @@ from tests.ports import free_port
 from tests.simulator import Document, Simulator, generate_document
 from tests.sizes import sized
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 READERS = sized(quick=200, usual=200, long=1000)
 MOST_BYTES_EACH = 100_000

@@ -33,6 +33,9 @@ from tests.simulator import ApiName, Simulator, Sizes
 from tests.simulator.endpoints import Endpoints
 from tests.sizes import sized
 
+pytestmark = pytest.mark.no_cover
+"""They ask for hundreds of windows that other tests cover."""
+
 LINES = tuple(line for table in TABLES.values() for line in table)
 PUBLIC = tuple(line for line in LINES if line.security is Security.PUBLIC)
 LONGEST_WINDOW_SECONDS = 300.0
