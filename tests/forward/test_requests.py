@@ -35,6 +35,7 @@ async def send_all(requests: Requests) -> None:
         assert arrived.body == body
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("loop", LOOPS)
 @settings(max_examples=sized(quick=10, usual=25, long=1000), deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=10))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.gateway.harness import INFO, Clock, client, gateway
 from tests.simulator import Fault, Simulator
 
@@ -49,6 +51,7 @@ async def test_a_restart_during_a_ban_still_answers_from_redis(redis_url: str) -
             assert (await asking.ask()).body == stored.body
 
 
+@pytest.mark.no_cover
 async def test_cold_replicas_fill_once_for_all(redis_url: str) -> None:
     clock = Clock()
     async with Simulator(clock=clock) as origin:

@@ -439,6 +439,7 @@ async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan:
     assert replace(tallies[2], refusals=tallies[0].refusals) == tallies[0]
 
 
+@pytest.mark.no_cover
 @given(st.lists(steps, min_size=10, max_size=50))
 @settings(max_examples=sized(quick=20, usual=30, long=200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_three_replicas_count_as_one(domain: Domain, plan: list[Step]) -> None:

@@ -179,6 +179,7 @@ class Sides:
             assert 0 <= usage.leased <= usage.refundable <= usage.used
 
 
+@pytest.mark.no_cover
 async def test_the_script_does_what_the_model_does(domain: Domain) -> None:
     seen: Counter[str] = Counter()
     with pytest.MonkeyPatch.context() as patch:

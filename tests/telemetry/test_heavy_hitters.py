@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def test_a_client_that_calls_itself_other_is_one_of_the_others() -> None:
     assert heavy_hitters.counters() == {OTHER: 7}
 
 
+@pytest.mark.no_cover
 def test_a_flood_of_names_neither_costs_memory_nor_hides_the_heavy_ones() -> None:
     heavy_hitters, flood = HeavyHitters(), sized(quick=2000, usual=2000, long=20_000)
     for number in range(flood):

@@ -132,6 +132,7 @@ def legal_query(document: simulated.Document, dice: random.Random) -> dict[str, 
     return dict(dice.sample(sorted(sent.items()), k=len(sent)))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("source", [None, *CAPTURES], ids=lambda source: "generated" if source is None else source.stem)
 def test_every_legal_query_is_answered_as_the_origin_would_byte_for_byte(source: Path | None) -> None:
     subject, dice, proven = origin(source), random.Random(7), 0
@@ -220,6 +221,7 @@ def naive_answer(document: dict[str, Any], query: CanonicalQuery) -> bytes:
     return dump({**document, "symbols": selected, "serverTime": time})
 
 
+@pytest.mark.no_cover
 @settings(max_examples=sized(quick=20, usual=30, long=300))
 @given(odd_documents(), _QUERIES)
 def test_what_is_answered_is_right_however_odd_the_document(document: dict[str, Any], query: CanonicalQuery) -> None:
