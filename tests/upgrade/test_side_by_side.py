@@ -42,6 +42,9 @@ LIMIT, BUDGET = 1200, 1080
 WORKERS = 8
 UNDER_WAY = 20
 """A header that holds what is under way beside it makes the count so much too high."""
+NOT_SENT = 80
+"""A replica that stands still for a third of a second, on a busy machine, sends nothing out of its leases: it charges
+what it had begun once more. Four requests may do so."""
 BLOCK_SECONDS = 2
 PAUSE_SECONDS = 3
 """Nothing is sent so near the edge of a window: there a request is charged in two."""
@@ -213,5 +216,7 @@ async def test_versions_share_budget_block_and_entries(starts_first: str, earlie
         assert len(charged) >= SPEND_SECONDS // 60
         for start, weight in charged.items():
             assert windows[start]["leased"] == 0
-            assert weight + max(0, least[start]) <= windows[start]["used"] <= weight + most[start] + UNDER_WAY
+            assert (
+                weight + max(0, least[start]) <= windows[start]["used"] <= weight + most[start] + UNDER_WAY + NOT_SENT
+            )
             assert BUDGET - 20 < windows[start]["used"] <= BUDGET
