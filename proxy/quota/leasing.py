@@ -21,7 +21,7 @@ from msgspec import Struct
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
 from proxy.core.quota.client_share import ClientShare, share_of
-from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
+from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
@@ -38,7 +38,14 @@ from proxy.quota.script_replies import StoredBlock
 from proxy.quota.scripts import ScriptRunner, push_channel
 from proxy.quota.sync_script import SyncScript, read_push
 
-TICK_SECONDS = 0.05
+TICK_SECONDS = 0.2
+"""What is due by the time alone is looked for so often."""
+IDLE_TICK_SECONDS = 1.0
+"""The same without requests."""
+BEATING_SECONDS = 30.0
+"""A process without a request for so long calls for no heartbeat."""
+EARLY_BEAT_SECONDS = 0.07
+"""A call is a heartbeat too if one is due so soon."""
 RETRY_SECONDS = 0.25
 """After a call that failed."""
 
@@ -84,7 +91,7 @@ class Leasing:
         self._replica_count = replica_count
         self._observer = observer
         self._monotonic = monotonic
-        self.proof = PushProof(monotonic, chance)
+        self.proof = PushProof(monotonic, chance, lambda: replica_count.replicas)
         self._is_proven = self.proof.holds
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -138,7 +145,7 @@ class Leasing:
             self._ended.append((reservation, report))
         if report.ok:
             self._good_at = max(reservation.at, self._good_at or reservation.at)
-        if leases.is_urgent:
+        if leases.is_urgent or len(self._ended) == 1:
             self._wake.set()
 
     def see(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
@@ -150,7 +157,8 @@ class Leasing:
         share: ClientShare | None = wanted.client_share
         return share is not None and any(
             self.leases.news.used_by(charge.window_key, share.field)
-            and 2 * self._seen.budget.usage(charge.window_key).used > budget_of(charge.window.limit, wanted.ratio)
+            and 2 * (self._seen.budget.usage(charge.window_key).most_spent + charge.weight)
+            > budget_of(charge.window.limit, wanted.ratio)
             for charge in wanted.charges()
         )
 
@@ -200,27 +208,35 @@ class Leasing:
         if block is not None:
             await self._ledger.adopt_block(block, self._ledger.now())
 
+    async def turn(self, now: float, *, is_active: bool) -> None:
+        """Do what is due now. Never raises."""
+        self._mind_trust(is_active=is_active)
+        self.leases.frame(now, self._ledger.limits.windows, self._clock.guard_seconds())
+        self.leases.tick(now)
+        beats = is_active and self.proof.beat_in() <= 0
+        if self._monotonic() >= self._retry_at and (beats or self.leases.due_at(now) <= now):
+            await self._try(publishes=is_active and self.proof.beat_in() <= EARLY_BEAT_SECONDS)
+
     async def _work(self) -> None:
         while True:
             now = self._ledger.now()
             is_active = self._is_active(now)
-            self._mind_trust(is_active=is_active)
-            self.leases.frame(now, self._ledger.limits.windows, self._clock.guard_seconds())
-            self.leases.tick(now)
-            at = self._monotonic()
-            beats = is_active and self.proof.is_beat_due()
-            if at >= self._retry_at and (beats or self.leases.due_at(now) <= now):
-                await self._try(publishes=beats)
+            await self.turn(now, is_active=is_active)
             self._wake.clear()
             if self.leases.is_urgent and self._monotonic() >= self._retry_at:
                 await asyncio.sleep(0)
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS if is_active else 1.0):
+                async with asyncio.timeout(self._pause_seconds(now) if is_active else IDLE_TICK_SECONDS):
                     await self._wake.wait()
 
+    def _pause_seconds(self, now: float) -> float:
+        """How long nothing is due, unless something happens."""
+        until_due = min(self.proof.beat_in(), self.leases.due_at(now) - now)
+        return max(0.0, min(TICK_SECONDS, until_due), self._retry_at - self._monotonic())
+
     def _is_active(self, now: float) -> bool:
-        return now - self.leases.demanded_at < IDLE_SECONDS
+        return now - self.leases.demanded_at < BEATING_SECONDS
 
     def _mind_trust(self, *, is_active: bool) -> None:
         """Fetch nothing without proof; give back what was not spendable for a while, and say so once."""
@@ -238,7 +254,8 @@ class Leasing:
             self._channel.renew()
 
     async def _try(self, *, publishes: bool) -> None:
-        self.proof.beat()
+        if publishes:
+            self.proof.beat()
         try:
             await self.sync(publishes=publishes)
         except RedisAway:

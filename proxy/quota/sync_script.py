@@ -110,7 +110,7 @@ class SyncScript:
 def _arguments(window: WindowCall, now: float) -> list[str | int]:
     totals, settled = window.totals, window.settled
     arguments: list[str | int] = [
-        *(window.budget, window.ceiling, window.want, window.least),
+        *(window.budget, window.ceiling, window.want, window.half),
         *(totals.taken, totals.returned, totals.spent, int(window.is_known)),
         *(window.header, window.held, window.floor, window.seen),
         *(settled.pending, settled.refunded, settled.kept),
@@ -130,4 +130,4 @@ def _read(call: Call, row: Sequence[Any]) -> Synced:
         for state, taken, raised in zip(states, row[2::2], row[3::2], strict=True)
     )
     text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
-    return Synced(Reply(push.state.birth, replies), push, text)
+    return Synced(Reply(push.state.birth, replies, push.state.number, push.state.server_seconds), push, text)

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from proxy.core.quota import lease_store
 from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import WindowKey, cost_of
+from proxy.core.quota.client_share import ClientShare
 from proxy.core.quota.lease_calls import Call, Reply
 from proxy.core.quota.lease_store import LeaseStore
 from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
-from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
+from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
 from proxy.quota import sync_script
 from proxy.quota.script_replies import Reserved
 from proxy.quota.scripts import Request, Scripts
@@ -191,6 +192,48 @@ async def test_the_script_does_what_the_model_does(domain: Domain) -> None:
                 await sides.take(step(dice))
             seen += sides.seen
     assert set(seen) == {"granted", "returned", "exact", "raised", "refunded", "clients", "lost"}
+
+
+async def test_lost_data_ends_no_calls_where_more_was_spent_than_leased(domain: Domain) -> None:
+    """As in a window that needs no lease: its counters are told, and nothing of it is taken."""
+    script, process = SyncScript(domain.switched(), domain.key), ProcessLeases("run", RATIOS)
+    frame = process.frame(HOUR + 2.0, DEFAULT_WINDOWS, GUARD_SECONDS)
+    assert frame is not None
+    for part in frame.parts:
+        part.lease.charge(5, refundable=False)
+    for _ in range(2):
+        for _ in range(2):
+            call = process.call(HOUR + 3.0, replicas=1, floors={})
+            process.answered(call, (await script.call(call, good_at=None, may_teach=False)).reply)
+        await domain.forget_all()
+    assert [part.lease.seen >= 5 for part in frame.parts] == [True, True]
+
+
+async def test_what_is_leased_counts_half_where_shares_begin(domain: Domain) -> None:
+    scripts, store = Scripts(domain.switched(), domain.key), Budget()
+    script, process = SyncScript(domain.switched(), domain.key), ProcessLeases("run", Ratios())
+    process.may_hold = True
+    window, client = Window(RateLimitKind.REQUEST_WEIGHT, 60, 1000), ClientShare("client:a", 0.25)
+    process.demand(10, HOUR + 2.0)
+    process.frame(HOUR + 2.0, (window,), GUARD_SECONDS)
+    call = process.call(HOUR + 2.0, replicas=1, floors={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sync_script, "GRACE_SECONDS", 0.0)
+        patch.setattr(lease_store, "GRACE_SECONDS", 0.0)
+        script_reply = (await script.call(call, good_at=None, may_teach=False)).reply
+        assert LeaseStore(store, birth="", born_at=0.0).call(call).windows == script_reply.windows
+    assert script_reply.windows[0].usage.leased == 225
+    outcomes = []
+    for weight in (225, 100, 12, 13):
+        made = Budget().reserve(HOUR + 2.0, cost_of(weight), (window,), ratio=1.0)
+        assert isinstance(made, Reservation)
+        request = Request(made.charges, 0.9, client if weight != 100 else None, HOUR + 2.0, is_synchronized=True)
+        reserved = await scripts.reserve(request, floors={}, client_usages={})
+        share = request.client_share
+        model = store.reserve(HOUR + 2.0, cost_of(weight), (window,), ratio=0.9, client_share=share)
+        assert isinstance(reserved, Reserved)
+        outcomes.append((reserved.exceeded is None, isinstance(model, Reservation)))
+    assert outcomes == [(True, True)] * 3 + [(False, False)]
 
 
 def test_a_push_is_read_as_it_was_written() -> None:

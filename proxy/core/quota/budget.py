@@ -121,6 +121,7 @@ class Budget:
                 client_usage=self._charged_to_client,
                 client_share=client_share,
                 guard_seconds=guard_seconds,
+                unspent=self._unspent,
             )
             if refused is not None:
                 return refused
@@ -260,6 +261,9 @@ class Budget:
     def _clients_of(self, window_key: WindowKey) -> Clients | None:
         count = self._counts.get((window_key.name, window_key.start))
         return None if count is None else count.clients
+
+    def _unspent(self, window_key: WindowKey) -> int:
+        return self.usage(window_key).unspent
 
     def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         clients = self._clients_of(window_key)

@@ -59,6 +59,16 @@ class WindowUsage(Struct, frozen=True):
         return self.used - self.leased
 
     @property
+    def unspent(self) -> int:
+        """The part of `used` that is certainly not spent: who spends half of a lease tells it."""
+        return self.leased // 2
+
+    @property
+    def most_spent(self) -> int:
+        """The part of `used` that may be spent."""
+        return self.used - self.unspent
+
+    @property
     def kept(self) -> int:
         """The part of `used` that stays. It never falls, so whoever has read it knows the least that is used."""
         return self.used - self.refundable

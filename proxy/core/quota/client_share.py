@@ -75,14 +75,23 @@ class ClientUsage(Struct, frozen=True):
 
 
 def exceeded_limit(
-    weight: int, budget: int, *, used: int, client_usage: ClientUsage, client_share: ClientShare | None
+    weight: int,
+    budget: int,
+    *,
+    used: int,
+    client_usage: ClientUsage,
+    client_share: ClientShare | None,
+    unspent: int = 0,
 ) -> Limit | None:
-    """The limit that a request would pass in one window: `used` by all, `client_usage` by its client."""
+    """The limit that a request would pass in one window: `used` by all, `client_usage` by its client.
+
+    `unspent`: the part of `used` that is leased and certainly not spent. It counts for the budget only.
+    """
     if used + weight > budget:
         return Limit.BUDGET
     if client_share is None or not (client_share.is_named or client_usage.others):
         return None
-    is_in_second_half = 2 * (used + weight) > budget
+    is_in_second_half = 2 * (used - unspent + weight) > budget
     if is_in_second_half and client_usage.used + weight > client_share.of(budget):
         return Limit.CLIENT_SHARE
     return None

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from proxy.core.quota.charges import budget_of
+from proxy.core.quota.charges import WindowUsage, budget_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import MINUTE_SECONDS, Window
 
@@ -26,9 +26,12 @@ PARTS = 4
 EXACT_PART = 0.1
 """With less left of a budget than this part, each request is reserved by itself."""
 MARGIN = 1.25
-"""A block is larger than what is expected by this factor: demand is uneven, and a second block is a round trip."""
-REFILL_PART = 4
-"""The next block is fetched when so small a part of the last one is left."""
+"""A block is larger than what is expected by this factor: demand is uneven, and a second block is a round trip. A
+process never holds more than so many of the largest blocks."""
+TOLD_PART = 2
+"""Of what is leased one in so many parts may be spent before the store is told."""
+HEAVY_WEIGHT = 25
+"""A process holds enough for a request of this weight, if the store grants it: nearly all weigh less."""
 LOOK_AHEAD_SECONDS = 60.0
 """A block is meant to last so long."""
 RATE_SECONDS = 20.0
@@ -56,10 +59,11 @@ class Lease:
     """The lease of one process in one window."""
 
     __slots__ = (
+        "_low_at",
         "_returned",
         "_spent",
         "_taken",
-        "block",
+        "_tell_at",
         "header",
         "held",
         "is_exact",
@@ -83,8 +87,10 @@ class Lease:
         """The most that was seen used, with all leases."""
         self.header = -1
         """The most that the origin told, which the store may lack; -1: nothing."""
-        self.block = 0
-        """What was held after the last grant."""
+        self._low_at = 0
+        """With so little held the next block is due."""
+        self._tell_at = 1
+        """With so much spent the store must know."""
         self.retry_at = -math.inf
         """The store granted nothing: it is not asked before this."""
 
@@ -100,8 +106,28 @@ class Lease:
 
     @property
     def is_low(self) -> bool:
-        """Whether it is time for the next block."""
-        return self.held * REFILL_PART <= self.block
+        """Whether it is time for the next block: long before a request must wait."""
+        return self.held <= self._low_at
+
+    @property
+    def must_tell(self) -> bool:
+        """Whether so much was spent that the store must know."""
+        return self._spent >= self._tell_at
+
+    @property
+    def is_due(self) -> bool:
+        """Whether one of both is."""
+        return self.held <= self._low_at or self._spent >= self._tell_at
+
+    def asked(self) -> None:
+        """The store was asked: the next block is due at half of what is held, or at three quarters of little."""
+        held = max(0, self.held)
+        self._low_at = max(held // 2, min(HEAVY_WEIGHT - 1, 3 * held // 4))
+
+    def was_told(self, told: Totals) -> None:
+        """The store has these totals."""
+        self.told = told
+        self._tell_at = told.spent + max(1, -(-told.held // TOLD_PART))
 
     def charge(self, weight: int, *, refundable: bool) -> None:
         """Spend so much, which must be held or need no lease."""
@@ -125,7 +151,7 @@ class Lease:
         given = max(0, self.held)
         self._returned += given
         self.held -= given
-        self.block = 0
+        self._low_at = 0
 
     def forget_orders(self) -> None:
         """Count open orders as spent: a store that has lost them takes nothing back."""
@@ -177,17 +203,30 @@ def expected_need(per_second: float, seconds_left: float) -> int:
     return math.ceil(per_second * max(0.0, min(LOOK_AHEAD_SECONDS, seconds_left)))
 
 
-def largest_block(*, used: int, budget: int, ceiling: int, parts: int) -> int:
-    """The largest block that may be granted; `parts`: `PARTS` for each replica."""
-    return max(0, min((budget - used) // parts, ceiling - used))
+def enough(per_second: float, seconds_left: float, *, missing: int) -> int:
+    """What should be held: what is probably needed, and enough for a heavy request, or for one that was `missing`."""
+    return max(math.ceil(MARGIN * expected_need(per_second, seconds_left)), HEAVY_WEIGHT, missing)
+
+
+def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, half: int, parts: int) -> int:
+    """The largest block that may be granted to a process that holds so much; `parts`: `PARTS` for each replica.
+
+    `half`: what may be spent must stay below it, so at most half of the block counts towards it; 0: there is none.
+    """
+    part = (budget - usage.spent) // parts
+    most = min(part, math.floor(MARGIN * part) - held, ceiling - usage.used)
+    return max(0, most if half == 0 else min(most, TOLD_PART * (half - usage.most_spent) - 1))
 
 
 def ceiling_of(window: Window, ratios: Ratios) -> int:
-    """Up to so much `used` leases are granted. From half of the budget on each client has a share."""
+    """Up to so much `used` leases are granted."""
     budget = budget_of(window.limit, ratios.budget)
-    if ratios.client < 1.0:
-        return budget // 2
     return budget - math.ceil(budget * EXACT_PART)
+
+
+def half_of(window: Window, ratios: Ratios) -> int:
+    """From so much on that may be spent each client has a share, which leases do not know; 0: clients have none."""
+    return budget_of(window.limit, ratios.budget) // 2 if ratios.client < 1.0 else 0
 
 
 def may_lease(windows: Iterable[Window]) -> bool:

@@ -33,8 +33,8 @@ class WindowCall(Struct, frozen=True, kw_only=True):
     """Up to so much `used` leases are granted."""
     want: int = 0
     """The block that is asked for; 0: none."""
-    least: int = 1
-    """A smaller one is of no use."""
+    half: int = 0
+    """From so much on that may be spent the window is exact; 0: never."""
     totals: Totals = field(default_factory=Totals)
     is_known: bool = False
     """Whether the store has told that it has some of the totals."""
@@ -86,6 +86,9 @@ class Reply(Struct, frozen=True):
 
     birth: str
     windows: tuple[WindowReply, ...]
+    number: int
+    """Of the last push."""
+    server_seconds: float
 
 
 class WindowState(Struct, frozen=True):

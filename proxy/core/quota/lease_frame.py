@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct, field
 
 from proxy.core.quota.charges import Charge, WindowKey, budget_of, window_key_of
-from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, may_lease
+from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, half_of, may_lease
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import RateLimitKind, Window
 
@@ -29,6 +29,8 @@ class Part(Struct, frozen=True):
     """With more used than this a purpose asks the store."""
     ceiling: int
     """Up to so much `used` leases are granted."""
+    half: int
+    """From so much on that may be spent each request is reserved by itself; 0: never."""
     edge: float
     """From then on the origin may count a request in the next window."""
 
@@ -104,5 +106,6 @@ def _part(
         window.kind is RateLimitKind.REQUEST_WEIGHT,
         {purpose: budget_of(window.limit, ratios.of(purpose, local=False)) for purpose in Purpose},
         ceiling_of(window, ratios),
+        half_of(window, ratios),
         key.end - guard_seconds,
     )

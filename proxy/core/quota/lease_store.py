@@ -46,7 +46,7 @@ class LeaseStore:
         """Take what a process tells, and grant what it may have."""
         is_other = call.birth not in ("", self.birth)
         replies = tuple(self._window(call, told, is_other=is_other) for told in call.windows)
-        return Reply(self.birth, replies)
+        return Reply(self.birth, replies, self._number, call.now)
 
     def restore(self, key: WindowKey, *, floor: int, budget: int) -> None:
         """Find that a window has lost data, before a request is reserved in it: as `lua/reserve.lua` does."""
@@ -86,7 +86,7 @@ class LeaseStore:
             usage = self._recover(window, usage, told)
             usage = _without(usage, max(0, record.held) if record is not None else 0)
             totals = told.totals
-            record = Totals(totals.taken, totals.taken - totals.spent, totals.spent)
+            record = Totals(totals.taken, max(0, totals.taken - totals.spent), totals.spent)
         else:
             usage, record = _told(usage, record or Totals(), told.totals)
             usage = replace(usage, used=max(usage.used, window.told))
@@ -98,14 +98,12 @@ class LeaseStore:
             raised = max(0, told.header + usage.pending + told.held - usage.used)
             usage = replace(usage, used=usage.used + raised)
             window.told = max(told.header, window.told)
-        if told.ceiling and usage.used >= told.ceiling:
+        if told.ceiling and (usage.used >= told.ceiling or 0 < told.half <= usage.most_spent):
             window.is_exact = True
         if told.want and not window.is_exact and not is_lost and call.now >= self._born_at + GRACE_SECONDS:
-            most = largest_block(used=usage.used, budget=told.budget, ceiling=told.ceiling, parts=call.parts)
-            block = min(told.want, most)
-            if block >= told.least:
-                usage = _leased(usage, block)
-                record = replace(record, taken=record.taken + block)
+            block = min(told.want, _largest_block(usage, max(0, record.held), told, parts=call.parts))
+            usage = _leased(usage, block)
+            record = replace(record, taken=record.taken + block)
         if record != Totals():
             window.records[call.run] = record
         self.budget.put(told.key, usage)
@@ -118,6 +116,10 @@ class LeaseStore:
             used += -(-max(0, told.budget - used) // PARTS)
         window.is_exact = window.is_lost = True
         return replace(usage, used=used)
+
+
+def _largest_block(usage: WindowUsage, held: int, told: WindowCall, *, parts: int) -> int:
+    return largest_block(usage, held=held, budget=told.budget, ceiling=told.ceiling, half=told.half, parts=parts)
 
 
 def _told(usage: WindowUsage, record: Totals, totals: Totals) -> tuple[WindowUsage, Totals]:

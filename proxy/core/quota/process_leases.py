@@ -13,17 +13,19 @@ from collections.abc import Mapping
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
-from proxy.core.quota.lease import MARGIN, PARTS, REFILL_PART, Lease, Rate, Totals, expected_need
+from proxy.core.quota.lease import PARTS, Lease, Rate, Totals, enough
 from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part, frame_at
 from proxy.core.quota.lease_news import News
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.store_mark import StoreMark
 from proxy.core.quota.windows import RateLimitKind, Window
 
-IDLE_SECONDS = 120.0
+IDLE_SECONDS = 300.0
 """A process without a request for so long gives back what it holds."""
 EDGE_SECONDS = 0.5
-"""So long before the edge of a window that is over half used, its lease is given back."""
+"""So long before the edge of a window that is three quarters used, its lease is given back: at the edge a request
+counts in it too, and must not be refused for what nobody spends."""
 PREFETCH_SECONDS = 0.3
 """So long before a window may be spent from, its first block is fetched."""
 TELL_SECONDS = 30.0
@@ -38,12 +40,9 @@ RETRY_SECONDS = 1.0
 
 
 class ProcessLeases:
-    """The leases of one process from its start to its end."""
+    """The leases of one process, which `run` names."""
 
     def __init__(self, run: str, ratios: Ratios) -> None:
-        """`run` names the process."""
-        self.birth = ""
-        """The birth mark of the store; empty: not known."""
         self.is_urgent = False
         """Whether the store should be called at once."""
         self.may_hold = False
@@ -59,8 +58,7 @@ class ProcessLeases:
         self._missing = dict.fromkeys(RateLimitKind, 0)
         """What the last request needed that found too little."""
         self._called_at = -math.inf
-        self._last_state = (-1, -math.inf)
-        """Number and time of the last state that was pushed."""
+        self._store = StoreMark()
 
     def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
         """The windows that a request is charged in now; None near an edge: there it may count in several."""
@@ -90,13 +88,14 @@ class ProcessLeases:
             if lease.is_exact or lease.seen > budget or lease.header > budget:
                 return None
             if cost > lease.held:
-                self._missing[part.window.kind] = cost
-                self._fetch(lease)
+                if cost > self._missing[part.window.kind] or lease.is_low:
+                    self._missing[part.window.kind] = cost
+                    self._fetch(lease)
                 return None
         for part, lease, cost, _ in spending.rows:
             lease.charge(cost, refundable=refundable and part.counts_weight)
-            if not part.is_free and lease.held * REFILL_PART <= lease.block:
-                self._refill(part)
+            if not part.is_free and lease.is_due:
+                self._mind(part)
         if client is not None:
             self.news.use(spending.charges, client)
         return spending.charges
@@ -139,7 +138,7 @@ class ProcessLeases:
             self.give_back()
         for part in self._parts if now - self.demanded_at <= IDLE_SECONDS else ():
             lease = part.lease
-            if now >= part.edge - EDGE_SECONDS and 2 * lease.seen > part.budgets[Purpose.PUBLIC]:
+            if now >= part.edge - EDGE_SECONDS and 4 * lease.seen > 3 * part.budgets[Purpose.PUBLIC]:
                 self._give_back(lease)
             elif not part.is_free and lease.totals.taken == 0 and self._is_open(part, now):
                 self._fetch(lease)
@@ -157,15 +156,18 @@ class ProcessLeases:
             lease.give_back()
             self.is_urgent = True
 
-    def _refill(self, part: Part) -> None:
-        """Fetch the next block, unless what is held lasts to the end of the window."""
-        if part.lease.held >= self._need(part, self.demanded_at):
-            part.lease.block = part.lease.held
-        else:
-            self._fetch(part.lease)
+    def _mind(self, part: Part) -> None:
+        """Tell what was spent, and fetch the next block, unless what is held lasts to the end of the window."""
+        lease = part.lease
+        self.is_urgent |= lease.must_tell
+        if lease.is_low and lease.held >= self._target(part, self.demanded_at):
+            lease.asked()
+        elif lease.is_low:
+            self._fetch(lease)
 
-    def _need(self, part: Part, now: float) -> int:
-        return expected_need(self._rates[part.window.kind].per_second(now), part.edge - now)
+    def _target(self, part: Part, now: float) -> int:
+        kind = part.window.kind
+        return enough(self._rates[kind].per_second(now), part.edge - now, missing=self._missing[kind])
 
     def _fetch(self, lease: Lease) -> None:
         self.is_urgent |= self.may_hold and not lease.is_exact and self.demanded_at >= lease.retry_at
@@ -193,7 +195,7 @@ class ProcessLeases:
             run=self._run,
             number=self.news.number,
             parts=PARTS * max(1, replicas),
-            birth=self.birth,
+            birth=self._store.birth,
             suspects_loss=self._suspects_loss,
             publishes=publishes,
             windows=tuple(
@@ -205,22 +207,22 @@ class ProcessLeases:
     def answered(self, call: Call, reply: Reply) -> None:
         """Take over what the store said."""
         self.news.answered()
-        is_other, self.birth = self.birth not in ("", reply.birth), reply.birth
-        self._suspects_loss &= not call.suspects_loss
+        is_lost = self._store.adopt(reply.birth, reply.number, reply.server_seconds)
+        self._suspects_loss = is_lost or (self._suspects_loss and not call.suspects_loss)
         for told, said in zip(call.windows, reply.windows, strict=True):
             lease = self._lease(told.key)
-            is_granted = said.taken > lease.totals.taken
-            lease.adopt_taken(said.taken)
-            lease.told = Totals(said.taken, told.totals.returned, told.totals.spent)
-            if lease.header <= told.header:
-                lease.header = -1
-            if is_granted:
-                lease.block = lease.held
+            if said.taken > lease.totals.taken:
                 self._missing = dict.fromkeys(RateLimitKind, 0)
             elif told.want:
                 lease.retry_at = call.now + RETRY_SECONDS
+            lease.adopt_taken(said.taken)
+            lease.was_told(Totals(said.taken, told.totals.returned, told.totals.spent))
+            if lease.header <= told.header:
+                lease.header = -1
+            if told.want:
+                lease.asked()
             self._see(lease, said.usage, is_exact=said.is_exact)
-        if is_other:
+        if is_lost:
             self.lose()
 
     def failed(self, call: Call) -> None:
@@ -230,14 +232,12 @@ class ProcessLeases:
 
     def observe(self, state: State) -> bool:
         """Take over a pushed state. False: it is older than what is known."""
-        number, at = self._last_state
-        is_regress = state.number <= number
-        if is_regress and state.server_seconds <= at:
+        number, at = state.number, state.server_seconds
+        if self._store.is_old(number, at):
             return False
-        is_other, self.birth = self.birth not in ("", state.birth), state.birth
-        self._last_state = (state.number, state.server_seconds)
-        if is_other or is_regress:
+        if self._store.adopt(state.birth, number - 1, at):
             self.lose()
+        self._store.number, self._store.server_seconds = number, at
         for key, lease in self._leases.items():
             told = state.windows.get(key.key)
             if told is not None:
@@ -248,10 +248,11 @@ class ProcessLeases:
         """Take over what another answer of the store said."""
         for key, usage in usages.items():
             if key in self._leases:
-                self._leases[key].seen = usage.used
+                self._see(self._leases[key], usage, is_exact=False)
 
     def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool) -> None:
-        lease.seen = usage.used
+        """What was seen stays known until a store that has lost it is told."""
+        lease.seen = max(usage.used, lease.seen if self._suspects_loss else 0)
         lease.is_exact |= is_exact
         if lease.is_exact:
             self._give_back(lease)
@@ -268,7 +269,7 @@ class ProcessLeases:
             budget=part.budgets[Purpose.PUBLIC] if part is not None else 0,
             ceiling=part.ceiling if part is not None and is_leased else 0,
             want=self._want(lease, part, now) if part is not None and is_leased else 0,
-            least=max(1, self._missing[part.window.kind] - lease.held) if part is not None else 1,
+            half=part.half if part is not None and is_leased else 0,
             totals=lease.totals,
             is_known=lease.told != Totals(),
             header=lease.header,
@@ -280,13 +281,12 @@ class ProcessLeases:
         )
 
     def _want(self, lease: Lease, part: Part, now: float) -> int:
-        missing = self._missing[part.window.kind]
         is_idle = now - self.demanded_at > IDLE_SECONDS
         if not self.may_hold or lease.is_exact or is_idle or now < lease.retry_at or not self._is_open(part, now):
             return 0
-        if not (lease.is_low or missing > lease.held):
+        if not (lease.is_low or self._missing[part.window.kind] > lease.held):
             return 0
-        return max(math.ceil(MARGIN * self._need(part, now)) - lease.held, missing - lease.held, 1)
+        return max(0, self._target(part, now) - lease.held)
 
     def _lease(self, key: WindowKey) -> Lease:
         lease = self._leases.get(key)

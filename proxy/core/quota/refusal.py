@@ -29,7 +29,11 @@ def refusal(charge: Charge, guard_seconds: float, by: Limit) -> Refused:
     return Refused(charge.window, charge.window.counted_until(charge.window_key.start, guard_seconds), by)
 
 
-def first_refusal(
+def _nothing(key: WindowKey) -> int:
+    return 0
+
+
+def first_refusal(  # noqa: PLR0913 - what decides
     charges: tuple[Charge, ...],
     *,
     ratio: float,
@@ -37,8 +41,12 @@ def first_refusal(
     client_usage: Callable[[WindowKey, ClientShare | None], ClientUsage],
     client_share: ClientShare | None,
     guard_seconds: float,
+    unspent: Callable[[WindowKey], int] = _nothing,
 ) -> Refused | None:
-    """The refusal that lasts longest, or None: looks at the windows from the last to the first."""
+    """The refusal that lasts longest, or None: looks at the windows from the last to the first.
+
+    `unspent`: the part of `used` that is certainly not spent.
+    """
     for charge in reversed(charges):
         budget, used_weight = budget_of(charge.window.limit, ratio), used(charge.window_key)
         if 2 * (used_weight + charge.weight) <= budget:
@@ -49,6 +57,7 @@ def first_refusal(
             used=used_weight,
             client_usage=client_usage(charge.window_key, client_share),
             client_share=client_share,
+            unspent=unspent(charge.window_key),
         )
         if by is not None:
             return refusal(charge, guard_seconds, by)

@@ -17,7 +17,8 @@
 -- then for each window:
 --   weight     what the request costs in it
 --   budget     what `used` may reach
---   share      what `client:<name>` may reach by a request that reaches into the second half of the budget
+--   share      what `client:<name>` may reach by a request that reaches into the second half of the budget; of what is
+--              leased half is certainly not spent, and does not count for that
 --   floor      the highest used less refundable that this server returned to the caller. It never falls: a lower
 --              `used` means that data was lost
 --   own_floor  the last usage of this client that the caller got
@@ -113,7 +114,7 @@ for i = 1, #KEYS - 2 do
   elseif
     client ~= ''
     and (ARGV[4] ~= '1' or others > 0)
-    and 2 * (window.used + window.weight) > budget
+    and 2 * (window.used - math.floor(window.leased / 2) + window.weight) > budget
     and window.client_used + window.weight > tonumber(ARGV[at + 3])
   then
     outcome, exceeded = 'client-share', i

@@ -28,7 +28,7 @@
 -- ARGV[17]     the channel
 -- ARGV[18]     how many milliseconds to keep KEYS[3]
 -- then for each window:
---   budget, ceiling, want, least, taken, returned, spent, known, header, held, floor, seen, pending, refunded, kept:
+--   budget, ceiling, want, half, taken, returned, spent, known, header, held, floor, seen, pending, refunded, kept:
 --   as in WindowCall of proxy/core/quota/lease_calls.py
 --   ttl        milliseconds until the window's key expires
 --   clients    how many clients follow, each as its field and what it spent
@@ -38,7 +38,7 @@
 -- strikes and milliseconds until its hash expires ('-' for none), and for each window its key after the domain, used,
 -- pending, refundable, leased and 1 if it is exact.
 
-local PARTS = 4
+local PARTS, MARGIN, TOLD_PART = 4, 1.25, 2
 local OTHER = 'client:other'
 local now = tonumber(ARGV[1])
 local record_field = 'lease:' .. ARGV[2]
@@ -99,7 +99,7 @@ local words, result = {}, {}
 local at = 18
 for i = 4, #KEYS do
   local key = KEYS[i]
-  local budget, ceiling, want, least = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local budget, ceiling, want, half = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local taken, returned, spent = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
   local header, held, floor, seen = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11]), tonumber(ARGV[at + 12])
   local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told')
@@ -127,7 +127,7 @@ for i = 4, #KEYS do
     end
     exact = 2
     gone = r_held
-    r_taken, r_returned, r_spent = taken, taken - spent, spent
+    r_taken, r_returned, r_spent = taken, math.max(0, taken - spent), spent
   else
     local more_spent, more_returned = math.max(0, spent - r_spent), math.max(0, returned - r_returned)
     local from_lease = math.min(more_spent, r_held)
@@ -150,15 +150,19 @@ for i = 4, #KEYS do
     raised = math.max(0, header + pending + held - used)
     used, told = used + raised, math.max(told, header)
   end
-  if ceiling > 0 and used >= ceiling and exact == 0 then
+  local most_spent = used - math.floor(leased / TOLD_PART)
+  if ceiling > 0 and exact == 0 and (used >= ceiling or (half > 0 and most_spent >= half)) then
     exact = 1
   end
   if want > 0 and exact == 0 and not is_lost and grants then
-    local most = math.max(0, math.min(math.floor((budget - used) / tonumber(ARGV[4])), ceiling - used))
-    local block = math.min(want, most)
-    if block >= least then
-      used, refundable, leased, r_taken = used + block, refundable + block, leased + block, r_taken + block
+    local part = math.floor((budget - used + leased) / tonumber(ARGV[4]))
+    local holds = math.max(0, r_taken - r_returned - r_spent)
+    local most = math.min(part, math.floor(MARGIN * part) - holds, ceiling - used)
+    if half > 0 then
+      most = math.min(most, TOLD_PART * (half - most_spent) - 1)
     end
+    local block = math.min(want, math.max(0, most))
+    used, refundable, leased, r_taken = used + block, refundable + block, leased + block, r_taken + block
   end
   pushes = pushes or exact ~= was_exact
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.core.quota.charges import WindowUsage
 from proxy.core.quota.lease import (
     Lease,
     Rate,
@@ -11,6 +12,7 @@ from proxy.core.quota.lease import (
     cannot_bind,
     ceiling_of,
     expected_need,
+    half_of,
     largest_block,
     may_lease,
 )
@@ -48,15 +50,29 @@ def test_orders_are_spent_once_the_store_has_lost_them() -> None:
     assert (lease.held, lease.totals.spent) == (0, 10)
 
 
-def test_the_next_block_is_fetched_when_a_quarter_is_left() -> None:
+@pytest.mark.parametrize(("block", "spent"), [(100, 50), (40, 16), (13, 4), (4, 1), (1, 1)])
+def test_the_next_block_is_fetched_long_before_a_request_must_wait(block: int, spent: int) -> None:
+    """At half, and below the weight of a heavy request at three quarters."""
+    lease = Lease()
+    lease.adopt_taken(block)
+    lease.asked()
+    lease.charge(spent - 1, refundable=False)
+    assert not lease.is_low
+    lease.charge(1, refundable=False)
+    assert lease.is_low
+
+
+def test_the_store_is_told_when_half_is_spent() -> None:
     lease = Lease()
     lease.adopt_taken(100)
-    lease.block = 100
+    lease.was_told(Totals(100))
     seen = []
-    for weight in (74, 1, 25):
-        lease.charge(weight, refundable=False)
-        seen.append(lease.is_low)
-    assert seen == [False, True, True]
+    for weight, is_order in ((49, False), (20, True), (1, False)):
+        lease.charge(weight, refundable=is_order)
+        seen.append(lease.must_tell)
+    assert seen == [False, False, True]
+    lease.was_told(lease.totals)
+    assert [lease.must_tell] == [False]
 
 
 @pytest.mark.parametrize(
@@ -67,18 +83,30 @@ def test_a_block_lasts_to_the_end_of_the_window_or_a_minute(per_second: float, s
 
 
 @pytest.mark.parametrize(
-    ("used", "ceiling", "parts", "block"),
-    [(0, 2700, 40, 135), (2700, 2700, 4, 0), (2690, 2700, 4, 10), (5000, 4860, 4, 0), (0, 2700, 4000, 1)],
+    ("used", "leased", "held", "half", "parts", "block"),
+    [
+        (0, 0, 0, 0, 40, 135),
+        (0, 0, 0, 0, 4000, 1),
+        (1000, 1000, 0, 0, 40, 135),
+        (135, 135, 135, 0, 40, 33),  # never more than one block and a quarter
+        (135, 135, 169, 0, 40, 0),
+        (4850, 0, 0, 0, 4, 10),
+        (5000, 0, 0, 0, 4, 0),
+        (2650, 0, 0, 2700, 4, 99),  # half of it may be spent and not told
+        (2700, 0, 0, 2700, 4, 0),
+        (3000, 1000, 0, 2700, 4, 399),
+    ],
 )
 def test_a_block_is_at_most_a_part_of_each_replicas_part_of_what_is_left(
-    used: int, ceiling: int, parts: int, block: int
+    used: int, leased: int, held: int, half: int, parts: int, block: int
 ) -> None:
-    assert largest_block(used=used, budget=5400, ceiling=ceiling, parts=parts) == block
+    usage = WindowUsage(used, 0, leased, leased)
+    assert largest_block(usage, held=held, budget=5400, ceiling=4860, half=half, parts=parts) == block
 
 
 def test_leases_end_where_shares_begin_or_little_is_left() -> None:
-    assert ceiling_of(WEIGHT, Ratios()) == 2700
-    assert ceiling_of(WEIGHT, Ratios(client=1.0)) == 4860
+    assert (half_of(WEIGHT, Ratios()), ceiling_of(WEIGHT, Ratios())) == (2700, 4860)
+    assert half_of(WEIGHT, Ratios(client=1.0)) == 0
 
 
 def test_a_limit_that_another_one_keeps_needs_no_lease() -> None:

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from proxy.core.quota.budget import Budget, Reservation
-from proxy.core.quota.charges import WindowKey, cost_of
-from proxy.core.quota.lease_calls import State
+from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
+from proxy.core.quota.lease_calls import State, WindowState
 from proxy.core.quota.lease_store import LeaseStore
 from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
@@ -137,10 +137,13 @@ def test_a_window_once_exact_stays_exact(store: LeaseStore) -> None:
 
 
 def test_from_half_of_the_budget_on_where_clients_have_shares(store: LeaseStore) -> None:
+    """What may be spent counts: of what is leased at least half is not."""
     side = granted(store, ratios=Ratios())
-    store.budget.reserve(START + 4.0, cost_of(2600), DEFAULT_WINDOWS, ratio=0.9)
+    store.budget.reserve(START + 4.0, cost_of(2700 - 73), DEFAULT_WINDOWS, ratio=0.9)
     side.sync(START + 4.0)
-
+    assert (side.held, store.is_exact(KEY)) == (143, False)
+    store.budget.reserve(START + 4.0, cost_of(1), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 4.0)
     assert (side.held, store.is_exact(KEY)) == (0, True)
 
 
@@ -306,3 +309,18 @@ def test_a_raw_limit_that_can_bind_is_leased_too() -> None:
     leases.answered(call, store.call(call))
     assert leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) is not None
     assert store.budget.usage(WindowKey("RAW_REQUESTS:5m", 300, START)).leased == 150
+
+
+def test_what_was_seen_is_told_a_store_that_lost_it_whatever_that_one_says_first(store: LeaseStore) -> None:
+    """It kept its birth mark and all that stays: only the number of the last push shows it."""
+    side = Side(store, "a")
+    side.leases.may_hold = False
+    side.spend(START + 2.0)
+    side.leases.observe(State(7, START + 3.0, "b", {KEY.key: WindowState(WindowUsage(700, 0, 600), False)}))
+    older = LeaseStore(Budget(), birth="b", born_at=START - 100.0)
+    older.budget.put(KEY, WindowUsage(500, 0, 400))
+    side.store = older
+    side.sync(START + 4.0)
+    assert older.budget.usage(KEY).used < 700
+    side.sync(START + 4.1)
+    assert older.budget.usage(KEY).used >= 700
