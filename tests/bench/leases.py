@@ -40,9 +40,16 @@ WEIGHTS = ((1, 55), (2, 25), (5, 8), (10, 7), (20, 3), (25, 2))
 """Weights and how many in a hundred requests have them."""
 MEAN_WEIGHT = sum(weight * share for weight, share in WEIGHTS) / 100
 CLIENTS = 10
+START_MINUTES = 2
+"""The fleet starts in these: each replica's first request finds no lease."""
 DEADLINE_SECONDS = 0.25
-BEAT_SECONDS = 0.09
-TICK_SECONDS = 0.25
+BEAT_SECONDS = 0.16
+TICKS_SECONDS = (0.75, 2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.6)
+"""In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
+idle lease, one that is given back before the edge."""
+TICK_SECONDS = 0.2
+SILENT_SECONDS = 1.0
+"""After so long without proof everything is given back."""
 REFUSAL_SECONDS = 0.25
 
 
@@ -76,6 +83,7 @@ class Figures:
     """Weight by minute, as the origin counts."""
     refused: Counter[int] = field(default_factory=Counter)
     sent: int = 0
+    """In all minutes but the first ones, in which a fleet starts; so the next two."""
     waited: int = 0
     operations: Counter[str] = field(default_factory=Counter)
 
@@ -94,9 +102,14 @@ class Figures:
         return [1 - self.counted[minute] / BUDGET for minute in self.minutes() if self.refused[minute] > 5]
 
     @property
+    def calls(self) -> int:
+        """Of Redis, without heartbeats."""
+        return self.operations.total() - self.operations["beat"]
+
+    @property
     def operations_a_request(self) -> float:
         """Without heartbeats."""
-        return (self.operations.total() - self.operations["beat"]) / max(1, self.sent)
+        return self.calls / max(1, self.sent)
 
 
 class Store:
@@ -187,7 +200,7 @@ class Replica:
         """What is due by the time alone."""
         self.listen()
         self.leases.may_hold = self.is_proven()
-        if self.world.now > self._heard_until + 1.0:
+        if self.world.now > self._heard_until + SILENT_SECONDS:
             self.leases.give_back()
         self.leases.frame(self.world.now, DEFAULT_WINDOWS, GUARD_SECONDS)
         self.leases.tick(self.world.now)
@@ -203,7 +216,9 @@ class Replica:
         """Tick until it crashes."""
         while self.alive:
             self.tick()
-            yield TICK_SECONDS
+            second = self.world.now % MINUTE_SECONDS
+            at = next((at for at in TICKS_SECONDS if at > second), TICKS_SECONDS[0] + MINUTE_SECONDS)
+            yield at - second + self.world.chance.uniform(0, TICK_SECONDS)
 
     def _sync(self) -> Process[None]:
         pause_seconds = 0.0
@@ -273,10 +288,12 @@ class Replica:
         if reservation.local:
             self.seen.settle_alone(reservation, now)
         elif not reservation.leased:
+            is_first = self.leases.news.settled_at == math.inf
             self.leases.news.settle(reservation, now, ok=True)
             self.leases.is_urgent |= not self.scenario.leases
-            self.world.start(self._later(), after_seconds=EARLY_SETTLE_SECONDS)
-            self.world.start(self._later(), after_seconds=SETTLE_SECONDS)
+            if is_first and self.scenario.leases:
+                self.world.start(self._later(), after_seconds=EARLY_SETTLE_SECONDS)
+                self.world.start(self._later(), after_seconds=SETTLE_SECONDS)
         start = math.floor(at / MINUTE_SECONDS) * MINUTE_SECONDS
         self.leases.record_headers({WindowKey("REQUEST_WEIGHT:1m", MINUTE_SECONDS, start): told})
         self.mind()
@@ -349,6 +366,8 @@ class LeasedFleet:
         self.store.on_push = self._pushed
         self._demand, self._faults = Random(seed), Random(seed + 1)
         self._born = 0
+        self._told: tuple[str, frozenset[str], int] = ("", frozenset(), 0)
+        """What the last push told: the birth mark, the windows that are exact, its number."""
         self.replicas = [self._new() for _ in range(scenario.replicas)]
 
     def play(self) -> Figures:
@@ -356,7 +375,8 @@ class LeasedFleet:
         scenario, world = self.scenario, self.world
         world.start(self._clients())
         world.start(self._beats())
-        world.start(self._crashes())
+        if scenario.crashes or scenario.deaf:
+            world.start(self._crashes())
         for every, act in (
             (scenario.flush_every, self._flush),
             (scenario.roll_back_every, self._roll_back),
@@ -364,7 +384,10 @@ class LeasedFleet:
         ):
             if every:
                 world.start(self._repeat(every, act))
-        world.run(scenario.minutes * MINUTE_SECONDS)
+        world.run(START_MINUTES * MINUTE_SECONDS)
+        self.figures.sent = self.figures.waited = 0
+        self.figures.operations.clear()
+        world.run((scenario.minutes - START_MINUTES) * MINUTE_SECONDS)
         return self.figures
 
     def _new(self) -> Replica:
@@ -394,8 +417,10 @@ class LeasedFleet:
             yield BEAT_SECONDS
 
     def _pushed(self, state: State) -> None:
-        """What changes what may be spent reaches every replica by itself."""
-        if any(window.is_exact for window in state.windows.values()):
+        """What changes what may be spent reaches every replica by itself; the rest it reads when it needs it."""
+        exact = frozenset(key for key, window in state.windows.items() if window.is_exact)
+        before, self._told = self._told, (state.birth, exact, state.number)
+        if before[0] != state.birth or not exact <= before[1] or state.number <= before[2]:
             for replica in self.replicas:
                 self.world.start(self._hear(replica), after_seconds=0.0011)
 
@@ -420,7 +445,10 @@ class LeasedFleet:
 
     def _freeze(self) -> Process[None]:
         self.store.frozen = True
-        yield 2.0
+        yield TRUST_SECONDS + SILENT_SECONDS + TICK_SECONDS
+        for replica in self.replicas:
+            self.world.start(self._hear(replica))
+        yield 0.5
         self.store.thaw()
 
     def _crashes(self) -> Process[None]:
@@ -432,6 +460,8 @@ class LeasedFleet:
                     self.replicas[number] = self._new()
                 if self._faults.random() < self.scenario.deaf / 4:
                     replica.deaf_until = self.world.now + 2.0
+                    self.world.start(self._hear(replica), after_seconds=TRUST_SECONDS + SILENT_SECONDS + TICK_SECONDS)
+                    self.world.start(self._hear(replica), after_seconds=2.0 + TICK_SECONDS)
 
 
 def play(scenario: Scenario, *, seed: int) -> Figures:

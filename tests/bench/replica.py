@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from proxy.cache.fill_lock import PollSchedule
 from proxy.cache.refresher import TICK_SECONDS
 from proxy.core.cache.freshness import Freshness, decide
-from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
+from proxy.core.cache.refresh_schedule import EARLY, SPREAD, RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.block import BlockReason, longer_block
 from proxy.core.quota.budget import Blocked, Reservation
@@ -32,6 +32,8 @@ from tests.bench.virtual import MINUTE_SECONDS, Origin, Process, Redis, World
 
 RATIOS = Ratios()
 LIFETIMES = Lifetimes(fresh_seconds=60.0, stale_while_revalidate_seconds=60.0, stale_if_error_seconds=86_400.0)
+LEAST_DUE_SECONDS = LIFETIMES.fresh_seconds * (EARLY - SPREAD)
+"""No document is refreshed sooner."""
 
 
 @dataclass
@@ -77,8 +79,14 @@ class Replica:
                 outcome = yield from self._refresh()
                 failures, failed_at = (0, -math.inf) if outcome is None else (failures + 1, self._world.now)
                 hold_until = outcome.until if isinstance(outcome, Refused | Blocked) else hold_until
-            self._fleet.seen[decide(self._document, self._world.now)] += 1
-            yield TICK_SECONDS
+            ticks = self._ticks_to_decision()
+            self._fleet.seen[decide(self._document, self._world.now)] += ticks
+            yield ticks * TICK_SECONDS
+
+    def _ticks_to_decision(self) -> int:
+        """After so many ticks there may be something to decide: a young document is fresh, and no refresh is due."""
+        age_seconds = math.inf if self._document is None else self._document.age(self._world.now)
+        return max(1, math.floor((LEAST_DUE_SECONDS - age_seconds) / TICK_SECONDS)) if age_seconds < math.inf else 1
 
     def clients(self, kind: str, weight: int, per_minute: float) -> Process[None]:
         """Uncacheable calls at random moments, each of which waits for nobody."""
