@@ -18,7 +18,7 @@ from msgspec import Struct
 from proxy.cache.answers import CachedAnswers
 from proxy.cache.fills import Fills
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue
-from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.messages import ClientRequest
 from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
@@ -37,6 +37,13 @@ PublicQuery = CanonicalQuery | MarketQuery
 Answer = AcceptedResponse | Exception
 Done = Callable[[Reply | Exception], None]
 """Gets the reply, or a bug of ours."""
+
+
+class Place(Struct, frozen=True, eq=False):
+    """Where the requests with one method and path go."""
+
+    endpoint: Endpoint
+    origin: Origin
 
 
 class PublicRequest:
@@ -99,24 +106,17 @@ class DirectGateway:
         self._fills = fills
         self._catalogue = catalogue
         self._tells_time = tells_time
-        self._found: dict[tuple[str, str], tuple[Endpoint, Origin] | None] = {}
+        self._found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
-    def knows(self, method: str, path: str) -> bool:
-        """Whether requests with this method and path may go this way at all."""
-        return self._find(method, path) is not None
-
-    def begin(self, request: ClientRequest, done: Done) -> bool:
+    def begin(self, place: Place, request: ClientRequest, done: Done) -> bool:
         """Send the request in this turn of the loop; False: nothing was done, and the gateway must handle it.
 
-        `done` gets the reply, at once for a refusal, else in a later turn.
+        `place`: what `find` returned. `done` gets the reply, at once for a refusal, else in a later turn.
         """
-        found = self._find(request.method, request.path)
-        if found is None:
-            return False
-        endpoint, origin = found
-        if not is_keyed(endpoint, request):
-            prepared = self.prepare(request)
+        endpoint, origin = place.endpoint, place.origin
+        if endpoint.security is Security.PUBLIC and not is_keyed(endpoint, request):
+            prepared = self.prepare(place, request)
             return prepared is not None and prepared.begin(request.client, done)
         if not self._catalogue.forwards_keyed:
             return False
@@ -127,12 +127,11 @@ class DirectGateway:
             done(failed(refused, endpoint))
             return True
 
-    def prepare(self, request: ClientRequest) -> PublicRequest | None:
+    def prepare(self, place: Place, request: ClientRequest) -> PublicRequest | None:
         """What all requests like this one have in common; None for one that is keyed, or never goes this way."""
-        found = self._find(request.method, request.path)
-        if found is None or request.body or is_keyed(found[0], request):
+        endpoint, origin = place.endpoint, place.origin
+        if request.body or is_keyed(endpoint, request):
             return None
-        endpoint, origin = found
         if endpoint.path not in ENDPOINTS:
             query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
             return PublicRequest(query, origin, self._fills, request.path)
@@ -141,11 +140,11 @@ class DirectGateway:
             return None
         return PublicRequest(canonical, origin, self._fills, request.path)
 
-    def _find(self, method: str, path: str) -> tuple[Endpoint, Origin] | None:
-        """The line of a table and its origin, if this way is for it."""
-        place = method, path
-        if place in self._found:
-            return self._found[place]
+    def find(self, method: str, path: str) -> Place | None:
+        """Where requests with this method and path go; None: not this way."""
+        name = method, path
+        if name in self._found:
+            return self._found[name]
         try:
             endpoint = self._catalogue.find(path, method)
         except SidecarError:
@@ -153,8 +152,8 @@ class DirectGateway:
         if endpoint.name == UNKNOWN or endpoint.path != path or method == "HEAD":
             return None
         origin = None if endpoint.policy is CachePolicy.CACHED else self._origins.direct(endpoint)
-        self._found[place] = None if origin is None else (endpoint, origin)
-        return self._found[place]
+        self._found[name] = None if origin is None else Place(endpoint, origin)
+        return self._found[name]
 
 
 class Ways(Struct, frozen=True):

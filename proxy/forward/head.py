@@ -23,8 +23,8 @@ MAX_HEAD_BYTES = 1 << 15
 """Of one head, and of all trailers."""
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_VISIBLE = bytes([*range(0x21, 0x7F), *range(0x80, 0x100)])
-TEXT = b"\t " + _VISIBLE
+VISIBLE = bytes([*range(0x21, 0x7F), *range(0x80, 0x100)])
+TEXT = b"\t " + VISIBLE
 """The bytes of a method or name, of a target, of a value."""
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: |$)")
 _WRITTEN_BY_US = frozenset(
@@ -110,7 +110,7 @@ def length_line(method: str, body_bytes: int) -> bytes:
 
 def is_target(target: bytes) -> bool:
     """Whether a request line may have this target."""
-    return _is_of(_VISIBLE, target)
+    return _is_of(VISIBLE, target)
 
 
 def _is_of(alphabet: bytes, text: bytes) -> bool:

@@ -11,7 +11,7 @@ from proxy.core.messages import SentHeaders
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.forward.client import RawClient
-from proxy.forward.head import is_target, length_line
+from proxy.forward.head import VISIBLE, is_target, length_line
 from proxy.origin.sending import as_bytes, headers_of
 
 _REMEMBERED = 256
@@ -53,10 +53,9 @@ class QueryHeads:
                 self._shapes.clear()
             known = self._shapes[place] = query.sent, *self._shape(base_url, query)
         _, prefix, before, after = known
-        target = as_bytes(query.target)
-        if not is_target(target):
+        target, method = query.target.encode("utf-8", "surrogateescape"), query.method
+        if not target or target.translate(None, VISIBLE):
             raise ValueError("this is no valid request")
-        method = query.method
         parts = method.encode(), prefix, target, before, query.api_key.encode(), after
         return b"%b %b%b HTTP/1.1\r\n%b%b%b%b\r\n" % (*parts, length_line(method, len(query.body)))
 

@@ -64,14 +64,15 @@ class MemoryLedger:
 
     def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation:
         """The same: nothing here waits."""
-        now = self._anchor.now()
-        windows, guard_seconds = self._limits.windows, self._clock.last_guard_seconds
+        budget, clock, windows = self.local_view, self._clock, self._limits.windows
+        now = clock.look() if budget.last_block is None else self._anchor.now()  # without a block nothing is moved
+        guard_seconds = clock.last_guard_seconds
         name = weight, purpose, refundable, client, client.__class__  # an address is not the client that has its name
-        again = self.local_view.reserve_again(now, windows, guard_seconds, name)
+        again = budget.reserve_again(now, windows, guard_seconds, name)
         if again is not None:
             return again
         ratio, client_ratio = self._parts[purpose]
-        outcome = self.local_view.reserve(
+        outcome = budget.reserve(
             now,
             cost_of(weight),
             windows,

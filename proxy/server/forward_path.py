@@ -55,14 +55,14 @@ class Prepared(Protocol):
 class Direct(Protocol):
     """Sends requests on without waiting."""
 
-    def knows(self, method: str, path: str) -> bool:
-        """Whether requests with this method and path may go this way at all."""
+    def find(self, method: str, path: str) -> Any:
+        """Where requests with this method and path go; None: not this way."""
 
-    def prepare(self, request: ClientRequest) -> Prepared | None:
+    def prepare(self, place: Any, request: ClientRequest) -> Prepared | None:
         """What all requests like this one have in common; None: each is begun by itself, or goes another way."""
 
-    def begin(self, request: ClientRequest, done: Done) -> bool:
-        """Whether the request is under way, or refused; `done` gets the reply."""
+    def begin(self, place: Any, request: ClientRequest, done: Done) -> bool:
+        """Whether the request is under way, or refused; `done` gets the reply. `place`: what was found."""
 
 
 class ForwardPath:
@@ -86,9 +86,9 @@ class ForwardPath:
         self._heads = AnswerHeads(headers)
         self._observer = observer
 
-    def remember(self, data: bytes, request: ClientRequest, claimed: str) -> None:
+    def remember(self, data: bytes, place: Any, request: ClientRequest, claimed: str) -> None:
         """Keep what requests with these bytes have in common, and the name that their client claims."""
-        prepared = self.direct.prepare(request)
+        prepared = self.direct.prepare(place, request)
         if prepared is None:
             return
         if len(self.known) >= _MAX_KNOWN:
@@ -137,25 +137,26 @@ class ForwardPathProtocol(FastPathProtocol):
         shared = self._forward_path
         if shared.life_cycle.draining:
             return False
-        begin: Callable[[Any, Done], bool]
-        asked: Any
         known = shared.known.get(data)
         if known is None:
-            asked = self._read(data)
-            if asked is None:
+            request = None if len(data) > _MAX_CHUNK_BYTES else shared.heads.request(data, self._client)
+            place = None if request is None else shared.direct.find(request.method, request.path)
+            if request is None or place is None:
                 return False
-            path, begin = asked.path, shared.direct.begin
+            if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
+                shared.remember(data, place, request, self._named[0])
+            path, begin = request.path, partial(shared.direct.begin, place, request)
         else:
             prepared, claimed = known
             named = self._named
-            asked = named[1] if named is not None and named[0] == claimed else self._client(claimed)
-            path, begin = prepared.path, prepared.begin
+            client = named[1] if named is not None and named[0] == claimed else self._client(claimed)
+            path, begin = prepared.path, partial(prepared.begin, client)
         if not self._room.begin_request():
             self._write_answer(path, started, error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
-            is_begun = begin(asked, partial(self._answer, path, started))
+            is_begun = begin(partial(self._answer, path, started))
         except Exception as error:
             self._answer(path, started, error)
             return True
@@ -163,16 +164,6 @@ class ForwardPathProtocol(FastPathProtocol):
             self._exact, self.is_forwarding = True, False
             self._room.end_request()
         return is_begun
-
-    def _read(self, data: bytes) -> ClientRequest | None:
-        """The request that these bytes are, if it may go this way."""
-        shared = self._forward_path
-        request = None if len(data) > _MAX_CHUNK_BYTES else shared.heads.request(data, self._client)
-        if request is None or not shared.direct.knows(request.method, request.path):
-            return None
-        if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
-            shared.remember(data, request, self._named[0])
-        return request
 
     def _client(self, claimed: str) -> str:
         """Who a request on this connection is charged to."""

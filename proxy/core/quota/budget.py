@@ -136,11 +136,9 @@ class Budget:
     ) -> Reservation | None:
         """`reserve` a request like one before; None, and nothing is charged, if it is not known or near a limit."""
         known = self._table.known(name, now, windows, guard_seconds)
-        if known is None or self.last_block is not None:
+        if known is None or self.last_block is not None or not known[0].add(known[1]):
             return None
-        rows, client = known
-        if not rows.add(client):
-            return None
+        rows = known[0]
         self.version += 1
         return Reservation(rows.charges, now)
 
