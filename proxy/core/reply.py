@@ -101,6 +101,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
     pool: str | None = SPOT
     """The pool of limits whose used weight the answer tells; None: it tells none."""
+    lines: str = ""
+    """The headers as lines of a head, if whoever made the reply has them; empty: not."""
     rendition: Rendition | None = None
     """How to make this reply again later; None if it is not made from an entry."""
 
@@ -192,10 +194,14 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
     packed = response.gzip if response.gzip is not None and query.accepts_gzip else None
-    fixed = _forwarded_headers(response.content_type, packed is not None, outcome)
+    fixed, lines = _forwarded_headers(response.content_type, packed is not None, outcome)
+    passing = passing_headers(response.headers)
+    for name, value in passing:
+        lines += f"{name}: {value}\r\n"
     return Reply(
         status=response.status,
-        headers=(*fixed, *passing_headers(response.headers)),
+        headers=(*fixed, *passing),
+        lines=lines,
         body=response.body if packed is None else packed,
         outcome=outcome,
         endpoint=query.endpoint.name,
@@ -205,15 +211,16 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
 
 
 @lru_cache(maxsize=64)
-def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> tuple[tuple[str, str], ...]:
-    """Those of an answer that passes as it came, but for Binance's own. Kept, because few differ."""
-    return (
+def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Those of an answer that passes as it came, but for Binance's own, and the same as lines; kept: few differ."""
+    headers = (
         *_content_type(content_type),
         *((("Content-Encoding", "gzip"),) if is_packed else ()),
         ("Cache-Control", "no-store"),
         ("Vary", VARY),
         ("Cache-Status", cache_status(outcome)),
     )
+    return headers, "".join([f"{name}: {value}\r\n" for name, value in headers])
 
 
 def reported_pool(endpoint: Endpoint) -> str | None:

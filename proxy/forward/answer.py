@@ -42,48 +42,40 @@ class RawResponse(Struct, frozen=True):
         return self.head.texts
 
 
-class AnswerReader:
-    """Reads one answer.
+class AnswerReader(Struct, eq=False, kw_only=True):
+    """Reads one answer."""
 
-    `has_no_body`: for HEAD and CONNECT. `wall` tells when the head has come. `known`: heads of the same origin.
-    """
-
-    __slots__ = (
-        *("_body", "_has_no_body", "_interim", "_known", "_max_body_bytes", "_pending", "_wall"),
-        *("has_surplus", "head", "received_at", "whole"),
-    )
-
-    def __init__(
-        self, *, has_no_body: bool, max_body_bytes: int, wall: Callable[[], float], known: KnownHeads | None = None
-    ) -> None:
-        self._has_no_body = has_no_body
-        self._max_body_bytes = max_body_bytes
-        self._wall = wall
-        self._known = None if has_no_body else known
-        self._interim = 0
-        self._pending = b""
-        self._body: PlainBody | ChunkedBody | None = None
-        self.whole: bytes | None = None
-        """The body of a complete answer that came in one piece; None: it came in several."""
-        self.head: Head | None = None
-        self.received_at = 0.0
-        self.has_surplus = False
-        """Whether more came than the answer: the origin and we do not agree on where it ends."""
+    max_body_bytes: int
+    wall: Callable[[], float]
+    """Tells when the head has come."""
+    has_no_body: bool = False
+    """For an answer to HEAD and CONNECT."""
+    known: KnownHeads | None = None
+    """Heads of the same origin."""
+    head: Head | None = None
+    received_at: float = 0.0
+    whole: bytes | None = None
+    """The body of a complete answer that came in one piece; None: it came in several."""
+    has_surplus: bool = False
+    """Whether more came than the answer: the origin and we do not agree on where it ends."""
+    _interim: int = 0
+    _pending: bytes = b""
+    _body: PlainBody | ChunkedBody | None = None
 
     def feed(self, data: bytes) -> bool:
         """Take what came; whether the answer is complete. Raises InvalidAnswer."""
         body = self._body
         if body is None:
-            head = None if self._known is None or self._pending else self._known.read(data)
+            head = None if self.known is None or self._pending else self.known.read(data)
             if head is not None:
-                self.head, self.received_at = head, self._wall()
+                self.head, self.received_at = head, self.wall()
                 rest: bytes | None = data[len(head.block) :]
             else:
                 rest = self._feed_head(data)
                 head = self.head
             if rest is None or head is None:
                 return False
-            if head.framing is Framing.LENGTH and len(rest) == head.length <= self._max_body_bytes:
+            if head.framing is Framing.LENGTH and len(rest) == head.length <= self.max_body_bytes:
                 self.whole = rest
                 return True
             body, data = self._begin_body(head), rest
@@ -108,12 +100,12 @@ class AnswerReader:
         if self._pending:
             data, self._pending = self._pending + data, b""
         while (end := data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4) > 3:
-            head = read_head(data[:end], is_head=self._has_no_body)
+            head = read_head(data[:end], is_head=self.has_no_body)
             if head is not None:
-                if self._known is not None:
-                    self._known.learn(head)
+                if self.known is not None:
+                    self.known.learn(head)
                 self.head = head
-                self.received_at = self._wall()
+                self.received_at = self.wall()
                 return data[end:]
             self._interim += 1
             if self._interim > _MOST_INTERIM_ANSWERS:
@@ -127,11 +119,11 @@ class AnswerReader:
         return None
 
     def _begin_body(self, head: Head) -> PlainBody | ChunkedBody:
-        if head.length > self._max_body_bytes:
+        if head.length > self.max_body_bytes:
             raise InvalidAnswer(TOO_LARGE)
         if head.framing is Framing.CHUNKED:
-            self._body = ChunkedBody(self._max_body_bytes)
+            self._body = ChunkedBody(self.max_body_bytes)
         else:
             length = None if head.framing is Framing.CLOSE else head.length
-            self._body = PlainBody(length, self._max_body_bytes)
+            self._body = PlainBody(length, self.max_body_bytes)
         return self._body

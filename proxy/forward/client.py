@@ -107,7 +107,10 @@ class RawClient:
     def reader(self, *, has_no_body: bool = False) -> AnswerReader:
         """What reads the next answer."""
         return AnswerReader(
-            has_no_body=has_no_body, max_body_bytes=self._max_body_bytes, wall=self._wall, known=self._known
+            has_no_body=has_no_body,
+            max_body_bytes=self._max_body_bytes,
+            wall=self._wall,
+            known=None if has_no_body else self._known,
         )
 
     def lines(self, base_url: str, headers: Headers) -> tuple[bytes, bytes]:

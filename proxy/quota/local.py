@@ -150,4 +150,4 @@ class MemoryLedger:
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self.local_view, self._clock.origin())
+        return used_in_minute(self.local_view, self._clock.wall() + self._clock.offset_seconds)

@@ -33,9 +33,7 @@ class AnswerHeads:
         second = int(headers.wall())
         if second != self._second:
             self._renew(second)
-        own = used = ""
-        for name, value in reply.headers:
-            own += f"{name}: {value}\r\n"
+        own, used = reply.lines or _text(reply.headers), ""
         for name, value in headers.used(reply.pool):
             used += f"{name}: {value}\r\n"
         cors, rest = _CORS if is_public else "", self._last if closes else self._kept
