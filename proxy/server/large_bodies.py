@@ -21,6 +21,8 @@ JOIN_BYTES = 64 << 10
 """Larger bodies are written separately, so that they are not copied behind the head."""
 MAX_BYTES = 1 << 20
 """Of a body that gets a file."""
+MAX_FILES = 32
+"""Each takes a descriptor."""
 
 
 class BodyFile:
@@ -48,11 +50,11 @@ class BodyFiles:
         self._are_usable = sys.platform == "linux" and hasattr(os, "memfd_create")
 
     def of(self, body: bytes) -> BodyFile | None:
-        """The file of this body; None: it is too large, or there are no such files here."""
+        """The file of this body; None: it is too large, there are too many, or there are no such files here."""
         if not self._are_usable or len(body) > MAX_BYTES:
             return None
         found = self._files.get(id(body))
-        if found is None:
+        if found is None and len(self._files) < MAX_FILES:
             try:
                 found = self._files[id(body)] = BodyFile(body)
             except OSError:  # too many descriptors, or a sandbox that forbids them

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.server import large_bodies
-from proxy.server.large_bodies import JOIN_BYTES, MAX_BYTES, BodyFile, BodyFiles
+from proxy.server.large_bodies import JOIN_BYTES, MAX_BYTES, MAX_FILES, BodyFile, BodyFiles
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="files in memory")
 
@@ -114,6 +114,16 @@ def test_a_body_has_one_file_for_as_long_as_somebody_has_it() -> None:
     del file
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+def test_there_are_never_many_files() -> None:
+    files = BodyFiles()
+    bodies = [b"%03d" % number * JOIN_BYTES for number in range(MAX_FILES + 1)]
+    held = [files.of(body) for body in bodies]
+    assert held[-1] is None
+    assert None not in held[:-1]
+    del held[:-1]
+    assert files.of(bodies[-1]) is not None
 
 
 def test_without_a_file_all_goes_by_the_transport(monkeypatch: pytest.MonkeyPatch) -> None:
