@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -68,6 +68,19 @@ async def test_head_and_body_arrive_in_order(size: int, buffer_bytes: int) -> No
         for _ in range(2):  # the second one while the first may still wait
             large_bodies.write(transport, HEAD, body, BodyFile(body))
         assert await received(client, 2 * (len(HEAD) + size)) == 2 * (HEAD + body)
+
+
+async def test_what_waits_in_the_transport_goes_first_though_the_kernel_has_room_again() -> None:
+    body, taken = body_of(MAX_BYTES), b""
+    async with connection(buffer_bytes=50_000) as (_, transport, client):
+        large_bodies.write(transport, HEAD, body, BodyFile(body))
+        assert transport.get_write_buffer_size() > 0
+        with suppress(BlockingIOError):
+            while True:  # without a turn of the event loop, in which the transport would go on
+                taken += client.recv(1 << 16)
+        large_bodies.write(transport, HEAD, body, BodyFile(body))
+        taken += await received(client, 2 * (len(HEAD) + MAX_BYTES) - len(taken))
+    assert taken == 2 * (HEAD + body)
 
 
 async def test_a_head_that_is_taken_in_part_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
