@@ -138,8 +138,7 @@ class Leasing:
         leases = self.leases
         leases.record_headers(reported_usage(report, reservation.at, now, self._clock.last_guard_seconds))
         if reservation.leased:
-            leases.settle(reservation, ok=report.ok)
-            self._seen.budget.version += any(charge.is_refundable for charge in reservation.charges)
+            self._seen.budget.version += leases.settle(reservation, ok=report.ok)
         else:
             leases.news.settle(reservation, now, ok=report.ok)
             self._ended.append((reservation, report))

@@ -145,11 +145,11 @@ class RedisLedger:
 
     def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation | None:
         """The same out of what is leased. None: that does not suffice, nothing is charged, and Redis must be asked."""
-        if self._leasing is None or not self._leasing.proof.holds():
+        if self._leasing is None:
             return None
-        now = self._anchor.now()
         block = self.local_view.last_block
-        if block is not None and block.until > now:
+        now = self._clock.look() if block is None else self._anchor.now()  # the anchor moves nothing but blocks
+        if block is not None and (block := self.local_view.block_at(now)) is not None:
             raise self._refusals.blocked(block, now)
         return self._leasing.take(now, weight, purpose=purpose, refundable=refundable, client=client)
 

@@ -59,22 +59,24 @@ class Lease:
     """The lease of one process in one window."""
 
     __slots__ = (
-        "_low_at",
         "_returned",
-        "_spent",
         "_taken",
-        "_tell_at",
         "header",
         "held",
         "is_exact",
+        "low_at",
         "open",
         "retry_at",
         "seen",
+        "spent",
+        "tell_at",
         "told",
     )
 
     def __init__(self) -> None:
-        self._taken = self._returned = self._spent = 0
+        self._taken = self._returned = 0
+        self.spent = 0
+        """All that was charged for good."""
         self.held = 0
         """What may be spent: what was taken, less what is returned, spent and open."""
         self.open = 0
@@ -87,9 +89,9 @@ class Lease:
         """The most that was seen used, with all leases."""
         self.header = -1
         """The most that the origin told, which the store may lack; -1: nothing."""
-        self._low_at = 0
+        self.low_at = 0
         """With so little held the next block is due."""
-        self._tell_at = 1
+        self.tell_at = 1
         """With so much spent the store must know."""
         self.retry_at = -math.inf
         """The store granted nothing: it is not asked before this."""
@@ -97,44 +99,39 @@ class Lease:
     @property
     def totals(self) -> Totals:
         """What is told."""
-        return Totals(self._taken, self._returned, self._spent)
+        return Totals(self._taken, self._returned, self.spent)
 
     @property
     def untold(self) -> int:
         """What was spent and the store still counts as leased."""
-        return self._spent - self.told.spent + self.open
+        return self.spent - self.told.spent + self.open
 
     @property
     def is_low(self) -> bool:
         """Whether it is time for the next block: long before a request must wait."""
-        return self.held <= self._low_at
+        return self.held <= self.low_at
 
     @property
     def must_tell(self) -> bool:
         """Whether so much was spent that the store must know."""
-        return self._spent >= self._tell_at
-
-    @property
-    def is_due(self) -> bool:
-        """Whether one of both is."""
-        return self.held <= self._low_at or self._spent >= self._tell_at
+        return self.spent >= self.tell_at
 
     def asked(self) -> None:
         """The store was asked: the next block is due at half of what is held, or at three quarters of little."""
         held = max(0, self.held)
-        self._low_at = max(held // 2, min(HEAVY_WEIGHT - 1, 3 * held // 4))
+        self.low_at = max(held // 2, min(HEAVY_WEIGHT - 1, 3 * held // 4))
 
     def was_told(self, told: Totals) -> None:
         """The store has these totals."""
         self.told = told
-        self._tell_at = told.spent + max(1, -(-told.held // TOLD_PART))
+        self.tell_at = told.spent + max(1, -(-told.held // TOLD_PART))
 
     def charge(self, weight: int, *, refundable: bool) -> None:
         """Spend so much, which must be held or need no lease."""
         if refundable:
             self.open += weight
         else:
-            self._spent += weight
+            self.spent += weight
         self.held -= weight
 
     def settle(self, weight: int, *, succeeded: bool) -> None:
@@ -144,18 +141,18 @@ class Lease:
         if succeeded:
             self.held += closed
         else:
-            self._spent += closed
+            self.spent += closed
 
     def give_back(self) -> None:
         """Hold nothing any more. It is forgotten first and told later, so that it is returned once or never."""
         given = max(0, self.held)
         self._returned += given
         self.held -= given
-        self._low_at = 0
+        self.low_at = 0
 
     def forget_orders(self) -> None:
         """Count open orders as spent: a store that has lost them takes nothing back."""
-        self._spent += self.open
+        self.spent += self.open
         self.open = 0
 
     def adopt_taken(self, taken: int) -> None:

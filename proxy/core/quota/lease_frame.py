@@ -58,19 +58,14 @@ class Frame(Struct):
     made: dict[tuple[int, Purpose, bool], Spending] = field(default_factory=dict)
     """By weight, purpose, and whether the origin takes the weight back."""
 
-    def spending(self, weight: int, purpose: Purpose, *, refundable: bool) -> Spending:
-        """What a request adds. Made once for all that are alike: it is the same until the next edge."""
-        key = weight, purpose, refundable
-        made = self.made.get(key)
-        if made is None:
-            parts = sorted(self.parts, key=lambda part: part.key.end)
-            made = self.made[key] = Spending(
-                tuple(
-                    Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight)
-                    for part in parts
-                ),
-                tuple((part, part.lease, part.cost(weight), part.budgets[purpose]) for part in parts),
-            )
+    def make(self, weight: int, purpose: Purpose, *, refundable: bool) -> Spending:
+        """What a request adds, kept in `made`: it is the same until the next edge."""
+        parts = sorted(self.parts, key=lambda part: part.key.end)
+        charges = [
+            Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight) for part in parts
+        ]
+        rows = [(part, part.lease, part.cost(weight), part.budgets[purpose]) for part in parts]
+        made = self.made[weight, purpose, refundable] = Spending(tuple(charges), tuple(rows))
         return made
 
 

@@ -77,11 +77,8 @@ class ProcessLeases:
     def spend(
         self, frame: Frame, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
     ) -> tuple[Charge, ...] | None:
-        """Charge a request to the leases. None: they do not suffice, and nothing is charged.
-
-        `client`: its field in the table of clients.
-        """
-        spending = frame.spending(weight, purpose, refundable=refundable)
+        """Charge a request to the leases, and to its client's field. None: they do not suffice; nothing is charged."""
+        spending = frame.made.get((weight, purpose, refundable)) or frame.make(weight, purpose, refundable=refundable)
         for part, lease, cost, budget in spending.rows:
             if part.is_free:
                 continue
@@ -94,23 +91,25 @@ class ProcessLeases:
                 return None
         for part, lease, cost, _ in spending.rows:
             lease.charge(cost, refundable=refundable and part.counts_weight)
-            if not part.is_free and lease.is_due:
+            if not part.is_free and (lease.held <= lease.low_at or lease.spent >= lease.tell_at):
                 self._mind(part)
         if client is not None:
             self.news.use(spending.charges, client)
         return spending.charges
 
-    def settle(self, reservation: Reservation, *, ok: bool) -> None:
-        """A request that was charged to leases has ended."""
+    def settle(self, reservation: Reservation, *, ok: bool) -> bool:
+        """A request that was charged to leases has ended. Whether something of it could be taken back."""
+        is_refundable = False
         for charge in reservation.charges:
-            lease = self._leases.get(charge.window_key)
-            if charge.is_refundable and lease is not None:
-                lease.settle(charge.weight, succeeded=ok)
+            if charge.is_refundable:
+                self._lease(charge.window_key).settle(charge.weight, succeeded=ok)
+                is_refundable = True
+        return is_refundable
 
     def record_headers(self, reported: Mapping[WindowKey, int]) -> None:
         """Note what the origin told. If it is more than the store knows, the store is told at once."""
         for key, header in reported.items():
-            lease = self._lease(key)
+            lease = self._leases.get(key) or self._lease(key)
             if header > lease.header:
                 lease.header = header
                 self.is_urgent |= not lease.is_exact and header + lease.held > lease.seen
