@@ -83,6 +83,8 @@ class PushChannel:
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait([listening])
+        if listening.done() and not listening.cancelled():
+            listening.exception()  # retrieved also where `run` is cancelled, and does not ask
 
     def _refuse(self, error: ResponseError) -> None:
         if self.state is not ChannelState.REFUSED:
