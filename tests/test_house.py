@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,17 @@ MOST_MODULES_AT_THE_ROOT = 10
 HEAD = ("Owns", "Must not know")
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a module, which several tests look at."""
+    return ast.parse(source)
+
+
 def long_functions(source: str) -> dict[str, int]:
     """Functions with more lines than they may have, from `def` to their last line."""
     lines = {
         node.name: node.end_lineno - node.lineno + 1
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
     }
     return {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_FUNCTION}
@@ -28,13 +35,13 @@ def long_functions(source: str) -> dict[str, int]:
 
 def missing_words(source: str) -> list[str]:
     """What the docstring of a module does not say."""
-    words = " ".join((ast.get_docstring(ast.parse(source)) or "").split())
+    words = " ".join((ast.get_docstring(parsed(source)) or "").split())
     return [word for word in HEAD if f"{word}:" not in words]
 
 
 def imports(source: str) -> Iterator[str]:
     """The modules that a module imports when it is loaded; not those that only a function imports."""
-    for node in ast.parse(source).body:
+    for node in parsed(source).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:

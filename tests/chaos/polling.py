@@ -28,8 +28,9 @@ from tests.gateway.harness import hosts
 from tests.gateway.harness import settings as settings_of
 from tests.redis_client.valkey import Valkey
 from tests.simulator import Simulator
+from tests.sizes import sized
 
-CLIENTS = 64
+CLIENTS = sized(quick=32, usual=32, long=64)
 REPLICAS = 3
 MINUTE_SECONDS = 60
 TARGETS = (

@@ -11,9 +11,9 @@ from tests.gateway.harness import Clock
 from tests.simulator import Simulator, Sizes
 from tests.sizes import sized
 
-SIZES = Sizes(futures=600, options=400)
-SPOT_LIMIT = 1000
-BUDGETS = {"spot": 900, "futures": 540, "options": 360}
+SIZES = Sizes(futures=400, options=400)
+SPOT_LIMIT = 500
+BUDGETS = {"spot": 450, "futures": 360, "options": 360}
 MINUTES = sized(quick=1, usual=1, long=5)
 
 

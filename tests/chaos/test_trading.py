@@ -12,7 +12,7 @@ from tests.sizes import sized
 
 SIZES = Sizes(futures=600, options=400)
 SPOT_LIMIT = 1000
-ROUNDS = 20
+ROUNDS = sized(quick=10, usual=10, long=20)
 """In a minute. A cancellation costs 1 on the futures, which have 48 between the two budgets."""
 MINUTES = sized(quick=1, usual=1, long=5)
 

@@ -33,7 +33,7 @@ from tests.sizes import sized
 ROOT = Path(__file__).resolve().parent.parent.parent
 EARLIER = "495600c"
 """The commit of the earlier version."""
-SPEND_SECONDS = sized(quick=10, usual=10, long=120)
+SPEND_SECONDS = sized(quick=4, usual=4, long=120)
 INFO, TIME = "/api/v3/exchangeInfo", "/api/v3/time"
 DOMAIN = domain_key("binance-sidecar", "spot", "default")
 FOREIGN = 100
