@@ -135,6 +135,21 @@ async def test_the_version_of_the_usage_grows_with_what_is_spent_and_with_nothin
         assert replica.ledger.local_view.version == told
 
 
+async def test_a_new_redis_grants_no_lease_and_refuses_nothing(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_script, "GRACE_SECONDS", 60.0)
+    async with fleet(valkey, 2) as replicas:
+        for number in range(40):
+            replica = replicas[number % 2]
+            assert replica.now() is None
+            reservation = await replica.ledger.reserve(1, client="bot")
+            assert not reservation.leased
+            assert not reservation.local
+            assert replica.ledger.settle_now(reservation, {}, ok=True)
+        await replicas[0].until(lambda: replicas[0].ledger.view().leases is LeaseState.ON)
+        window = replicas[1].ledger.view().windows[0]
+        assert (window.used, window.leased) == (40, 0)
+
+
 async def test_a_replica_that_ends_gives_back(valkey: Valkey) -> None:
     async with fleet(valkey, 1) as (other,):
         async with AsyncExitStack() as stack:
