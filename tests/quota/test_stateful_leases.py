@@ -118,6 +118,11 @@ class Life:
         """Whether it hears of a loss and calls Redis at once."""
         return not (self.is_deaf or self.switch.away or self.switch.loses_answers) and self.leasing._retry_at <= now
 
+    def refunds(self, start: int) -> int:
+        """What the origin took back and it has not told."""
+        settled = self.leasing.leases.news._settled.get(window_of(start))
+        return 0 if settled is None else settled.refunded
+
     def missing(self, start: int) -> int:
         """What it counted alone and Redis has not got."""
         return self.ledger._seen.unsynced.unmerged(window_of(start)).used
@@ -468,6 +473,9 @@ class Troubled(Leased):
 
     def _lose(self, first: int, copy: list[tuple[bytes, int, bytes]]) -> None:
         """In a busy minute a heartbeat tells of it at once all replicas that hear, and each tells what it had seen."""
+        for life in self.lives:
+            if not life.is_deaf:
+                self.run(self._hear(life))
         before = {start: self.in_redis(start)[0] for start in self.starts}
         self.run(self._replace(copy))
         self.is_plain = False
@@ -482,6 +490,7 @@ class Troubled(Leased):
             self.unseen[start] += max(0, before[start] - max(after[start], seen))
         now = minute(self.clock.now)
         known = min(before[now], max((life.seen(now, number=number) for life in tells), default=0))
+        known -= sum(life.refunds(now) for life in tells)
         self.run(self._beat(self.lives[first]))
         for life in tells:
             self.run(self._beat(life))

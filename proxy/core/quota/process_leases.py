@@ -206,7 +206,7 @@ class ProcessLeases:
     def answered(self, call: Call, reply: Reply) -> None:
         """Take over what the store said."""
         self.news.answered()
-        is_lost = self._store.adopt(reply.birth, reply.number, reply.server_seconds)
+        is_lost = self._store.adopt(reply.birth, reply.number - call.publishes, reply.server_seconds)
         self._suspects_loss = is_lost or (self._suspects_loss and not call.suspects_loss)
         for told, said in zip(call.windows, reply.windows, strict=True):
             lease = self._lease(told.key)
