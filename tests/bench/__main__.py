@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -196,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run")
     parser.add_argument("--no-save", action="store_true", help="print only")
-    parser.add_argument("--baseline", metavar="COMMIT", help="measure that commit too, beside this; saves nothing")
+    parser.add_argument("--baseline", metavar="COMMIT", help="measure that commit too, beside this")
     parser.add_argument(
         "--only",
         default="",
@@ -211,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if absent or sys.platform != "linux":
         print("\n".join(absent) or "the figures come from /proc: Linux only", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # everything that was started ends
     forget_settings(os.environ)
     allow_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     peers = (
@@ -239,8 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         through = "" if flags.only else forwarded.table(rounds=flags.rounds, earlier=earlier)
     print(report.markdown(table), through, sep="\n")
     print("For README.md:", *report.ratios(table), sep="\n")
-    if not (flags.no_save or flags.baseline or flags.only):
-        report.save(table, RESULTS)
+    if not (flags.no_save or flags.only):
+        report.save(table.without(EARLIER), RESULTS)
     return 0
 
 

@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -119,6 +119,17 @@ class Table:
 
     def programs(self) -> list[str]:
         return list(dict.fromkeys(row.program for row in self.rows))
+
+    def without(self, program: str) -> Table:
+        """The same, without one program."""
+        return replace(
+            self,
+            versions={name: version for name, version in self.versions.items() if name != program},
+            rows=[row for row in self.rows if row.program != program],
+            idle=[idle for idle in self.idle if idle.program != program],
+            storms=[storm for storm in self.storms if storm.program != program],
+            footprints=[footprint for footprint in self.footprints if footprint.program != program],
+        )
 
     def best(self, work: str) -> list[str]:
         """Each program once, with the settings that suit it best under this load."""

@@ -52,6 +52,17 @@ def test_the_table_tells_medians_and_ratios(table: Table) -> None:
     assert "| binance-sidecar | 10,000 | 8.0 | 1.00 | 1.50 |" in text
 
 
+def test_an_earlier_commit_is_not_saved(table: Table) -> None:
+    with_earlier = replace(
+        table,
+        versions=table.versions | {EARLIER: "abc1234"},
+        rows=[*table.rows, row(EARLIER, 100)],
+        idle=[*table.idle, replace(table.idle[0], program=EARLIER)],
+        storms=[*table.storms, replace(table.storms[0], program=EARLIER)],
+    )
+    assert with_earlier.without(EARLIER) == table
+
+
 def test_an_earlier_commit_is_compared_round_by_round(table: Table) -> None:
     rows = [replace(row(OURS, count), round=number) for number, count in enumerate((90, 200, 150))]
     rows += [replace(row(EARLIER, 100), round=number) for number in range(3)]
