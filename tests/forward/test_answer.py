@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.forward.answer import AnswerReader
 from proxy.forward.head import MAX_HEAD_BYTES, InvalidAnswer
+from proxy.forward.known_heads import KnownHeads
 from tests.forward.answers import Answer, answers
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -15,8 +16,8 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 MOST = 1 << 16
 
 
-def reader(*, has_no_body: bool = False, max_body_bytes: int = MOST) -> AnswerReader:
-    return AnswerReader(has_no_body=has_no_body, max_body_bytes=max_body_bytes, wall=lambda: 7.0)
+def reader(*, has_no_body: bool = False, max_body_bytes: int = MOST, known: KnownHeads | None = None) -> AnswerReader:
+    return AnswerReader(has_no_body=has_no_body, max_body_bytes=max_body_bytes, wall=lambda: 7.0, known=known)
 
 
 def feed(one: AnswerReader, text: bytes, step: int = 1) -> bool:
@@ -27,7 +28,10 @@ def feed(one: AnswerReader, text: bytes, step: int = 1) -> bool:
 def test_in_any_pieces_the_answer_is_what_was_meant(meant: Answer, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(meant.text) - 1), max_size=12), "cuts"))
     pieces = [meant.text[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
-    one = reader(has_no_body=meant.has_no_body)
+    known = None if meant.has_no_body else KnownHeads()
+    if data.draw(st.booleans(), "as one before"):
+        reader(has_no_body=meant.has_no_body, known=known).feed(meant.text)
+    one = reader(has_no_body=meant.has_no_body, known=known)
     complete = [one.feed(piece) for piece in pieces]
     if meant.ends_with_connection:
         assert not any(complete)
