@@ -23,6 +23,8 @@ from proxy.server.target import without_port
 API_KEY = "x-mbx-apikey"
 MAX_HEAD_BYTES = 4096
 MAX_HEADS = 256
+MAX_LINE_BYTES = 256
+"""Method and path of a longer line are not read here: no endpoint has one."""
 MAX_BODY_BYTES = 1 << 16
 _EXCLUDED_HEADERS = (
     hdrs.AUTHORIZATION,
@@ -36,8 +38,11 @@ _EXCLUDED_HEADERS = (
 """A request with one of these, or with a `Connection` other than `keep-alive`, is never remembered."""
 _KEY = re.compile(rb"\r\n(x-mbx-apikey):[ \t]*([A-Za-z0-9]{1,256})(?=\r\n)", re.IGNORECASE)
 """The line of an API key. It is cut out of what is remembered."""
-_LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)? HTTP/1\.1\Z")
-"""A request line without a byte that is read differently anywhere."""
+_START = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)\Z")
+"""A request line up to its query, without a byte that is read differently anywhere."""
+_QUERY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~!$&'()*+,;=:@/?%-"
+"""The bytes of such a query."""
+_END = b" HTTP/1.1"
 
 
 class Head(Struct, frozen=True):
@@ -61,6 +66,8 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
+        self._places: dict[bytes, tuple[str, str]] = {}
+        """Method and path of the lines that were read last, up to their queries."""
 
     def learn(self, chunk: bytes, message: RawRequestMessage) -> None:
         """Remember the head of a chunk that is one whole request, as it was read."""
@@ -83,26 +90,40 @@ class Heads:
         end = chunk.find(b"\r\n\r\n", start) + 4
         bare, api_key = _without_key(chunk[start:end])
         head = self._known.get(bare)
-        line = None if head is None else _LINE.match(chunk[:start])
-        if head is None or line is None or len(chunk) - end != head.body_bytes:
+        if head is None or len(chunk) - end != head.body_bytes or not chunk.endswith(_END, 0, start):
             return None
-        method, path, query = line.groups(b"")
+        start -= len(_END)
+        at = chunk.find(b"?", 0, start)
+        place = self._place(chunk[:start] if at < 0 else chunk[:at])
+        query = b"" if at < 0 else chunk[at + 1 : start]
+        if place is None or query.translate(None, _QUERY):
+            return None
+        method, path = place
         return ClientRequest(
-            method=method.decode("ascii"),
-            path=path.decode("ascii"),
+            method=method,
+            path=path,
             host=head.host,
-            raw_query=query[1:].decode("ascii"),
+            raw_query=query.decode("ascii"),
             accept=head.accept,
             accept_encoding=head.accept_encoding,
             time_unit=head.time_unit,
             sbe_schema=head.sbe_schema,
             client=client(head.claimed),
-            target=(path + query).decode("ascii"),
+            target=chunk[len(method) + 1 : start].decode("ascii"),
             sent=head.sent,
             api_key=api_key,
             body=chunk[end:],
             content_type=head.content_type,
         )
+
+    def _place(self, line: bytes) -> tuple[str, str] | None:
+        """Method and path of a request line, which here ends before its query; None for one that must be read."""
+        place = self._places.get(line)
+        if place is None and len(line) <= MAX_LINE_BYTES and (read := _START.match(line)) is not None:
+            if len(self._places) >= MAX_HEADS:
+                self._places.clear()
+            place = self._places[line] = read[1].decode("ascii"), read[2].decode("ascii")
+        return place
 
 
 def _without_key(head: bytes) -> tuple[bytes, str]:

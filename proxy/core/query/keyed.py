@@ -73,6 +73,7 @@ def is_keyed(endpoint: Endpoint, request: ClientRequest) -> bool:
 
 def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> KeyedRequest:
     """The request as it is sent on. `gzip`: whether the client accepts it."""
+    rule = endpoint.weight
     return KeyedRequest(
         endpoint=endpoint,
         method=request.method,
@@ -81,7 +82,7 @@ def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> 
         api_key=request.api_key,
         accepts_gzip=gzip,
         body=request.body,
-        weight=_weight(endpoint, request),
+        weight=rule.weight if isinstance(rule, Fixed) else _weight(endpoint, request),
     )
 
 
@@ -91,8 +92,6 @@ def is_form(content_type: str) -> bool:
 
 
 def _weight(endpoint: Endpoint, request: ClientRequest) -> int:
-    if isinstance(endpoint.weight, Fixed):
-        return endpoint.weight.weight
     form = _form(request)
     if form is None:
         return endpoint.weight.dearest
