@@ -108,7 +108,10 @@ class FastPathProtocol(ClientConnection):
                 else:
                     transport.write(remembered.wire)
                 self._request_count += 1
-                self._stays_open()
+                if self._keepalive_handle is None:
+                    self._stays_open()
+                else:
+                    self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
                 return
             if waiter is not None:
                 self._request_count += 1
