@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -14,8 +16,20 @@ from tests.sizes import load_profile
 
 pytest_plugins = ["tests.leaks", "tests.redis_client.fixtures"]
 
+UNCOVERED = ("bench", "chaos", "clients", "fuzz", "simulator", "upgrade")
+"""The folders whose tests run without coverage: they run the same lines again and again, and the tracer would take much
+of their time."""
+
 load_profile()
 forget_proxies(os.environ)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of some folders run without coverage."""
+    uncovered = [Path(__file__).parent / folder for folder in UNCOVERED]
+    for item in items:
+        if any(folder in item.path.parents for folder in uncovered):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
