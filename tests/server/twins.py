@@ -42,6 +42,8 @@ _DATE = re.compile(rb"Date: [^\r]*")
 _ORIGIN_ID = re.compile(rb"x-mbx-uuid: [^\r]*")
 """By which an origin names each of its answers."""
 _DATE_SHAPE = re.compile(rb"Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
+_CLOSE_SECONDS = 0.02
+"""After which a gateway has seen that its kept connections to the origin were closed."""
 _QUIET_TURNS = 5
 """So many turns of the loop nothing may happen: a task that was woken runs in the next one, and wakes another."""
 
@@ -279,6 +281,8 @@ class Twin:
                 self.origin.set_status(symbol, status)
             case Trouble(fault=fault):
                 self.origin.set_fault(fault, retry_after=None if fault is Fault.DOWN else 7)
+                if fault is Fault.DOWN:
+                    await asyncio.sleep(_CLOSE_SECONDS)
             case Event():
                 await self.happen(step)
             case _:
