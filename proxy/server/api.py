@@ -201,7 +201,7 @@ class Traffic:
         headers = CIMultiDict(self._headers(reply, is_public=is_public, is_kept=is_kept))
         if len(reply.body) > LARGE_BYTES and request.method != "HEAD":
             return await self._write_large(request, reply, headers, is_kept=is_kept)
-        response = web.Response(status=reply.status, headers=headers, body=reply.body)
+        response = ReleasingResponse(status=reply.status, headers=headers, body=reply.body)
         if not is_kept:
             response.force_close()
         return response
@@ -222,6 +222,15 @@ class Traffic:
         except ConnectionError:  # the client disconnected, which is no error of ours
             log.debug("client_left", path=request.path[:200])
         return response
+
+
+class ReleasingResponse(web.Response):
+    """Releases its body once it is written: aiohttp keeps the last response of an idle connection."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Write the body."""
+        await super().write_eof(data)
+        self.body = None
 
 
 def _rejected(error: SidecarError) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from proxy.app import Application
 from proxy.server import connection
+from proxy.server.api import ReleasingResponse
 from proxy.server.cors import MAX_ALLOWED_HEADERS
 from tests.gateway.harness import INFO, Stage, market, stage
 from tests.server.raw import WAIT_SECONDS, Raw, fast_answers, get, raw
@@ -361,3 +363,16 @@ async def test_who_ends_its_side_with_nothing_to_answer_is_closed_at_once(begun:
     async with stage() as on, raw(on.app) as asking:
         await asking.ask(get("/livez"))
         assert await half_closed(asking, begun) == b""
+
+
+# --- What an idle connection holds.
+
+
+async def test_an_idle_connection_keeps_no_body() -> None:
+    async with stage() as on, raw(on.app) as asking:
+        head, body = await asking.ask(get(ONE))
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert len(body) > 1000
+        answers = [one for one in gc.get_objects() if isinstance(one, ReleasingResponse)]
+        assert answers
+        assert [one.body for one in answers if one.body] == []
