@@ -44,7 +44,7 @@ clients: $(INSTALLED) $(CLIENTS) ## prove that real Binance clients work unmodif
 page-test: $(INSTALLED) ## look at the status page in Chromium, in five states (needs Chromium, and Node 20 with npm)
 	@$(BIN)/python -m tests.browser
 
-bench: $(INSTALLED) ## measure the sidecar beside nginx and Varnish (needs wrk); flags in ARGS=
+bench: $(INSTALLED) ## measure the sidecar beside nginx, Varnish and HAProxy (needs wrk); flags in ARGS=
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 bench-snapshot: $(INSTALLED) ## measure hits during refreshes, memory, and the start from a warm Redis

@@ -243,7 +243,7 @@ async def _listen(
         settings,
         app.local,
         clock=app.clock,
-        usage=ledgers.spot.local_view,
+        usage_of=ledgers.local_view,
         life_cycle=app,
         beside=headers.beside,
         tally=lambda reply: app.metrics.requests.tally(reply, fast=True),

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.endpoints.sapi import SAPI
+from proxy.core.quota.budget import Budget
 from proxy.core.quota.pools import SPOT, api_pool, is_sapi, pool_of
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import Window
@@ -62,6 +63,10 @@ class PoolLedgers:
         """The last known used weight of a pool in the current minute; None for a pool that is not served. No I/O."""
         ledger = self.by_pool.get(pool)
         return None if ledger is None else ledger.used_weight()
+
+    def local_view(self, pool: str | None) -> Budget:
+        """The usage of a pool as last seen; that of spot for None, and for a pool that is not served."""
+        return self.by_pool.get(pool or SPOT, self.spot).local_view
 
     def all(self) -> tuple[AnyLedger, ...]:
         """Every ledger, spot's first."""

@@ -89,7 +89,7 @@ def build_fast_path(  # noqa: PLR0913 - what a head is made of
     entries: Entries,
     *,
     clock: Clock,
-    usage: Usage,
+    usage_of: Callable[[str | None], Usage],
     life_cycle: LifeCycle,
     beside: Callable[[str | None], list[tuple[str, str]]],
     tally: Callable[[Reply], Tally],
@@ -100,7 +100,7 @@ def build_fast_path(  # noqa: PLR0913 - what a head is made of
     return FastPathTable(
         entries,
         clock=clock,
-        usage=usage,
+        usage_of=usage_of,
         life_cycle=life_cycle,
         beside=beside,
         tally=tally,

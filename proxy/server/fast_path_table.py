@@ -55,7 +55,7 @@ class Entries(Protocol):
 
 
 class Usage(Protocol):
-    """The used weight of the quota."""
+    """The used weight of a pool."""
 
     version: int
     """Changes whenever the used weight does."""
@@ -80,6 +80,8 @@ class RememberedResponse(Struct):
     rendition: Rendition
     head_only: bool
     tally: Tally
+    usage: Usage
+    """Of the pool whose used weight it tells."""
     size_bytes: int
     """Its own bytes, without the entry, which other responses share."""
     learned_at: float
@@ -114,7 +116,7 @@ class FastPathTable:
         entries: Entries,
         *,
         clock: Clock,
-        usage: Usage,
+        usage_of: Callable[[str | None], Usage],
         life_cycle: LifeCycle,
         beside: Callable[[str | None], list[tuple[str, str]]],
         tally: Callable[[Reply], Tally],
@@ -124,7 +126,7 @@ class FastPathTable:
         self._entries = entries
         self._clock = clock
         self._wall = clock.wall
-        self._usage = usage
+        self._usage_of = usage_of
         self._life_cycle = life_cycle
         self._beside = beside
         self._tally = tally
@@ -165,7 +167,7 @@ class FastPathTable:
         is_good = (
             remembered.good_from <= now < remembered.good_until
             and remembered.entries_version == self._entries.version
-            and remembered.usage_version == self._usage.version
+            and remembered.usage_version == remembered.usage.version
             and remembered.offset_seconds == self._clock.offset_seconds
         )
         if not is_good:
@@ -191,7 +193,9 @@ class FastPathTable:
         copied_bytes = len(reply.body) if len(reply.body) <= JOIN_BYTES else 0
         size_bytes = 2 * len(chunk) + 1024 + copied_bytes
         if size_bytes + size_with_files(rendition.entry) <= self._max_bytes:
-            self._put(chunk, RememberedResponse(rendition, head_only, self._tally(reply), size_bytes, self._wall()))
+            usage = self._usage_of(rendition.pool)
+            tally, now = self._tally(reply), self._wall()
+            self._put(chunk, RememberedResponse(rendition, head_only, tally, usage, size_bytes, now))
 
     def release(self) -> None:
         """Let go of what is outdated: an earlier document, and the bytes of earlier seconds."""
@@ -245,7 +249,7 @@ class FastPathTable:
             return False
         if not self._entries.holds(remembered.rendition.key, entry):
             return False
-        remembered.entries_version, remembered.usage_version = self._entries.version, self._usage.version
+        remembered.entries_version, remembered.usage_version = self._entries.version, remembered.usage.version
         remembered.offset_seconds = offset_seconds
         self._write(remembered, wall, now)
         remembered.good_from = wall
@@ -268,15 +272,15 @@ class FastPathTable:
             remembered.has_body = bool(reply.body) and not remembered.head_only
         if not remembered.wire:
             self._rendered.append(remembered)
-        head = pieces.head(ages, self._common_lines(rendition.pool, wall, now))
+        head = pieces.head(ages, self._common_lines(rendition.pool, remembered.usage_version, wall, now))
         body = rendition.body() if remembered.has_body else b""
         is_large = len(body) > JOIN_BYTES
         remembered.wire, remembered.body = (head, body) if is_large else (head + body, b"")
         remembered.file = self._files.of(body) if is_large else None
 
-    def _common_lines(self, pool: str | None, wall: float, now: float) -> bytes:
+    def _common_lines(self, pool: str | None, usage_version: int, wall: float, now: float) -> bytes:
         """What the heads of all responses of a pool have in common in this second, with this used weight."""
-        state = int(wall), int(now) // MINUTE_SECONDS, self._usage.version
+        state = int(wall), int(now) // MINUTE_SECONDS, usage_version
         known = self._lines.get(pool)
         if known is None or known[0] != state:
             known = self._lines[pool] = state, lines_of(self._beside(pool))

@@ -11,8 +11,6 @@ from tests.bench.replica import RATIOS
 from tests.bench.virtual import LIMIT, Process, World
 from tests.sizes import sized
 
-pytestmark = pytest.mark.no_cover
-
 REFRESHING = Load("refreshing", 4, time_per_minute=0.0, unknown_per_minute=0.0)
 CALLING = Load("calling", 4)
 

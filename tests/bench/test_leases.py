@@ -9,8 +9,6 @@ import pytest
 from tests.bench.leases import BUDGET, START_MINUTES, Scenario, play
 from tests.sizes import sized
 
-pytestmark = pytest.mark.no_cover
-
 MINUTES = sized(quick=3, usual=3, long=6)
 REPLICAS = sized(quick=10, usual=10, long=100)
 BUSY = Scenario(replicas=10, demand=1.5)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from proxy.app import Application, run_gateway
 from proxy.quota.clock import OriginClock
-from tests.gateway.harness import INFO, Answer, Client, age_block, client, settings
+from tests.gateway.harness import INFO, PATIENT, Answer, Client, age_block, client, settings
 from tests.simulator import Fault, Simulator
 
 SKEWS = (0.0, 30.0, -30.0)
@@ -22,8 +22,6 @@ DOUBT_SECONDS = 5
 """What a gateway may be off: a Date header tells whole seconds, and it travels slowly on a busy machine. A gateway that
 went by its own clock would be off by thirty."""
 FRESH_SECONDS = 60
-PATIENT = {"snapshot": False, "redis_seconds": 30.0, "upstream_connect_seconds": 30.0, "upstream_seconds": 60.0}
-"""Hundreds of questions at once take their time on a busy machine; and a replica alone spends only its share."""
 TIME = "/api/v3/time"
 BUDGET = 5400
 BAN_SECONDS = 120
@@ -77,12 +75,11 @@ async def ask_all(asking: Client, apps: list[Application], target: str) -> list[
     return await asyncio.gather(*(asking.ask(target, url=app.url) for app in apps))
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("second", [15, 45])
 async def test_the_budget_holds_though_nothing_is_known_of_the_clocks_at_first(redis_url: str, second: int) -> None:
     """At second 15 the slow clock is in another minute, at second 45 the fast one."""
-    clock = Origins()
-    async with Simulator(clock=clock) as origin, all_skewed(origin, clock, redis_url, **PATIENT) as apps:
+    clock, alone = Origins(), {"snapshot": False, **PATIENT}
+    async with Simulator(clock=clock) as origin, all_skewed(origin, clock, redis_url, **alone) as apps:
         clock.start_at(second)
         async with client(apps[0].url) as asking:
             targets = [f"{INFO}?symbol=NOSUCH{i}" for i in range(BUDGET // WEIGHT + 80)]

@@ -16,7 +16,7 @@ from tests.gateway.harness import INFO, Answer, Client, client
 from tests.simulator import Fault, Simulator
 from tests.sizes import sized
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 REPLICAS = sized(quick=3, usual=3, long=8)
 CLIENTS_EACH = sized(quick=20, usual=40, long=100)

@@ -18,7 +18,6 @@ MINUTES = sized(quick=1, usual=1, long=5)
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 @pytest.mark.parametrize("named", [True, False])
 async def test_polling_clients_get_the_budget_of_each_pool_and_no_429(named: bool, redis_url: str) -> None:
     clock = Clock()

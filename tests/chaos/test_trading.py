@@ -18,7 +18,6 @@ MINUTES = sized(quick=1, usual=1, long=5)
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 async def test_every_order_comes_through_when_the_public_budget_is_used_up(redis_url: str) -> None:
     clock = Clock()
     async with (

@@ -31,7 +31,6 @@ async def ordeal(trouble: Trouble) -> Outcome:
 
 
 @pytest.mark.realtime
-@pytest.mark.no_cover
 @pytest.mark.slow
 async def test_hits_go_on_whatever_happens_to_redis(subtests: pytest.Subtests) -> None:
     """All at once, for they mostly wait; each with its own Redis, origin and gateways, all in this process."""

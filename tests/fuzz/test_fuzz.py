@@ -28,7 +28,6 @@ STREAMS = sized(quick=64, usual=256, long=4096)
 NOW_MS = 1_800_000_000_000
 
 
-@pytest.mark.no_cover
 def test_the_corpus_and_changes_of_it_are_taken_by_the_listener() -> None:
     corpus, chance = Corpus.read("streams"), random.Random(1)
     assert corpus.inputs
@@ -87,7 +86,6 @@ def test_a_corpus_keeps_one_input_for_each_outcome_within_bounds() -> None:
     assert corpus.inputs == [b"a"]
 
 
-@pytest.mark.no_cover
 def test_mutated_answers_do_no_harm() -> None:
     run = fuzz_answers(ANSWERS, 1)
     assert run.sent == ANSWERS

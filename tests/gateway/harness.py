@@ -108,6 +108,10 @@ class Located(Protocol):
         """Where it is."""
 
 
+PATIENT: dict[str, Any] = {"redis_seconds": 30.0, "upstream_connect_seconds": 30.0, "upstream_seconds": 60.0}
+"""Settings of a gateway that gets hundreds of requests at once: none is too late, however busy this machine is."""
+
+
 def settings(simulator: Located, **changed: Any) -> Settings:
     """Settings for a gateway in front of the stand-in, on a free port, that asks nothing by itself."""
     redis_url = changed.pop("redis_url", "memory:")

@@ -9,12 +9,10 @@ import pytest
 
 from proxy.core.quota.budget import Reservation
 from proxy.quota.local import MemoryLedger
-from tests.gateway.harness import INFO, NOON, Answer, Clock, Stage, age_block, client, gateway, stage
+from tests.gateway.harness import INFO, NOON, PATIENT, Answer, Clock, Stage, age_block, client, gateway, stage
 from tests.simulator import Fault, Simulator
 
 TIME = "/api/v3/time"
-PATIENT = {"upstream_connect_seconds": 30.0, "upstream_seconds": 60.0}
-"""However slow this machine is just now, no request is too late."""
 
 
 async def spend_to(on: Stage, used: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.app import Application
 from proxy.origin.gate import SLOTS
-from tests.gateway.harness import Answer, Client, Clock, client, gateway, stage
+from tests.gateway.harness import PATIENT, Answer, Client, Clock, client, gateway, stage
 from tests.gateway.scripted import scripted
 from tests.simulator import Fault, Simulator
 from tests.sizes import sized
@@ -42,7 +42,7 @@ async def test_after_the_first_refusal_nothing_is_sent_that_was_not_on_the_wire(
     """Hundreds at once, each refused after 0.4 s."""
     count, redis_url = replicas
     clock = Clock()
-    patient = {"redis_url": redis_url, "upstream_connect_seconds": 30.0, "upstream_seconds": 60.0}
+    patient = {"redis_url": redis_url, **PATIENT}
     async with Simulator(clock=clock) as origin, gateway(origin, clock, **patient) as one:
         apps: list[Application] = [one]
         async with gateway(origin, clock, **patient) as two, client(one.url) as asking:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.messages import Entry, Lifetimes
+from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.server.api import Headers
 from proxy.server.fast_path_table import FastPathTable, RememberedResponse
@@ -73,6 +74,8 @@ class Table:
     entries: Entries = field(default_factory=Entries)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
     usage: Usage = field(default_factory=Usage)
+    other: Usage = field(default_factory=Usage)
+    """That of all pools but spot."""
     life_cycle: LifeCycle = field(default_factory=LifeCycle)
     tally: Tally = field(default_factory=Tally)
     fast_path: FastPathTable = field(init=False)
@@ -81,13 +84,16 @@ class Table:
         self.fast_path = FastPathTable(
             self.entries,
             clock=self.clock,
-            usage=self.usage,
+            usage_of=self.usage_of,
             life_cycle=self.life_cycle,
-            beside=Headers(lambda _: self.usage.used, self.clock.wall, 120.0).beside,
+            beside=Headers(lambda pool: self.usage_of(pool).used, self.clock.wall, 120.0).beside,
             tally=lambda _: self.tally,
             max_bytes=self.max_bytes,
             max_requests=self.max_requests,
         )
+
+    def usage_of(self, pool: str | None) -> Usage:
+        return self.usage if pool == SPOT else self.other
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool = False) -> None:
         self.fast_path.learn(chunk, reply, head_only=head_only)
@@ -110,8 +116,12 @@ def entry(body: bytes = b"{}", *, stored_at: float = NOON, fresh_seconds: float 
     )
 
 
-def reply(of: Entry, now: float = NOON, *, outcome: Outcome = Outcome.HIT, packed: bool = False) -> Reply:
-    rendition = Rendition(entry=of, key=KEY, outcome=outcome, endpoint="exchangeInfo", weight=20, gzip=packed)
+def reply(
+    of: Entry, now: float = NOON, *, outcome: Outcome = Outcome.HIT, packed: bool = False, pool: str = SPOT
+) -> Reply:
+    rendition = Rendition(
+        entry=of, key=KEY, outcome=outcome, endpoint="exchangeInfo", weight=20, gzip=packed, pool=pool
+    )
     return rendition.reply(now)
 
 
@@ -238,6 +248,20 @@ def test_used_weight_is_told_as_it_is_now() -> None:
     assert b"x-mbx-used-weight: 20\r\n" in table.found(b"a").wire
     table.usage.spend(401)
     assert b"x-mbx-used-weight: 421\r\n" in table.found(b"a").wire
+
+
+def test_each_response_tells_the_used_weight_of_its_own_pool() -> None:
+    table = Table()
+    table.learn(b"spot", reply(entry()))
+    table.learn(b"futures", reply(entry(), pool="futures"))
+    table.clock.now += 0.5
+    futures = table.found(b"futures").wire
+    table.usage.spend(1)
+    assert table.found(b"futures").wire is futures, "it is not rendered anew"
+    assert b"x-mbx-used-weight-1m: 21\r\n" in table.found(b"spot").wire
+    table.other.spend(5)
+    assert b"x-mbx-used-weight-1m: 25\r\n" in table.found(b"futures").wire
+    assert b"x-mbx-used-weight-1m: 21\r\n" in table.found(b"spot").wire
 
 
 def test_a_new_minute_begins_with_a_new_used_weight() -> None:
