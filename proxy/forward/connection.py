@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
                 return
             if is_complete:
                 self._complete(reader)
-        if self._tls is not None and self._tls.is_ended:
+        if self._tls is not None and self._tls.is_over:
             self._broke(None)
 
     def eof_received(self) -> None:
@@ -228,7 +228,9 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         if reader is None:
             return
-        if error is None and reader.end():
+        # Over TLS a peer says that it ends: anybody on the way can cut a connection (RFC 8446, section 6.1).
+        is_meant = error is None and (self._tls is None or self._tls.is_ended)
+        if is_meant and reader.end():
             self._complete(reader)
             self.stays_seconds = 0.0
         else:

@@ -40,6 +40,11 @@ class Tls:
         """Whether the peer has said that it sends no more."""
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing can come any more: this session has ended, or the one below."""
+        return self.is_ended or (self._below is not None and self._below.is_over)
+
+    @property
     def is_free(self) -> bool:
         """Whether all is encrypted, and the session goes on."""
         return not self._waiting and not self.is_ended and (self._below is None or self._below.is_free)
@@ -80,7 +85,6 @@ class Tls:
         """What the peer said in these bytes; nothing where they concern the session alone. Raises ssl.SSLError."""
         if self._below is not None:
             data = self._below.received(data)
-            self.is_ended |= self._below.is_ended
         self._incoming.write(data)
         if self._shaken is not None and not self._is_shaken(self._shaken):
             return b""

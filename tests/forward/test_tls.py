@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 from pathlib import Path
 
@@ -93,6 +94,26 @@ async def test_a_handshake_that_never_ends(connect_seconds: float, seconds: floa
             await ask(raw, one.url.replace("http:", "https:"), seconds=seconds)
         assert getattr(caught.value, "cause", Cause.TIMEOUT) is Cause.TIMEOUT
         await until(lambda: not one.open)
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_an_end_that_the_origin_does_not_say_completes_no_body(tls: ssl.SSLContext, says_so: bool) -> None:
+    async def act(exchange: Exchange) -> bool:
+        await exchange.send(HEAD + b"\r\n", b"{}")
+        if not says_so:  # as somebody on the way can
+            await until(lambda: not exchange.writer.transport.get_write_buffer_size())
+            descriptor = exchange.writer.get_extra_info("socket").fileno()
+            with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as way:
+                way.shutdown(socket.SHUT_WR)
+        return False
+
+    async with origin(act, tls=tls) as one, client() as raw:
+        if says_so:
+            assert (await ask(raw, one.url)).body == b"{}"
+        else:
+            with pytest.raises(AnswerCut) as caught:
+                await ask(raw, one.url)
+            assert caught.value.cause is Cause.CLOSED
 
 
 async def test_each_way_of_breaking_off(tls: ssl.SSLContext) -> None:
