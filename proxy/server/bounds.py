@@ -17,6 +17,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from proxy.background import tick
 from proxy.event_log import log
 
 UNASKED_SECONDS = 1.0
@@ -275,11 +276,10 @@ class Connections:
 
 async def keep_deadlines(*rooms: Connections) -> None:
     """Close what is over its deadline, for as long as the listeners live."""
-    seconds = SWEEP_SECONDS
+    has_more = False
     while True:
-        await asyncio.sleep(seconds)
-        has_more = [room.sweep() for room in rooms]
-        seconds = PART_SECONDS if any(has_more) else SWEEP_SECONDS
+        await (asyncio.sleep(PART_SECONDS) if has_more else tick(SWEEP_SECONDS))
+        has_more = any([room.sweep() for room in rooms])
 
 
 class _Report(Struct):
