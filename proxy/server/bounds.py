@@ -276,10 +276,9 @@ class Connections:
 
 async def keep_deadlines(*rooms: Connections) -> None:
     """Close what is over its deadline, for as long as the listeners live."""
-    has_more = False
     while True:
-        await (asyncio.sleep(PART_SECONDS) if has_more else tick(SWEEP_SECONDS))
-        has_more = any([room.sweep() for room in rooms])
+        swept = [room.sweep() for room in rooms]
+        await (asyncio.sleep(PART_SECONDS) if any(swept) else tick(SWEEP_SECONDS))
 
 
 class _Report(Struct):
