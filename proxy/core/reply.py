@@ -21,7 +21,10 @@ from proxy.core.query.market import MarketQuery
 from proxy.core.quota.pools import IP_POOLS, SPOT
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
 
+Lines = tuple[tuple[str, str], ...]
+"""Names and values of headers."""
 CACHE_NAME = "binance-sidecar"
+_SBE_DEPRECATED = SBE_DEPRECATED.lower()
 VARY = "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT"
 """The request headers that select a representation (RFC 9110, section 12.5.5)."""
 
@@ -82,17 +85,11 @@ def cache_status(outcome: Outcome, *, ttl_seconds: float = 0.0, detail: str | No
     return "; ".join(parts)
 
 
-@lru_cache(maxsize=len(Outcome))
-def _plain_status(outcome: Outcome) -> str:
-    """That of an answer that is passed on. Kept, because it is always the same."""
-    return cache_status(outcome)
-
-
 class Reply(Struct, frozen=True, kw_only=True):
     """An answer before the server adds Date and framing. A HEAD request gets everything but the body."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
+    headers: Lines
     body: bytes
     outcome: Outcome
     endpoint: str = "other"
@@ -173,17 +170,11 @@ class Rendition(Struct, frozen=True, kw_only=True):
 
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
     """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
-    headers = [
-        *_content_type(response.content_type),
-        ("Cache-Control", "no-store"),
-        ("Cache-Status", _plain_status(outcome)),
-    ]
-    deprecated = notice(response.headers.get(SBE_DEPRECATED.lower()))
-    if deprecated is not None:
-        headers.append((SBE_DEPRECATED, deprecated))
+    headers, lines = _passed_headers(response.content_type, response.headers.get(_SBE_DEPRECATED), outcome)
     return Reply(
         status=response.status,
-        headers=tuple(headers),
+        headers=headers,
+        lines=lines,
         body=response.body,
         outcome=outcome,
         endpoint=endpoint,
@@ -191,9 +182,27 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
     )
 
 
+@lru_cache(maxsize=64)
+def _passed_headers(content_type: str, deprecated: str | None, outcome: Outcome) -> tuple[Lines, str]:
+    """Those of `passed_reply`, and the same as lines; kept: few differ."""
+    text = notice(deprecated)
+    headers = (
+        *_content_type(content_type),
+        ("Cache-Control", "no-store"),
+        ("Cache-Status", cache_status(outcome)),
+        *(() if text is None else ((SBE_DEPRECATED, text),)),
+    )
+    return headers, lines_of(headers)
+
+
+def lines_of(headers: Lines) -> str:
+    """Headers as lines of a head."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+
+
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
-    packed = response.gzip if response.gzip is not None and query.accepts_gzip else None
+    endpoint, packed = query.endpoint, response.gzip if response.gzip is not None and query.accepts_gzip else None
     fixed, lines = _forwarded_headers(response.content_type, packed is not None, outcome)
     passing = passing_headers(response.headers)
     for name, value in passing:
@@ -204,14 +213,14 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
         lines=lines,
         body=response.body if packed is None else packed,
         outcome=outcome,
-        endpoint=query.endpoint.name,
+        endpoint=endpoint.name,
         weight=query.weight,
-        pool=reported_pool(query.endpoint),
+        pool=None if endpoint.pool is not None else IP_POOLS[endpoint.api],  # `reported_pool`
     )
 
 
 @lru_cache(maxsize=64)
-def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> tuple[tuple[tuple[str, str], ...], str]:
+def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> tuple[Lines, str]:
     """Those of an answer that passes as it came, but for Binance's own, and the same as lines; kept: few differ."""
     headers = (
         *_content_type(content_type),
@@ -220,7 +229,7 @@ def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> 
         ("Vary", VARY),
         ("Cache-Status", cache_status(outcome)),
     )
-    return headers, "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return headers, lines_of(headers)
 
 
 def reported_pool(endpoint: Endpoint) -> str | None:

@@ -6,8 +6,8 @@ entry is stored, how a block is shared. Source: Binance's API documents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
@@ -28,8 +28,7 @@ _SBE_HEAD_BYTES = 8
 _SBE_ERROR_TEMPLATE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Good:
+class Good(Struct, frozen=True, eq=False):
     """A complete 200, and a valid one if it is to be stored: pass it on. Market data passes as it came.
 
     To a request with a key any 2xx is good, and passes as it came.
@@ -39,8 +38,16 @@ class Good:
     """The document's `rateLimits`; empty if it has none."""
     server_time: float | None = None
     """The body's `serverTime` in seconds; None if it has none."""
-    document: Document | None = field(default=None, compare=False, repr=False)
-    """The parsed exchangeInfo body, so that a large one is not parsed twice."""
+    document: Document | None = None
+    """The parsed exchangeInfo body, so that a large one is not parsed twice. It is not compared."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another one says the same."""
+        if not isinstance(other, Good):
+            return NotImplemented
+        return (self.rate_limits, self.server_time) == (other.rate_limits, other.server_time)
+
+    __hash__ = None  # type: ignore[assignment] # as of everything that holds a mapping
 
 
 _GOOD = Good()
@@ -100,6 +107,8 @@ class _Contracts(_AnyObject, kw_only=True):
     optionSymbols: list[Symbol] = []  # noqa: N815 - the origin's name
 
 
+_PLAIN_TIME = re.compile(rb'\{"serverTime":([1-9][0-9]{12})\}')
+"""The body of nearly every answer to `time`, in milliseconds."""
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises for an invalid body."""
 
@@ -110,6 +119,10 @@ def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict
         return _GOOD
     if query.is_keyed and 200 <= response.status < 300:
         return _GOOD
+    if response.status == 200 and query.endpoint.name == "time":
+        plain = _PLAIN_TIME.fullmatch(response.body)
+        if plain is not None:
+            return Good((), int(plain[1]) / 1e3)
     of_account = _of_account(response) if query.is_keyed else None
     return of_account or _of_ip(query, response, now)
 

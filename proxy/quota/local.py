@@ -14,8 +14,8 @@ from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
-from proxy.core.quota.view import LedgerView, used_in_minute, view_of
-from proxy.core.quota.windows import Window
+from proxy.core.quota.view import LedgerView, view_of
+from proxy.core.quota.windows import MINUTE_SECONDS, WEIGHT_NAME, Window
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
@@ -150,4 +150,5 @@ class MemoryLedger:
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        return used_in_minute(self.local_view, self._clock.wall() + self._clock.offset_seconds)
+        start = int(self._clock.wall() + self._clock.offset_seconds) // MINUTE_SECONDS * MINUTE_SECONDS
+        return self.local_view.spent_at(WEIGHT_NAME, start)

@@ -8,12 +8,11 @@ They are those that aiohttp would write of the same headers.
 
 from __future__ import annotations
 
-from proxy.core.reply import Reply
-from proxy.server.api import Headers
+from proxy.core.quota.pools import SPOT
+from proxy.core.reply import Reply, lines_of
+from proxy.server.api import USED_IN_MINUTE, USED_WEIGHT, Headers
 from proxy.server.cors import CORS_HEADERS
 from proxy.server.response_head import status_line
-
-Lines = tuple[tuple[str, str], ...]
 
 
 class AnswerHeads:
@@ -33,9 +32,12 @@ class AnswerHeads:
         second = int(headers.wall())
         if second != self._second:
             self._renew(second)
-        own, used = reply.lines or _text(reply.headers), ""
-        for name, value in headers.used(reply.pool):
-            used += f"{name}: {value}\r\n"
+        own, pool, used = reply.lines or lines_of(reply.headers), reply.pool, ""
+        weight = None if pool is None else headers.used_weight(pool)
+        if weight is not None:  # as in `Headers.used`
+            used = f"{USED_IN_MINUTE}: {weight}\r\n"
+            if pool == SPOT:
+                used = f"{USED_WEIGHT}: {weight}\r\n{used}"
         cors, rest = _CORS if is_public else "", self._last if closes else self._kept
         has_length = bool(reply.body) or reply.status not in (204, 304)
         length = f"Content-Length: {len(reply.body)}\r\n" if has_length else ""
@@ -44,11 +46,7 @@ class AnswerHeads:
 
     def _renew(self, second: int) -> None:
         self._second = second
-        self._kept, self._last = (_text(self._headers.of_every(is_kept=is_kept)) for is_kept in (True, False))
+        self._kept, self._last = (lines_of(self._headers.of_every(is_kept=is_kept)) for is_kept in (True, False))
 
 
-def _text(lines: Lines) -> str:
-    return "".join([f"{name}: {value}\r\n" for name, value in lines])
-
-
-_CORS = _text(CORS_HEADERS)
+_CORS = lines_of(CORS_HEADERS)

@@ -37,6 +37,7 @@ from proxy.server.unreadable import SERVER, internal_error
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+USED_WEIGHT, USED_IN_MINUTE = "x-mbx-used-weight", "x-mbx-used-weight-1m"
 LARGE_BYTES = 64 << 10
 """Larger bodies are written in slices of the stored body, without a copy."""
 _SLICE_BYTES = 256 << 10
@@ -88,8 +89,8 @@ class Headers(Struct, frozen=True):
         used = None if pool is None else self.used_weight(pool)
         if used is None:
             return ()
-        in_minute = ("x-mbx-used-weight-1m", str(used))
-        return (("x-mbx-used-weight", str(used)), in_minute) if pool == SPOT else (in_minute,)
+        in_minute = (USED_IN_MINUTE, str(used))
+        return ((USED_WEIGHT, str(used)), in_minute) if pool == SPOT else (in_minute,)
 
 
 @lru_cache(maxsize=4)

@@ -29,9 +29,13 @@ OWN_PATHS = frozenset({CHANGES_PATH, OPENAPI_PATH})
 """What the gateway itself offers on the traffic listener."""
 
 
+READABLE_PATHS = PUBLIC_PATHS | OWN_PATHS
+"""Every answer of these has the CORS headers."""
+
+
 def is_public(path: str) -> bool:
     """Whether every answer of this path has the CORS headers."""
-    return path in PUBLIC_PATHS or path in OWN_PATHS
+    return path in READABLE_PATHS
 
 
 def preflight_reply(path: str, asked: Iterable[str]) -> Reply:

@@ -27,7 +27,6 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
 
-from proxy.background import tick
 from proxy.core.reply import Reply
 from proxy.event_log import log
 from proxy.server import large_bodies, web
@@ -154,7 +153,10 @@ class FastPathProtocol(ClientConnection):
     def answered(self) -> None:
         """Do what aiohttp does after an answer. The connection is exact."""
         self._exact = True
-        self._stays_open()
+        if self._keepalive_handle is None:
+            self._stays_open()
+        else:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def _stays_open(self) -> None:
         """The keep-alive time begins anew."""
@@ -212,7 +214,7 @@ class FastPathServer(Server):
 async def release_outdated(fast_path: FastPathTable | None) -> None:
     """Keep only the present document and the bytes of the present second."""
     while fast_path is not None:
-        await tick(RELEASE_SECONDS)
+        await asyncio.sleep(RELEASE_SECONDS)
         fast_path.release()
 
 

@@ -25,7 +25,7 @@ from proxy.event_log import log
 from proxy.server import web
 from proxy.server.answer_heads import AnswerHeads
 from proxy.server.api import Headers, TrafficObserver
-from proxy.server.cors import is_public
+from proxy.server.cors import READABLE_PATHS
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.fast_path_table import LifeCycle
 from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
@@ -84,7 +84,7 @@ class ForwardPath:
         self.direct = direct
         self.life_cycle = life_cycle
         self._heads = AnswerHeads(headers)
-        self._observer = observer
+        self.observer = observer
 
     def remember(self, data: bytes, place: Any, request: ClientRequest, claimed: str) -> None:
         """Keep what requests with these bytes have in common, and the name that their client claims."""
@@ -95,16 +95,14 @@ class ForwardPath:
             del self.known[next(iter(self.known))]
         self.known[data] = prepared, claimed
 
-    def render(self, path: str, outcome: Reply | Exception, seconds: float, *, closes: bool) -> tuple[bytes, bytes]:
-        """Head and body of an answer. Counts it."""
-        reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)
+    def render(self, path: str, outcome: Reply | Exception, *, closes: bool) -> tuple[bytes, Reply]:
+        """The head of an answer, and what it answers."""
+        reply, is_readable = outcome if isinstance(outcome, Reply) else _bug(path, outcome), path in READABLE_PATHS
         try:
-            head = self._heads.render(reply, is_public=is_public(path), closes=closes)
+            return self._heads.render(reply, is_public=is_readable, closes=closes), reply
         except ValueError as error:  # a header that cannot be written
             reply = _bug(path, error)
-            head = self._heads.render(reply, is_public=is_public(path), closes=closes)
-        self._observer.answered(reply, seconds)
-        return head, reply.body
+            return self._heads.render(reply, is_public=is_readable, closes=closes), reply
 
 
 def _bug(path: str, error: Exception) -> Reply:
@@ -115,13 +113,15 @@ def _bug(path: str, error: Exception) -> Reply:
 class ForwardPathProtocol(FastPathProtocol):
     """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
 
-    __slots__ = ("_forward_path", "_held", "_landed", "_named")
+    __slots__ = ("_began", "_forward_path", "_held", "_landed", "_named", "_path")
 
     def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._forward_path = forward_path
         self._named: tuple[str, str] | None = None
         """The name that the last request claimed, and who it was charged to."""
+        self._path, self._began = "", 0.0
+        """Of the last request that took this way: its path, and when it came."""
         self._held: list[bytes] = []
         """What came while a request was under way."""
         self._landed: asyncio.Future[None] | None = None
@@ -133,7 +133,7 @@ class ForwardPathProtocol(FastPathProtocol):
 
     def begins(self, data: bytes) -> bool:
         """Send a request on, if it is one that may go this way."""
-        started = time.perf_counter()
+        self._began = time.perf_counter()
         shared = self._forward_path
         if shared.life_cycle.draining:
             return False
@@ -145,20 +145,20 @@ class ForwardPathProtocol(FastPathProtocol):
                 return False
             if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
                 shared.remember(data, place, request, self._named[0])
-            path, begin = request.path, partial(shared.direct.begin, place, request)
+            self._path, begin = request.path, partial(shared.direct.begin, place, request)
         else:
             prepared, claimed = known
             named = self._named
             client = named[1] if named is not None and named[0] == claimed else self._client(claimed)
-            path, begin = prepared.path, partial(prepared.begin, client)
+            self._path, begin = prepared.path, partial(prepared.begin, client)
         if not self._room.begin_request():
-            self._write_answer(path, started, error_reply(TooManyRequests(), Outcome.REJECTED))
+            self._write_answer(error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
-            is_begun = begin(partial(self._answer, path, started))
+            is_begun = begin(self._answer)
         except Exception as error:
-            self._answer(path, started, error)
+            self._answer(error)
             return True
         if not is_begun:
             self._exact, self.is_forwarding = True, False
@@ -172,25 +172,28 @@ class ForwardPathProtocol(FastPathProtocol):
             self._named = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
         return self._named[1]
 
-    def _answer(self, path: str, started: float, outcome: Reply | Exception) -> None:
+    def _answer(self, outcome: Reply | Exception) -> None:
         self._room.end_request()
-        self._write_answer(path, started, outcome)
+        self._write_answer(outcome)
 
-    def _write_answer(self, path: str, started: float, outcome: Reply | Exception) -> None:
-        """Write the answer, then go on with what came meanwhile."""
-        closes = self._forward_path.life_cycle.draining
-        head, body = self._forward_path.render(path, outcome, time.perf_counter() - started, closes=closes)
+    def _write_answer(self, outcome: Reply | Exception) -> None:
+        """Write the answer and count it, then go on with what came meanwhile."""
+        shared = self._forward_path
+        closes, seconds = shared.life_cycle.draining, time.perf_counter() - self._began
+        head, reply = shared.render(self._path, outcome, closes=closes)
         self.is_forwarding = False
         if self._landed is not None and not self._landed.done():
             self._landed.set_result(None)
-        transport = self.transport
+        transport, body = self.transport, reply.body
         if transport is None or transport.is_closing():
+            shared.observer.answered(reply, seconds)
             return
         if len(body) > JOIN_BYTES:
             transport.write(head)
             transport.write(body)
         else:
             transport.write(head + body)
+        shared.observer.answered(reply, seconds)
         self.answered()
         if closes or self._has_ended:
             self.force_close()

@@ -14,26 +14,22 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+Event = tuple[Callable[..., None], tuple[Any, ...]]
+"""What counts it, and with which arguments."""
 MOST = 64
-"""So many wait at most."""
+"""With so many it is time to count."""
 
 
 class Backlog(Collector):
     """Register it before the series that it counts for."""
 
     def __init__(self) -> None:
-        self._events: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-
-    def add(self, count: Callable[..., None], *event: Any) -> None:
-        """Call `count` with this, after all that was added before."""
-        events = self._events
-        events.append((count, event))
-        if len(events) >= MOST:
-            self.count()
+        self.events: list[Event] = []
+        """Each is counted after all before it. Add them here, and call `count` once there are `MOST`."""
 
     def count(self) -> None:
         """Count all that waits."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         for count, event in events:
             count(*event)
 

@@ -20,14 +20,13 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from proxy import __version__
-from proxy.background import until_tick
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
 from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
 from proxy.server.bounds import Bound, Closing
-from proxy.telemetry.backlog import Backlog
+from proxy.telemetry.backlog import MOST, Backlog
 from proxy.telemetry.durations import BUCKETS_SECONDS
 from proxy.telemetry.heavy_hitters import HeavyHitters
 from proxy.telemetry.request_counters import RequestCounters
@@ -119,11 +118,17 @@ class Metrics:
     def answered(self, reply: Reply, seconds: float) -> None:
         """A client got its reply on the slow path, after this time."""
         labels = reply.endpoint, reply.status, reply.outcome, reply.weight  # the body must not wait
-        self._later.add(self._requests.answered, labels, seconds)
+        later = self._later
+        later.events.append((self._requests.answered, (labels, seconds)))
+        if len(later.events) >= MOST:
+            later.count()
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
         """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
-        self._later.add(self._count_spent, endpoint, weight, client)
+        later = self._later
+        later.events.append((self._count_spent, (endpoint, weight, client)))
+        if len(later.events) >= MOST:
+            later.count()
 
     def _count_spent(self, endpoint: str, weight: int, client: str | None) -> None:
         if client:
@@ -132,7 +137,10 @@ class Metrics:
 
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         """One attempt at one host ended."""
-        self._later.add(self._upstream.answered, host, status, seconds)
+        later = self._later
+        later.events.append((self._upstream.answered, (host, status, seconds)))
+        if len(later.events) >= MOST:
+            later.count()
 
     def connection_failed(self, host: str, *, cause: str) -> None:
         """A connection to the origin could not be made, or broke."""
@@ -267,13 +275,13 @@ def printable(client: str) -> str:
     return client.encode("utf-8", "backslashreplace").decode()
 
 
-LAG_SECONDS = 0.5
+LAG_SECONDS = 0.25
 """How often the event loop's lag is measured."""
 
 
 async def measure_lag(metrics: Metrics) -> None:
     """Measure how late the event loop wakes."""
     while True:
-        seconds, before = until_tick(LAG_SECONDS), time.perf_counter()
-        await asyncio.sleep(seconds)
-        metrics.lagged(max(0.0, time.perf_counter() - before - seconds))
+        before = time.perf_counter()
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.lagged(max(0.0, time.perf_counter() - before - LAG_SECONDS))

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage
-from proxy.core.quota.counts import RowTable, WindowCount
+from proxy.core.quota.counts import Rows, RowTable, WindowCount
 from proxy.core.quota.refusal import Refused, first_refusal
 from proxy.core.quota.usage_report import UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
@@ -43,6 +43,8 @@ class Reservation(Struct, frozen=True):
     """Taken from the budget that the process held ahead of need."""
     is_proven: Callable[[], bool] | None = None
     """Whether the process would know of a block by now; None: it need not ask."""
+    rows: Rows | None = None
+    """The counters that the charges were added to, for whoever made it."""
 
     def covers(self, now: float, guard_seconds: float = GUARD_SECONDS) -> bool:
         """Whether a request may be sent at `now`: the origin can count it only in windows that were charged."""
@@ -129,25 +131,26 @@ class Budget:
         self.version += 1
         if name is not None:
             self._table.name(name, rows, client)
-        return Reservation(rows.charges, now)
+        return Reservation(rows.charges, now, rows=rows)
 
     def reserve_again(
         self, now: float, windows: tuple[Window, ...], guard_seconds: float, name: tuple[object, ...]
     ) -> Reservation | None:
         """`reserve` a request like one before; None, and nothing is charged, if it is not known or near a limit."""
-        known = self._table.known(name, now, windows, guard_seconds)
+        table = self._table
+        is_between = table.begins + guard_seconds <= now < table.ends - guard_seconds
+        known = table.named.get(name) if is_between and windows is table.windows else None
         if known is None or self.last_block is not None or not known[0].add(known[1]):
             return None
         rows = known[0]
         self.version += 1
-        return Reservation(rows.charges, now)
+        return Reservation(rows.charges, now, rows=rows)
 
     def reconcile(
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
     ) -> Reconciled:
-        """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer.
-
-        A good answer takes the refundable weight back first: its headers tell the usage without it.
+        """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer. That takes
+        the refundable weight back first: its headers tell the usage without it.
         """
         foreign_weight, reported = self.settle(reservation, report, now=now, guard_seconds=guard_seconds)
         touched = [charge.window_key for charge in reservation.charges] + list(reported)
@@ -157,13 +160,17 @@ class Budget:
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
     ) -> tuple[int, Mapping[WindowKey, int]]:
         """`reconcile` where only the foreign weight is asked for, and what the headers tell of each window."""
-        self._settle(reservation, now, refund=report.ok)
+        if reservation.rows is None:
+            self._settle(reservation, now, refund=report.ok)
+        else:
+            self.version += reservation.rows.settle(now, refund=report.ok)
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():
-            raised = self._raise_to(window_key, header)
-            if window_key.interval_seconds == MINUTE_SECONDS:
-                foreign_weight = raised
+            count = self._counts.get((window_key.name, window_key.start))
+            if count is None or header + count.pending > count.used:
+                raised = self._raise_to(window_key, header)
+                foreign_weight = raised if window_key.interval_seconds == MINUTE_SECONDS else foreign_weight
         if self.last_block is not None:
             self.end_block(reservation, report)
         return foreign_weight, reported
