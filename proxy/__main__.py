@@ -6,6 +6,9 @@ answered.
 
 from __future__ import annotations
 
+import proxy.memory.arenas  # noqa: F401 - first, so that what the others make lies together
+
+# isort: split
 import asyncio
 import gc
 import os
@@ -18,6 +21,7 @@ from proxy import __version__, settings
 from proxy.app import run_gateway
 from proxy.configuration.reading import BadSettings
 from proxy.event_log import log
+from proxy.memory.large_pages import use_large_pages
 from proxy.telemetry import logs
 
 USAGE = """\
@@ -88,6 +92,7 @@ async def _run(chosen: settings.Settings) -> None:
     async with run_gateway(chosen) as app:
         return_large_blocks()
         freeze_startup_objects()
+        use_large_pages()
         if app.certificate is not None and hasattr(signal, "SIGHUP"):
             _handle(signal.SIGHUP, app.certificate.reload)
         log.info("listening", url=app.url, ops=app.ops_url, venue=chosen.venue_name, version=__version__)

@@ -1,0 +1,1 @@
+"""Where what lives as long as the process lies in memory."""
