@@ -8,9 +8,9 @@ futures: they are filled here when they are stale, for all replicas together.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
+from proxy.background import tick
 from proxy.cache.documents import DOCUMENTS
 from proxy.cache.fills import Fills
 from proxy.cache.local import LocalCache
@@ -36,7 +36,7 @@ class FeedDemand:
     async def run(self) -> None:
         """Look for as long as the process lives."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await tick(LOOK_SECONDS)
             self.look()
 
     def look(self) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from proxy.background import tick
 from proxy.core.cache.refresh_schedule import RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry
 from proxy.errors import SendingRefused, SidecarError
@@ -62,7 +63,7 @@ class Refresher:
         fresh_seconds: float,
         wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = tick,
     ) -> None:
         self._source = source
         self._local = local

@@ -6,10 +6,10 @@ windows, freshness, who asks for the time.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
+from proxy.background import tick
 from proxy.core.quota.budget import Budget
 from proxy.core.quota.clock_offset import DATE_RESOLUTION_SECONDS, DRIFT, JUMP_SECONDS, ClockEstimate, ClockOffset
 from proxy.core.quota.windows import GUARD_SECONDS
@@ -164,5 +164,5 @@ WATCH_SECONDS = 1.0
 async def watch_clock(clock: OriginClock) -> None:
     """Notice within a second that the wall clock was set: until then all ages are wrong."""
     while True:
-        await asyncio.sleep(WATCH_SECONDS)
+        await tick(WATCH_SECONDS)
         clock.is_synchronized()  # compares the clocks

@@ -36,7 +36,7 @@ from proxy.quota.push_channel import ChannelState, PushChannel
 from proxy.quota.push_proof import PushProof
 from proxy.quota.script_replies import StoredBlock
 from proxy.quota.scripts import ScriptRunner, push_channel
-from proxy.quota.sync_script import SyncScript, read_push
+from proxy.quota.sync_script import SyncScript
 
 TICK_SECONDS = 0.2
 """What is due by the time alone is looked for so often."""
@@ -195,7 +195,7 @@ class Leasing:
     async def on_push(self, data: bytes | str) -> None:
         """Take over what was pushed."""
         try:
-            push = read_push(data)
+            push = self._script.read_push(data)
             block = push.stored_block(self._ledger.now())
         except ValueError:
             return

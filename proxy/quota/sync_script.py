@@ -7,9 +7,9 @@ while Redis is away. The call raises RedisAway.
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Sequence
 from importlib import resources
+from itertools import count
 from typing import Any
 
 from msgspec import Struct
@@ -78,56 +78,71 @@ def read_push(data: bytes | str) -> Push:
 class SyncScript:
     """The script of one quota domain."""
 
-    __slots__ = ("_channel", "_command", "_connection", "_domain_key", "_script")
+    __slots__ = ("_channel", "_connection", "_constants", "_domain_key", "_names", "_script", "_state")
 
     def __init__(self, connection: ScriptRunner, domain_key: str) -> None:
         self._connection = connection
         self._domain_key = domain_key
         self._channel = push_channel(domain_key)
-        self._command = push_command(connection.client)
+        self._names = count()
+        self._constants = (
+            f"{GRACE_SECONDS!r} {CLOCK_SECONDS} {STRIKE_MEMORY_SECONDS} {JUMP_SECONDS!r} {MAX_CLIENTS}"
+            f" {push_command(connection.client)} {STATE_MS}"
+        )
         source = resources.files("proxy.quota").joinpath("lua", "sync.lua").read_bytes()
         self._script = connection.client.register_script(source)
+        self._state: tuple[bytes | str, Push] | None = None
+        """What was read last: a process that pushes is told the same twice, as an answer and as a push."""
 
     async def call(self, call: Call, *, good_at: float | None, may_teach: bool) -> Synced:
         """One call. `good_at`: when the last request was reserved that got a good answer."""
-        args: list[str | int] = [
-            *(repr(call.now), call.run, call.number, call.parts, call.birth, secrets.token_hex(8)),
-            *(int(call.suspects_loss), repr(GRACE_SECONDS), repr(call.now) if may_teach else "", CLOCK_SECONDS),
-            *("" if good_at is None else repr(good_at), STRIKE_MEMORY_SECONDS, repr(JUMP_SECONDS), MAX_CLIENTS),
-            *(int(call.publishes), self._command, self._channel, STATE_MS),
-        ]
-        for window in call.windows:
-            args += _arguments(window, call.now)
         names = ("block", "clock", "leases", *(window.key.key for window in call.windows))
         keys = [f"{self._domain_key}:{name}" for name in names]
+        args = [self._channel, self._words(call, good_at=good_at, may_teach=may_teach)]
+        for window in call.windows:
+            for client, weight in window.clients.items():
+                args += [client, str(weight)]
 
         async def run() -> Synced:
-            return _read(call, await self._script(keys=keys, args=args))
+            return self._read_answer(call, await self._script(keys=keys, args=args))
 
         return await self._connection.run(RedisOperation.SYNC, run)
 
+    def read_push(self, data: bytes | str) -> Push:
+        """Read a push. Raises ValueError."""
+        if self._state is None or self._state[0] != data:
+            self._state = data, read_push(data)
+        return self._state[1]
 
-def _arguments(window: WindowCall, now: float) -> list[str | int]:
+    def _words(self, call: Call, *, good_at: float | None, may_teach: bool) -> str:
+        """All numbers in one argument: the driver takes longer for an argument than the script for a word."""
+        now, birth = repr(call.now), call.birth or "-"
+        told = f"{now if may_teach else '-'} {'-' if good_at is None else repr(good_at)}"
+        words = [
+            f"{now} {call.run} {call.number} {call.parts} {birth} {call.run}.{next(self._names)}"
+            f" {call.suspects_loss:d} {told} {call.publishes:d}",
+            self._constants,
+        ]
+        words += [_words(window, call.now) for window in call.windows]
+        return " ".join(words)
+
+    def _read_answer(self, call: Call, row: Sequence[Any]) -> Synced:
+        push, refusal = self.read_push(row[0]), row[1]
+        states = [push.state.windows[window.key.key] for window in call.windows]
+        replies = tuple(
+            WindowReply(state.usage, state.is_exact, int(taken), int(raised))
+            for state, taken, raised in zip(states, row[2::2], row[3::2], strict=True)
+        )
+        text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
+        return Synced(Reply(push.state.birth, replies, push.state.number, push.state.server_seconds), push, text)
+
+
+def _words(window: WindowCall, now: float) -> str:
     totals, settled = window.totals, window.settled
-    arguments: list[str | int] = [
-        *(window.budget, window.ceiling, window.want, window.half),
-        *(totals.taken, totals.returned, totals.spent, int(window.is_known)),
-        *(window.header, window.held, window.floor, window.seen),
-        *(settled.pending, settled.refunded, settled.kept),
-        max(1, math.ceil((window.key.expires - now) * 1000)),
-        len(window.clients),
-    ]
-    for client, weight in window.clients.items():
-        arguments += [client, weight]
-    return arguments
-
-
-def _read(call: Call, row: Sequence[Any]) -> Synced:
-    push, refusal = read_push(row[0]), row[1]
-    states = [push.state.windows[window.key.key] for window in call.windows]
-    replies = tuple(
-        WindowReply(state.usage, state.is_exact, int(taken), int(raised))
-        for state, taken, raised in zip(states, row[2::2], row[3::2], strict=True)
+    ttl_ms = max(1, math.ceil((window.key.expires - now) * 1000))
+    return (
+        f"{window.budget} {window.ceiling} {window.want} {window.half}"
+        f" {totals.taken} {totals.returned} {totals.spent} {window.is_known:d}"
+        f" {window.header} {window.held} {window.floor} {window.seen}"
+        f" {settled.pending} {settled.refunded} {settled.kept} {ttl_ms} {len(window.clients)}"
     )
-    text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
-    return Synced(Reply(push.state.birth, replies, push.state.number, push.state.server_seconds), push, text)

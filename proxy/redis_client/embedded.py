@@ -22,12 +22,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from proxy.background import tick
 from proxy.event_log import log
 
 _MAXMEMORY = "256mb"
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.01
-_WATCH_SECONDS = 0.25
+_WATCH_SECONDS = 0.5
 """How often we look whether the server lives. The heartbeat's log line comes at about the same time."""
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -90,7 +91,7 @@ class EmbeddedValkey:
         """End the server and remove its folder. Calling it twice does no harm."""
         await asyncio.shield(asyncio.to_thread(self._stop))
 
-    async def keep_running(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def keep_running(self, *, sleep: Callable[[float], Awaitable[None]] = tick) -> None:
         """Start the server again whenever it dies, at the same place. What it stored is lost. Never returns."""
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:

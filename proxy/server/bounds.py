@@ -17,6 +17,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from proxy.background import tick
 from proxy.event_log import log
 
 UNASKED_SECONDS = 1.0
@@ -275,11 +276,9 @@ class Connections:
 
 async def keep_deadlines(*rooms: Connections) -> None:
     """Close what is over its deadline, for as long as the listeners live."""
-    seconds = SWEEP_SECONDS
     while True:
-        await asyncio.sleep(seconds)
-        has_more = [room.sweep() for room in rooms]
-        seconds = PART_SECONDS if any(has_more) else SWEEP_SECONDS
+        swept = [room.sweep() for room in rooms]
+        await (asyncio.sleep(PART_SECONDS) if any(swept) else tick(SWEEP_SECONDS))
 
 
 class _Report(Struct):

@@ -27,6 +27,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
 
+from proxy.background import tick
 from proxy.core.reply import Reply
 from proxy.event_log import log
 from proxy.server import large_bodies, web
@@ -214,7 +215,7 @@ class FastPathServer(Server):
 async def release_outdated(fast_path: FastPathTable | None) -> None:
     """Keep only the present document and the bytes of the present second."""
     while fast_path is not None:
-        await asyncio.sleep(RELEASE_SECONDS)
+        await tick(RELEASE_SECONDS)
         fast_path.release()
 
 

@@ -20,6 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from proxy import __version__
+from proxy.background import until_tick
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
 from proxy.core.quota.limits import Absurdity
@@ -275,13 +276,13 @@ def printable(client: str) -> str:
     return client.encode("utf-8", "backslashreplace").decode()
 
 
-LAG_SECONDS = 0.25
+LAG_SECONDS = 0.5
 """How often the event loop's lag is measured."""
 
 
 async def measure_lag(metrics: Metrics) -> None:
     """Measure how late the event loop wakes."""
     while True:
-        before = time.perf_counter()
-        await asyncio.sleep(LAG_SECONDS)
-        metrics.lagged(max(0.0, time.perf_counter() - before - LAG_SECONDS))
+        seconds, before = until_tick(LAG_SECONDS), time.perf_counter()
+        await asyncio.sleep(seconds)
+        metrics.lagged(max(0.0, time.perf_counter() - before - seconds))

@@ -7,11 +7,11 @@ which no message comes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from msgspec import Struct, field
 
+from proxy.background import tick
 from proxy.core.document.changes import Changes
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.block import Block
@@ -77,7 +77,7 @@ class Watch:
         ledgers: PoolLedgers,
         upstreams: Mapping[Api, Upstream],
         connection: RedisConnection | None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = tick,
     ) -> None:
         self._journal = journal
         self._ledgers = ledgers

@@ -17,7 +17,7 @@ from typing import Any
 
 from proxy.core.cache.freshness import Freshness
 from proxy.core.quota.charges import budget_of
-from tests.bench import leases
+from tests.bench import lease_costs, leases
 from tests.bench.replica import RATIOS, Fleet, Replica
 from tests.bench.virtual import LIMIT, MINUTE_SECONDS, Origin, Redis, World
 
@@ -28,7 +28,7 @@ HEADS = (
 WIDTH = max(len(head) for head in HEADS)
 LEASED_HEADS = (
     *("fault", "way", "replicas", "demand", "over-spend", "unused", "worst"),
-    *("op/request", "op/rep/min", "with beats", "waited"),
+    *("op/request", "op/rep/min", "beats/s", "waited"),
 )
 LEASED_WIDTH = 13
 LEASED_FAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -167,7 +167,7 @@ def _growth(before: float, after: float) -> str:
 
 def leased(sizes: Sequence[int], *, seed: int) -> Iterator[str]:
     """Leases beside the exact way with the same demand, then leases with everything that can go wrong."""
-    yield "\nLeases beside the exact way. Heartbeats are of the whole fleet: `with beats` has a replica's part of them."
+    yield "\nLeases beside the exact way. Heartbeats are calls of the whole fleet that had no other reason."
     yield "  ".join(head.rjust(LEASED_WIDTH) for head in LEASED_HEADS)
     for fault, faults in {"none": {}, **LEASED_FAULTS}.items():
         for replicas in sizes:
@@ -178,7 +178,7 @@ def leased(sizes: Sequence[int], *, seed: int) -> Iterator[str]:
 
 
 def _leased_row(fault: str, scenario: leases.Scenario, figures: leases.Figures) -> str:
-    unused, minutes = figures.unused, scenario.replicas * (scenario.minutes - leases.START_MINUTES)
+    unused, steady = figures.unused, figures.steady()
     cells = (
         fault,
         "leases" if scenario.leases else "exact",
@@ -187,10 +187,10 @@ def _leased_row(fault: str, scenario: leases.Scenario, figures: leases.Figures) 
         f"{max(0, figures.over_spend)}",
         f"{sum(unused) / len(unused):.2%}" if unused else "-",
         f"{max(unused):.2%}" if unused else "-",
-        f"{figures.operations_a_request:.2f}",
-        f"{figures.calls / minutes:.1f}",
-        f"{figures.operations.total() / minutes:.1f}",
-        f"{figures.waited / max(1, figures.sent + figures.refused.total()):.0%}",
+        f"{steady.calls_a_request:.2f}",
+        f"{steady.calls_a_replica_and_minute(scenario.replicas):.1f}",
+        f"{steady.beats_a_second:.1f}",
+        f"{steady.waiting:.0%}",
     )
     return "  ".join(cell.rjust(LEASED_WIDTH) for cell in cells)
 
@@ -203,6 +203,8 @@ def main() -> None:
     flags = parser.parse_args()
     print(f"Budget {BUDGET} of {LIMIT} weight a minute; seed {flags.seed}. Per minute unless a name says otherwise.")
     for line in leased(flags.sizes, seed=flags.seed):
+        print(line, flush=True)
+    for line in lease_costs.table(seed=flags.seed):
         print(line, flush=True)
     for load in LOADS:
         print(f"\n{load.name} ({load.minutes} minutes)\n", flush=True)

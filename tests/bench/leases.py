@@ -31,6 +31,8 @@ from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, MINUTE_SECONDS
 from proxy.errors import RedisAway
+from proxy.quota import push_proof
+from proxy.quota.leasing import EARLY_BEAT_SECONDS
 from tests.bench.virtual import LIMIT, Process, World
 
 T = TypeVar("T")
@@ -43,8 +45,9 @@ CLIENTS = 10
 START_MINUTES = 2
 """The fleet starts in these: each replica's first request finds no lease."""
 DEADLINE_SECONDS = 0.25
-BEAT_SECONDS = 0.16
-TICKS_SECONDS = (0.75, 2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.6)
+BEAT_SECONDS = push_proof.BEAT_SECONDS + push_proof.BEAT_SPREAD_SECONDS / 5
+"""Of some replicas that are ready the first calls for the next heartbeat so long after the last one."""
+TICKS_SECONDS = (2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.7)
 """In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
 idle lease, one that is given back before the edge."""
 TICK_SECONDS = 0.2
@@ -75,6 +78,41 @@ class Scenario:
     """The part of the time in which a replica hears no push and does not know it yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What a fleet did in so many minutes."""
+
+    minutes: int
+    sent: int
+    refused: int
+    waited: int
+    calls: int
+    beats: int
+
+    @property
+    def calls_a_request(self) -> float:
+        """Without heartbeats."""
+        return self.calls / max(1, self.sent)
+
+    @property
+    def waiting(self) -> float:
+        """The part of all requests that waited for Redis."""
+        return self.waited / max(1, self.sent + self.refused)
+
+    @property
+    def beats_a_second(self) -> float:
+        """Calls of the whole fleet for the sake of a heartbeat alone."""
+        return self.beats / max(1, self.minutes) / MINUTE_SECONDS
+
+    def calls_a_replica_and_minute(self, replicas: int) -> float:
+        """Without heartbeats."""
+        return self.calls / max(1, self.minutes) / replicas
+
+    def requests_a_second(self, replicas: int) -> float:
+        """Of one replica."""
+        return self.sent / max(1, self.minutes) / MINUTE_SECONDS / replicas
+
+
 @dataclass
 class Figures:
     """What an onlooker counted."""
@@ -82,14 +120,32 @@ class Figures:
     counted: Counter[int] = field(default_factory=Counter)
     """Weight by minute, as the origin counts."""
     refused: Counter[int] = field(default_factory=Counter)
-    sent: int = 0
-    """In all minutes but the first ones, in which a fleet starts; so the next two."""
-    waited: int = 0
-    operations: Counter[str] = field(default_factory=Counter)
+    sent: Counter[int] = field(default_factory=Counter)
+    waited: Counter[int] = field(default_factory=Counter)
+    calls: Counter[int] = field(default_factory=Counter)
+    """Of Redis, without heartbeats but those that another reason called for as well."""
+    beats: Counter[int] = field(default_factory=Counter)
+    """Calls of Redis for the sake of a heartbeat alone."""
+    start_minutes: int = START_MINUTES
 
     def minutes(self) -> list[int]:
         """All but the first."""
         return sorted(self.counted)[1:]
+
+    def steady(self) -> Steady:
+        """Of all minutes but those in which the fleet starts."""
+        return self._of(sorted(self.counted)[self.start_minutes :])
+
+    def under_half(self) -> Steady:
+        """The same of the minutes in which the origin counted less than half of the budget."""
+        return self._of([at for at in sorted(self.counted)[self.start_minutes :] if 2 * self.counted[at] < BUDGET])
+
+    def _of(self, minutes: list[int]) -> Steady:
+        return Steady(
+            len(minutes),
+            *(sum(counts[at] for at in minutes) for counts in (self.sent, self.refused, self.waited)),
+            *(sum(counts[at] for at in minutes) for counts in (self.calls, self.beats)),
+        )
 
     @property
     def over_spend(self) -> int:
@@ -101,16 +157,6 @@ class Figures:
         """The part of the budget that was left, of each minute in which something was refused for long."""
         return [1 - self.counted[minute] / BUDGET for minute in self.minutes() if self.refused[minute] > 5]
 
-    @property
-    def calls(self) -> int:
-        """Of Redis, without heartbeats."""
-        return self.operations.total() - self.operations["beat"]
-
-    @property
-    def operations_a_request(self) -> float:
-        """Without heartbeats."""
-        return self.calls / max(1, self.sent)
-
 
 class Store:
     """One Redis."""
@@ -119,6 +165,8 @@ class Store:
         self.world = world
         self.away = self.frozen = False
         self.pushes: list[State] = []
+        self.beat_at = world.now
+        """When the next heartbeat is due."""
         self.on_push: Callable[[State], None] = lambda state: None
         self._figures = figures
         self._births = 0
@@ -144,7 +192,7 @@ class Store:
             act()
         self._late.clear()
 
-    def call(self, operation: str, act: Callable[[], T]) -> Process[T]:
+    def call(self, act: Callable[[], T]) -> Process[T]:
         """One round trip. Raises RedisAway."""
         if self.away:
             raise RedisAway("away")
@@ -154,7 +202,7 @@ class Store:
             self._late.append(act)
             yield DEADLINE_SECONDS
             raise RedisAway("no answer")
-        self._figures.operations[operation] += 1
+        self._figures.calls[self.world.minute] += 1
         result = act()
         yield 0.00045
         return result
@@ -164,6 +212,7 @@ class Store:
         if not (self.away or self.frozen):
             state = self.leases.state(self.world.now, keys)
             self.pushes = [*self.pushes[-7:], state]
+            self.beat_at = self.world.now + BEAT_SECONDS
             self.on_push(state)
 
 
@@ -227,7 +276,7 @@ class Replica:
             self.leases.frame(self.world.now, DEFAULT_WINDOWS, GUARD_SECONDS)
             call = self.leases.call(self.world.now, replicas=self.scenario.replicas, floors=self.seen.floors)
             try:
-                reply = yield from self.store.call("sync", lambda: self._called(call))
+                reply = yield from self.store.call(lambda: self._called(call))
             except RedisAway:
                 self.leases.failed(call)
                 raise
@@ -243,7 +292,8 @@ class Replica:
     def _called(self, call: Call) -> Reply:
         was_exact = [self.store.leases.is_exact(window.key) for window in call.windows]
         reply = self.store.leases.call(call)
-        if was_exact != [window.is_exact for window in reply.windows]:
+        is_beat = self.scenario.leases and self.world.now >= self.store.beat_at - EARLY_BEAT_SECONDS
+        if is_beat or was_exact != [window.is_exact for window in reply.windows]:
             self.store.publish(tuple(window.key for window in call.windows))
         return reply
 
@@ -254,7 +304,7 @@ class Replica:
         wanted = self._wanted(weight, client)
         reservation = self._leased(wanted)
         if reservation is None:
-            self.figures.waited += 1
+            self.figures.waited[self.world.minute] += 1
             self.leases.demand(weight, self.world.now)
             self.mind()
             reservation = yield from self._reserve(weight, client)
@@ -265,7 +315,7 @@ class Replica:
         yield self.world.chance.uniform(0.001, 0.02)
         if not self.alive or not reservation.covers(self.world.now):
             return
-        self.figures.sent += 1
+        self.figures.sent[self.world.minute] += 1
         self.figures.counted[self.world.minute] += weight
         told, at = self.figures.counted[self.world.minute], self.world.now
         yield 0.0125
@@ -310,7 +360,7 @@ class Replica:
         if outcome is None:
             try:
                 yield from self._merge()
-                outcome, usages = yield from self.store.call("reserve", lambda: self._reserved(wanted))
+                outcome, usages = yield from self.store.call(lambda: self._reserved(wanted))
                 self.seen.adopt(usages)
                 self.leases.see(usages)
             except RedisAway:
@@ -334,7 +384,7 @@ class Replica:
     def _merge(self) -> Process[None]:
         totals = self.seen.unsynced.unsynced(self.world.now)
         if totals:
-            yield from self.store.call("merge", lambda: self._add(totals))
+            yield from self.store.call(lambda: self._add(totals))
             self.seen.unsynced.mark_merged(totals)
 
     def _add(self, totals: dict[WindowKey, Total]) -> None:
@@ -384,10 +434,7 @@ class LeasedFleet:
         ):
             if every:
                 world.start(self._repeat(every, act))
-        world.run(START_MINUTES * MINUTE_SECONDS)
-        self.figures.sent = self.figures.waited = 0
-        self.figures.operations.clear()
-        world.run((scenario.minutes - START_MINUTES) * MINUTE_SECONDS)
+        world.run(scenario.minutes * MINUTE_SECONDS)
         return self.figures
 
     def _new(self) -> Replica:
@@ -407,14 +454,19 @@ class LeasedFleet:
 
     def _beats(self) -> Process[None]:
         while self.scenario.leases:
+            pause_seconds = self.store.beat_at - self.world.now
+            if pause_seconds > 0:
+                yield pause_seconds
+                continue
             if not (self.store.away or self.store.frozen):
                 keys = tuple(
                     WindowKey(window.name, window.interval_seconds, window.start(self.world.now))
                     for window in DEFAULT_WINDOWS
                 )
-                self.figures.operations["beat"] += 1
+                self.figures.beats[self.world.minute] += 1
                 self.store.publish(keys)
-            yield BEAT_SECONDS
+            else:
+                yield BEAT_SECONDS
 
     def _pushed(self, state: State) -> None:
         """What changes what may be spent reaches every replica by itself; the rest it reads when it needs it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
+from proxy.core.quota.push_trust import TRUST_SECONDS
+from tests.bench.lease_costs import SHARES, SIZES, cost_of
 from tests.bench.leases import BUDGET, START_MINUTES, Scenario, play
 from tests.sizes import sized
 
@@ -29,7 +32,7 @@ def test_no_fleet_spends_more_than_the_budget(fault: str) -> None:
     figures = play(replace(FAULTS[fault], minutes=MINUTES, replicas=REPLICAS), seed=3)
 
     assert figures.over_spend <= 0
-    assert figures.sent > 0
+    assert figures.sent.total() > 0
 
 
 def test_little_is_left_of_a_budget_that_is_asked_for() -> None:
@@ -40,16 +43,27 @@ def test_little_is_left_of_a_budget_that_is_asked_for() -> None:
     assert max(figures.counted.values()) <= BUDGET
 
 
-@pytest.mark.parametrize(("replicas", "demand"), [(10, 0.1), (10, 0.4), (100, 0.4)])
-def test_under_half_of_the_budget_few_requests_wait_and_redis_is_asked_seldom(replicas: int, demand: float) -> None:
-    figures = play(Scenario(replicas=replicas, demand=demand, minutes=MINUTES), seed=1)
+FEW = [(3, 0.4), (1, 0.3), (2, 0.4), (10, 0.1), (30, 0.4), (100, 0.3)]
+CELLS = FEW[: sized(quick=2, usual=6, long=0)] or list(itertools.product(SIZES, SHARES[:-1]))
 
-    assert figures.waited < 0.1 * figures.sent
-    assert figures.calls / replicas / (MINUTES - START_MINUTES) < 12
+
+@pytest.mark.parametrize(("replicas", "demand"), CELLS)
+def test_under_half_of_the_budget_few_requests_wait_and_redis_is_asked_seldom(replicas: int, demand: float) -> None:
+    cost = cost_of(replicas, demand, seed=1, minutes=START_MINUTES + sized(quick=1, usual=1, long=6))
+
+    assert cost.steady.sent > 0
+    assert cost.beyond() == ""
+
+
+def test_a_heartbeat_is_heard_before_the_last_one_proves_nothing_any_more() -> None:
+    """Also where one is lost, and no oftener."""
+    beats = cost_of(3, 0.1, seed=1, minutes=MINUTES).steady.beats_a_second
+
+    assert 1 / TRUST_SECONDS < beats < 2 / TRUST_SECONDS + 0.5
 
 
 def test_without_leases_each_request_asks_redis() -> None:
     figures = play(Scenario(replicas=3, demand=0.1, minutes=MINUTES, leases=False), seed=1)
 
-    assert figures.operations_a_request > 1.5
+    assert figures.steady().calls_a_request > 1.5
     assert figures.waited == figures.sent

@@ -211,7 +211,7 @@ async def test_lost_data_ends_no_calls_where_more_was_spent_than_leased(domain: 
 
 async def test_what_is_leased_counts_half_where_shares_begin(domain: Domain) -> None:
     scripts, store = Scripts(domain.switched(), domain.key), Budget()
-    script, process = SyncScript(domain.switched(), domain.key), ProcessLeases("run", Ratios())
+    process = ProcessLeases("run", Ratios())
     process.may_hold = True
     window, client = Window(RateLimitKind.REQUEST_WEIGHT, 60, 1000), ClientShare("client:a", 0.25)
     process.demand(10, HOUR + 2.0)
@@ -220,6 +220,7 @@ async def test_what_is_leased_counts_half_where_shares_begin(domain: Domain) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sync_script, "GRACE_SECONDS", 0.0)
         patch.setattr(lease_store, "GRACE_SECONDS", 0.0)
+        script = SyncScript(domain.switched(), domain.key)
         script_reply = (await script.call(call, good_at=None, may_teach=False)).reply
         assert LeaseStore(store, birth="", born_at=0.0).call(call).windows == script_reply.windows
     assert script_reply.windows[0].usage.leased == 225

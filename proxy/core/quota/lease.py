@@ -173,7 +173,7 @@ class Rate:
 
     def add(self, weight: int, now: float) -> None:
         """One more request."""
-        if not now - self._at <= 4 * RATE_SECONDS:  # the first, or one after a long pause
+        if not -STEP_SECONDS <= now - self._at <= 4 * RATE_SECONDS:  # after a pause, or a clock was set
             self._sum, self._began = 0.0, now
             self._at = now
         if now - self._at > STEP_SECONDS:
@@ -226,9 +226,9 @@ def half_of(window: Window, ratios: Ratios) -> int:
     return budget_of(window.limit, ratios.budget) // 2 if ratios.client < 1.0 else 0
 
 
-def may_lease(windows: Iterable[Window]) -> bool:
-    """Whether leases are worth while: shorter windows are nearly all edge."""
-    return all(window.interval_seconds >= MINUTE_SECONDS for window in windows)
+def may_lease(windows: Iterable[Window], guard_seconds: float) -> bool:
+    """Whether leases are worth while: short windows are nearly all edge, and so is all time while it is not known."""
+    return all(window.interval_seconds >= max(MINUTE_SECONDS, 4 * guard_seconds) for window in windows)
 
 
 def cannot_bind(window: Window, windows: Iterable[Window], ratios: Ratios) -> bool:

@@ -1,7 +1,11 @@
-"""The windows between two edges, and what a request is charged in them.
+"""The windows between two edges, or around one, and what a request is charged in them.
 
-Owns: `Frame`: until the next edge every request of a weight has the same charges. Must not know: how leases are
-fetched, what is told to the store. Times are seconds since the epoch by the origin's clock.
+Owns: `Frame`: as long as it holds every request of a weight has the same charges; when a lease of it may be fetched.
+Must not know: how leases are fetched, what is told to the store. Times are seconds since the epoch by the origin's
+clock.
+
+Around an edge the origin may count a request in the window that ends or in the one that begins. There it is charged to
+the leases of both, as one that is reserved by itself is charged in both.
 """
 
 from __future__ import annotations
@@ -14,6 +18,12 @@ from proxy.core.quota.charges import Charge, WindowKey, budget_of, window_key_of
 from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, half_of, may_lease
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import RateLimitKind, Window
+
+CROWDED_SECONDS = 0.5
+"""So long before the edge of a window that is three quarters used, its lease is given back: at the edge a request
+counts in it too, and must not be refused for what nobody spends."""
+PREFETCH_SECONDS = 0.3
+"""So long before a window may be spent from, its first block is fetched."""
 
 
 class Part(Struct, frozen=True):
@@ -32,11 +42,17 @@ class Part(Struct, frozen=True):
     half: int
     """From so much on that may be spent each request is reserved by itself; 0: never."""
     edge: float
-    """From then on the origin may count a request in the next window."""
+    """From then on the origin may count a request in the next window too."""
+    closes: float
+    """From then on it counts none in this one."""
 
     def cost(self, weight: int) -> int:
         """What a request of this weight costs here."""
         return weight if self.counts_weight else 1
+
+    def is_crowded(self, now: float) -> bool:
+        """Whether nothing is held any more, for requests of the next window to be admitted: the edge is near."""
+        return now >= self.edge - CROWDED_SECONDS and 4 * self.lease.seen > 3 * self.budgets[Purpose.PUBLIC]
 
 
 class Spending(Struct, frozen=True, eq=False):
@@ -48,18 +64,28 @@ class Spending(Struct, frozen=True, eq=False):
 
 
 class Frame(Struct):
-    """The windows that hold between two edges."""
+    """The windows that count a request which is sent from `begins` until `ends`: never, if nothing is leased."""
 
     windows: tuple[Window, ...]
+    guard_seconds: float
     begins: float
     ends: float
-    """Until then, and from `begins` on, a request that is sent is counted in these windows and no others."""
     parts: tuple[Part, ...]
+    coming: tuple[Part, ...]
+    """The windows that are added when it ends."""
     made: dict[tuple[int, Purpose, bool], Spending] = field(default_factory=dict)
     """By weight, purpose, and whether the origin takes the weight back."""
 
+    def parts_at(self, now: float) -> tuple[Part, ...]:
+        """The windows that may be spent from now or in a moment."""
+        return (*self.parts, *self.coming) if now >= self.ends - PREFETCH_SECONDS else self.parts
+
+    def may_fetch(self, part: Part, now: float) -> bool:
+        """Whether a block of this window could be spent, now or in a moment."""
+        return self.begins < self.ends and now < part.closes - PREFETCH_SECONDS and not part.is_crowded(now)
+
     def make(self, weight: int, purpose: Purpose, *, refundable: bool) -> Spending:
-        """What a request adds, kept in `made`: it is the same until the next edge."""
+        """What a request adds, kept in `made`: it is the same as long as this frame holds."""
         parts = sorted(self.parts, key=lambda part: part.key.end)
         charges = [
             Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight) for part in parts
@@ -77,22 +103,42 @@ def frame_at(
     ratios: Ratios,
     lease_of: Callable[[WindowKey], Lease],
 ) -> Frame:
-    """The frame around `now`, or, near an edge, one that does not cover it. Short windows have none that covers."""
-    parts = tuple(_part(window, windows, now, guard_seconds, ratios, lease_of) for window in windows)
-    begins = max((part.key.start + guard_seconds for part in parts), default=0.0)
-    ends = min((part.edge for part in parts), default=0.0)
-    return Frame(windows, begins, ends if may_lease(windows) else begins, parts)
+    """The frame that holds at `now`. Where windows are short, or the time is not known well, nothing is leased."""
+
+    def part_of(window: Window, start: int) -> Part:
+        return _part(window, windows, start, guard_seconds, ratios, lease_of)
+
+    is_leased = may_lease(windows, guard_seconds)
+    starts = {window: window.possible_starts(now, guard_seconds if is_leased else 0.0) for window in windows}
+    begins = max((_since(window, at, guard_seconds) for window, at in starts.items()), default=0.0)
+    ends = min((_until(window, at, guard_seconds) for window, at in starts.items()), default=0.0)
+    parts = tuple(part_of(window, start) for window, at in starts.items() for start in at)
+    if not is_leased:
+        return Frame(windows, guard_seconds, begins, begins, parts, ())
+    ending = [window for window, at in starts.items() if len(at) == 1 and _until(window, at, guard_seconds) == ends]
+    coming = tuple(part_of(window, window.reset(now)) for window in ending)
+    return Frame(windows, guard_seconds, begins, ends, parts, coming)
+
+
+def _since(window: Window, starts: tuple[int, ...], guard_seconds: float) -> float:
+    """Since when a request is counted in the windows with these starts."""
+    return starts[0] + guard_seconds if len(starts) == 1 else starts[-1] - guard_seconds
+
+
+def _until(window: Window, starts: tuple[int, ...], guard_seconds: float) -> float:
+    """Until when."""
+    return starts[0] + window.interval_seconds + (-guard_seconds if len(starts) == 1 else guard_seconds)
 
 
 def _part(
     window: Window,
     windows: tuple[Window, ...],
-    now: float,
+    start: int,
     guard_seconds: float,
     ratios: Ratios,
     lease_of: Callable[[WindowKey], Lease],
 ) -> Part:
-    key = window_key_of(window, window.start(now))
+    key = window_key_of(window, start)
     return Part(
         window,
         key,
@@ -103,4 +149,5 @@ def _part(
         ceiling_of(window, ratios),
         half_of(window, ratios),
         key.end - guard_seconds,
+        key.end + guard_seconds,
     )

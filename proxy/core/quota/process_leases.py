@@ -23,11 +23,6 @@ from proxy.core.quota.windows import RateLimitKind, Window
 
 IDLE_SECONDS = 300.0
 """A process without a request for so long gives back what it holds."""
-EDGE_SECONDS = 0.5
-"""So long before the edge of a window that is three quarters used, its lease is given back: at the edge a request
-counts in it too, and must not be refused for what nobody spends."""
-PREFETCH_SECONDS = 0.3
-"""So long before a window may be spent from, its first block is fetched."""
 TELL_SECONDS = 30.0
 """What was spent is told so often."""
 SETTLE_SECONDS = 0.02
@@ -61,16 +56,24 @@ class ProcessLeases:
         self._store = StoreMark()
 
     def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
-        """The windows that a request is charged in now; None near an edge: there it may count in several."""
+        """The windows that a request is charged in now; None where no leases are spent.
+
+        One for a smaller guard than this holds no more: the clock was set, or its error has grown.
+        """
         frame = self._frame
-        if frame is not None and frame.windows is windows and frame.begins <= now < frame.ends:
+        if (
+            frame is not None
+            and frame.begins <= now < frame.ends
+            and frame.windows is windows
+            and frame.guard_seconds >= guard_seconds
+        ):
             return frame
         frame = self._frame = frame_at(now, windows, guard_seconds, ratios=self._ratios, lease_of=self._lease)
         return frame if frame.begins <= now < frame.ends else None
 
     def demand(self, weight: int, now: float) -> None:
         """Note that a request of this weight wants to be sent."""
-        self.demanded_at = max(now, self.demanded_at)
+        self.demanded_at = now
         self._rates[RateLimitKind.REQUEST_WEIGHT].add(weight, now)
         self._rates[RateLimitKind.RAW_REQUESTS].add(1, now)
 
@@ -87,7 +90,7 @@ class ProcessLeases:
             if cost > lease.held:
                 if cost > self._missing[part.window.kind] or lease.is_low:
                     self._missing[part.window.kind] = cost
-                    self._fetch(lease)
+                    self._fetch(part, self.demanded_at)
                 return None
         for part, lease, cost, _ in spending.rows:
             lease.charge(cost, refundable=refundable and part.counts_weight)
@@ -135,20 +138,18 @@ class ProcessLeases:
         """Do what is due by the time alone. Call `frame` first."""
         if now - self.demanded_at > IDLE_SECONDS:
             self.give_back()
-        for part in self._parts if now - self.demanded_at <= IDLE_SECONDS else ():
-            lease = part.lease
-            if now >= part.edge - EDGE_SECONDS and 4 * lease.seen > 3 * part.budgets[Purpose.PUBLIC]:
-                self._give_back(lease)
-            elif not part.is_free and lease.totals.taken == 0 and self._is_open(part, now):
-                self._fetch(lease)
+            return
+        for part in self._parts_at(now):
+            if part.is_crowded(now):
+                self._give_back(part.lease)
+            elif not part.is_free and part.lease.totals.taken == 0:
+                self._fetch(part, now)
 
-    @property
-    def _parts(self) -> tuple[Part, ...]:
-        return () if self._frame is None else self._frame.parts
+    def _parts_at(self, now: float) -> tuple[Part, ...]:
+        return () if self._frame is None else self._frame.parts_at(now)
 
-    def _is_open(self, part: Part, now: float) -> bool:
-        """Whether a block of this window could be spent, now or in a moment."""
-        return self._frame is not None and self._frame.begins - PREFETCH_SECONDS <= now < part.edge - EDGE_SECONDS
+    def _may_fetch(self, part: Part, now: float) -> bool:
+        return self._frame is not None and self.may_hold and self._frame.may_fetch(part, now)
 
     def _give_back(self, lease: Lease) -> None:
         if lease.held > 0:
@@ -162,20 +163,21 @@ class ProcessLeases:
         if lease.is_low and lease.held >= self._target(part, self.demanded_at):
             lease.asked()
         elif lease.is_low:
-            self._fetch(lease)
+            self._fetch(part, self.demanded_at)
 
     def _target(self, part: Part, now: float) -> int:
         kind = part.window.kind
-        return enough(self._rates[kind].per_second(now), part.edge - now, missing=self._missing[kind])
+        return enough(self._rates[kind].per_second(now), part.closes - now, missing=self._missing[kind])
 
-    def _fetch(self, lease: Lease) -> None:
-        self.is_urgent |= self.may_hold and not lease.is_exact and self.demanded_at >= lease.retry_at
+    def _fetch(self, part: Part, now: float) -> None:
+        lease = part.lease
+        self.is_urgent |= not lease.is_exact and self.demanded_at >= lease.retry_at and self._may_fetch(part, now)
 
     def due_at(self, now: float) -> float:
         """When the store should be called next; infinity: not before something happens."""
         if self.is_urgent:
             return now
-        is_exact = any(part.lease.is_exact for part in self._parts)
+        is_exact = any(part.lease.is_exact for part in self._parts_at(now))
         due = self.news.settled_at + (SETTLE_SECONDS if is_exact else EARLY_SETTLE_SECONDS)
         if any(lease.told != lease.totals or lease.header >= 0 for lease in self._leases.values()):
             due = min(due, self._called_at + TELL_SECONDS)
@@ -186,7 +188,7 @@ class ProcessLeases:
         self._forget(now)
         self.is_urgent, self._called_at = False, now
         settled = self.news.take()
-        parts = {part.key: part for part in self._parts}
+        parts = {part.key: part for part in self._parts_at(now)}
         news = [key for key in self._leases if key not in parts and self._has_news(key, settled)]
         keys = [*parts, *news, *(key for key in settled if key not in self._leases and key not in parts)]
         return Call(
@@ -281,7 +283,7 @@ class ProcessLeases:
 
     def _want(self, lease: Lease, part: Part, now: float) -> int:
         is_idle = now - self.demanded_at > IDLE_SECONDS
-        if not self.may_hold or lease.is_exact or is_idle or now < lease.retry_at or not self._is_open(part, now):
+        if lease.is_exact or is_idle or now < lease.retry_at or not self._may_fetch(part, now):
             return 0
         if not (lease.is_low or self._missing[part.window.kind] > lease.held):
             return 0

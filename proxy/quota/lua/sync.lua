@@ -9,29 +9,31 @@
 --                told: the most that a header told, without what the origin took back: no return brings used below it
 --                exact: 1 if nothing is granted any more; 2 if data was lost as well
 --                lease:<process>: taken, returned, spent of one process, and the number of its clients' use
--- ARGV[1]      now, in seconds since the epoch by the caller's clock
--- ARGV[2]      process: a random name
--- ARGV[3]      number of the clients' use: one that this server has is not counted again
--- ARGV[4]      a block is at most one in so many parts of what is left
--- ARGV[5]      the birth that the caller knows; empty for none
--- ARGV[6]      a random name, if a birth must be made
--- ARGV[7]      1 if the caller suspects that data was lost
--- ARGV[8]      so many seconds after its birth this server grants nothing
--- ARGV[9]      the origin's time now; empty if the caller must not teach it
--- ARGV[10]     how many seconds to keep the offset
--- ARGV[11]     when the last good answer's request was reserved; empty for none: it ends a block that was over then
--- ARGV[12]     how many seconds the block's hash outlives the block
--- ARGV[13]     if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
--- ARGV[14]     how many clients are counted separately
--- ARGV[15]     1 to push the state; it is pushed as well when a window becomes exact
--- ARGV[16]     the command that pushes
--- ARGV[17]     the channel
--- ARGV[18]     how many milliseconds to keep KEYS[3]
--- then for each window:
+-- ARGV[1]      the channel
+-- ARGV[2]      words, one space apart:
+--    1  now, in seconds since the epoch by the caller's clock
+--    2  process: a random name
+--    3  number of the clients' use: one that this server has is not counted again
+--    4  a block is at most one in so many parts of what is left
+--    5  the birth that the caller knows; '-' for none
+--    6  a name that was never used, if a birth must be made
+--    7  1 if the caller suspects that data was lost
+--    8  the origin's time now; '-' if the caller must not teach it
+--    9  when the last good answer's request was reserved; '-' for none: it ends a block that was over then
+--   10  1 to push the state; it is pushed as well when a window becomes exact
+--   11  so many seconds after its birth this server grants nothing
+--   12  how many seconds to keep the offset
+--   13  how many seconds the block's hash outlives the block
+--   14  if `until` and that expiry differ by more seconds, the clock that wrote `until` is not the caller's
+--   15  how many clients are counted separately
+--   16  the command that pushes
+--   17  how many milliseconds to keep KEYS[3]
+--   then for each window:
 --   budget, ceiling, want, half, taken, returned, spent, known, header, held, floor, seen, pending, refunded, kept:
 --   as in WindowCall of proxy/core/quota/lease_calls.py
 --   ttl        milliseconds until the window's key expires
---   clients    how many clients follow, each as its field and what it spent
+--   clients    how many clients spent something
+-- ARGV[3..]    the clients, window by window, each as its field and what it spent
 --
 -- Returns {state, error of the push or '', then for each window taken and what a header added to used}, where state is
 -- what is pushed: words, one space apart: number, this server's time in microseconds, birth, the block's reason, until,
@@ -40,11 +42,15 @@
 
 local PARTS, MARGIN, TOLD_PART = 4, 1.25, 2
 local OTHER = 'client:other'
-local now = tonumber(ARGV[1])
-local record_field = 'lease:' .. ARGV[2]
-local number = tonumber(ARGV[3])
-local max_clients = tonumber(ARGV[14])
-local pushes = ARGV[15] == '1'
+local word = {}
+for one in string.gmatch(ARGV[2], '[^ ]+') do
+  word[#word + 1] = one
+end
+local now = tonumber(word[1])
+local record_field = 'lease:' .. word[2]
+local number = tonumber(word[3])
+local max_clients = tonumber(word[15])
+local pushes = word[10] == '1'
 local time = redis.call('TIME')
 local server = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
@@ -52,12 +58,12 @@ local function end_block()
   local block_end = tonumber(redis.call('HGET', KEYS[1], 'until') or '')
   local expiry = redis.call('PTTL', KEYS[1])
   if block_end and expiry >= 0 then
-    local counted = now + expiry / 1000 - ARGV[12]
-    if math.abs(counted - block_end) > tonumber(ARGV[13]) then
+    local counted = now + expiry / 1000 - word[13]
+    if math.abs(counted - block_end) > tonumber(word[14]) then
       block_end = counted
     end
   end
-  if block_end and block_end <= tonumber(ARGV[11]) then
+  if block_end and block_end <= tonumber(word[9]) then
     redis.call('DEL', KEYS[1])
   end
 end
@@ -77,31 +83,31 @@ local function count_clients(key, at, count)
   end
 end
 
-if ARGV[9] ~= '' then
-  redis.call('SET', KEYS[2], string.format('%.6f', tonumber(ARGV[9]) - server), 'EX', ARGV[10])
+if word[8] ~= '-' then
+  redis.call('SET', KEYS[2], string.format('%.6f', tonumber(word[8]) - server), 'EX', word[12])
 end
-if ARGV[11] ~= '' then
+if word[9] ~= '-' then
   end_block()
 end
 
 local stored = redis.call('HMGET', KEYS[3], 'birth', 'born')
 local birth, born = stored[1], tonumber(stored[2] or '')
 if not birth or not born then
-  birth, born = ARGV[6], server
+  birth, born = word[6], server
   redis.call('HSET', KEYS[3], 'birth', birth, 'born', string.format('%.6f', born))
   pushes = true
 end
-redis.call('PEXPIRE', KEYS[3], ARGV[18])
-local is_other = ARGV[5] ~= '' and ARGV[5] ~= birth
-local grants = server >= born + tonumber(ARGV[8])
+redis.call('PEXPIRE', KEYS[3], word[17])
+local is_other = word[5] ~= '-' and word[5] ~= birth
+local grants = server >= born + tonumber(word[11])
 
 local words, result = {}, {}
-local at = 18
+local at, client_at = 17, 2
 for i = 4, #KEYS do
   local key = KEYS[i]
-  local budget, ceiling, want, half = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local taken, returned, spent = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
-  local header, held, floor, seen = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11]), tonumber(ARGV[at + 12])
+  local budget, ceiling, want, half = tonumber(word[at + 1]), tonumber(word[at + 2]), tonumber(word[at + 3]), tonumber(word[at + 4])
+  local taken, returned, spent = tonumber(word[at + 5]), tonumber(word[at + 6]), tonumber(word[at + 7])
+  local header, held, floor, seen = tonumber(word[at + 9]), tonumber(word[at + 10]), tonumber(word[at + 11]), tonumber(word[at + 12])
   local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told')
   local used, pending = tonumber(window[1] or '0'), tonumber(window[2] or '0')
   local refundable, leased = tonumber(window[3] or '0'), tonumber(window[4] or '0')
@@ -116,8 +122,8 @@ for i = 4, #KEYS do
   local r_held = math.max(0, r_taken - r_returned - r_spent)
 
   local gone = 0
-  local is_lost = ((ARGV[7] == '1' or is_other) and seen > 0)
-    or (ARGV[at + 8] == '1' and not has_record)
+  local is_lost = ((word[7] == '1' or is_other) and seen > 0)
+    or (word[at + 8] == '1' and not has_record)
     or (has_record and r_taken < taken)
     or used - refundable < floor
   if is_lost then
@@ -140,10 +146,10 @@ for i = 4, #KEYS do
   leased, refundable = leased - gone, math.max(0, refundable - gone)
 
   local orders = math.max(0, refundable - leased)
-  local refunded = math.min(orders, tonumber(ARGV[at + 14]))
+  local refunded = math.min(orders, tonumber(word[at + 14]))
   used, told = used - refunded, told - refunded
-  refundable = refundable - math.min(orders, refunded + tonumber(ARGV[at + 15]))
-  pending = math.max(0, pending - tonumber(ARGV[at + 13]))
+  refundable = refundable - math.min(orders, refunded + tonumber(word[at + 15]))
+  pending = math.max(0, pending - tonumber(word[at + 13]))
 
   local raised = 0
   if header >= 0 then
@@ -155,7 +161,7 @@ for i = 4, #KEYS do
     exact = 1
   end
   if want > 0 and exact == 0 and not is_lost and grants then
-    local part = math.floor((budget - used + leased) / tonumber(ARGV[4]))
+    local part = math.floor((budget - used + leased) / tonumber(word[4]))
     local holds = math.max(0, r_taken - r_returned - r_spent)
     local most = math.min(part, math.floor(MARGIN * part) - holds, ceiling - used)
     if half > 0 then
@@ -166,7 +172,7 @@ for i = 4, #KEYS do
   end
   pushes = pushes or exact ~= was_exact
 
-  local clients = tonumber(ARGV[at + 17])
+  local clients = tonumber(word[at + 17])
   local has_record_now = r_taken > 0 or r_returned > 0 or r_spent > 0
   if window[1] or used > 0 or has_record_now or clients > 0 then
     local count_now = clients > 0 and number > r_number
@@ -187,16 +193,16 @@ for i = 4, #KEYS do
       end
     end
     if count_now then
-      count_clients(key, at + 17, clients)
+      count_clients(key, client_at, clients)
     end
-    redis.call('PEXPIRE', key, ARGV[at + 16])
+    redis.call('PEXPIRE', key, word[at + 16])
   end
 
   words[#words + 1] = string.sub(key, #KEYS[3] - 6 + 1)
   words[#words + 1] = string.format('%.0f %.0f %.0f %.0f %d', used, pending, refundable, leased, exact > 0 and 1 or 0)
   result[#result + 1] = r_taken
   result[#result + 1] = raised
-  at = at + 17 + 2 * clients
+  at, client_at = at + 17, client_at + 2 * clients
 end
 
 local pushed = 0
@@ -216,8 +222,8 @@ if #words > 0 then
   state = state .. ' ' .. table.concat(words, ' ')
 end
 local refusal = ''
-if pushes and ARGV[17] ~= '' then
-  local answer = redis.pcall(ARGV[16], ARGV[17], state)
+if pushes and ARGV[1] ~= '' then
+  local answer = redis.pcall(word[16], ARGV[1], state)
   if type(answer) == 'table' and answer['err'] then
     refusal = answer['err']
   end

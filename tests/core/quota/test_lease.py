@@ -118,8 +118,9 @@ def test_a_limit_that_another_one_keeps_needs_no_lease() -> None:
 
 
 def test_short_windows_are_not_leased() -> None:
-    assert may_lease(DEFAULT_WINDOWS)
-    assert not may_lease((*DEFAULT_WINDOWS, Window(RateLimitKind.REQUEST_WEIGHT, 10, 500)))
+    assert may_lease(DEFAULT_WINDOWS, 1.0)
+    assert not may_lease((*DEFAULT_WINDOWS, Window(RateLimitKind.REQUEST_WEIGHT, 10, 500)), 1.0)
+    assert not may_lease(DEFAULT_WINDOWS, 61.0), "the time is not known"
 
 
 def test_the_rate_follows_what_is_spent() -> None:

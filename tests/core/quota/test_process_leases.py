@@ -21,7 +21,7 @@ from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKi
 from tests.sizes import sized
 
 START = 1_785_024_000
-KEY = WindowKey("REQUEST_WEIGHT:1m", 60, START)
+KEY, NEXT = (WindowKey("REQUEST_WEIGHT:1m", 60, start) for start in (START, START + 60))
 RATIOS = Ratios(client=1.0)
 
 
@@ -54,6 +54,9 @@ class Side:
         for told, said in zip(call.windows, reply.windows, strict=True):
             self.floors[told.key] = max(self.floors.get(told.key, 0), said.usage.kept)
 
+    def is_urgent(self) -> bool:
+        return self.leases.is_urgent
+
     @property
     def held(self) -> int:
         return self.leases._lease(KEY).held
@@ -77,21 +80,21 @@ def test_a_block_is_granted_to_who_asks_and_counts_as_used(store: LeaseStore) ->
     usage = store.budget.usage(KEY)
 
     assert (
-        usage.used == usage.leased == usage.refundable == side.held == 143
-    )  # two a second to the edge, and a quarter more
+        usage.used == usage.leased == usage.refundable == side.held == 148
+    )  # two a second as long as the window is open, and a quarter more
     assert (usage.spent, usage.kept) == (0, 0)
     assert side.spend(START + 3.0, 10)
     side.sync(START + 3.0)
-    assert (store.budget.usage(KEY).used, store.budget.usage(KEY).spent) == (143, 10)
+    assert (store.budget.usage(KEY).used, store.budget.usage(KEY).spent) == (148, 10)
 
 
 def test_a_lost_answer_is_made_good_by_the_next_one(store: LeaseStore) -> None:
     side = Side(store, "a")
     side.spend(START + 2.0)
     side.sync(START + 2.0, answered=False)
-    assert (side.held, store.budget.usage(KEY).leased) == (0, 143)
+    assert (side.held, store.budget.usage(KEY).leased) == (0, 148)
     side.sync(START + 2.1)
-    assert side.held == 143
+    assert side.held == 148
     for _ in range(3):
         side.leases.give_back()
         side.sync(START + 2.2, answered=False)
@@ -139,9 +142,9 @@ def test_a_window_once_exact_stays_exact(store: LeaseStore) -> None:
 def test_from_half_of_the_budget_on_where_clients_have_shares(store: LeaseStore) -> None:
     """What may be spent counts: of what is leased at least half is not."""
     side = granted(store, ratios=Ratios())
-    store.budget.reserve(START + 4.0, cost_of(2700 - 73), DEFAULT_WINDOWS, ratio=0.9)
+    store.budget.reserve(START + 4.0, cost_of(2700 - 75), DEFAULT_WINDOWS, ratio=0.9)
     side.sync(START + 4.0)
-    assert (side.held, store.is_exact(KEY)) == (143, False)
+    assert (side.held, store.is_exact(KEY)) == (148, False)
     store.budget.reserve(START + 4.0, cost_of(1), DEFAULT_WINDOWS, ratio=0.9)
     side.sync(START + 4.0)
     assert (side.held, store.is_exact(KEY)) == (0, True)
@@ -157,7 +160,7 @@ def test_background_fills_ask_from_their_own_share_on(store: LeaseStore) -> None
     assert side.spend(START + 4.0)
 
 
-def test_nothing_is_spent_near_an_edge(store: LeaseStore) -> None:
+def test_near_an_edge_nothing_is_spent_from_one_window_alone(store: LeaseStore) -> None:
     side = granted(store)
 
     assert side.spend(START + 58.9)
@@ -165,16 +168,60 @@ def test_nothing_is_spent_near_an_edge(store: LeaseStore) -> None:
     assert not side.spend(START + 60.9)
 
 
-def test_the_next_windows_block_is_there_when_it_begins(store: LeaseStore) -> None:
+def test_near_an_edge_a_request_is_charged_to_both_windows(store: LeaseStore) -> None:
+    side = prefetched(store)
+    spent = [charges(side, START + second) for second in (58.9, 59.0, 60.0, 60.9, 61.0)]
+
+    assert spent == [[KEY], [KEY, NEXT], [KEY, NEXT], [KEY, NEXT], [NEXT]]
+    side.sync(START + 61.0)
+    assert [store.budget.usage(key).spent for key in (KEY, NEXT)] == [2 + 1 + 3, 4]
+
+
+def prefetched(store: LeaseStore) -> Side:
+    """A process that has the block of the next window a moment before it may be spent."""
     side = granted(store)
     side.spend(START + 58.0)
-    now = START + 60.8
+    side.spend(START + 58.0)
+    now = START + 58.8
     side.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
     side.leases.tick(now)
     assert side.leases.is_urgent
     side.sync(now)
+    return side
 
-    assert side.spend(START + 61.0)
+
+def charges(side: Side, now: float) -> list[WindowKey]:
+    frame = side.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
+    assert frame is not None
+    spent = side.leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) or ()
+    return [charge.window_key for charge in spent if charge.window.kind is RateLimitKind.REQUEST_WEIGHT]
+
+
+def test_a_crowded_window_is_given_back_before_its_edge(store: LeaseStore) -> None:
+    """Each request is then admitted by what is used in both, and nobody asks for leases there."""
+    side = prefetched(store)
+    store.budget.reserve(START + 58.9, cost_of(4100), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 59.0)
+    side.leases.tick(START + 59.0)
+    assert side.leases.is_urgent
+    side.sync(START + 59.1)
+
+    assert (side.held, store.budget.usage(KEY).leased) == (0, 0)
+    assert not side.spend(START + 59.2)
+    assert not side.is_urgent()
+    assert side.spend(START + 61.0), "the lease of the next window stays"
+
+
+def test_a_guard_that_grows_ends_the_frame(store: LeaseStore) -> None:
+    """The clock was set: nobody knows any more in which window the origin counts a request."""
+    side = granted(store)
+
+    assert side.leases.frame(START + 3.0, DEFAULT_WINDOWS, 61.0) is None
+    guards = [
+        None if frame is None else frame.guard_seconds
+        for frame in (side.leases.frame(START + 3.0, DEFAULT_WINDOWS, guard) for guard in (GUARD_SECONDS, 0.5))
+    ]
+    assert guards == [GUARD_SECONDS, GUARD_SECONDS], "one for a larger guard still holds"
 
 
 def test_an_idle_process_gives_back(store: LeaseStore) -> None:
@@ -229,7 +276,7 @@ def test_a_store_that_lost_its_data_grants_nothing_and_counts_what_nobody_saw(kn
     side.store = lost
     side.sync(START + 4.0)
 
-    assert lost.budget.usage(KEY).used == 143 + 1315  # a quarter of what is left
+    assert lost.budget.usage(KEY).used == 148 + 1313  # a quarter of what is left
     assert (side.held, lost.is_exact(KEY)) == (0, True)
 
 
