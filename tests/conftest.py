@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from proxy.redis_client.embedded import EmbeddedValkey
 from tests.environment import forget_proxies
 from tests.sizes import load_profile
 
-pytest_plugins = ["tests.leaks", "tests.redis_client.fixtures"]
+pytest_plugins = ["tests.leaks", "tests.redis_client.fixtures", "tests.tracing"]
 
+TESTS = Path(__file__).parent
 UNCOVERED = ("bench", "chaos", "clients", "fuzz", "simulator", "upgrade")
 """The folders whose tests run without coverage: they run the same lines again and again, and the tracer would take much
 of their time."""
@@ -26,9 +28,9 @@ forget_proxies(os.environ)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests of some folders run without coverage."""
-    uncovered = [Path(__file__).parent / folder for folder in UNCOVERED]
+    folder = cache(lambda path: path.relative_to(TESTS).parts[0])
     for item in items:
-        if any(folder in item.path.parents for folder in uncovered):
+        if folder(item.path) in UNCOVERED:
             item.add_marker(pytest.mark.no_cover)
 
 

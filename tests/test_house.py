@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,31 +18,41 @@ MOST_MODULES_AT_THE_ROOT = 10
 HEAD = ("Owns", "Must not know")
 
 
-@cache
-def parsed(source: str) -> ast.Module:
-    """The tree of a module, which several tests look at."""
-    return ast.parse(source)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the checks ask of a module. Not its tree: hundreds of trees slow each collection of garbage."""
 
-
-def long_functions(source: str) -> dict[str, int]:
+    long_functions: Mapping[str, int]
     """Functions with more lines than they may have, from `def` to their last line."""
+    missing_words: Sequence[str]
+    """What its docstring does not say."""
+    imports: frozenset[str]
+    """The modules that it imports when it is loaded; not those that only a function imports."""
+
+
+@cache
+def shape(source: str) -> Shape:
+    """The shape of a module, which several tests look at."""
+    tree = ast.parse(source)
+    return Shape(long_functions(tree), missing_words(tree), frozenset(imports(tree)))
+
+
+def long_functions(tree: ast.Module) -> dict[str, int]:
     lines = {
         node.name: node.end_lineno - node.lineno + 1
-        for node in ast.walk(parsed(source))
+        for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
     }
     return {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_FUNCTION}
 
 
-def missing_words(source: str) -> list[str]:
-    """What the docstring of a module does not say."""
-    words = " ".join((ast.get_docstring(parsed(source)) or "").split())
+def missing_words(tree: ast.Module) -> list[str]:
+    words = " ".join((ast.get_docstring(tree) or "").split())
     return [word for word in HEAD if f"{word}:" not in words]
 
 
-def imports(source: str) -> Iterator[str]:
-    """The modules that a module imports when it is loaded; not those that only a function imports."""
-    for node in parsed(source).body:
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -49,7 +60,7 @@ def imports(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def circle(graph: Mapping[str, set[str]]) -> list[str]:
+def circle(graph: Mapping[str, Set[str]]) -> list[str]:
     """What remains of a graph when everything without an open import is taken away: empty if there is no circle."""
     left = dict(graph)
     while closed := [name for name, needs in left.items() if not needs & left.keys()]:
@@ -66,12 +77,12 @@ def name_of(module: str) -> str:
 def test_no_module_and_no_function_is_too_long(module: str) -> None:
     source = MODULES[module].read_text(encoding="utf-8")
     assert len(source.splitlines()) <= MOST_LINES
-    assert long_functions(source) == {}
+    assert shape(source).long_functions == {}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.endswith("__init__.py")])
 def test_each_module_says_what_it_owns_and_what_it_must_not_know(module: str) -> None:
-    assert missing_words(MODULES[module].read_text(encoding="utf-8")) == []
+    assert shape(MODULES[module].read_text(encoding="utf-8")).missing_words == []
 
 
 def test_the_root_of_the_package_holds_few_modules() -> None:
@@ -80,7 +91,7 @@ def test_the_root_of_the_package_holds_few_modules() -> None:
 
 def test_no_module_imports_itself_by_a_detour() -> None:
     graph = {
-        name_of(module): set(imports(path.read_text(encoding="utf-8"))) - {name_of(module)}
+        name_of(module): shape(path.read_text(encoding="utf-8")).imports - {name_of(module)}
         for module, path in MODULES.items()
     }
     assert circle(graph) == []
@@ -88,8 +99,8 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 def test_these_checks_can_fail() -> None:
     body = "\n".join("    x = 1" for _ in range(MOST_LINES_OF_A_FUNCTION))
-    assert long_functions(f"def short():\n    pass\nasync def long():\n{body}") == {"long": 51}
-    assert missing_words('"""Owns: a thing. Must not\nknow: another."""') == []
-    assert missing_words('"""Owns: a thing."""') == ["Must not know"]
-    assert set(imports("import a.b\nfrom c import d\ndef f():\n    import e")) == {"a.b", "c", "c.d"}
+    assert shape(f"def short():\n    pass\nasync def long():\n{body}").long_functions == {"long": 51}
+    assert shape('"""Owns: a thing. Must not\nknow: another."""').missing_words == []
+    assert shape('"""Owns: a thing."""').missing_words == ["Must not know"]
+    assert shape("import a.b\nfrom c import d\ndef f():\n    import e").imports == {"a.b", "c", "c.d"}
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
