@@ -16,6 +16,7 @@ CURLS = re.findall(
 )
 
 
+@pytest.mark.no_cover
 async def test_twenty_bots_alone_are_banned_and_with_the_gateway_they_are_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -152,6 +152,7 @@ async def test_the_full_document_is_held_apart_and_nothing_evicts_it(local: Loca
     assert local.memory.bytes <= 1 << 20
 
 
+@pytest.mark.no_cover
 async def test_answers_and_selections_share_one_bound(local: LocalCache) -> None:
     await local.put(BARE, await document(2000))
     for number in range(100):

@@ -216,6 +216,7 @@ def test_a_4xx_with_an_error_body_is_the_answer(path: str, status: int) -> None:
     assert verdict(path, status, ERROR) == Negative()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "body",
     [b"", HTML, b"{}", b"[]", b'{"code":-1121}', b'{"code":"-1121","msg":"m"}', b'{"code":-1,"msg":"\xff"}', DEEP],

@@ -40,6 +40,7 @@ def anywhere(request: pytest.FixtureRequest, redis_url: str) -> str:
     return "memory:" if request.param == "memory:" else redis_url
 
 
+@pytest.mark.no_cover
 async def test_a_reader_gets_what_changes_from_now_and_the_rest_when_it_comes_back(anywhere: str) -> None:
     async with stage(redis_url=anywhere) as on:
         await on.ask()
@@ -204,6 +205,7 @@ def seen(events: list[Event]) -> list[tuple[str, str]]:
     return [(event.data["symbol"], event.data["new"]) for event in events]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("run", range(sized(quick=1, usual=2, long=10)))
 async def test_who_leaves_amid_300_changes_misses_nothing_and_gets_nothing_twice(redis_url: str, run: int) -> None:
     chance = random.Random(run)
@@ -236,6 +238,7 @@ async def test_who_leaves_amid_300_changes_misses_nothing_and_gets_nothing_twice
             assert await stream.rest() == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("loses_document", [False, True])
 async def test_who_comes_back_after_redis_lost_the_stream_gets_one_reset(
     redis_url: str, *, loses_document: bool

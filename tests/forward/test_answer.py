@@ -119,6 +119,7 @@ def test_a_body_of_just_the_bound_is_let_through() -> None:
         assert one.response().body == b"123456789"
 
 
+@pytest.mark.no_cover
 def test_what_is_kept_of_tiny_chunks_is_not_much_more_than_the_body() -> None:
     one = reader()
     assert feed(one, CHUNKED + b"1\r\na\r\n" * MOST + b"0\r\n\r\n", 4096)

@@ -198,6 +198,7 @@ async def test_an_early_answer_and_a_close() -> None:
 # --- Errors.
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("act", "error", "cause", "has_head"),
     [
@@ -385,6 +386,7 @@ def dying(*, with_reset: bool) -> Act:
     return resetting() if with_reset else cutting()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"])
 @pytest.mark.parametrize("is_kept", [False, True], ids=["fresh", "kept"])
 @pytest.mark.parametrize("with_reset", [False, True], ids=["closed", "reset"])

@@ -73,6 +73,7 @@ def test_a_part_of_a_head_is_not_read() -> None:
     assert not [end for end in range(len(text)) if known.read(text[:end]) is not None]
 
 
+@pytest.mark.no_cover
 @given(answers(), st.data())
 def test_what_is_read_is_what_all_heads_would_say(meant: Answer, data: st.DataObject) -> None:
     text = re.sub(rb"\A(HTTP/1.1 10[0-9][^\r]*\r\nX-Early: 1\r\n\r\n)*", b"", meant.text)

@@ -302,6 +302,7 @@ async def test_every_answer_tells_the_used_weight_of_the_ip() -> None:
             assert answer.headers["x-mbx-used-weight"] == answer.headers["x-mbx-used-weight-1m"] == "320"
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 async def test_hundreds_of_cold_clients_cost_one_request_and_who_leaves_cancels_nobody() -> None:
     async with stage() as on:

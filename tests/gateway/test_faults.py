@@ -73,6 +73,7 @@ def store(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault.value)
 async def test_nothing_stored(row: Row, store: str) -> None:
     async with stage(redis_url=store, **QUICK) as on:
@@ -88,6 +89,7 @@ async def test_nothing_stored(row: Row, store: str) -> None:
         assert len(good.json["symbols"]) > 90
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault.value)
 async def test_something_stored(row: Row, store: str) -> None:
     async with stage(redis_url=store, **QUICK) as on:
@@ -102,6 +104,7 @@ async def test_something_stored(row: Row, store: str) -> None:
         assert [symbol["symbol"] for symbol in one.json["symbols"]] == ["BTCUSDT"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault.value)
 async def test_time_and_ping_have_nothing_to_fall_back_on(row: Row) -> None:
     async with stage(**QUICK) as on:
@@ -111,6 +114,7 @@ async def test_time_and_ping_have_nothing_to_fall_back_on(row: Row) -> None:
         is_the_row(await on.ask("/api/v3/ping"), row)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.fault.value)
 async def test_nothing_invalid_reaches_redis(row: Row, redis_url: str, redis: Redis) -> None:
     async with stage(redis_url=redis_url, **QUICK) as on:

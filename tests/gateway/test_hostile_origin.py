@@ -77,6 +77,7 @@ async def before(origin: Origin, redis_url: str = "memory:") -> AsyncIterator[tu
         await server.wait_closed()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "body",
     [
@@ -113,6 +114,7 @@ async def test_interim_answers_without_end_are_cut_off(target: str, endless: byt
     assert origin.sent_bytes < 8 << 20, "what the sockets hold, and no more"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("control", [b"\x00", b"\x01", b"\x0b", b"\x1b[31m", b"\x7f", b"\rb", b"\n b"])
 async def test_an_answer_with_a_control_character_in_a_header_is_none(control: bytes) -> None:
     good, origin = document({"symbol": "BTCUSDT", "status": "TRADING"}), Origin()

@@ -96,6 +96,7 @@ async def test_only_listed_headers_go_on() -> None:
         assert seen["user-agent"].startswith("binance-sidecar/")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("method", [*CHANGING, "GET"])
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.HANG, Fault.TRUNCATED, Fault.GARBAGE])
 @pytest.mark.parametrize("hosts", [1, 2])

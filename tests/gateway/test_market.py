@@ -31,6 +31,7 @@ async def straight(on: Stage, target: str, **headers: str) -> Answer:
 # --- The way through.
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", [*EVERY_API, FUNDING, STATISTICS, "/fapi/v1/time", "/dapi/v1/ping", "/eapi/v1/time"])
 @pytest.mark.parametrize("accepts", ["gzip", "identity"])
 async def test_an_answer_passes_as_the_origin_gave_it(target: str, accepts: str) -> None:

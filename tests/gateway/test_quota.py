@@ -53,6 +53,7 @@ async def test_a_stale_entry_is_the_answer_when_the_budget_is_used_up() -> None:
         assert (answer.status, answer.cache_status) == (200, "binance-sidecar; hit; ttl=-240; detail=quota")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("fault", "status", "seconds"), [(Fault.TOO_MANY_429, 429, 30), (Fault.TEAPOT_418, 418, 600)])
 async def test_after_a_refusal_nothing_is_sent_until_it_is_over(
     fault: Fault, status: int, seconds: int, redis_url: str
@@ -151,6 +152,7 @@ async def test_absurd_limits_hold_for_nobody_not_even_for_who_finds_the_document
         assert origin.count(INFO) == 1
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 async def test_many_uncacheable_questions_at_once_never_pass_the_budget(redis_url: str) -> None:
     clock = Clock()
@@ -185,6 +187,7 @@ async def test_a_lost_answer_stays_charged() -> None:
         assert (window["used"], window["pending"]) == (20, 20)
 
 
+@pytest.mark.no_cover
 async def test_one_client_cannot_keep_the_others_from_the_second_half_of_the_budget(redis_url: str) -> None:
     clock = Clock()
     async with (

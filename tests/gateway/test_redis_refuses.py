@@ -87,6 +87,7 @@ async def told(stage: Stage) -> tuple[float, float, float]:
     return (stage.metric("redis_up"), stage.metric("cache_shared"), stage.metric("quota_shared"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("situation", SITUATIONS)
 async def test_metrics_status_and_log_tell_what_redis_refuses(situation: str, start_valkey: StartValkey) -> None:
     server = await asyncio.to_thread(SITUATIONS[situation], start_valkey)
@@ -104,6 +105,7 @@ async def test_metrics_status_and_log_tell_what_redis_refuses(situation: str, st
     assert all(line["log_level"] == "warning" for line in lines)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "options",
     [

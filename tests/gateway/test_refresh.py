@@ -198,6 +198,7 @@ async def forget_failures(redis_url: str) -> None:
             await redis.delete(key)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("shrunk", "reason"), [(40, "half-missing"), (80, "trading-missing")])
 async def test_a_document_that_lost_much_is_used_nowhere_until_a_second_refresh_confirms_it(
     redis_url: str, shrunk: int, reason: str

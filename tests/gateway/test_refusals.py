@@ -101,6 +101,7 @@ async def test_a_403_to_legal_words_pauses_at_once(target: str) -> None:
 # --- What the origin says about the request.
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("headers", "body"),
     [({}, b""), (HTML, b"<html>no</html>"), ({"Content-Type": "application/json"}, b'{"code":-1,"msg":"m"}')],
@@ -129,6 +130,7 @@ async def test_a_refusal_of_the_request_passes_and_is_kept(
 # --- Failures keep their class, for replicas that wait too.
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "fault", [Fault.HTML_503, Fault.OVERLOADED_503, Fault.GATEWAY_TIMEOUT_504, Fault.RESTRICTED_451]
 )

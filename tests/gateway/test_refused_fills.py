@@ -87,6 +87,7 @@ async def test_while_stale_while_revalidate_lasts_clients_are_told_as_well(refus
         assert (await on.ask()).cache_status == "binance-sidecar; hit; ttl=-48; detail=origin-refused"
 
 
+@pytest.mark.no_cover
 async def test_the_fills_of_other_keys_back_off_too(refuse: Refuse) -> None:
     async with stage() as on:
         assert (await on.ask(RULES)).status == 200

@@ -110,6 +110,7 @@ async def play(world: World, skews: list[float], plan: list[tuple[str, float, in
         assert max(world.counted.values(), default=0) <= BUDGET
 
 
+@pytest.mark.no_cover
 @given(skews, st.lists(steps, min_size=10, max_size=60))
 @settings(max_examples=sized(quick=15, usual=20, long=200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_three_replicas_with_clocks_up_to_a_minute_off_keep_the_budget(
@@ -124,6 +125,7 @@ async def test_three_replicas_with_clocks_up_to_a_minute_off_keep_the_budget(
     await play(World(make), skews, plan)
 
 
+@pytest.mark.no_cover
 @given(st.floats(-59, 59), st.lists(steps, min_size=10, max_size=60))
 async def test_one_process_with_a_clock_up_to_a_minute_off_keeps_the_budget(
     skew: float, plan: list[tuple[str, float, int, int, float]]

@@ -41,6 +41,7 @@ def ledger(request: pytest.FixtureRequest, clock: ManualClock, tally: Tally) -> 
             return domain.replica()[0]
 
 
+@pytest.mark.no_cover
 async def test_four_hundred_at_once_and_exactly_the_budget_passes(ledger: Ledger, tally: Tally) -> None:
     outcomes = await asyncio.gather(*(ask(ledger, 20) for _ in range(400)))
 
@@ -77,6 +78,7 @@ async def test_background_fills_have_the_smaller_share(ledger: Ledger) -> None:
     await admitted(ledger, 1)
 
 
+@pytest.mark.no_cover
 async def test_a_client_takes_its_share_of_the_second_half_and_the_others_still_pass(
     ledger: Ledger, clock: ManualClock, tally: Tally
 ) -> None:
@@ -197,6 +199,7 @@ async def test_new_limits_hold_at_once_and_windows_not_told_of_stay(ledger: Ledg
     assert [window.name for window in ledger.view().windows] == ["REQUEST_WEIGHT:1m", "RAW_REQUESTS:5m"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("reason", "told", "seconds"),
     [
@@ -408,6 +411,7 @@ def agrees(outcome: object, expected: object) -> bool:
     return False
 
 
+@pytest.mark.no_cover
 @given(st.lists(steps, min_size=10, max_size=50))
 @settings(max_examples=sized(quick=20, usual=30, long=300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_model_memory_and_redis_answer_any_run_alike(domain: Domain, plan: list[Step]) -> None:

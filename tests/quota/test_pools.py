@@ -90,6 +90,7 @@ async def test_a_pool_of_its_own_obeys_a_block_that_only_another_replica_met(
     assert here.of_api(Api.COIN_FUTURES).view().block is not None
 
 
+@pytest.mark.no_cover
 async def test_a_pool_of_its_own_counts_requests(ledgers: PoolLedgers) -> None:
     funding = ledgers.of(LINES["fapi/v1/fundingRate"])
     assert funding is ledgers.of(LINES["fapi/v1/fundingInfo"])

@@ -10,6 +10,7 @@ from proxy.core.quota.push_trust import TRUST_SECONDS
 from proxy.quota.push_proof import PushProof
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("replicas", [1, 3, 10, 100, 1000])
 def test_few_of_many_replicas_call_for_the_same_heartbeat(replicas: int) -> None:
     """All heard the last one now, and hear the next one two milliseconds after it was called for."""

@@ -40,6 +40,7 @@ BUDGET, LOCAL_BUDGET = 5400, 1500
 # Sharing.
 
 
+@pytest.mark.no_cover
 async def test_four_hundred_at_once_in_three_replicas_and_exactly_the_budget_passes(domain: Domain) -> None:
     replicas = [domain.replica()[0] for _ in range(3)]
     outcomes = await asyncio.gather(*(ask(replicas[i % 3], 20) for i in range(400)))
@@ -380,6 +381,7 @@ async def test_without_redis_background_fills_keep_their_part(domain: Domain) ->
     assert await ask(ledger, 1, purpose=Purpose.BACKGROUND) == ("quota", 31.0)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("replicas", [1, 3, 4, 9, 100, 1000])
 async def test_without_redis_all_replicas_together_stay_within_the_budget(domain: Domain, replicas: int) -> None:
     replica_count = ReplicaCount()
@@ -697,6 +699,7 @@ absences = st.lists(
 )
 
 
+@pytest.mark.no_cover
 @given(absences)
 @settings(max_examples=sized(quick=15, usual=25, long=150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_however_redis_comes_and_goes_nothing_sent_is_forgotten(

@@ -79,6 +79,7 @@ async def test_a_replica_that_reads_its_block_again_ends_it_with_the_others(doma
     assert await slow.left() == 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("reason", list(BlockReason))
 @pytest.mark.parametrize("off", [-3600.0, 0.0, 3600.0])
 async def test_a_shorter_block_of_a_neighbour_after_a_loss_of_data_does_not_replace_ours(

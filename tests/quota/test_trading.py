@@ -115,6 +115,7 @@ async def test_while_redis_is_away_trading_keeps_its_lead_and_nothing_is_taken_b
     assert (await domain.used(HOUR))[0] == LOCAL_TRADING + 1
 
 
+@pytest.mark.no_cover
 async def test_every_order_passes_while_three_replicas_poll_all_that_they_may(domain: Domain) -> None:
     replicas = [domain.replica()[0] for _ in range(3)]
     orders = 0

@@ -87,6 +87,7 @@ async def test_redis_sees_who_we_are_and_speaks_resp2(connection: RedisConnectio
     assert "resp=2" in str(info) or "'resp': '2'" in str(info)
 
 
+@pytest.mark.no_cover
 async def test_a_thousand_operations_at_once_wait_for_connections(connection: RedisConnection) -> None:
     answers = await asyncio.gather(*(connection.run(PUT, writing(connection, f"k{i}")) for i in range(1000)))
     clients = await connection.run(GET, lambda: connection.client.info("clients"))
@@ -415,6 +416,7 @@ async def test_a_service_that_no_sentinel_knows_is_away(
     assert "No master found" in str(away)
 
 
+@pytest.mark.no_cover
 async def test_a_cluster_is_used_as_one_and_survives_the_restart_of_a_node(
     start_valkey: StartValkey, opened: Opener
 ) -> None:

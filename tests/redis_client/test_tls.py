@@ -48,6 +48,7 @@ def url(port: int, certificates: Certificates, *more: str) -> str:
     return f"rediss://127.0.0.1:{port}?" + "&".join((f"ssl_ca_certs={certificates.authority}", *more))
 
 
+@pytest.mark.no_cover
 async def test_64_requests_at_once_make_one_context_and_fail_no_operation(
     start_valkey: StartValkey, certificates: Certificates, contexts: list[ssl.SSLContext]
 ) -> None:

@@ -62,6 +62,7 @@ async def is_closed(asking: Raw, *, seconds: float = 0.02) -> bool:
     return True
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fast_lane", [True, False])
 @pytest.mark.parametrize("sent", [b"", b"G", ONE[:-2], b"\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n"])
 async def test_a_head_that_does_not_come_ends_the_connection(sent: bytes, fast_lane: bool) -> None:
@@ -102,6 +103,7 @@ async def test_the_beginning_of_a_head_in_the_same_packet_as_another_request_cou
         assert await closes(slow)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "request_bytes",
     [

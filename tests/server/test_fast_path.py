@@ -46,6 +46,7 @@ async def test_a_request_that_was_answered_before_is_answered_by_the_lane() -> N
         assert (fast, again) == (learned, body)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "header",
     [
@@ -123,6 +124,7 @@ async def test_a_gateway_that_drains_answers_the_ordinary_way_and_closes() -> No
         assert fast_answers(on.app) == before
 
 
+@pytest.mark.no_cover
 async def test_a_reader_that_does_not_keep_up_goes_the_ordinary_way() -> None:
     async with stage(origin={"symbols": LARGE_SYMBOLS}) as on:
         await warmed(on.app, get(INFO), get())
@@ -138,6 +140,7 @@ async def test_a_reader_that_does_not_keep_up_goes_the_ordinary_way() -> None:
             assert fast_answers(on.app) == before + 1
 
 
+@pytest.mark.no_cover
 async def test_a_slow_reader_gets_all_of_its_answer_though_the_gateway_stops() -> None:
     clock = Clock()
     async with Simulator(clock=clock, symbols=LARGE_SYMBOLS) as origin:

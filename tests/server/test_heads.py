@@ -16,6 +16,7 @@ def key_line(name: str, key: str) -> str:
     return f"{name}: {key}"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["X-MBX-APIKEY", "x-mbx-apikey"])
 async def test_one_head_serves_all_keys_and_none_is_kept(name: str) -> None:
     async with stage(forward="all") as on, raw(on.app) as client:

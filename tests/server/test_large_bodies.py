@@ -60,6 +60,7 @@ async def received(client: socket.socket, size: int) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("buffer_bytes", [0, 4096, 50_000])
 async def test_head_and_body_arrive_in_order(size: int, buffer_bytes: int) -> None:
@@ -91,6 +92,7 @@ async def test_a_head_that_is_taken_in_part_is_gone_on_with(monkeypatch: pytest.
         assert await received(client, len(head) + len(body)) == head + body
 
 
+@pytest.mark.no_cover
 async def test_the_kernel_reads_the_file_unless_earlier_bytes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     body, sent, sendfile = body_of(MAX_BYTES), [], os.sendfile
 

@@ -40,6 +40,7 @@ async def test_a_request_that_has_passed_the_gateway_is_never_sent(header: str) 
         assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["loop"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("header", ["Via: 1.1 varnish", f"Via: 1.1 {VIA}-other", f"Via: 1.1 fred ({VIA})", "Via: ,"])
 async def test_what_others_have_passed_on_is_served(header: str) -> None:
     async with stage() as on, raw(on.app) as asking:

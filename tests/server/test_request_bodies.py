@@ -66,6 +66,7 @@ async def answered(asking: Raw, request: bytes) -> int:
     return int(head.split(b" ", 2)[1])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("is_what_it_says", [True, False])
 @pytest.mark.parametrize("coding", CODINGS)

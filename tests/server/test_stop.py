@@ -13,6 +13,7 @@ from tests.simulator import Simulator
 from tests.sizes import sized
 
 
+@pytest.mark.no_cover
 async def test_whoever_cancels_a_gateway_that_stops_is_not_mistaken_for_the_end_of_its_tasks() -> None:
     clock, cancelled = Clock(), 0
     async with Simulator(clock=clock) as origin:

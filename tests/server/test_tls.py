@@ -179,6 +179,7 @@ async def test_a_new_pair_is_used_for_new_connections_and_open_ones_go_on(author
         assert on.metric("certificate_reads_total", result="loaded") == 1
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("broken", ["other key", "no key", "no certificate", "garbage"])
 async def test_a_pair_that_does_not_fit_keeps_the_old_one_and_is_logged(authority: Authority, broken: str) -> None:
     pair, other = authority.issue(NAME), authority.issue(NAME, file="other")

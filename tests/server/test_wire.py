@@ -90,6 +90,7 @@ async def test_a_304_and_a_bug_of_ours_may_be_read_too(is_fast: bool, broken: st
         assert (status_of(failed), cors_in(failed)) == (500, CORS)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", WITHOUT_CORS)
 async def test_no_page_may_read_operations_accounts_or_what_is_unknown(target: str) -> None:
     async with stage() as on:
@@ -98,6 +99,7 @@ async def test_no_page_may_read_operations_accounts_or_what_is_unknown(target: s
             assert cors_in(head) == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", [ONE, "/api/v3/account"])
 @pytest.mark.parametrize("before", ["body in the same segment", "body in one of its own", "no body"])
 async def test_what_cannot_be_read_is_judged_by_its_own_path(target: str, before: str) -> None:
@@ -156,6 +158,7 @@ async def test_options_repeats_nothing_but_names_of_headers_and_not_too_many() -
 # --- Targets.
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("slashes", ["//", "///", "/" * 40])
 async def test_several_slashes_at_the_start_are_one_and_one_is_sent_on(slashes: str) -> None:
     async with stage() as on:

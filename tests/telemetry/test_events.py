@@ -154,6 +154,7 @@ async def test_a_ban_is_told_once_however_many_are_refused() -> None:
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["banned"]
 
 
+@pytest.mark.no_cover
 async def test_a_request_writes_no_line() -> None:
     async with stage() as on:
         await on.ask()

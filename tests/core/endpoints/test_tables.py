@@ -49,6 +49,7 @@ def test_every_line_charges_what_binance_charges() -> None:
     assert wrong == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("endpoint", TABLES, ids=lambda endpoint: f"{endpoint.method} {endpoint.name}")
 def test_no_request_costs_more_than_the_dearest(endpoint: Endpoint) -> None:
     queries = ["", "symbol=A", "symbols=[]", "limit=0", "limit=x", "limit=99999999999", "symbol=", "orderId="]

@@ -75,6 +75,7 @@ def canonical(path: str, raw_query: str, *, accept: str | None = None) -> Canoni
 # What the origin refuses
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("path", "raw_query", "body"),
     [
@@ -571,6 +572,7 @@ def ask(query: CanonicalQuery, raw_query: str) -> CanonicalQuery | Rejected | By
     )
 
 
+@pytest.mark.no_cover
 @given(spelled())
 def test_any_spelling_is_read_as_the_question(drawn: tuple[CanonicalQuery, str]) -> None:
     question, spelling = drawn
@@ -586,6 +588,7 @@ def test_what_is_sent_upstream_is_read_as_the_same_question(question: CanonicalQ
     assert ask(question, question.upstream_query) == question
 
 
+@pytest.mark.no_cover
 @given(questions(), questions())
 def test_different_questions_have_different_keys(first: CanonicalQuery, second: CanonicalQuery) -> None:
     assert (first.key == second.key) == (first == second)
@@ -632,6 +635,7 @@ def test_no_text_is_too_odd(path: str, raw_query: str, accept: str | None, sbe_s
             assert all(value.isascii() and value.isprintable() for value in query.upstream_headers.values())
 
 
+@pytest.mark.no_cover
 @given(st.sampled_from(sorted(ENDPOINTS)), RAW_QUERIES)
 def test_a_bypass_that_is_read_again_is_the_same(path: str, raw_query: str) -> None:
     result = read(path, raw_query)

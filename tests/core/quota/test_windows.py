@@ -205,6 +205,7 @@ def test_used_weight_is_read_and_rubbish_is_not(headers: dict[str, str], used: d
     assert parse_used_weight(headers) == used
 
 
+@pytest.mark.no_cover
 @given(st.dictionaries(st.text(max_size=8).map("x-mbx-used-weight".__add__), st.text(max_size=20)))
 def test_no_header_breaks_the_reading(headers: dict[str, str]) -> None:
     assert all(interval > 0 and used >= 0 for interval, used in parse_used_weight(headers).items())
