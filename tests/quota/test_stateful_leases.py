@@ -11,6 +11,9 @@ the time are steps. The origin is simulated and counts by true time.
    later than that after a block was stored.
 4. A crash loses at most 1.25 of the largest block.
 5. `used` of the status page is what was spent, once all is told; `leased` is what is held, and what crashes lost.
+
+All of that holds too where each replica has a clock of its own that is wrong, learns the origin's time from answers
+that take long, and is set forward and back.
 """
 
 from __future__ import annotations
@@ -32,11 +35,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey
+from proxy.core.quota.clock_offset import JUMP_SECONDS, UNKNOWN_SECONDS
 from proxy.core.quota.lease import MARGIN, PARTS
 from proxy.core.quota.push_trust import TRUST_SECONDS
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
+from proxy.core.quota.windows import RateLimitKind, Window
+from proxy.ports import Clock
+from proxy.quota.clock import OriginClock
 from proxy.quota.leasing import Leasing
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.scripts import domain_key, push_channel
@@ -46,6 +52,7 @@ from tests.quota.doubles import HOUR, Ageing, ManualClock, SwitchedConnection, T
 from tests.sizes import sized
 
 T = TypeVar("T")
+Fleet = TypeVar("Fleet", bound="Leased")
 LIMIT = 1000
 WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, LIMIT), Window(RateLimitKind.RAW_REQUESTS, 300, 100_000))
 BUDGET, KEYED_BUDGET = 900, 980
@@ -110,9 +117,14 @@ class Life:
     proof: ManualProof
     switch: SwitchedConnection
     tally: Tally
+    clock: Clock
     is_deaf: bool = False
     unheard: list[tuple[float, bytes]] = field(default_factory=list)
     """When each push was sent that has not arrived."""
+
+    def covers(self, reservation: Reservation) -> bool:
+        """Whether it may be sent now, by what this replica knows of the time: as the gate decides."""
+        return reservation.covers(self.clock.origin(), self.clock.guard_seconds())
 
     def can_tell(self, now: float) -> bool:
         """Whether it hears of a loss and calls Redis at once."""
@@ -207,14 +219,19 @@ class Leased(RuleBasedStateMachine):
         await self.channel.aclose()  # type: ignore[no-untyped-call]
         await self.connection.close()
 
+    def new_clock(self) -> Clock:
+        """What a replica that starts knows of the time."""
+        return self.clock
+
     def life(self) -> Life:
+        clock = self.new_clock()
         switch, tally = SwitchedConnection(self.connection, self._age), Tally()
         count = ReplicaCount()
         count.observe(REPLICAS, 0.0)
         ledger = RedisLedger(
             switch,
             domain_key=self.key,
-            clock=self.clock,
+            clock=clock,
             ratios=self.ratios,
             replica_count=count,
             observer=tally,
@@ -226,7 +243,7 @@ class Leased(RuleBasedStateMachine):
         leasing._monotonic, leasing._running = self.clock, True
         leasing.proof = proof  # type: ignore[assignment]
         leasing._is_proven = proof.holds
-        return Life(ledger, leasing, proof, switch, tally)
+        return Life(ledger, leasing, proof, switch, tally, clock)
 
     async def _age(self) -> None:
         """Let what counts by the server's clock go by the clock of the test."""
@@ -237,6 +254,8 @@ class Leased(RuleBasedStateMachine):
             born = await self.connection.client.hget(name, "born")
             if born is not None:
                 await self.connection.client.hset(name, "born", f"{float(born) - passed_seconds:.6f}")
+            if await self.connection.client.exists(f"{self.key}:clock"):
+                await self.connection.client.incrbyfloat(f"{self.key}:clock", passed_seconds)
 
     async def _pushes(self) -> list[bytes]:
         """All that was pushed since."""
@@ -251,7 +270,7 @@ class Leased(RuleBasedStateMachine):
                 pushes.append(message["data"])
 
     async def _turn(self, life: Life) -> None:
-        await life.leasing.turn(self.clock.now, is_active=True)
+        await life.leasing.turn(life.clock.origin(), is_active=True)
         for push in await self._pushes():
             for one in self.lives:
                 one.unheard.append((self.clock.now, push))
@@ -298,6 +317,9 @@ class Leased(RuleBasedStateMachine):
         outcome = self.run(ask(life.ledger, weight, purpose=purpose, refundable=order, client=client))
         if isinstance(outcome, Reservation):
             self.seen["leased"] += outcome.leased
+            self.seen["at an edge"] += outcome.leased and len({charge.window for charge in outcome.charges}) < len(
+                outcome.charges
+            )
             self.seen["alone"] += outcome.local
             for charge in outcome.charges:
                 if charge.window_key.interval_seconds == 60:
@@ -321,12 +343,13 @@ class Leased(RuleBasedStateMachine):
         life, reservation = request.life, request.reservation
         if life not in self.lives:
             return
-        if life.ledger.held_block() is not None or not reservation.covers(self.clock.now, GUARD_SECONDS):
+        if life.ledger.held_block() is not None or not life.covers(reservation):
             self.run(life.ledger.release(reservation))
             return
         if reservation.leased:
             assert self.clock.now < life.proof.until
-            assert not self.blocked_at + TRUST_SECONDS < self.clock.now < self.blocked_at + BLOCK_SECONDS
+            block_seconds = BLOCK_SECONDS - (0.0 if life.clock is self.clock else JUMP_SECONDS)
+            assert not self.blocked_at + TRUST_SECONDS < self.clock.now < self.blocked_at + block_seconds
         request.start = minute(self.clock.now)
         self.ours[request.start] += request.weight
         self.all[request.start] += request.weight
@@ -348,7 +371,7 @@ class Leased(RuleBasedStateMachine):
                 if charge.window_key.interval_seconds == 60:
                     self.charged[charge.window_key.start] -= request.weight
             request.told = self.all[request.start]
-        told = headers(request.told) if tells else {}
+        told = headers(request.told, at=self.clock.now) if tells else {}
         ledger = request.life.ledger
         if not ledger.settle_now(request.reservation, told, ok=ok):
             self.run(ledger.reconcile(request.reservation, told, ok=ok))
@@ -395,11 +418,17 @@ class Leased(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.now += seconds
 
+    @rule(before=st.sampled_from([1.2, 0.9, 0.3, 0.05]))
+    def an_edge_comes(self, before: float) -> None:
+        """Around it a request may count in either window."""
+        edge = minute(self.clock.now) + 60
+        self.clock.now = max(self.clock.now, edge - before)
+
     @precondition(lambda self: self.clock.now > self.blocked_at + 20.0 or math.isinf(self.blocked_at))
     @rule(which=replicas)
     def be_told_to_back_off(self, which: int) -> None:
         life = self.lives[which]
-        self.run(life.ledger.block(BlockReason.BACK_OFF, self.clock.now + BLOCK_SECONDS))
+        self.run(life.ledger.block(BlockReason.BACK_OFF, life.clock.origin() + BLOCK_SECONDS))
         if not (life.switch.away or life.switch.loses_answers):
             self.blocked_at = self.clock.now
 
@@ -502,25 +531,67 @@ class Troubled(Leased):
             await self.connection.client.restore(key, ttl, value)
 
 
+class OwnClocks(Troubled):
+    """The same where each replica has a clock of its own, which is wrong, and is set forward and back."""
+
+    def new_clock(self) -> Clock:
+        clock = OwnClock(self.clock, 7.0 * (next(self._births) % 5 - 2))
+        clock.learn(delay_seconds=0.2, part=0.3)
+        return clock
+
+    def __init__(self) -> None:
+        self._births = itertools.count()
+        super().__init__()
+
+    @rule(which=replicas, seconds=st.sampled_from([-59.0, -30.0, -5.0, -0.7, 0.7, 5.0, 30.0, 59.0]))
+    def a_clock_is_set(self, which: int, seconds: float) -> None:
+        clock = self.lives[which].clock
+        assert isinstance(clock, OwnClock)
+        if abs(clock.wrong_seconds + seconds) < UNKNOWN_SECONDS:
+            clock.wrong_seconds += seconds
+            self.seen["set"] += 1
+
+    @rule(which=replicas, delay=st.sampled_from([0.1, 0.8, 2.0]), part=st.sampled_from([0.0, 0.5, 1.0]))
+    def a_clock_learns(self, which: int, delay: float, part: float) -> None:
+        clock = self.lives[which].clock
+        assert isinstance(clock, OwnClock)
+        clock.learn(delay_seconds=delay, part=part)
+
+
+class OwnClock(OriginClock):
+    """A machine's clock that is wrong by some seconds, and what its gateway knows of the origin's."""
+
+    def __init__(self, true: ManualClock, wrong_seconds: float) -> None:
+        self.true, self.wrong_seconds = true, wrong_seconds
+        super().__init__(lambda: true.now + self.wrong_seconds, monotonic=true)
+
+    def learn(self, *, delay_seconds: float, part: float) -> None:
+        """An answer that took so long; the origin told its time after this part of that, and again a moment later."""
+        for later in (0.0, 0.001):
+            received_at = self.wall() + later
+            told = self.true.now + later - delay_seconds * (1 - part)
+            self.observe_server_time(told, sent_at=received_at - delay_seconds, received_at=received_at)
+
+
 class Shareless(Troubled):
     """The same where clients have no share, so that leases are granted until nine tenths are used."""
 
     ratios = Ratios(client=1.0)
 
 
-def on(kind: type[Leased], valkey_url: str) -> type[Leased]:
+def on(kind: type[Fleet], valkey_url: str) -> type[Fleet]:
     return type(kind.__name__, (kind,), {"valkey_url": valkey_url})
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("kind", [Leased, Troubled])
+@pytest.mark.parametrize("kind", [Leased, Troubled, OwnClocks])
 def test_any_short_life_of_a_fleet(kind: type[Leased], valkey_url: str) -> None:
     lives = sized(quick=3, usual=5, long=100)
     run_state_machine_as_test(on(kind, valkey_url), settings=settings(max_examples=lives, stateful_step_count=40))
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("kind", [Leased, Troubled, Shareless])
+@pytest.mark.parametrize("kind", [Leased, Troubled, Shareless, OwnClocks])
 @pytest.mark.parametrize("seed", range(sized(quick=1, usual=1, long=6)))
 def test_a_long_life_of_a_fleet(kind: type[Leased], seed: int, valkey_url: str) -> None:
     """What chance seldom brings together in a short one."""
@@ -533,9 +604,34 @@ def test_a_long_life_of_a_fleet(kind: type[Leased], seed: int, valkey_url: str) 
     finally:
         fleet.teardown()
     assert fleet.seen["leased"] > STEPS // 100
+    assert fleet.seen["at an edge"] > 0 or isinstance(fleet, Troubled)
     assert fleet.seen["refused"] > 0
     assert fleet.seen["told"] > 0 or isinstance(fleet, Troubled)
     assert (fleet.seen["lost"] > 0) == isinstance(fleet, Troubled)
+
+
+@pytest.mark.no_cover
+def test_after_a_clock_was_set_back_nothing_is_spent_from_leases_until_it_is_learned(valkey_url: str) -> None:
+    """By that clock the last minute goes on; in the origin's next one nothing of it is charged."""
+    fleet = on(OwnClocks, valkey_url)()
+    try:
+        fleet.beat(1)
+        for _ in range(2):
+            fleet.ask(0, 1, CLIENTS[0], False, "answer")
+        assert fleet.seen["leased"] == 1
+        fleet.clock.now += 25.0
+        fleet.a_clock_is_set(0, -30.0)
+        fleet.beat(1)
+        fleet.ask(0, 1, CLIENTS[0], False, "answer")
+        fleet.the_budget_holds()
+        assert fleet.seen["leased"] == 1
+        fleet.a_clock_learns(0, 0.1, 0.5)
+        fleet.beat(1)
+        for _ in range(2):
+            fleet.ask(0, 1, CLIENTS[0], False, "answer")
+        assert fleet.seen["leased"] > 1
+    finally:
+        fleet.teardown()
 
 
 def step(fleet: Leased, dice: Random) -> None:
@@ -564,6 +660,7 @@ def step(fleet: Leased, dice: Random) -> None:
         (1.5, True, lambda: fleet.crash(which)),
         (0.3, True, lambda: fleet.other_programs_spend(dice.randint(1, 20))),
         (12, True, lambda: fleet.time_passes(dice.choice([0.05, 0.1, 0.1, 0.2, 0.2, 0.25, 0.25, 0.25, 1.0, 20.0]))),
+        (1, True, lambda: fleet.an_edge_comes(dice.choice([1.2, 0.9, 0.3]))),
         (0.3, math.isinf(fleet.blocked_at), lambda: fleet.be_told_to_back_off(which)),
         (8, not math.isinf(fleet.blocked_at), fleet.the_block_ends),
     ]
@@ -574,6 +671,11 @@ def step(fleet: Leased, dice: Random) -> None:
             (0.8, True, lambda: fleet.redis_loses_all_it_knew(which)),
             (2, True, fleet.redis_is_copied),
             (0.8, True, lambda: fleet.redis_is_replaced_by_the_copy(which)),
+        ]
+    if isinstance(fleet, OwnClocks):
+        acts += [
+            (0.8, True, lambda: fleet.a_clock_is_set(which, dice.choice([-59.0, -30.0, -5.0, -0.7, 0.7, 5.0, 30.0]))),
+            (8, True, lambda: fleet.a_clock_learns(which, dice.choice([0.1, 0.1, 0.8, 2.0]), dice.random())),
         ]
     (act,) = dice.choices([act for _, _, act in acts], [weight * possible for weight, possible, _ in acts])
     act()

@@ -259,8 +259,8 @@ class ProcessLeases:
             self._give_back(lease)
 
     def _has_news(self, key: WindowKey, settled: Mapping[WindowKey, Settled]) -> bool:
-        lease = self._leases[key]
-        return lease.told != lease.totals or lease.header >= 0 or key in settled or key in self.news.untold
+        lease, is_told = self._leases[key], key in settled or key in self.news.untold
+        return is_told or self._suspects_loss or lease.told != lease.totals or lease.header >= 0
 
     def _window_call(self, key: WindowKey, part: Part | None, now: float, settled: Settled, floor: int) -> WindowCall:
         lease = self._lease(key)

@@ -280,6 +280,19 @@ def test_a_store_that_lost_its_data_grants_nothing_and_counts_what_nobody_saw(kn
     assert (side.held, lost.is_exact(KEY)) == (0, True)
 
 
+def test_a_store_that_lost_its_data_hears_of_every_window_that_was_seen(store: LeaseStore) -> None:
+    """Another process may still charge the one that ended here: its clock is behind."""
+    side = granted(store)
+    store.budget.reserve(START + 4.0, cost_of(1000), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 4.0)
+    side.store = LeaseStore(Budget(), birth="other", born_at=START + 70.0)
+    side.sync(START + 70.0)
+    assert side.is_urgent()
+    side.sync(START + 70.1)
+
+    assert side.store.budget.usage(KEY).used >= 1000
+
+
 def test_a_young_store_waits_for_who_knows_more() -> None:
     young = LeaseStore(Budget(), birth="b", born_at=START + 0.0)
     side = Side(young, "a")
