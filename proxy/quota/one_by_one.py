@@ -73,10 +73,15 @@ class OneByOne:
         if reserved.exceeded is not None:
             charge, limit = reserved.exceeded
             return refusal(charge, self._clock.guard_seconds(), limit)
-        return Reservation(reserved.charges, reserved.at)
+        reservation = Reservation(reserved.charges, reserved.at)
+        if leasing is not None:
+            leasing.leases.news.open(reservation)
+        return reservation
 
     async def reconcile(self, reservation: Reservation, report: UsageReport, now: float) -> Settled:
         """Tell Redis of an answer. Raises RedisAway."""
+        if self._leasing is not None:
+            self._leasing.leases.news.close(reservation)
         settled = await self._scripts.reconcile(
             reservation,
             reported_usage(report, reservation.at, now, self._clock.guard_seconds()),

@@ -191,6 +191,8 @@ class RedisLedger:
         rest = self._seen.settle_alone(reservation, now)
         if not rest.charges:
             return
+        if self._leasing is not None:
+            self._leasing.leases.news.close(rest)
         try:
             self._seen.adopt((await self._scripts.release(rest, floors=self._seen.floors, now=now)).usages)
         except RedisAway:

@@ -22,8 +22,9 @@ from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of, cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.lease_calls import Call, Reply, State
+from proxy.core.quota.lease_news import EARLY_SETTLE_SECONDS, SETTLE_SECONDS
 from proxy.core.quota.lease_store import LeaseStore
-from proxy.core.quota.process_leases import EARLY_SETTLE_SECONDS, SETTLE_SECONDS, ProcessLeases
+from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.push_trust import TRUST_SECONDS
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused

@@ -148,6 +148,12 @@ class Life:
         notices = lease is not None and self.leasing.leases._store.number > number
         return max(lease.seen if notices and lease else 0, self.ledger._seen.floors.get(window_of(start), 0))
 
+    def lacks(self, start: int, *, orders: int) -> int:
+        """What it misses of its own open orders, where Redis has so much of all orders."""
+        news, windows = self.leasing.leases.news, self.leasing.leases._parts_at(self.clock.origin())
+        own = news._orders.get(window_of(start), 0) if window_of(start) in [part.key for part in windows] else 0
+        return max(0, own - orders)
+
     def held(self, start: int) -> int:
         lease = self.leasing.leases._leases.get(window_of(start))
         return 0 if lease is None else max(0, lease.held)
@@ -290,6 +296,12 @@ class Leased(RuleBasedStateMachine):
             if not one.is_deaf:
                 await self._hear(one)
                 await self._turn(one)
+
+    def orders_in_redis(self, start: int) -> int:
+        """The weight of open orders, but of those that were charged to leases."""
+        name = f"{self.key}:{window_of(start).key}"
+        refundable, leased = self.run(self.connection.client.hmget(name, ["refundable", "leased"]))
+        return int(refundable or 0) - int(leased or 0)
 
     def in_redis(self, start: int) -> tuple[int, int]:
         """Used, and the leased part of it."""
@@ -513,12 +525,17 @@ class Troubled(Leased):
         after = {start: self.in_redis(start)[0] for start in self.starts}
         number = int(self.run(self.connection.client.hget(f"{self.key}:leases", "number")) or -1)
         tells = [life for life in self.lives if life.can_tell(self.clock.now)]
+        told = {}
         for start in self.starts:
+            orders = self.orders_in_redis(start)
             seen = max((life.seen(start, number=number) for life in tells), default=0)
+            lacking = max((life.lacks(start, orders=orders) for life in tells), default=0)
+            seen = told[start] = max(seen, after[start] + lacking)
+            self.seen["orders lost"] += lacking > 0
             self.forgotten[start] += max(0, before[start] - after[start])
             self.unseen[start] += max(0, before[start] - max(after[start], seen))
         now = minute(self.clock.now)
-        known = min(before[now], max((life.seen(now, number=number) for life in tells), default=0))
+        known = min(before[now], told[now])
         known -= sum(life.refunds(now) for life in tells)
         self.run(self._beat(self.lives[first]))
         for life in tells:

@@ -25,11 +25,6 @@ IDLE_SECONDS = 300.0
 """A process without a request for so long gives back what it holds."""
 TELL_SECONDS = 30.0
 """What was spent is told so often."""
-SETTLE_SECONDS = 0.02
-"""Requests that were reserved one by one are settled together, so long after the first. Until then they count twice
-where a header includes them."""
-EARLY_SETTLE_SECONDS = 2.0
-"""The same while the budget is far away."""
 RETRY_SECONDS = 1.0
 """After the store granted nothing it is not asked again for so long."""
 
@@ -130,6 +125,7 @@ class ProcessLeases:
     def lose(self) -> None:
         """The store has lost data: give back everything, and count all open orders as spent."""
         self._suspects_loss = self.is_urgent = True
+        self.news.lose(max(self.demanded_at, self._called_at))
         for lease in self._leases.values():
             lease.forget_orders()
             self._give_back(lease)
@@ -178,7 +174,7 @@ class ProcessLeases:
         if self.is_urgent:
             return now
         is_exact = any(part.lease.is_exact for part in self._parts_at(now))
-        due = self.news.settled_at + (SETTLE_SECONDS if is_exact else EARLY_SETTLE_SECONDS)
+        due = self.news.due_at(is_exact=is_exact)
         if any(lease.told != lease.totals or lease.header >= 0 for lease in self._leases.values()):
             due = min(due, self._called_at + TELL_SECONDS)
         return due
@@ -223,6 +219,9 @@ class ProcessLeases:
             if told.want:
                 lease.asked()
             self._see(lease, said.usage, is_exact=said.is_exact)
+            missing = self.news.missing(told.key, said.usage)
+            lease.seen += missing
+            is_lost |= missing > 0
         if is_lost:
             self.lose()
 
