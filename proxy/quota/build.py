@@ -105,10 +105,12 @@ def pool_domain(quota_domain: str, pool: str) -> str:
 
 
 def _ratios(settings: Settings) -> Ratios:
+    """A budget that is lowered by itself lowers those that are a part of it."""
+    budget = settings.budget_ratio
     return Ratios(
-        budget=settings.budget_ratio,
-        refresh=settings.refresh_budget_ratio,
-        local=settings.local_budget_ratio,
+        budget=budget,
+        refresh=min(settings.refresh_budget_ratio, budget),
+        local=min(settings.local_budget_ratio, budget),
         client=settings.client_ratio,
         trading=settings.trading_budget_ratio,
     )

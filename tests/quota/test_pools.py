@@ -19,17 +19,17 @@ from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.errors import BackedOff, Banned, BudgetUsedUp
 from proxy.quota.build import build_ledgers, pool_domain
 from proxy.quota.pools import PoolLedgers
-from proxy.quota.scripts import domain_key
+from proxy.quota.scripts import ScriptRunner, domain_key
 from proxy.redis_client.connection import RedisConnection
 from proxy.settings import Settings
 from tests.environment import settings_of
-from tests.quota.doubles import ManualClock, Tally
+from tests.quota.doubles import ManualClock, SwitchedConnection, Tally
 
 LINES = {line.name: line for table in TABLES.values() for line in table}
 ALL_POOLS = 11
 
 
-def build(clock: ManualClock, connection: RedisConnection | None = None, **settings: Any) -> PoolLedgers:
+def build(clock: ManualClock, connection: ScriptRunner | None = None, **settings: Any) -> PoolLedgers:
     return build_ledgers(
         settings_of(**settings),
         connection,
@@ -60,6 +60,19 @@ async def test_usd_and_coin_futures_spend_one_budget(ledgers: PoolLedgers) -> No
         await coin.reserve(1)
     await ledgers.spot.reserve(5400)
     await ledgers.of_api(Api.OPTIONS).reserve(360)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_budget_that_is_lowered_by_itself_bounds_refreshes_and_what_is_spent_without_redis(
+    clock: ManualClock, connection: RedisConnection, is_away: bool
+) -> None:
+    switch = SwitchedConnection(connection)
+    spot = build(clock, switch, budget_ratio=0.1).spot
+    switch.away = is_away
+    await spot.reserve(500, purpose=Purpose.BACKGROUND)
+    for purpose in (Purpose.BACKGROUND, Purpose.PUBLIC):
+        with pytest.raises(BudgetUsedUp):
+            await spot.reserve(101, purpose=purpose)
 
 
 async def test_a_ban_of_one_pool_leaves_the_others_alone(ledgers: PoolLedgers) -> None:
