@@ -78,6 +78,16 @@ class Forward(Enum):
     """Also the requests of accounts: those that need a key or carry a signature, and `/sapi`."""
 
 
+_FORWARDED: Mapping[Forward, str] = MappingProxyType(
+    {
+        Forward.GENERAL: "ping, time, exchangeInfo and executionRules of spot only, and no signature",
+        Forward.MARKET: "no request that needs a key or has a signature",
+    }
+)
+"""What the refusal of each mode says; `all` leaves nothing out."""
+_UNKNOWN_ENDPOINT = "This gateway knows no such endpoint; only SIDECAR_FORWARD=all forwards what it does not know."
+
+
 class Catalogue:
     """The endpoints that one gateway serves: those of its mode, of the APIs that it has hosts for."""
 
@@ -105,7 +115,8 @@ class Catalogue:
         if endpoint is None:
             endpoint = self._unknown(path, method, to_coin_futures=to_coin_futures)
         if not self.forwards(endpoint):
-            raise self.not_forwarded()
+            is_unknown = endpoint.name == UNKNOWN and path not in self._lines
+            raise UnknownPath(_UNKNOWN_ENDPOINT) if is_unknown else self.not_forwarded()
         if endpoint.api not in self._apis:
             setting = UPSTREAM_SETTINGS[endpoint.api]
             raise ApiNotConfigured(f"This gateway has no host for this API; {setting} names them.")
@@ -165,7 +176,8 @@ class Catalogue:
 
     def not_forwarded(self) -> NotForwarded:
         """The refusal of a request that the mode leaves out. It repeats nothing of the request."""
-        return NotForwarded(f"This gateway does not forward this request: SIDECAR_FORWARD is {self._forward.value}.")
+        told = f"This gateway forwards {_FORWARDED[self._forward]}: SIDECAR_FORWARD is {self._forward.value}."
+        return NotForwarded(told)
 
 
 def find_public(path: str) -> Endpoint | None:

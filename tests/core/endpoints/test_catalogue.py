@@ -117,7 +117,7 @@ def test_the_general_endpoints_are_served_in_every_mode(forward: Forward, method
         ("/api/v3/depth", "GET", NotForwarded, "not-forwarded"),
         ("/api/v3/order", "POST", NotForwarded, "not-forwarded"),
         ("/api/v3/ping", "POST", MethodNotAllowed, "method"),
-        ("/api/v3/nothing", "GET", NotForwarded, "not-forwarded"),
+        ("/api/v3/nothing", "GET", UnknownPath, "unknown-path"),
         ("/sapi/v1/capital/config/getall", "GET", NotForwarded, "not-forwarded"),
         ("/nothing", "GET", UnknownPath, "unknown-path"),
         ("/fapi/v1/klines", "GET", NotForwarded, "not-forwarded"),
@@ -151,6 +151,13 @@ def test_market_serves_public_data_of_every_api(path: str) -> None:
 def test_market_refuses_what_wants_a_key_and_names_the_setting(path: str, method: str) -> None:
     with pytest.raises(NotForwarded, match="SIDECAR_FORWARD is market"):
         Catalogue(Forward.MARKET, apis=EVERY_API).find(path, method)
+
+
+@pytest.mark.parametrize("path", ["/api/api/v3/time", "/api/v3/time/", "/api/v3/tim", "/fapi/v3/", "/futures/data/x"])
+def test_a_wrong_path_of_an_api_is_no_request_that_a_mode_leaves_out(path: str) -> None:
+    for forward in (Forward.GENERAL, Forward.MARKET):
+        with pytest.raises(UnknownPath, match="only SIDECAR_FORWARD=all forwards"):
+            Catalogue(forward, apis=EVERY_API).find(path)
 
 
 def test_an_api_without_hosts_names_its_setting() -> None:
