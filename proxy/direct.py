@@ -24,7 +24,7 @@ from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
 from proxy.core.query.market import MarketQuery, market_query
-from proxy.core.reply import Outcome, Reply, forwarded_reply
+from proxy.core.reply import Outcome, Reply, forwarded_reply, passed_reply
 from proxy.errors import SendingRefused, SidecarError
 from proxy.gateway import Gateway, failed, passed
 from proxy.origin.guarded import Origin
@@ -49,13 +49,14 @@ class Place(Struct, frozen=True, eq=False):
 class PublicRequest:
     """A public request that is asked again and again: all that does not depend on who asks, and when."""
 
-    __slots__ = ("_fills", "_is_shared", "_may_be_kept", "_origin", "_query", "_told", "path")
+    __slots__ = ("_fills", "_flights", "_is_shared", "_key", "_may_be_kept", "_origin", "_query", "_told", "path")
 
     def __init__(self, query: PublicQuery, origin: Origin, fills: Fills, path: str) -> None:
         self.path = path
         self._query = query
         self._origin = origin
         self._fills = fills
+        self._flights, self._key = fills.flights, query.key
         self._may_be_kept = isinstance(query, MarketQuery) and fills.may_keep(query)
         self._is_shared = query.endpoint.policy is not CachePolicy.FORWARDED
         self._told = partial(_forwarded, query) if isinstance(query, MarketQuery) else partial(_passed, query)
@@ -77,7 +78,7 @@ class PublicRequest:
     def _begin_shared(self, client: str, done: Done) -> bool:
         """Equal requests that come meanwhile share the answer."""
         query = self._query
-        flight = self._fills.lead(query)
+        flight = self._flights.lead(self._key)
         if flight is None:
             return False
         is_begun = False
@@ -85,15 +86,15 @@ class PublicRequest:
             is_begun = self._origin.begin(query, client=client, done=partial(self._landed, flight, done))
         finally:
             if not is_begun:
-                self._fills.land(query, flight, None)
+                self._flights.land(self._key, flight, None)
         return is_begun
 
     def _landed(self, flight: asyncio.Future[Any], done: Done, answer: Answer) -> None:
         query = self._query
-        shared: object = answer
         if isinstance(query, CanonicalQuery) and isinstance(answer, AcceptedResponse):
-            shared = _for_all(query, answer)
-        self._fills.land(query, flight, shared)
+            self._flights.land(self._key, flight, _for_all(query, answer))
+        else:
+            self._flights.land(self._key, flight, answer)
         self._told(done, answer)
 
 
@@ -106,6 +107,7 @@ class DirectGateway:
         self._fills = fills
         self._catalogue = catalogue
         self._tells_time = tells_time
+        self._forwards_keyed = catalogue.forwards_keyed
         self._found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
@@ -118,7 +120,7 @@ class DirectGateway:
         if endpoint.security is Security.PUBLIC and not is_keyed(endpoint, request):
             prepared = self.prepare(place, request)
             return prepared is not None and prepared.begin(request.client, done)
-        if not self._catalogue.forwards_keyed:
+        if not self._forwards_keyed:
             return False
         query = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
         try:
@@ -190,7 +192,8 @@ def _forwarded(query: MarketQuery | KeyedRequest, done: Done, answer: Answer) ->
 def _passed(query: CanonicalQuery, done: Done, answer: Answer) -> None:
     """Pass on an answer of a general endpoint."""
     if isinstance(answer, AcceptedResponse):
-        done(passed(query, answer, Outcome.BYPASS))
+        endpoint, weight = query.endpoint.name, query.weight
+        done(passed_reply(answer.response, Outcome.BYPASS, endpoint=endpoint, weight=weight))
     else:
         done(_unanswered(query.endpoint, answer))
 

@@ -6,10 +6,9 @@ Must not know: how one fill works (`proxy.cache.fill`), replies, which stale ent
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -57,7 +56,8 @@ class Fills:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._stale_after_seconds = stale_after_seconds
-        self._flights = SingleFlight()
+        self.flights = SingleFlight()
+        """The work under way, by the keys of queries."""
         self._failures = RecentFailures()
         self._overdue: set[str] = set()
         """The keys of the fills under way that took longer than a client with a stale entry waits."""
@@ -72,7 +72,7 @@ class Fills:
 
     async def load(self, query: UpstreamQuery) -> Entry | None:
         """The query's newest entry, of this process or of Redis."""
-        loaded, _ = await self._flights.do(("load", query.key), lambda: self._load(query))
+        loaded, _ = await self.flights.do(("load", query.key), lambda: self._load(query))
         return self._local.get(query) or loaded
 
     async def fill(
@@ -95,7 +95,7 @@ class Fills:
             except BudgetUsedUp:  # it may be that of a background fill, whose budget is lower: try with the client's
                 (entry, outcome), collapsed = await self.join(query, work, client=client, ends=ends)
         except TooSlow:
-            if give_up_at is not None and self._flights.is_under_way(query.key):
+            if give_up_at is not None and self.flights.is_under_way(query.key):
                 self._overdue.add(query.key)
             raise
         return Filled(entry, Outcome.COLLAPSED if collapsed else outcome)
@@ -124,26 +124,18 @@ class Fills:
         while True:
             timeout_seconds = None if ends is None else max(0.0, ends - time.monotonic())
             try:
-                return await self._flights.do(query.key, work, timeout_seconds=timeout_seconds)
+                return await self.flights.do(query.key, work, timeout_seconds=timeout_seconds)
             except TimeoutError as error:
                 raise TooSlow from error
             except ClientShareUsedUp as refused:
                 if refused.client == client:
                     raise
 
-    def lead(self, query: UpstreamQuery) -> asyncio.Future[Any] | None:
-        """What later clients of an equal query join while this one is asked elsewhere; None: one is under way."""
-        return self._flights.lead(query.key)
-
-    def land(self, query: UpstreamQuery, flight: asyncio.Future[Any], outcome: object) -> None:
-        """The result for all that joined, or the exception."""
-        self._flights.land(query.key, flight, outcome)
-
     def fill_in_background(self, query: UpstreamQuery, *, short_lived: bool) -> None:
         """Fill without a waiting client, unless fills of this query have failed lately."""
         failure = self.failure(query)
         if failure is None or not failure.backs_off(self._clock.wall()):
-            self._flights.spawn(query.key, lambda: self._run(query, short_lived=short_lived, background=True))
+            self.flights.spawn(query.key, lambda: self._run(query, short_lived=short_lived, background=True))
 
     def failure(self, query: UpstreamQuery) -> Failure | None:
         """How the last fill of this query failed; None if it succeeded, or failed long ago."""
@@ -164,7 +156,7 @@ class Fills:
         An error answer of the origin is a failure, also where it is stored because there is no document to keep.
         """
         document = self._local.document_query
-        (entry, _), _ = await self._flights.do(
+        (entry, _), _ = await self.flights.do(
             document.key, lambda: self._run(document, short_lived=False, background=True)
         )
         if not is_good(entry):
@@ -179,7 +171,7 @@ class Fills:
 
     async def drain(self, timeout_seconds: float) -> None:
         """Wait this long for fills under way, then cancel them."""
-        await self._flights.drain(timeout_seconds)
+        await self.flights.drain(timeout_seconds)
 
     async def _load(self, query: UpstreamQuery) -> Entry | None:
         """As if Redis had nothing if this fails by a bug of ours, which is logged once for all that wait."""

@@ -48,7 +48,8 @@ class SingleFlight:
 
         `land` ends it.
         """
-        if self._under_way(key) is not None:
+        task = self._tasks.get(key)
+        if task is not None and not task.done():
             return None
         flight = self._tasks[key] = asyncio.get_running_loop().create_future()
         return flight

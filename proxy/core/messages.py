@@ -89,14 +89,14 @@ class OriginResponse(Struct, frozen=True, kw_only=True):
 
         One that may not be sent again is that of bytes that nobody knows.
         """
-        told = self.headers.get("content-type")
-        if told is None:
-            return JSON_CONTENT_TYPE if self.body else ""
-        return _content_type(told)
+        return content_type_of(self.headers.get("content-type"), has_body=bool(self.body))
 
 
 @lru_cache(maxsize=64)
-def _content_type(told: str) -> str:
+def content_type_of(told: str | None, *, has_body: bool) -> str:
+    """`OriginResponse.content_type`, by what the header tells; None: there is none."""
+    if told is None:
+        return JSON_CONTENT_TYPE if has_body else ""
     text = notice(told.replace("\t", " "))
     return UNKNOWN_CONTENT_TYPE if text is None else text
 

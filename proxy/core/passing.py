@@ -15,7 +15,7 @@ _SPELLED = {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED
 def passing_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """What passes of the origin's headers (names in lower case)."""
     passing = []
-    for name, spelled in _passing(*headers):
+    for name, spelled in passing_names(*headers):
         value = headers[name]
         if value.isascii() and value.isprintable():  # as in `notice`
             passing.append((spelled, value))
@@ -23,7 +23,7 @@ def passing_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=64)
-def _passing(*names: str) -> tuple[tuple[str, str], ...]:
+def passing_names(*names: str) -> tuple[tuple[str, str], ...]:
     """Those of `names` (in lower case) that pass, and as the other answers spell them.
 
     The used weight is told as all replicas know it. Kept, because most answers have the same names.

@@ -13,8 +13,8 @@ import orjson
 from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
-from proxy.core.messages import Entry, OriginResponse, notice
-from proxy.core.passing import SBE_DEPRECATED, passing_headers
+from proxy.core.messages import Entry, OriginResponse, content_type_of, notice
+from proxy.core.passing import SBE_DEPRECATED, passing_headers, passing_names
 from proxy.core.query.accepted import matches
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
@@ -170,7 +170,9 @@ class Rendition(Struct, frozen=True, kw_only=True):
 
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
     """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
-    headers, lines = _passed_headers(response.content_type, response.headers.get(_SBE_DEPRECATED), outcome)
+    headers, lines = _passed_headers(
+        response.headers.get("content-type"), bool(response.body), response.headers.get(_SBE_DEPRECATED), outcome
+    )
     return Reply(
         status=response.status,
         headers=headers,
@@ -183,11 +185,13 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
 
 
 @lru_cache(maxsize=64)
-def _passed_headers(content_type: str, deprecated: str | None, outcome: Outcome) -> tuple[Lines, str]:
+def _passed_headers(
+    content_type: str | None, has_body: bool, deprecated: str | None, outcome: Outcome
+) -> tuple[Lines, str]:
     """Those of `passed_reply`, and the same as lines; kept: few differ."""
     text = notice(deprecated)
     headers = (
-        *_content_type(content_type),
+        *_content_type(content_type_of(content_type, has_body=has_body)),
         ("Cache-Control", "no-store"),
         ("Cache-Status", cache_status(outcome)),
         *(() if text is None else ((SBE_DEPRECATED, text),)),
@@ -203,10 +207,14 @@ def lines_of(headers: Lines) -> str:
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
     endpoint, packed = query.endpoint, response.gzip if response.gzip is not None and query.accepts_gzip else None
-    fixed, lines = _forwarded_headers(response.content_type, packed is not None, outcome)
-    passing = passing_headers(response.headers)
-    for name, value in passing:
-        lines += f"{name}: {value}\r\n"
+    told, passing = response.headers, []
+    content_type, has_body = told.get("content-type"), bool(response.body)
+    fixed, lines = _forwarded_headers(content_type, has_body, packed is not None, outcome)
+    for name, spelled in passing_names(*told):  # as in `passing_headers`
+        value = told[name]
+        if value.isascii() and value.isprintable():
+            passing.append((spelled, value))
+            lines += f"{spelled}: {value}\r\n"
     return Reply(
         status=response.status,
         headers=(*fixed, *passing),
@@ -220,10 +228,12 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
 
 
 @lru_cache(maxsize=64)
-def _forwarded_headers(content_type: str, is_packed: bool, outcome: Outcome) -> tuple[Lines, str]:
+def _forwarded_headers(
+    content_type: str | None, has_body: bool, is_packed: bool, outcome: Outcome
+) -> tuple[Lines, str]:
     """Those of an answer that passes as it came, but for Binance's own, and the same as lines; kept: few differ."""
     headers = (
-        *_content_type(content_type),
+        *_content_type(content_type_of(content_type, has_body=has_body)),
         *((("Content-Encoding", "gzip"),) if is_packed else ()),
         ("Cache-Control", "no-store"),
         ("Vary", VARY),

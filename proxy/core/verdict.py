@@ -50,7 +50,7 @@ class Good(Struct, frozen=True, eq=False):
     __hash__ = None  # type: ignore[assignment] # as of everything that holds a mapping
 
 
-_GOOD = Good()
+GOOD = Good()
 """That of an answer that passes as it came."""
 MAX_ERROR_BYTES = 1 << 16
 """The largest body of an error that is passed on or stored."""
@@ -116,9 +116,9 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
     if isinstance(query, MarketQuery) and response.status == 200:
-        return _GOOD
+        return GOOD
     if query.is_keyed and 200 <= response.status < 300:
-        return _GOOD
+        return GOOD
     if response.status == 200 and query.endpoint.name == "time":
         plain = _PLAIN_TIME.fullmatch(response.body)
         if plain is not None:

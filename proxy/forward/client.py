@@ -57,7 +57,8 @@ class RawClient:
         self._wall = wall
         self._monotonic = monotonic
         self._routes: dict[str, Route] = {}
-        self._known = KnownHeads()
+        self.known = KnownHeads()
+        """Heads of answers."""
         self.pool = Pool(monotonic)
         """The kept connections. Whoever takes one gives it back, or begins an exchange."""
         self._opened: tuple[Pool, Dialer, Resolver] | None = None
@@ -110,7 +111,7 @@ class RawClient:
             has_no_body=has_no_body,
             max_body_bytes=self._max_body_bytes,
             wall=self._wall,
-            known=None if has_no_body else self._known,
+            known=None if has_no_body else self.known,
         )
 
     def lines(self, base_url: str, headers: Headers) -> tuple[bytes, bytes]:

@@ -70,9 +70,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self._tls is not None:
+        tls = self._tls
+        if tls is not None:
             try:
-                data = self._tls.received(data)
+                data = tls.received(data)
             except ssl.SSLError as error:
                 self._broke(error)
                 return
@@ -87,7 +88,7 @@ class Connection(asyncio.Protocol):
                 return
             if is_complete:
                 self._complete(reader)
-        if self._tls is not None and self._tls.is_over:
+        if tls is not None and (tls.is_ended or tls.is_over):
             self._broke(None)
 
     def eof_received(self) -> None:

@@ -79,7 +79,9 @@ class Tls:
         if count < len(data):  # it takes one record at a time
             self._waiting = memoryview(data)[count:]
             self._write_waiting()
-        self._flush()
+        encrypted = self._outgoing.read()
+        if encrypted:
+            self._send(encrypted)
 
     def received(self, data: bytes) -> bytes:
         """What the peer said in these bytes; nothing where they concern the session alone. Raises ssl.SSLError."""

@@ -80,7 +80,7 @@ class DirectClient:
             raise
         if self._tells:
             log.debug("sending")
-        reader = raw.reader()
+        reader = AnswerReader(max_body_bytes=self._max_body_bytes, wall=self._wall, known=raw.known)
         exchange = _Exchange(self, base_url, pool, connection, reader, self._wall(), self._monotonic(), done)
         deadline = connection.loop.time() + seconds
         connection.send(head, query.body, reader=reader, deadline=deadline, done=exchange.ended)

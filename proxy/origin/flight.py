@@ -79,17 +79,18 @@ class Flight(Struct, eq=False):
 
     def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
         """The first attempt has ended."""
-        query, reader, reservation, result = self.query, self.reader, self.reservation, None
+        query, reservation, read = self.query, self.reservation, None
         assert reservation is not None  # it was checked
         try:
             if isinstance(outcome, OriginResponse):
-                result = reader.begin(query, outcome, self.passage)
-            if result is None:
+                read = self.reader.read_now(query, outcome, self.passage, reservation)
+            if read is None:
                 ticket = Ticket(self.gate, self.passage, reservation, is_sent=True)
                 attempts = Attempts(query, self.passage, ticket, self.candidates, outcome)
                 self.asking.start(self._finish(self.asking.rest(attempts)))
                 return
-            if not reader.settle_now(query, result, reservation):
+            result, is_settled = read
+            if not is_settled:
                 self.asking.start(self._finish(self._settle(result, reservation)))
                 return
         except Exception as error:

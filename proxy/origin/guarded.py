@@ -93,10 +93,17 @@ class Origin:
         """
         if self._unreachable is not None and self._fails_at_once() is not None:
             return False
-        gate, passage = self._gate, self._passage(query, client)
+        gate, endpoint, is_keyed = self._gate, query.endpoint, query.is_keyed
+        passage = Passage(  # `_passage`
+            query.weight,
+            self._monotonic() + self._total_seconds,
+            Purpose.KEYED if is_keyed else Purpose.PUBLIC,
+            is_keyed and endpoint.is_free_on_success,
+            client,
+        )
         if not gate.enter_now(passage):
             return False
-        candidates = self._upstream.candidates(query.endpoint)
+        candidates = self._upstream.candidates(endpoint)
         flight = Flight(query, passage, candidates, gate, self.reader, self, done)
         is_begun = False
         try:

@@ -35,17 +35,12 @@ class QueryHeads:
         self._lines = lines
 
     def render(self, base_url: str, query: UpstreamQuery) -> bytes:
-        """The head of one that is not `known`. Raises ValueError for a request that is not valid HTTP."""
-        if isinstance(query, KeyedRequest):
-            return self._keyed_head(base_url, query)
-        if len(self.known) >= _REMEMBERED:
-            self.known.clear()
-        head = self._head(base_url, query)
-        self.known[base_url, id(query)] = query, head  # as long as the query is kept, no other has its identity
-        return head
+        """The head of one that is not `known`. Raises ValueError for a request that is not valid HTTP.
 
-    def _keyed_head(self, base_url: str, query: KeyedRequest) -> bytes:
-        """Of a request whose target and key are its own, and are kept nowhere."""
+        Target and key of a keyed request are its own, and are kept nowhere.
+        """
+        if not isinstance(query, KeyedRequest):
+            return self._public_head(base_url, query)
         place = base_url, id(query.sent), query.accepts_gzip
         known = self._shapes.get(place)
         if known is None:
@@ -56,8 +51,16 @@ class QueryHeads:
         target, method = query.target.encode("utf-8", "surrogateescape"), query.method
         if not target or target.translate(None, VISIBLE):
             raise ValueError("this is no valid request")
-        parts = method.encode(), prefix, target, before, query.api_key.encode(), after
-        return b"%b %b%b HTTP/1.1\r\n%b%b%b%b\r\n" % (*parts, length_line(method, len(query.body)))
+        length = b"Content-Length: %d\r\n" % len(query.body) if query.body else length_line(method, 0)
+        parts = method.encode(), prefix, target, before, query.api_key.encode(), after, length
+        return b"%b %b%b HTTP/1.1\r\n%b%b%b%b\r\n" % parts
+
+    def _public_head(self, base_url: str, query: UpstreamQuery) -> bytes:
+        if len(self.known) >= _REMEMBERED:
+            self.known.clear()
+        head = self._head(base_url, query)
+        self.known[base_url, id(query)] = query, head  # as long as the query is kept, no other has its identity
+        return head
 
     def _shape(self, base_url: str, query: KeyedRequest) -> tuple[bytes, bytes, bytes]:
         """What comes before the target, and the lines before and after the value of the key."""

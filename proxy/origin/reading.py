@@ -18,7 +18,7 @@ from proxy.core.quota.budget import Reservation
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
 from proxy.core.quota.windows import GUARD_SECONDS
-from proxy.core.verdict import Failed, Good, Negative, Throttled, Verdict, judge
+from proxy.core.verdict import GOOD, Failed, Good, Negative, Throttled, Verdict, judge
 from proxy.errors import SendingRefused, UpstreamFailed
 from proxy.event_log import log
 from proxy.origin.gate import Gate
@@ -104,12 +104,17 @@ class AnswerReading:
             case _:
                 assert_never(verdict)
 
-    def begin(self, query: UpstreamQuery, response: OriginResponse, passage: Passage) -> AcceptedResponse | None:
-        """All of `read` that comes before the ledger; None, and nothing is done, where more has to be waited for.
+    def read_now(
+        self, query: UpstreamQuery, response: OriginResponse, passage: Passage, reservation: Reservation
+    ) -> tuple[AcceptedResponse, bool] | None:
+        """`read` of a usual answer, without waiting. None, and nothing is done, for any other.
 
-        The caller then calls `settle`, or `settle_now` in the same turn of the loop.
+        Also whether the ledger could take it so; else the caller awaits `settle`.
         """
-        verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
+        if response.status == 200 and query.passes_as_it_came:
+            verdict: Verdict = GOOD
+        else:
+            verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if isinstance(verdict, Good):
             weight = 0 if passage.refundable else query.weight
         elif isinstance(verdict, Negative) and not verdict.by_firewall:
@@ -124,15 +129,12 @@ class AnswerReading:
                 self._learn(query.endpoint, verdict, response)
         elif isinstance(verdict, Good) and verdict.rate_limits:
             self._learn(query.endpoint, verdict, response)
-        self._observer.spent(query.endpoint.name, weight, client=passage.client)
-        return AcceptedResponse(response, verdict)
-
-    def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> bool:
-        """Whether the ledger could take the answer without waiting."""
-        endpoint, headers = query.endpoint, accepted.response.headers
+        endpoint, headers = query.endpoint, response.headers
+        self._observer.spent(endpoint.name, weight, client=passage.client)
         if not endpoint.has_used_weight or endpoint.pool is not None:
             headers = without_used_weight(headers)
-        return self._ledger.settle_now(reservation, headers, ok=isinstance(accepted.verdict, Good))
+        is_settled = self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
+        return AcceptedResponse(response, verdict), is_settled
 
     async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
         """Correct the ledger by the answer."""

@@ -83,7 +83,7 @@ class ForwardPath:
         self.peers = peers
         self.direct = direct
         self.life_cycle = life_cycle
-        self._heads = AnswerHeads(headers)
+        self.answer_heads = AnswerHeads(headers)
         self.observer = observer
 
     def remember(self, data: bytes, place: Any, request: ClientRequest, claimed: str) -> None:
@@ -94,15 +94,6 @@ class ForwardPath:
         if len(self.known) >= _MAX_KNOWN:
             del self.known[next(iter(self.known))]
         self.known[data] = prepared, claimed
-
-    def render(self, path: str, outcome: Reply | Exception, *, closes: bool) -> tuple[bytes, Reply]:
-        """The head of an answer, and what it answers."""
-        reply, is_readable = outcome if isinstance(outcome, Reply) else _bug(path, outcome), path in READABLE_PATHS
-        try:
-            return self._heads.render(reply, is_public=is_readable, closes=closes), reply
-        except ValueError as error:  # a header that cannot be written
-            reply = _bug(path, error)
-            return self._heads.render(reply, is_public=is_readable, closes=closes), reply
 
 
 def _bug(path: str, error: Exception) -> Reply:
@@ -152,7 +143,7 @@ class ForwardPathProtocol(FastPathProtocol):
             client = named[1] if named is not None and named[0] == claimed else self._client(claimed)
             self._path, begin = prepared.path, partial(prepared.begin, client)
         if not self._room.begin_request():
-            self._write_answer(error_reply(TooManyRequests(), Outcome.REJECTED))
+            self._answer(error_reply(TooManyRequests(), Outcome.REJECTED), was_let_in=False)
             return True
         self._exact, self.is_forwarding = False, True
         try:
@@ -172,15 +163,18 @@ class ForwardPathProtocol(FastPathProtocol):
             self._named = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
         return self._named[1]
 
-    def _answer(self, outcome: Reply | Exception) -> None:
-        self._room.end_request()
-        self._write_answer(outcome)
-
-    def _write_answer(self, outcome: Reply | Exception) -> None:
+    def _answer(self, outcome: Reply | Exception, *, was_let_in: bool = True) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
-        shared = self._forward_path
+        if was_let_in:
+            self._room.end_request()
+        shared, path, is_readable = self._forward_path, self._path, self._path in READABLE_PATHS
         closes, seconds = shared.life_cycle.draining, time.perf_counter() - self._began
-        head, reply = shared.render(self._path, outcome, closes=closes)
+        reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)
+        try:
+            head = shared.answer_heads.render(reply, is_public=is_readable, closes=closes)
+        except ValueError as error:  # a header that cannot be written
+            reply = _bug(path, error)
+            head = shared.answer_heads.render(reply, is_public=is_readable, closes=closes)
         self.is_forwarding = False
         if self._landed is not None and not self._landed.done():
             self._landed.set_result(None)

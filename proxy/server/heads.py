@@ -88,13 +88,19 @@ class Heads:
         """
         start = chunk.find(b"\r\n")
         end = chunk.find(b"\r\n\r\n", start) + 4
-        bare, api_key = _without_key(chunk[start:end])
+        found = _KEY.search(chunk, start, end)
+        if found is None:
+            bare, api_key = chunk[start:end], ""
+        else:
+            at, stop = found.span(2)
+            bare, api_key = chunk[start:at] + chunk[stop:end], found[2].decode("ascii")
         head = self._known.get(bare)
         if head is None or len(chunk) - end != head.body_bytes or not chunk.endswith(_END, 0, start):
             return None
         start -= len(_END)
         at = chunk.find(b"?", 0, start)
-        place = self._place(chunk[:start] if at < 0 else chunk[:at])
+        line = chunk[:start] if at < 0 else chunk[:at]
+        place = self._places.get(line) or self._place(line)
         query = b"" if at < 0 else chunk[at + 1 : start]
         if place is None or query.translate(None, _QUERY):
             return None
@@ -118,11 +124,12 @@ class Heads:
 
     def _place(self, line: bytes) -> tuple[str, str] | None:
         """Method and path of a request line, which here ends before its query; None for one that must be read."""
-        place = self._places.get(line)
-        if place is None and len(line) <= MAX_LINE_BYTES and (read := _START.match(line)) is not None:
-            if len(self._places) >= MAX_HEADS:
-                self._places.clear()
-            place = self._places[line] = read[1].decode("ascii"), read[2].decode("ascii")
+        read = _START.match(line) if len(line) <= MAX_LINE_BYTES else None
+        if read is None:
+            return None
+        if len(self._places) >= MAX_HEADS:
+            self._places.clear()
+        place = self._places[line] = read[1].decode("ascii"), read[2].decode("ascii")
         return place
 
 

@@ -330,6 +330,7 @@ class Keyed:
     target: str = "/"
     body: bytes = b""
     is_keyed: bool = True
+    passes_as_it_came: bool = False
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     has_own_words: bool = True
     names_symbols: bool = False

@@ -47,6 +47,7 @@ class Signed:
     weight: int = 1
     body: bytes = b""
     is_keyed: bool = True
+    passes_as_it_came: bool = False
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     has_own_words: bool = True
     names_symbols: bool = False

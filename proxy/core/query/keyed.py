@@ -37,6 +37,7 @@ class KeyedRequest(Struct, frozen=True, eq=False):
     """The most that the origin charges for it."""
 
     is_keyed: ClassVar[bool] = True
+    passes_as_it_came: ClassVar[bool] = True
     has_own_words: ClassVar[bool] = True
     """All of it is the client's."""
     names_symbols: ClassVar[bool] = False

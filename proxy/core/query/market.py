@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import ClassVar
 from urllib.parse import parse_qsl, quote, unquote_plus
 
 import msgspec
@@ -32,6 +33,9 @@ _UNESCAPED = re.compile(rf"[A-Za-z0-9{re.escape(_QUERY_CHARACTERS)}]*")
 @dataclass(frozen=True, slots=True)
 class MarketQuery(PublicGet):
     """One request for public data. Equal requests have the same key."""
+
+    passes_as_it_came: ClassVar[bool] = True
+    """Market data is not read."""
 
     endpoint: Endpoint
     upstream_query: str

@@ -43,6 +43,10 @@ class UpstreamQuery(Protocol):
         """Whether it is the request of one account: sent as it came, never twice, never stored, never shared."""
 
     @property
+    def passes_as_it_came(self) -> bool:
+        """Whether a 200 is good whatever it says."""
+
+    @property
     def upstream_headers(self) -> Mapping[str, str]:
         """The headers to send that select the representation."""
 
@@ -70,3 +74,5 @@ class PublicGet:
     """No body."""
     is_keyed: ClassVar[bool] = False
     """Never."""
+    passes_as_it_came: ClassVar[bool] = False
+    """Its answer is read."""

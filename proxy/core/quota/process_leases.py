@@ -47,8 +47,7 @@ class ProcessLeases:
         self._rates = {kind: Rate() for kind in RateLimitKind}
         self._missing = dict.fromkeys(RateLimitKind, 0)
         """What the last request needed that found too little."""
-        self._called_at = -math.inf
-        self._store = StoreMark()
+        self._called_at, self._store = -math.inf, StoreMark()
 
     def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
         """The windows that a request is charged in now; None where no leases are spent.
@@ -88,7 +87,8 @@ class ProcessLeases:
                     self._fetch(part, self.demanded_at)
                 return None
         for part, lease, cost, _ in spending.rows:
-            lease.charge(cost, refundable=refundable and part.counts_weight)
+            back = cost if refundable and part.counts_weight else 0  # as in `Lease.charge`
+            lease.open, lease.spent, lease.held = lease.open + back, lease.spent + cost - back, lease.held - cost
             if not part.is_free and (lease.held <= lease.low_at or lease.spent >= lease.tell_at):
                 self._mind(part)
         if client is not None:
@@ -115,7 +115,7 @@ class ProcessLeases:
     def untold(self, key: WindowKey) -> int:
         """What was spent in a window and the store still counts as leased, or does not count."""
         lease = self._leases.get(key)
-        return 0 if lease is None else lease.untold
+        return 0 if lease is None else lease.spent - lease.told.spent + lease.open
 
     def give_back(self) -> None:
         """Hold nothing any more."""
