@@ -10,6 +10,7 @@ import proxy.memory.arenas  # noqa: F401 - first, so that what the others make l
 
 # isort: split
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["--version"]:
         print(f"binance-sidecar {__version__}")  # noqa: T201 - the output of the command
         return 0
+    if words[:1] in (["--help"], ["-h"]):
+        sys.stdout.write(f"{USAGE}\n")
     command = words.pop(0) if words and not words[0].startswith("-") else "serve"
     asking = {"top": _top, "explain": _explain}
     operand = words.pop(0) if command in asking and words and not words[0].startswith("-") else None
@@ -60,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadSettings as error:
         for fault in error.faults:
             sys.stderr.write(f"binance-sidecar: {fault}\n")
+        for name in settings.unknown(os.environ):
+            sys.stderr.write(f"binance-sidecar: {name}: there is no such setting\n")
         return BAD_SETTINGS
 
 
@@ -71,9 +76,14 @@ def _serve(chosen: settings.Settings) -> int:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(chosen))
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"binance-sidecar: cannot start: {error}\n")
-        return 1
+        sys.stderr.write(f"binance-sidecar: cannot start: {error}{_advice(error)}\n")
+        return BAD_SETTINGS if isinstance(error, ValueError) else 1
     return 0
+
+
+def _advice(error: Exception) -> str:
+    is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    return "; SIDECAR_PORT and SIDECAR_OPS_PORT choose others" if is_taken else ""
 
 
 async def _run(chosen: settings.Settings) -> None:
@@ -156,7 +166,7 @@ def _check(chosen: settings.Settings) -> int:
     try:
         get(f"{ops_url(chosen)}/livez", is_probe=True)
     except NoAnswer as error:
-        sys.stderr.write(f"binance-sidecar: {error}\n")
+        sys.stderr.write(f"binance-sidecar: {error}; SIDECAR_OPS_PORT, else SIDECAR_PORT, says where it is asked\n")
         return 1
     return 0
 

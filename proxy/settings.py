@@ -103,8 +103,10 @@ LIFETIME = number(0, 30 * 86400)
 RATIO = number(0, 1, is_above=True)
 BYTES = whole(1 << 20, 1 << 40)
 COUNT = optional(whole(1, 1 << 30))
-WORD = word(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-DOMAIN = word(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_WORD = "1 to 64 letters of ASCII, digits and characters of"
+_FIRST = "that begin with a letter or digit"
+WORD = word(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", f"{_WORD} ._- {_FIRST}")
+DOMAIN = word(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", f"{_WORD} ._:- {_FIRST}")
 """A name, or the address of a node, IPv6 included."""
 API_UPSTREAMS: Kind[tuple[str, ...] | None] = words(base_urls)
 """The hosts of an API beside spot; None: not set."""

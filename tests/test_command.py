@@ -167,6 +167,7 @@ def test_help_lists_every_flag(arguments: list[str]) -> None:
     ended = here(*arguments)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("usage: binance-sidecar")
+    assert ("binance-sidecar explain 'GET" in ended.out) == (arguments == ["--help"])
     for flag in ("--port", "--upstreams", "--redis-url", "--no-snapshot", "--keep-warm", "--log-format"):
         assert flag in ended.out
 
@@ -186,6 +187,7 @@ def test_bad_settings_end_the_start_with_a_line_for_each(command: str) -> None:
         PORT="eighty",
         REDIS_URL="mysql://user:hunter2@host",
         UPSTREAMS="api.binance.com",
+        TIEM="clock",
     )
     assert (ended.status, ended.out) == (2, "")
     assert [line.partition("=")[0].partition(": must")[0] for line in ended.lines] == [
@@ -193,6 +195,7 @@ def test_bad_settings_end_the_start_with_a_line_for_each(command: str) -> None:
         "binance-sidecar: SIDECAR_UPSTREAMS",
         "binance-sidecar: SIDECAR_REDIS_URL",
         "binance-sidecar: SIDECAR_FRESH_SECONDS",
+        "binance-sidecar: SIDECAR_TIEM: there is no such setting",
     ]
     assert "hunter2" not in ended.err
 
@@ -250,7 +253,7 @@ async def test_a_port_that_is_taken_ends_the_start_with_a_sentence(taken: int, s
     ended = await run(**({"PORT": "0", "UPSTREAMS": AWAY} | {setting: str(taken)}))
     assert ended.status == 1
     assert ended.lines[-1].startswith("binance-sidecar: cannot start: ")
-    assert "in use" in ended.lines[-1]
+    assert ended.lines[-1].endswith("this port is in use; SIDECAR_PORT and SIDECAR_OPS_PORT choose others")
     assert str(taken) in ended.lines[-1]
     assert "Traceback" not in ended.err
 
@@ -267,14 +270,14 @@ async def test_a_host_that_cannot_be_listened_on_is_named(setting: str) -> None:
 async def test_a_proxy_that_cannot_be_used_ends_the_start_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://user:hunter2@proxy.example:1080")
     ended = await run(PORT="0")
-    assert ended.status == 1
+    assert ended.status == 2
     assert ended.lines[-1].startswith("binance-sidecar: cannot start: HTTPS_PROXY is not the URL of an HTTP proxy")
     assert "hunter2" not in ended.err
 
 
 async def test_a_redis_url_that_cannot_be_used_ends_the_start_without_its_password() -> None:
     ended = await run(PORT="0", REDIS_URL="redis://user:hunter2@host/?no_such_option=1")
-    assert ended.status == 1
+    assert ended.status == 2
     assert ended.lines[-1].startswith("binance-sidecar: cannot start: redis://***@host/")
     assert "hunter2" not in ended.err
     assert "Traceback" not in ended.err

@@ -542,7 +542,7 @@ def test_a_variable_may_be_written_in_small_letters(monkeypatch: pytest.MonkeyPa
     assert settings.load().port == 2
 
 
-def test_help_shows_every_default_but_a_secret(
+def test_help_shows_every_default_as_it_is_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
@@ -550,7 +550,8 @@ def test_help_shows_every_default_but_a_secret(
         settings.load(["--help"])
     assert ended.value.code == 0
     told = capsys.readouterr().out
-    assert "--fresh-seconds float freshness lifetime of an entry (default: 60.0) " in " ".join(told.split())
+    assert "--fresh-seconds NUMBER freshness lifetime of an entry (default: 60) " in " ".join(told.split())
     assert "--snapshot, --no-snapshot" in told
-    assert "--log-level {DEBUG,INFO,WARNING,ERROR}" in told
-    assert "memory: (default: **********)" in told
+    assert "--log-level {debug,info,warning,error}" in told
+    assert "memory: (default: memory:)" in told
+    assert "(default: unset)" in told

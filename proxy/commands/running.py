@@ -50,7 +50,16 @@ def get(url: str, *, is_probe: bool = False) -> bytes:
                 raise http.client.IncompleteRead(body, response.length)
             return body
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise NoAnswer(f"{url}: {str(error).strip()}") from error
+        raise NoAnswer(f"{url}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The words for people: urllib wraps them up."""
+    cause = getattr(error, "reason", None)
+    if isinstance(cause, OSError):
+        error = cause
+    told = error.strerror if isinstance(error, OSError) else None
+    return told or str(error).strip()
 
 
 def status_of(base_url: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _list(read: Callable[[str], T]) -> Kind[tuple[T, ...]]:
             raise ValueError("; ".join(faults))
         return tuple(found)
 
-    return Kind("tuple[str,...]", read_all, is_list=True)
+    return Kind("LIST", read_all, is_list=True)
 
 
 def _network(given: str) -> Network:

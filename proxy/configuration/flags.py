@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import Field
 from typing import Any
 
+from proxy.configuration.kinds import SecretStr
+
 
 def given(flags: Sequence[str], fields: Sequence[Field[Any]], about: str) -> dict[str, str]:
     """The text of each setting that has a flag. Ends with SystemExit: 2 for a wrong flag, 0 after `--help`."""
     parser = argparse.ArgumentParser(
         "binance-sidecar",
+        usage="binance-sidecar [command] [--flag value ...]",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -40,7 +43,20 @@ def _add(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
 
 
 def _shown(default: object) -> str:
-    return str(getattr(default, "name", default))
+    """As it would be written. A default is no secret."""
+    match default:
+        case None:
+            return "unset"
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+        case tuple():
+            return ",".join(map(str, default)) or "none"
+        case SecretStr():
+            return default.get_secret_value()
+        case _:
+            return str(getattr(default, "value", default))
 
 
 class _Switch(argparse.Action):

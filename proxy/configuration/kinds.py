@@ -59,22 +59,22 @@ def text(*, at_least: int = 0) -> Kind[str]:
 
     def read(given: str) -> str:
         if len(given) < at_least:
-            raise ValueError(f"String should have at least {at_least} character")
+            raise ValueError("must not be empty" if at_least == 1 else f"must have at least {at_least} characters")
         return given
 
-    return Kind("str", read)
+    return Kind("TEXT", read)
 
 
-def word(pattern: str) -> Kind[str]:
-    """A text that a regular expression describes from end to end."""
+def word(pattern: str, told: str) -> Kind[str]:
+    """A text that a regular expression describes from end to end. `told`: what it must be, in words."""
     compiled = re.compile(pattern)
 
     def read(given: str) -> str:
         if compiled.fullmatch(given) is None:
-            raise ValueError(f"String should match pattern '^{pattern}$'")
+            raise ValueError(f"must be {told}")
         return given
 
-    return Kind("str", read)
+    return Kind("TEXT", read)
 
 
 def whole(least: int, most: int) -> Kind[int]:
@@ -87,12 +87,12 @@ def whole(least: int, most: int) -> Kind[int]:
                 raise ValueError
             number = int(digits)
         except ValueError:
-            raise ValueError("Input should be a valid integer, unable to parse string as an integer") from None
-        _check(number >= least, f"Input should be greater than or equal to {least}")
-        _check(number <= most, f"Input should be less than or equal to {most}")
+            raise ValueError("must be a whole number") from None
+        _check(number >= least, f"must be at least {least}")
+        _check(number <= most, f"must be at most {most}")
         return number
 
-    return Kind("int", read)
+    return Kind("COUNT", read)
 
 
 def number(least: float, most: float, *, is_above: bool = False) -> Kind[float]:
@@ -102,32 +102,32 @@ def number(least: float, most: float, *, is_above: bool = False) -> Kind[float]:
         try:
             value = float(given if given.isascii() else "")
         except ValueError:
-            raise ValueError("Input should be a valid number, unable to parse string as a number") from None
-        _check(math.isfinite(value), "Input should be a finite number")
+            raise ValueError("must be a number") from None
+        _check(math.isfinite(value), "must be a finite number")
         if is_above:
-            _check(value > least, f"Input should be greater than {least:g}")
+            _check(value > least, f"must be above {least:g}")
         else:
-            _check(value >= least, f"Input should be greater than or equal to {least:g}")
-        _check(value <= most, f"Input should be less than or equal to {most:.15g}")
+            _check(value >= least, f"must be at least {least:g}")
+        _check(value <= most, f"must be at most {most:.15g}")
         return value
 
-    return Kind("float", read)
+    return Kind("NUMBER", read)
 
 
 def switch() -> Kind[bool]:
     """On or off, in one of the usual words."""
 
     def read(given: str) -> bool:
-        _check(given.lower() in _YES | _NO, "Input should be a valid boolean, unable to interpret input")
+        _check(given.lower() in _YES | _NO, "must be true or false")
         return given.lower() in _YES
 
-    return Kind("bool", read)
+    return Kind("SWITCH", read)
 
 
 def choice(members: type[Choice]) -> Kind[Choice]:
     """One of the values of an enum, in any case."""
     values = [f"'{member.value}'" for member in members]
-    told = f"Input should be {', '.join(values[:-1])} or {values[-1]}"
+    told = f"must be {', '.join(values[:-1])} or {values[-1]}"
 
     def read(given: str) -> Choice:
         try:
@@ -135,7 +135,7 @@ def choice(members: type[Choice]) -> Kind[Choice]:
         except ValueError:
             raise ValueError(told) from None
 
-    return Kind(f"{{{','.join(member.name for member in members)}}}", read)
+    return Kind(f"{{{','.join(member.value for member in members)}}}", read)
 
 
 def words(check: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Kind[tuple[str, ...]]:
@@ -144,17 +144,17 @@ def words(check: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Kind[tuple[str
     def read(given: str) -> tuple[str, ...]:
         return check(tuple(part.strip() for part in given.split(",") if part.strip()))
 
-    return Kind("tuple[str,...]", read, is_list=True)
+    return Kind("LIST", read, is_list=True)
 
 
 def path() -> Kind[Path]:
     """A path, which need not exist."""
-    return Kind("Path", Path)
+    return Kind("PATH", Path)
 
 
 def secret(check: Callable[[str], str]) -> Kind[SecretStr]:
     """A text that is not shown."""
-    return Kind("SecretStr", lambda given: SecretStr(check(given)))
+    return Kind("SECRET", lambda given: SecretStr(check(given)))
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct, field
 from redis.asyncio.connection import parse_url
@@ -87,6 +88,9 @@ def _parse(url: str) -> RedisTarget:
             options = dict(parse_url(url))
             if scheme == "unix" and not options.get("path"):
                 raise _Fault("the path of the socket is missing")
+            if scheme != "unix":
+                # redis-py takes any other path for database 0, also what follows a slash in a password.
+                _number(unquote(urlsplit(url).path).strip("/") or "0", "the database")
             options.pop("connection_class", None)  # ours knows more
             return _target(Topology.SINGLE, options, tls=scheme == "rediss")
         case "redis+sentinel" | "rediss+sentinel":

@@ -7,6 +7,7 @@ Must not know: settings, how a reply is made.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from contextlib import AsyncExitStack, suppress
@@ -56,12 +57,18 @@ async def listen(
     try:
         listening = await _bind(server, address)
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {_reason(error)}") from error
     stack.push_async_callback(_stop, listening, server, shutdown_seconds)
     if is_loopback(host):
         send_at_once(listening)
     names = [one.getsockname() for one in listening.sockets]
     return [(str(name[0]), int(name[1])) for name in names]
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "this port is in use"
+    return error.strerror or str(error)
 
 
 def send_at_once(listening: asyncio.Server) -> None:
