@@ -38,6 +38,6 @@ def sized(*, quick: int, usual: int, long: int) -> int:
 def load_profile() -> None:
     """Let properties that ask for no number of their own have that of the size. A slow machine is no failure."""
     hypothesis.settings.register_profile(
-        "project", deadline=None, print_blob=True, max_examples=sized(quick=15, usual=30, long=100)
+        "project", deadline=None, print_blob=True, max_examples=sized(quick=15, usual=20, long=100)
     )
     hypothesis.settings.load_profile("project")

@@ -70,6 +70,7 @@ def test_the_bound_is_on_all_members_together(members: int) -> None:
         gunzip(raw, 1000 * members - 1)
 
 
+@pytest.mark.no_cover
 def test_a_bomb_is_not_blown_up_to_learn_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = gzip.compress(bytes(64 << 20))
     produced: list[int] = []

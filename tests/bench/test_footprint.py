@@ -54,7 +54,7 @@ def test_symbols_that_were_asked_for_add_little(origin: str, redis_url: str) -> 
 
 
 def test_refreshes_leave_no_earlier_document_in_memory(origin: str, redis_url: str) -> None:
-    seconds = sized(quick=3, usual=3, long=18)
+    seconds = sized(quick=2, usual=2, long=18)
     refresh_seconds = sized(quick=1, usual=1, long=5)
     steady, peak = refreshing_bytes(
         Place(origin, redis_url), refresh_seconds=refresh_seconds, seconds=seconds, looks=40

@@ -342,6 +342,7 @@ async def test_hits_go_on_with_the_old_document_until_the_new_one_is_indexed(
     assert local.get(BARE) is new
 
 
+@pytest.mark.no_cover
 async def test_other_work_runs_while_a_large_document_is_indexed(local: LocalCache) -> None:
     turns = 0
 

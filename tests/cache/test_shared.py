@@ -122,6 +122,7 @@ async def test_a_read_only_server_still_answers(start_valkey: StartValkey, opene
     assert await store.get(KEY) is None
 
 
+@pytest.mark.no_cover
 async def test_on_a_cluster_entries_and_locks_work_as_on_one_server(start_valkey: StartValkey, opened: Opener) -> None:
     port, bus = free_ports(2)
     server = start_valkey("--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus))

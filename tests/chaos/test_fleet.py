@@ -19,13 +19,13 @@ from tests.sizes import sized
 pytestmark = pytest.mark.slow
 
 REPLICAS = sized(quick=3, usual=3, long=8)
-CLIENTS_EACH = sized(quick=20, usual=40, long=100)
+CLIENTS_EACH = sized(quick=20, usual=20, long=100)
 LIMIT = 1000
 BUDGET = 900
 QUERIES = 200
 RULES = "/api/v3/executionRules?symbol=BTCUSDT"
 TIME = "/api/v3/time"
-LEAST_BAN_SECONDS = 2
+LEAST_BAN_SECONDS = 1
 PATIENT_SECONDS = "10"
 """Other tests run beside, and a Redis that seems slow would be left alone."""
 

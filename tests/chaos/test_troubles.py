@@ -24,7 +24,7 @@ async def ordeal(trouble: Trouble) -> Outcome:
         seconds=SECONDS,
         patience_seconds=PATIENCE_SECONDS,
         redis_seconds=REDIS_SECONDS,
-        hits_a_second=5,
+        hits_a_second=3,
         is_short=True,
     )
     return await undergo(plan, start=hosted)

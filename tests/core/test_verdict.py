@@ -246,6 +246,7 @@ def test_an_error_too_large_to_be_held_proves_nothing(status: int) -> None:
 # --- Refusals of this IP.
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("status", "body", "headers", "expected"),
     [

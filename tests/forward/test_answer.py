@@ -24,6 +24,7 @@ def feed(one: AnswerReader, text: bytes, step: int = 1) -> bool:
     return [one.feed(text[at : at + step]) for at in range(0, len(text), step)][-1]
 
 
+@pytest.mark.no_cover
 @given(answers(), st.data())
 def test_in_any_pieces_the_answer_is_what_was_meant(meant: Answer, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(meant.text) - 1), max_size=12), "cuts"))
@@ -43,6 +44,7 @@ def test_in_any_pieces_the_answer_is_what_was_meant(meant: Answer, data: st.Data
     assert response.received_at == 7.0
 
 
+@pytest.mark.no_cover
 @given(answers(), st.data())
 def test_an_answer_that_is_cut_anywhere_is_never_complete(meant: Answer, data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(meant.text) - 1))
@@ -52,6 +54,7 @@ def test_an_answer_that_is_cut_anywhere_is_never_complete(meant: Answer, data: s
     assert one.end() == may_end_here
 
 
+@pytest.mark.no_cover
 @given(answers().filter(lambda meant: not meant.ends_with_connection), st.binary(min_size=1, max_size=9))
 def test_bytes_after_an_answer_are_noticed(meant: Answer, more: bytes) -> None:
     one = reader(has_no_body=meant.has_no_body)

@@ -50,7 +50,7 @@ async def both(transcript: list[tuple[Answer, list[int]]]) -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("loop", LOOPS)
-@settings(max_examples=sized(quick=10, usual=25, long=1000), deadline=None, phases=_NOT_SMALLER)
+@settings(max_examples=sized(quick=10, usual=15, long=1000), deadline=None, phases=_NOT_SMALLER)
 @given(st.lists(st.tuples(answers(is_common=True), st.lists(st.integers(1, 400), max_size=6)), min_size=1, max_size=6))
 def test_both_read_what_was_meant(loop: str, transcript: list[tuple[Answer, list[int]]]) -> None:
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:

@@ -155,6 +155,7 @@ async def test_a_proxy_that_makes_no_tunnel(act: Act) -> None:
         await until(lambda: not proxy.open)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("connect_seconds", "seconds", "error"), [(0.1, 5.0, Unreachable), (5.0, 0.1, TooSlow)])
 @pytest.mark.parametrize("text", [b"", ESTABLISHED], ids=["no tunnel", "no TLS"])
 async def test_a_proxy_that_keeps_silent(

@@ -41,7 +41,7 @@ async def send_all(requests: Requests) -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("loop", LOOPS)
-@settings(max_examples=sized(quick=10, usual=25, long=1000), deadline=None)
+@settings(max_examples=sized(quick=10, usual=15, long=1000), deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=10))
 def test_each_request_arrives_as_it_was_given(loop: str, requests: Requests) -> None:
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:

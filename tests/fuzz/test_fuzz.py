@@ -23,8 +23,8 @@ from tests.simulator import Simulator, generate_document
 from tests.simulator.document import render
 from tests.sizes import sized
 
-ANSWERS = sized(quick=20, usual=60, long=2000)
-STREAMS = sized(quick=64, usual=256, long=4096)
+ANSWERS = sized(quick=20, usual=40, long=2000)
+STREAMS = sized(quick=64, usual=128, long=4096)
 NOW_MS = 1_800_000_000_000
 
 
@@ -116,7 +116,7 @@ _rendered = render(_document, _document.symbols.values(), with_sets=True)
 BODY = _rendered.before + b"%d" % NOW_MS + _rendered.after
 
 
-@settings(max_examples=sized(quick=20, usual=100, long=5000))
+@settings(max_examples=sized(quick=20, usual=60, long=5000))
 @given(
     st.integers(0, 255),
     st.lists(st.sampled_from(("symbol=", "symbols=", "[", "]", '"', "%22", "A", "&", ",", "%", "%ff", "permissions=")))
@@ -130,7 +130,7 @@ def test_any_query_is_read_or_refused(path: int, rest: bytes) -> None:
     try_query(bytes([path]) + rest)
 
 
-@settings(max_examples=sized(quick=20, usual=100, long=5000))
+@settings(max_examples=sized(quick=20, usual=60, long=5000))
 @given(st.randoms(use_true_random=False))
 @example(random.Random(0))
 def test_any_document_is_read_or_refused(chance: random.Random) -> None:

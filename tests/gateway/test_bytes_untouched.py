@@ -14,7 +14,7 @@ from tests.simulator import ApiName, Seen
 from tests.simulator.endpoints import api_of
 from tests.sizes import sized
 
-REQUESTS = sized(quick=100, usual=250, long=20_000)
+REQUESTS = sized(quick=100, usual=150, long=20_000)
 A_MINUTE = 4
 """So many at most: the dearest costs 50 of the 400 that options have."""
 OURS = frozenset((b"host", b"content-length", b"accept-encoding", b"user-agent", b"via"))

@@ -124,6 +124,7 @@ async def test_past_stale_while_revalidate_a_client_waits_for_the_fill() -> None
         assert on.asked(INFO) == 2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", [INFO, f"{INFO}?symbol=BTCUSDT", f"{INFO}?showPermissionSets=false"])
 async def test_a_bot_that_asks_each_minute_gets_304_until_a_rule_changes(target: str) -> None:
     async with stage() as on:
@@ -151,6 +152,7 @@ async def test_the_validator_of_one_time_unit_is_not_that_of_the_other() -> None
         assert (await on.ask(If_None_Match=validator, X_MBX_TIME_UNIT="MICROSECOND")).status == 200
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("accept_encoding", "coding"),
     [
@@ -248,6 +250,7 @@ async def test_sbe_is_a_representation_of_its_own() -> None:
         assert on.asked(INFO) == 2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("target", "asked"), [(INFO, 1), ("/api/v3/ping", 2), ("/api/v3/time", 2)])
 async def test_the_notice_before_a_schema_is_retired_is_passed_on(
     monkeypatch: pytest.MonkeyPatch, redis_url: str, target: str, asked: int

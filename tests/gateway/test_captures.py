@@ -63,6 +63,7 @@ def is_unproven(query: str, document: Document) -> bool:
     return HIDDEN in query or ("showPermissionSets=false" in query and not has_sets)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", recordings(), ids=lambda name: Path(name).name)
 async def test_the_gateway_answers_what_the_origin_answers(name: str) -> None:
     document = load(name)

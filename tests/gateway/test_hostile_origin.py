@@ -100,6 +100,7 @@ async def test_a_first_document_that_proves_nothing_is_stored_nowhere(body: byte
             assert [key async for key in redis.scan_iter("binance-sidecar:spot:e*")] == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", [INFO, KLINES, "/api/v3/ping"])
 @pytest.mark.parametrize(
     "endless",

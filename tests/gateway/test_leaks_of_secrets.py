@@ -26,7 +26,7 @@ from tests.server.raw import Raw
 from tests.simulator import Fault, Simulator, Sizes
 from tests.sizes import sized
 
-LINES = sized(quick=300, usual=300, long=20_000)
+LINES = sized(quick=150, usual=150, long=20_000)
 CONNECTIONS = 8
 START_SECONDS = 30.0
 UNLIMITED = 10**7

@@ -89,6 +89,7 @@ async def test_a_403_to_the_ping_too_pauses_all() -> None:
         assert (on.asked(), on.asked(PING)) == (2, 1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", [PING, TIME, INFO, RULES, f"{RULES}?symbol=BTCUSDT", f"{INFO}?permissions=SPOT"])
 async def test_a_403_to_legal_words_pauses_at_once(target: str) -> None:
     async with stage(snapshot=False) as on:

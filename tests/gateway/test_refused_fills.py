@@ -98,6 +98,7 @@ async def test_the_fills_of_other_keys_back_off_too(refuse: Refuse) -> None:
         assert details == {"", "detail=origin-refused"}, "only the first one cannot know yet"
 
 
+@pytest.mark.no_cover
 async def test_a_good_answer_ends_the_back_off(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage(keep_warm="demand") as on:
         await on.ask()

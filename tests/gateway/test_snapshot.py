@@ -16,7 +16,7 @@ from tests.gateway.test_captures import GENERATED, recordings
 from tests.simulator import Document, generate_document, recorded
 from tests.sizes import sized
 
-NARROW = sized(quick=100, usual=150, long=2000)
+NARROW = sized(quick=100, usual=100, long=2000)
 """How many queries that name symbols are made for each document."""
 MOST_NAMED = 40
 UNLIMITED = {"weight_limit": 10**9, "raw_limit": 10**9}
@@ -24,7 +24,7 @@ PERMISSIONS = ("SPOT", "MARGIN", "LEVERAGED")
 STATUSES = ("TRADING", "HALT", "BREAK")
 UNITS: tuple[dict[str, str], ...] = ({}, {"X-MBX-TIME-UNIT": "MICROSECOND"}, {"X-MBX-TIME-UNIT": "millisecond"})
 SHOWN = 3698
-QUERIES = sized(quick=200, usual=300, long=10_000)
+QUERIES = sized(quick=200, usual=200, long=10_000)
 
 Asked = tuple[str, dict[str, str]]
 """A target and the headers that select a representation."""
@@ -154,6 +154,7 @@ async def test_a_symbol_that_was_listed_meanwhile_appears_with_the_next_refresh_
         assert on.asked() == 3
 
 
+@pytest.mark.no_cover
 async def test_many_who_ask_for_the_same_large_answer_at_once_get_one_that_is_made_once() -> None:
     async with stage(origin={"symbols": 400}) as on:
         await on.ask()

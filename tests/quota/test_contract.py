@@ -96,6 +96,7 @@ async def test_a_client_takes_its_share_of_the_second_half_and_the_others_still_
     assert isinstance(await ask(ledger, 20, client="greedy"), Reservation)
 
 
+@pytest.mark.no_cover
 async def test_clients_beyond_the_most_share_one_share(ledger: Ledger) -> None:
     """Of 6000 the second half begins at 2700; one share is 1350."""
     for number in range(MAX_CLIENTS):

@@ -193,6 +193,7 @@ def cluster() -> Iterator[Valkey]:
         node.remove()
 
 
+@pytest.mark.no_cover
 async def test_the_scripts_run_on_a_cluster(cluster: Valkey, clock: ManualClock, tally: Tally) -> None:
     connection = connect(cluster.url, prefix="t", deadline_seconds=10.0, observer=NullRedisObserver())
     switch = SwitchedConnection(connection)

@@ -41,6 +41,7 @@ def pass_time(seconds: float, domain: Domain, *replicas: Replica) -> None:
 OFF = [-86_400.0, -3600.0, -30.0, 0.0, 30.0, 3600.0, 86_400.0]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("off", OFF)
 async def test_a_block_lasts_equally_long_for_who_met_it_and_for_its_neighbour(domain: Domain, off: float) -> None:
     met, neighbour = Replica(domain, off), Replica(domain)
@@ -53,6 +54,7 @@ async def test_a_block_lasts_equally_long_for_who_met_it_and_for_its_neighbour(d
     assert (await neighbour.left(), await met.left()) == (0, 0)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("off", OFF)
 async def test_a_wrong_clock_neither_ends_the_block_of_the_others_nor_prolongs_it(domain: Domain, off: float) -> None:
     wrong, right = Replica(domain, off), Replica(domain)
@@ -200,6 +202,7 @@ async def old_block(domain: Domain, connection: RedisConnection, now: float, sec
     await connection.client.pexpire(key, round((seconds + STRIKE_MEMORY_SECONDS) * 1000))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("off", OFF)
 async def test_the_block_of_an_old_replica_with_a_wrong_clock_is_read_right(
     domain: Domain, connection: RedisConnection, off: float

@@ -18,7 +18,7 @@ from tests.server.streams import Leave, Send, Step, transcripts
 from tests.server.twins import Twins, twins
 from tests.sizes import sized
 
-EXAMPLES = int(os.environ.get("SIDECAR_TEST_EXAMPLES") or sized(quick=30, usual=60, long=1000))
+EXAMPLES = int(os.environ.get("SIDECAR_TEST_EXAMPLES") or sized(quick=30, usual=40, long=1000))
 
 
 @pytest.mark.no_cover

@@ -21,8 +21,8 @@ from tests.server.raw import fast_answers, get, raw
 from tests.server.twins import until
 from tests.simulator import Simulator
 
-KEEPALIVE_SECONDS = 1.0
-STALL_SECONDS = 1.0
+KEEPALIVE_SECONDS = 0.5
+STALL_SECONDS = 0.5
 LARGE_SYMBOLS = 1500
 """Some 7 MB: more than the kernel takes ahead of a reader that does not read."""
 

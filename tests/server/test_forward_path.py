@@ -22,7 +22,7 @@ from tests.server.streams import Send, Step
 from tests.server.twins import Twins, twins
 from tests.sizes import sized
 
-EXAMPLES = sized(quick=20, usual=40, long=1000)
+EXAMPLES = sized(quick=20, usual=30, long=1000)
 
 
 @pytest.mark.no_cover

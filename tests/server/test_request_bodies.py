@@ -88,6 +88,7 @@ async def test_a_body_that_nobody_wants_is_not_decoded(
         assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("coding", CODINGS)
 async def test_a_body_that_is_sent_on_goes_as_it_came(decoded: list[int], coding: str) -> None:
     async with stage(forward=Forward.ALL) as on, raw(on.app) as asking:

@@ -58,6 +58,7 @@ async def test_traffic_over_tls_is_answered_as_without(authority: Authority) -> 
         assert asking.writer.get_extra_info("ssl_object").version() in ("TLSv1.2", "TLSv1.3")
 
 
+@pytest.mark.no_cover
 async def test_a_large_body_comes_whole_and_in_slices(authority: Authority) -> None:
     async with stage(origin={"symbols": 400}, **authority.issue(NAME).settings()) as on:
         async with secured(on.app, authority) as asking:
@@ -93,6 +94,7 @@ async def test_requests_that_come_with_the_handshake_are_answered(authority: Aut
         writer.transport.abort()
 
 
+@pytest.mark.no_cover
 async def test_a_client_that_begins_before_the_server_does_is_served(authority: Authority) -> None:
     """uvloop reads what a client sends at once before the task that shakes hands has run."""
     trusting = ssl.create_default_context(cafile=str(authority.file))

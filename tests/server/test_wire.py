@@ -127,6 +127,7 @@ async def preflight(on: Stage, target: str, *fields: str) -> tuple[int, bytes, b
     return await asked_alone(on.app, request)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("path", ["/api/v3/ping", "/api/v3/time", INFO, "/api/v3/executionRules", SLASHED])
 async def test_options_allows_the_headers_that_are_asked_for(path: str) -> None:
     async with stage() as on:
@@ -184,6 +185,7 @@ async def test_the_fast_path_answers_such_a_target_as_the_slow_one_does() -> Non
         assert answers[1] == answers[2] == await asking.ask(get(ONE))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "target",
     [
@@ -243,6 +245,7 @@ async def test_a_version_that_is_not_spoken_is_told_so_in_one_that_is(version: s
         assert on.asked() == 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("version", ["3.0", "1.7", "9.9", "2", "11.1"])
 async def test_a_version_that_there_is_not_is_malformed(version: str) -> None:
     async with stage() as on, raw(on.app) as asking:
@@ -266,6 +269,7 @@ async def refused(on: Stage, request: bytes, *, pause: bool = False) -> tuple[in
         return status_of(head), head, json.loads(body)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("pause", [False, True])
 @pytest.mark.parametrize("fast_lane", [True, False])
 async def test_a_target_that_is_too_long_is_told_so(fast_lane: bool, pause: bool) -> None:

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 TRADE_EVERY_MS = 500
 LISTED_MS = 1_546_300_800_000  # nothing was traded before 2019
@@ -64,6 +65,7 @@ class Trade:
     is_buyer_maker: bool
 
 
+@lru_cache(maxsize=8192)
 def instrument(name: str, base: str, quote: str, *, seed: int = 0, price: tuple[int, int] = (2, 3)) -> Instrument:
     """The same one for the same name and seed. `price`: decimals of price and of quantity."""
     dice = zlib.crc32(f"{seed}:{name}".encode())

@@ -6,6 +6,7 @@ Owns the figures (rest-api.md of 2026-07-21; SDK documents of 2026-10). Must not
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from tests.simulator import tables_futures
 from tests.simulator.endpoints import OPTIONS_POOL, SPOT_POOL, ApiName, Endpoint, Endpoints, Security, Weigh
@@ -89,8 +90,9 @@ _OPTIONS_SIGNED: tuple[tuple[Weigh, str], ...] = (
 _NEW_ORDERS = ("order", "order/cancelReplace", "sor/order")
 
 
+@cache
 def all_endpoints() -> Endpoints:
-    """Every endpoint that the facts name."""
+    """Every endpoint that the facts name. Nobody changes them, so all simulators share them."""
     return Endpoints((*_spot(), *tables_futures.rows(), *_options()))
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import web
@@ -32,6 +33,10 @@ _ORIGIN_HEADERS = {
 }
 
 
+_KEPT_BYTES = 1 << 20
+"""Of a tail whose compressed form is kept for every simulator."""
+
+
 class Tail:
     """The part of a body that many answers share; it is compressed once, when first needed."""
 
@@ -43,8 +48,16 @@ class Tail:
     def deflated(self) -> bytes:
         """The final blocks of a raw deflate stream (RFC 1951); they refer to nothing before them."""
         if self._deflated is None:
-            self._deflated = zlib.compress(self.data, 6, wbits=-15)
+            deflate = _deflated_once if len(self.data) <= _KEPT_BYTES else _deflated
+            self._deflated = deflate(self.data)
         return self._deflated
+
+
+def _deflated(data: bytes) -> bytes:
+    return zlib.compress(data, 6, wbits=-15)
+
+
+_deflated_once = lru_cache(maxsize=32)(_deflated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def test_counters_only_grow_while_they_are_there_and_all_growth_is_all_that_was_
     assert all(name in before for name, weight in totals.items() if weight > bar and name != OTHER)
 
 
+@pytest.mark.no_cover
 @given(st.integers(11, 40), st.integers(1, ROUNDS))
 def test_names_of_the_same_weight_do_not_chase_each_other(clients: int, rounds: int) -> None:
     heavy_hitters = HeavyHitters()

@@ -91,6 +91,7 @@ def test_the_weight_of_clients_is_counted_whatever_they_call_themselves(metrics:
     assert len(told) == 11
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_an_answer_counts_by_endpoint_status_and_outcome(metrics: Metrics, outcome: Outcome) -> None:
     before = series(metrics)

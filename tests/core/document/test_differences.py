@@ -112,6 +112,7 @@ def test_a_body_that_is_no_document_is_refused(body: bytes) -> None:
         done(read_listing(body))
 
 
+@pytest.mark.no_cover
 def test_a_new_group_of_thousands_is_one_change_and_small_slices() -> None:
     old = [symbol(f"S{number}", permissionSets=[["SPOT", f"GROUP{number % 2}"]]) for number in range(3698)]
     new = [row | {"permissionSets": [[*row["permissionSets"][0], "NEW"]]} for row in old]

@@ -582,6 +582,7 @@ def test_any_spelling_is_read_as_the_question(drawn: tuple[CanonicalQuery, str])
     assert result.key == question.key
 
 
+@pytest.mark.no_cover
 @given(questions())
 def test_what_is_sent_upstream_is_read_as_the_same_question(question: CanonicalQuery) -> None:
     assert question.upstream_query.isascii()
@@ -594,6 +595,7 @@ def test_different_questions_have_different_keys(first: CanonicalQuery, second: 
     assert (first.key == second.key) == (first == second)
 
 
+@pytest.mark.no_cover
 @given(questions())
 def test_keys_are_short_and_fit_on_a_line(question: CanonicalQuery) -> None:
     assert len(question.key) < 260
@@ -614,6 +616,7 @@ HEADERS = st.none() | st.text(max_size=100)
 ACCEPTS = HEADERS | st.sampled_from(["application/sbe", "application/sbe, application/json"])
 
 
+@pytest.mark.no_cover
 @given(st.sampled_from(sorted(ENDPOINTS)), RAW_QUERIES, ACCEPTS, HEADERS)
 @example(INFO, "x" * 100_000, None, None)
 @example(INFO, "&" * 100_000, None, None)

@@ -204,6 +204,7 @@ def test_a_raised_limit_keeps_what_was_used() -> None:
 requests = st.tuples(st.floats(0, 20), st.integers(1, 40), st.floats(-0.999, 0.999))
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(requests, max_size=60),
     st.sampled_from([0.0, 0.25, 1.0, 2.5]),
@@ -234,6 +235,7 @@ steps = st.tuples(
 )
 
 
+@pytest.mark.no_cover
 @given(st.lists(steps, max_size=60))
 def test_used_never_falls_and_a_refusal_changes_nothing(plan: list[tuple[float, int, str, int]]) -> None:
     windows = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 100), Window(RateLimitKind.RAW_REQUESTS, 300, 9))

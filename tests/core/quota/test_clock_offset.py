@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def after(estimate: ClockOffset, exchange: Exchange, offset: float) -> ClockOffs
     )
 
 
+@pytest.mark.no_cover
 @given(OFFSETS, st.lists(EXCHANGES, min_size=1, max_size=12))
 def test_the_true_offset_is_always_inside_and_the_interval_only_narrows(
     offset: float, exchanges: list[Exchange]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ asked = st.tuples(
 )
 
 
+@pytest.mark.no_cover
 @given(st.lists(asked, min_size=1, max_size=30))
 def test_kept_rows_are_those_that_would_be_made_anew(
     requests: list[tuple[float, int, tuple[Window, ...], float, bool, float]],
@@ -50,6 +52,7 @@ def test_kept_rows_are_those_that_would_be_made_anew(
         assert [count for count, *_ in made.rows] == [counts[charge.window_key] for charge in charges]
 
 
+@pytest.mark.no_cover
 @given(st.lists(asked, min_size=1, max_size=30))
 def test_a_request_that_comes_again_is_charged_as_the_first_was(
     requests: list[tuple[float, int, tuple[Window, ...], float, bool, float]],
