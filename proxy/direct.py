@@ -108,7 +108,7 @@ class DirectGateway:
         self._catalogue = catalogue
         self._tells_time = tells_time
         self._forwards_keyed = catalogue.forwards_keyed
-        self._found: dict[tuple[str, str], Place | None] = {}
+        self.found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
     def begin(self, place: Place, request: ClientRequest, done: Done) -> bool:
@@ -145,8 +145,8 @@ class DirectGateway:
     def find(self, method: str, path: str) -> Place | None:
         """Where requests with this method and path go; None: not this way."""
         name = method, path
-        if name in self._found:
-            return self._found[name]
+        if name in self.found:
+            return self.found[name]
         try:
             endpoint = self._catalogue.find(path, method)
         except SidecarError:
@@ -154,8 +154,8 @@ class DirectGateway:
         if endpoint.name == UNKNOWN or endpoint.path != path or method == "HEAD":
             return None
         origin = None if endpoint.policy is CachePolicy.CACHED else self._origins.direct(endpoint)
-        self._found[name] = None if origin is None else Place(endpoint, origin)
-        return self._found[name]
+        self.found[name] = None if origin is None else Place(endpoint, origin)
+        return self.found[name]
 
 
 class Ways(Struct, frozen=True):

@@ -151,4 +151,5 @@ class MemoryLedger:
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
         start = int(self._clock.wall() + self._clock.offset_seconds) // MINUTE_SECONDS * MINUTE_SECONDS
-        return self.local_view.spent_at(WEIGHT_NAME, start)
+        count = self.local_view.counts.get((WEIGHT_NAME, start))
+        return 0 if count is None else count.used - count.leased

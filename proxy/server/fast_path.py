@@ -99,7 +99,8 @@ class FastPathProtocol(ClientConnection):
         idle = is_waited_for and not self._messages
         if idle and not (self._paused or self._close or self._force_close):
             # TLS encrypts at once all that it is given.
-            remembered = self._fast_path.find(data, self.is_secure)
+            table = self._fast_path
+            remembered = table.find(data, self.is_secure) if data in table.responses else None
             if remembered is not None:
                 transport = self.transport
                 assert transport is not None  # it has just received data

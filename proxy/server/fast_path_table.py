@@ -132,7 +132,8 @@ class FastPathTable:
         self._tally = tally
         self._max_bytes = max_bytes
         self._max_requests = max_requests
-        self._responses: OrderedDict[bytes, RememberedResponse] = OrderedDict()
+        self.responses: OrderedDict[bytes, RememberedResponse] = OrderedDict()
+        """By the bytes of their requests. Only `find` tells whether one may be used now."""
         self._files = BodyFiles()
         self._sharing: Counter[int] = Counter()
         """The number of responses for the identity of each entry."""
@@ -145,7 +146,7 @@ class FastPathTable:
         """Those whose bytes were made since `release` was called last."""
 
     def __len__(self) -> int:
-        return len(self._responses)
+        return len(self.responses)
 
     @property
     def size_bytes(self) -> int:
@@ -157,7 +158,7 @@ class FastPathTable:
 
         `in_slices`: a large body must not be written at once, so the slow path writes it.
         """
-        remembered = self._responses.get(chunk)
+        remembered = self.responses.get(chunk)
         if remembered is None:
             return None
         if self._documents != self._entries.documents or self._life_cycle.draining:
@@ -174,7 +175,7 @@ class FastPathTable:
             if not self._render(remembered, now):
                 self._forget(chunk)
                 return None
-            self._responses.move_to_end(chunk)
+            self.responses.move_to_end(chunk)
         if in_slices and remembered.body:
             return None
         remembered.tally.count += 1
@@ -214,12 +215,12 @@ class FastPathTable:
         entry = remembered.rendition.entry
         self._bytes += remembered.size_bytes + (0 if id(entry) in self._sharing else size_with_files(entry))
         self._sharing[id(entry)] += 1
-        self._responses[chunk] = remembered
-        while self._bytes > self._max_bytes or len(self._responses) > self._max_requests:
-            self._forget(next(iter(self._responses)))
+        self.responses[chunk] = remembered
+        while self._bytes > self._max_bytes or len(self.responses) > self._max_requests:
+            self._forget(next(iter(self.responses)))
 
     def _forget(self, chunk: bytes) -> None:
-        remembered = self._responses.pop(chunk, None)
+        remembered = self.responses.pop(chunk, None)
         if remembered is None:
             return
         entry = remembered.rendition.entry
@@ -230,7 +231,7 @@ class FastPathTable:
             self._bytes -= size_with_files(entry)
 
     def _clear(self) -> None:
-        self._responses.clear()
+        self.responses.clear()
         self._rendered.clear()
         self._sharing.clear()
         self._bytes = 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -54,6 +54,10 @@ class Prepared(Protocol):
 
 class Direct(Protocol):
     """Sends requests on without waiting."""
+
+    @property
+    def found(self) -> Mapping[tuple[str, str], Any]:
+        """What `find` has returned, by method and path."""
 
     def find(self, method: str, path: str) -> Any:
         """Where requests with this method and path go; None: not this way."""
@@ -130,9 +134,13 @@ class ForwardPathProtocol(FastPathProtocol):
             return False
         known = shared.known.get(data)
         if known is None:
-            request = None if len(data) > _MAX_CHUNK_BYTES else shared.heads.request(data, self._client)
-            place = None if request is None else shared.direct.find(request.method, request.path)
-            if request is None or place is None:
+            is_short = len(data) <= _MAX_CHUNK_BYTES
+            request = shared.heads.request(data, self._named, self._client) if is_short else None
+            if request is None:
+                return False
+            method, path = request.method, request.path
+            place = shared.direct.found.get((method, path)) or shared.direct.find(method, path)
+            if place is None:
                 return False
             if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
                 shared.remember(data, place, request, self._named[0])
@@ -166,7 +174,7 @@ class ForwardPathProtocol(FastPathProtocol):
     def _answer(self, outcome: Reply | Exception, *, was_let_in: bool = True) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
         if was_let_in:
-            self._room.end_request()
+            self._room.requests -= 1  # `end_request`
         shared, path, is_readable = self._forward_path, self._path, self._path in READABLE_PATHS
         closes, seconds = shared.life_cycle.draining, time.perf_counter() - self._began
         reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from proxy.errors import AnswerCut, BadAnswer, Banned, Cause, ConnectionLost, TooSlow, Unreachable, UpstreamFailed
-from proxy.forward.connection import Connection
 from tests.forward.origin import (
     HEAD,
     OK,
@@ -439,7 +438,15 @@ async def test_a_close_that_the_loop_has_not_seen_yet_is_noticed(last_words: byt
 
 async def test_what_has_come_counts_against_kept_connections_only(monkeypatch: pytest.MonkeyPatch) -> None:
     # TLS sends session tickets after the handshake: the first bytes of a new connection say nothing against it.
-    monkeypatch.setattr(Connection, "is_usable", lambda _: False)
+    class Restless:
+        def register(self, descriptor: int, events: int) -> None:
+            assert descriptor >= 0
+            assert events
+
+        def poll(self, milliseconds: int) -> list[int]:
+            return [milliseconds]
+
+    monkeypatch.setattr("proxy.forward.connection.select.poll", Restless)
     async with origin(answering(OK)) as one, client() as raw:
         for _ in range(2):
             assert (await ask(raw, one.url)).status == 200

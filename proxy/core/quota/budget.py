@@ -78,14 +78,14 @@ class Reconciled(Struct, frozen=True):
 class Budget:
     """Usage and block of one quota domain, in memory."""
 
-    __slots__ = ("_counts", "_first_expiry", "_table", "last_block", "version")
+    __slots__ = ("_first_expiry", "_table", "counts", "last_block", "version")
 
     def __init__(self) -> None:
         self.version = 0
         """Grows whenever what is spent in a window changes: a caller that caches that must then read it again."""
         self.last_block: Block | None = None
         """The block that holds, or the one before, whose strikes still count."""
-        self._counts: dict[tuple[str, int], WindowCount] = {}
+        self.counts: dict[tuple[str, int], WindowCount] = {}
         """By the window's name and start."""
         self._first_expiry = math.inf
         """No usage expires before this."""
@@ -167,7 +167,7 @@ class Budget:
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():
-            count = self._counts.get((window_key.name, window_key.start))
+            count = self.counts.get((window_key.name, window_key.start))
             if count is None or header + count.pending > count.used:
                 raised = self._raise_to(window_key, header)
                 foreign_weight = raised if window_key.interval_seconds == MINUTE_SECONDS else foreign_weight
@@ -201,12 +201,12 @@ class Budget:
 
     def usage_at(self, name: str, start: int) -> WindowUsage:
         """The same by the window's name and start."""
-        count = self._counts.get((name, start))
+        count = self.counts.get((name, start))
         return _UNUSED if count is None else count.usage()
 
     def spent_at(self, name: str, start: int) -> int:
         """What of that is known to be spent (`WindowUsage.spent`)."""
-        count = self._counts.get((name, start))
+        count = self.counts.get((name, start))
         return 0 if count is None else count.used - count.leased
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
@@ -246,25 +246,25 @@ class Budget:
         """Drop the usages that have expired."""
         if now < self._first_expiry:
             return
-        for place in [place for place, count in self._counts.items() if count.expires <= now]:
-            del self._counts[place]
+        for place in [place for place, count in self.counts.items() if count.expires <= now]:
+            del self.counts[place]
         self._table.clear()  # its rows may hold what is forgotten
-        self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
+        self._first_expiry = min((count.expires for count in self.counts.values()), default=math.inf)
 
     def _count_of(self, window_key: WindowKey) -> WindowCount:
         place = window_key.name, window_key.start
-        count = self._counts.get(place)
+        count = self.counts.get(place)
         if count is None:
-            count = self._counts[place] = WindowCount(window_key.expires)
+            count = self.counts[place] = WindowCount(window_key.expires)
             self._first_expiry = min(count.expires, self._first_expiry)
         return count
 
     def _used(self, window_key: WindowKey) -> int:
-        count = self._counts.get((window_key.name, window_key.start))
+        count = self.counts.get((window_key.name, window_key.start))
         return 0 if count is None else count.used
 
     def _clients_of(self, window_key: WindowKey) -> Clients | None:
-        count = self._counts.get((window_key.name, window_key.start))
+        count = self.counts.get((window_key.name, window_key.start))
         return None if count is None else count.clients
 
     def _unspent(self, window_key: WindowKey) -> int:
@@ -276,7 +276,7 @@ class Budget:
 
     def _raise_to(self, window_key: WindowKey, header: int) -> int:
         """Raise `used` to what a header proves. Returns the difference."""
-        count = self._counts.get((window_key.name, window_key.start))
+        count = self.counts.get((window_key.name, window_key.start))
         raised = header if count is None else header + count.pending - count.used
         if raised <= 0:
             return 0
@@ -287,7 +287,7 @@ class Budget:
     def _settle(self, reservation: Reservation, now: float, *, refund: bool) -> None:
         for charge in reservation.charges:
             key = charge.window_key
-            count = self._counts.get((key.name, key.start))
+            count = self.counts.get((key.name, key.start))
             if count is None or count.expires <= now:
                 continue
             count.pending = max(0, count.pending - charge.weight)

@@ -22,17 +22,17 @@ _MAX_MADE = 256
 _MAX_KNOWN = 1024
 
 
-class WindowCount(Struct, eq=False):
+class WindowCount:
     """What is used in one window from one start. It changes in place, so that rows may hold it."""
 
-    expires: int
-    """When it is forgotten."""
-    used: int = 0
-    pending: int = 0
-    refundable: int = 0
-    leased: int = 0
-    clients: Clients | None = None
-    """What each client used; None: nobody was charged."""
+    __slots__ = ("clients", "expires", "leased", "pending", "refundable", "used")
+
+    def __init__(self, expires: int) -> None:
+        """`expires`: when it is forgotten."""
+        self.expires = expires
+        self.used = self.pending = self.refundable = self.leased = 0
+        self.clients: Clients | None = None
+        """What each client used; None: nobody was charged."""
 
     def usage(self) -> WindowUsage:
         """The present values."""
