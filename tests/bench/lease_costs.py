@@ -3,8 +3,9 @@
 Owns: the sizes and shares that are played, the bounds, the table. Must not know: how a fleet is played
 (`tests.bench.leases`).
 
-Minutes in which the origin counted half of the budget or more are left out: there each client has a share, and each
-request is reserved by itself.
+Minutes in which half of the budget was charged are left out: there each client has a share, and each request is
+reserved by itself. What is sent within a second of the edge of a minute is charged in both, so these are fewer than the
+demand says.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from typing import TypeVar
 from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of, cost_of
 from proxy.core.quota.client_share import share_of
+from proxy.core.quota.lease import NEAR_HALF
 from proxy.core.quota.lease_calls import Call, Reply, State
 from proxy.core.quota.lease_news import EARLY_SETTLE_SECONDS, SETTLE_SECONDS
 from proxy.core.quota.lease_store import LeaseStore
@@ -52,6 +53,8 @@ TICKS_SECONDS = (2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.7)
 """In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
 idle lease, one that is given back before the edge."""
 TICK_SECONDS = 0.2
+NEARING_SECONDS = 0.5
+"""How often what was pushed is looked at near half of the budget."""
 SILENT_SECONDS = 1.0
 """After so long without proof everything is given back."""
 REFUSAL_SECONDS = 0.25
@@ -120,6 +123,8 @@ class Figures:
 
     counted: Counter[int] = field(default_factory=Counter)
     """Weight by minute, as the origin counts."""
+    charged: Counter[int] = field(default_factory=Counter)
+    """The same as we count: around an edge in both minutes."""
     refused: Counter[int] = field(default_factory=Counter)
     sent: Counter[int] = field(default_factory=Counter)
     waited: Counter[int] = field(default_factory=Counter)
@@ -138,8 +143,8 @@ class Figures:
         return self._of(sorted(self.counted)[self.start_minutes :])
 
     def under_half(self) -> Steady:
-        """The same of the minutes in which the origin counted less than half of the budget."""
-        return self._of([at for at in sorted(self.counted)[self.start_minutes :] if 2 * self.counted[at] < BUDGET])
+        """The same of the minutes in which less than half of the budget was charged."""
+        return self._of([at for at in sorted(self.counted)[self.start_minutes :] if 2 * self.charged[at] < BUDGET])
 
     def _of(self, minutes: list[int]) -> Steady:
         return Steady(
@@ -313,6 +318,9 @@ class Replica:
         if reservation is None:
             self.figures.refused[self.world.minute] += 1
             return
+        for charge in reservation.charges:
+            if charge.window_key.interval_seconds == MINUTE_SECONDS:
+                self.figures.charged[charge.window_key.start // MINUTE_SECONDS] += weight
         yield self.world.chance.uniform(0.001, 0.02)
         if not self.alive or not reservation.covers(self.world.now):
             return
@@ -426,6 +434,7 @@ class LeasedFleet:
         scenario, world = self.scenario, self.world
         world.start(self._clients())
         world.start(self._beats())
+        world.start(self._nearing())
         if scenario.crashes or scenario.deaf:
             world.start(self._crashes())
         for every, act in (
@@ -468,6 +477,17 @@ class LeasedFleet:
                 self.store.publish(keys)
             else:
                 yield BEAT_SECONDS
+
+    def _nearing(self) -> Process[None]:
+        """Near half of the budget all replicas look at what they hold."""
+        while self.scenario.leases:
+            yield NEARING_SECONDS
+            key = WindowKey("REQUEST_WEIGHT:1m", MINUTE_SECONDS, self.world.minute * MINUTE_SECONDS)
+            if self.store.leases.budget.usage(
+                key
+            ).most_spent >= NEAR_HALF * BUDGET / 2 and not self.store.leases.is_exact(key):
+                for replica in self.replicas:
+                    self.world.start(self._hear(replica))
 
     def _pushed(self, state: State) -> None:
         """What changes what may be spent reaches every replica by itself; the rest it reads when it needs it."""

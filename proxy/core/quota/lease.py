@@ -32,8 +32,14 @@ TOLD_PART = 2
 """Of what is leased one in so many parts may be spent before the store is told."""
 HEAVY_WEIGHT = 25
 """A process holds enough for a request of this weight, if the store grants it: nearly all weigh less."""
+LIGHT_WEIGHT = 5
+"""The same near half of the budget, where what is held and not needed would end the leases early."""
+NEAR_HALF = 0.9
+"""From so much of that half on that may be spent."""
 LOOK_AHEAD_SECONDS = 60.0
 """A block is meant to last so long."""
+LEAST_SECONDS = 2.0
+"""It lasts so long at least: also just before its window ends."""
 RATE_SECONDS = 20.0
 """For how long a request raises the rate that is expected."""
 STEP_SECONDS = 0.05
@@ -65,6 +71,7 @@ class Lease:
         "held",
         "is_exact",
         "low_at",
+        "most_spent",
         "open",
         "retry_at",
         "seen",
@@ -87,6 +94,8 @@ class Lease:
         """No lease is granted or spent in this window any more."""
         self.seen = 0
         """The most that was seen used, with all leases."""
+        self.most_spent = 0
+        """The most that may be spent, as last seen."""
         self.header = -1
         """The most that the origin told, which the store may lack; -1: nothing."""
         self.low_at = 0
@@ -143,12 +152,14 @@ class Lease:
         else:
             self.spent += closed
 
-    def give_back(self) -> None:
-        """Hold nothing any more. It is forgotten first and told later, so that it is returned once or never."""
-        given = max(0, self.held)
+    def give_back(self, *, keep: int = 0) -> None:
+        """Hold no more than `keep`. It is forgotten first and told later, so that it is returned once or never."""
+        given = max(0, self.held - keep)
         self._returned += given
         self.held -= given
         self.low_at = 0
+        if keep:
+            self.asked()
 
     def forget_orders(self) -> None:
         """Count open orders as spent: a store that has lost them takes nothing back."""
@@ -197,12 +208,12 @@ class Rate:
 
 def expected_need(per_second: float, seconds_left: float) -> int:
     """What is probably needed for the time that is left of the window."""
-    return math.ceil(per_second * max(0.0, min(LOOK_AHEAD_SECONDS, seconds_left)))
+    return math.ceil(per_second * max(0.0, min(LOOK_AHEAD_SECONDS, max(LEAST_SECONDS, seconds_left))))
 
 
-def enough(per_second: float, seconds_left: float, *, missing: int) -> int:
-    """What should be held: what is probably needed, and enough for a heavy request, or for one that was `missing`."""
-    return max(math.ceil(MARGIN * expected_need(per_second, seconds_left)), HEAVY_WEIGHT, missing)
+def enough(per_second: float, seconds_left: float, *, least: int) -> int:
+    """What should be held: what is probably needed, and enough for one request of the weight `least`."""
+    return max(math.ceil(MARGIN * expected_need(per_second, seconds_left)), least)
 
 
 def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, half: int, parts: int) -> int:

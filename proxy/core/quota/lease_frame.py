@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct, field
 
 from proxy.core.quota.charges import Charge, WindowKey, budget_of, window_key_of
-from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, half_of, may_lease
+from proxy.core.quota.lease import NEAR_HALF, Lease, cannot_bind, ceiling_of, half_of, may_lease
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import RateLimitKind, Window
 
@@ -49,6 +49,11 @@ class Part(Struct, frozen=True):
     def cost(self, weight: int) -> int:
         """What a request of this weight costs here."""
         return weight if self.counts_weight else 1
+
+    @property
+    def is_near_half(self) -> bool:
+        """Whether nearly so much may be spent that each request must be reserved by itself."""
+        return self.half > 0 and self.lease.most_spent >= NEAR_HALF * self.half
 
     def is_crowded(self, now: float) -> bool:
         """Whether nothing is held any more, for requests of the next window to be admitted: the edge is near."""

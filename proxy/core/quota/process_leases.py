@@ -13,10 +13,11 @@ from collections.abc import Mapping
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
-from proxy.core.quota.lease import PARTS, Lease, Rate, Totals, enough
+from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rate, Totals, enough
 from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part, frame_at
 from proxy.core.quota.lease_news import News
+from proxy.core.quota.lease_window import window_call
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.store_mark import StoreMark
 from proxy.core.quota.windows import RateLimitKind, Window
@@ -140,6 +141,9 @@ class ProcessLeases:
                 self._give_back(part.lease)
             elif not part.is_free and part.lease.totals.taken == 0:
                 self._fetch(part, now)
+            elif part.is_near_half and part.lease.held >= 2 * self._target(part, now):
+                part.lease.give_back(keep=self._target(part, now))
+                self.is_urgent = True
 
     def _parts_at(self, now: float) -> tuple[Part, ...]:
         return () if self._frame is None else self._frame.parts_at(now)
@@ -163,7 +167,8 @@ class ProcessLeases:
 
     def _target(self, part: Part, now: float) -> int:
         kind = part.window.kind
-        return enough(self._rates[kind].per_second(now), part.closes - now, missing=self._missing[kind])
+        least = LIGHT_WEIGHT if part.is_near_half else HEAVY_WEIGHT
+        return enough(self._rates[kind].per_second(now), part.closes - now, least=max(least, self._missing[kind]))
 
     def _fetch(self, part: Part, now: float) -> None:
         lease = part.lease
@@ -253,6 +258,7 @@ class ProcessLeases:
     def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool) -> None:
         """What was seen stays known until a store that has lost it is told."""
         lease.seen = max(usage.used, lease.seen if self._suspects_loss else 0)
+        lease.most_spent = usage.most_spent
         lease.is_exact |= is_exact
         if lease.is_exact:
             self._give_back(lease)
@@ -262,23 +268,9 @@ class ProcessLeases:
         return is_told or self._suspects_loss or lease.told != lease.totals or lease.header >= 0
 
     def _window_call(self, key: WindowKey, part: Part | None, now: float, settled: Settled, floor: int) -> WindowCall:
-        lease = self._lease(key)
-        is_leased = part is not None and not part.is_free
-        return WindowCall(
-            key=key,
-            budget=part.budgets[Purpose.PUBLIC] if part is not None else 0,
-            ceiling=part.ceiling if part is not None and is_leased else 0,
-            want=self._want(lease, part, now) if part is not None and is_leased else 0,
-            half=part.half if part is not None and is_leased else 0,
-            totals=lease.totals,
-            is_known=lease.told != Totals(),
-            header=lease.header,
-            held=max(0, lease.held),
-            floor=floor,
-            seen=lease.seen,
-            settled=settled,
-            clients=self.news.untold.get(key, {}),
-        )
+        lease, clients = self._lease(key), self.news.untold.get(key, {})
+        want = 0 if part is None or part.is_free else self._want(lease, part, now)
+        return window_call(key, lease, part, want=want, floor=floor, settled=settled, clients=clients)
 
     def _want(self, lease: Lease, part: Part, now: float) -> int:
         is_idle = now - self.demanded_at > IDLE_SECONDS

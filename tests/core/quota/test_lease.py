@@ -76,7 +76,7 @@ def test_the_store_is_told_when_half_is_spent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("per_second", "seconds_left", "need"), [(10.0, 100.0, 600), (10.0, 5.0, 50), (0.01, 50.0, 1), (1.0, -3.0, 0)]
+    ("per_second", "seconds_left", "need"), [(10.0, 100.0, 600), (10.0, 5.0, 50), (0.01, 50.0, 1), (1.0, -3.0, 2)]
 )
 def test_a_block_lasts_to_the_end_of_the_window_or_a_minute(per_second: float, seconds_left: float, need: int) -> None:
     assert expected_need(per_second, seconds_left) == need

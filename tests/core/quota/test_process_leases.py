@@ -150,6 +150,23 @@ def test_from_half_of_the_budget_on_where_clients_have_shares(store: LeaseStore)
     assert (side.held, store.is_exact(KEY)) == (0, True)
 
 
+def test_near_half_of_the_budget_what_is_not_needed_is_given_back(store: LeaseStore) -> None:
+    """Unspent leases would end the leases of all before half of the budget is spent."""
+    side = granted(store, ratios=Ratios())
+    store.budget.reserve(START + 2.2, cost_of(2400), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 2.2)
+    side.leases.tick(START + 2.2)
+    assert (side.held, side.is_urgent()) == (148, False), "it is needed"
+    side.leases.frame(START + 50.0, DEFAULT_WINDOWS, GUARD_SECONDS)
+    side.leases.tick(START + 50.0)
+    assert side.is_urgent()
+    side.sync(START + 50.0)
+    assert 5 <= side.held <= 10
+    assert store.budget.usage(KEY).leased == side.held
+    side.leases.tick(START + 50.2)
+    assert not side.is_urgent()
+
+
 def test_background_fills_ask_from_their_own_share_on(store: LeaseStore) -> None:
     side = granted(store)
     assert side.spend(START + 3.0, purpose=Purpose.BACKGROUND)
