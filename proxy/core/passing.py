@@ -32,5 +32,5 @@ def passing_names(*names: str) -> tuple[tuple[str, str], ...]:
 
 
 def _is_passed(name: str) -> bool:
-    ispassing_headers = name.startswith(("x-mbx-", "x-sapi-")) and not name.startswith("x-mbx-used-weight")
-    return ispassing_headers or name == "retry-after"
+    is_of_the_exchange = name.startswith(("x-mbx-", "x-sapi-")) and not name.startswith("x-mbx-used-weight")
+    return is_of_the_exchange or name == "retry-after"
