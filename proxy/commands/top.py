@@ -10,7 +10,10 @@ import sys
 from proxy.commands.running import ops_url
 from proxy.settings import Settings
 
-MISSING = "top needs the package rich, the extra `top`: deploy/top-requirements.lock has its version."
+MISSING = (
+    "top needs the package rich: in a checkout `make install` installs it, "
+    "elsewhere `pip install --require-hashes -r deploy/top-requirements.lock`"
+)
 
 
 def top(settings: Settings, url: str | None) -> int:
