@@ -3,7 +3,8 @@
 Owns: the two parts, and the coverage and the exit status of both together. Must not know: any test.
 
 Flags go to pytest in both parts. A bound on coverage means something for all tests only, so a run with flags reports
-coverage and asks for none. `-n 4` sets the number of processes, `-n 0 --pdb` debugs.
+coverage and asks for none. The report comes once, at the end: it reads every module of the package. `-n 4` sets the
+number of processes, `-n 0 --pdb` debugs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parent.parent
 PROCESSES = min(8, 2 * (os.cpu_count() or 1))
 """Two for each core: many tests wait for a socket or another process."""
 BESIDE = ("--numprocesses", str(PROCESSES), "--dist", "worksteal")
-NO_BOUND = "--cov-fail-under=0"
+MEASURED = ("--cov", "--cov-report=", "--cov-fail-under=0")
+REPORT = ("coverage", "report")
 LONG_SECONDS = 1800
 """After which a test of the longest size hangs: its numbers are several times those of the others."""
 
@@ -32,13 +34,16 @@ Run = Callable[[Sequence[str]], int]
 
 
 def main(flags: Sequence[str], *, environment: Mapping[str, str] = os.environ, run: Run | None = None) -> int:
-    """Run the parts, one after the other; the exit status of the worst."""
-    run = run or _pytest
+    """Run the parts, one after the other, and report coverage; the exit status of the worst."""
+    run = run or _module
+    size = chosen(environment)
     statuses: list[int] = []
-    for part in parts(flags, chosen(environment)):
-        statuses.append(run(part))
+    for part in parts(flags, size):
+        statuses.append(run(["pytest", *part]))
         if statuses[-1] == pytest.ExitCode.INTERRUPTED:
-            break
+            return combined(statuses)
+    if size is not Size.QUICK and "--no-cov" not in flags and combined(statuses) != pytest.ExitCode.NO_TESTS_COLLECTED:
+        statuses.append(run([*REPORT, *(["--fail-under=0"] if flags else [])]))
     return combined(statuses)
 
 
@@ -52,10 +57,9 @@ def parts(flags: Sequence[str], size: Size) -> Iterator[list[str]]:
         return
     if size is Size.LONG:
         rest = ["--override-ini", f"faulthandler_timeout={LONG_SECONDS}", *rest]
-    yield [*_selected("not realtime", known.marks), *BESIDE, "--cov", "--cov-report=", NO_BOUND, *rest]
+    yield [*_selected("not realtime", known.marks), *BESIDE, *MEASURED, *rest]
     where = [] if _names_tests(rest) else modules_with("realtime")
-    bound = [NO_BOUND] if flags else []
-    yield [*_selected("realtime", known.marks), "--cov", "--cov-append", *bound, *rest, *where]
+    yield [*_selected("realtime", known.marks), *MEASURED, "--cov-append", *rest, *where]
 
 
 def _selected(part: str, marks: str | None) -> list[str]:
@@ -79,11 +83,11 @@ def combined(statuses: Sequence[int]) -> int:
     return max((status for status in statuses if status != nothing), default=nothing)
 
 
-def _pytest(arguments: Sequence[str]) -> int:
+def _module(arguments: Sequence[str]) -> int:
     """In a process of its own, which heeds Ctrl-C by itself and then says that it was interrupted."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+        return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, check=False).returncode
     finally:
         signal.signal(signal.SIGINT, before)
 

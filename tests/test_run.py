@@ -24,14 +24,33 @@ def test_every_test_that_is_not_left_out_is_in_one_part() -> None:
     assert "--numprocesses" not in alone
 
 
+def calls(flags: Sequence[str], *statuses: int, size: Size = Size.USUAL) -> list[list[str]]:
+    """What is run when the parts end with these statuses."""
+    left, seen = list(statuses), list[list[str]]()
+
+    def run(arguments: Sequence[str]) -> int:
+        seen.append(list(arguments))
+        return left.pop(0)
+
+    main(flags, environment={VARIABLE: size}, run=run)
+    assert left == []
+    return seen
+
+
 def test_the_bound_on_coverage_is_for_both_parts_together_and_for_all_tests_only() -> None:
     for size in (Size.USUAL, Size.LONG):
-        beside, alone = parts([], size)
-        assert "--cov-fail-under=0" in beside
+        beside, alone, report = calls([], 0, 0, 0, size=size)
+        assert {"--cov", "--cov-fail-under=0"} <= {*beside} & {*alone}
         assert "--cov-append" not in beside
         assert "--cov-append" in alone
-        assert "--cov-fail-under=0" not in alone
-        assert all("--cov-fail-under=0" in part for part in parts(["-k", "cache"], size))
+        assert report == ["coverage", "report"]
+        assert calls(["-k", "cache"], 0, NOTHING, 0)[-1] == ["coverage", "report", "--fail-under=0"]
+
+
+def test_without_coverage_none_is_reported() -> None:
+    assert all(call[0] == "pytest" for call in calls(["--no-cov"], 0, 0))
+    assert all(call[0] == "pytest" for call in calls(["-k", "nothing"], NOTHING, NOTHING))
+    assert [call[0] for call in calls([], 0, size=Size.QUICK)] == ["pytest"]
 
 
 def test_while_writing_there_is_one_part_without_coverage() -> None:
@@ -57,16 +76,17 @@ def test_a_long_run_is_given_time() -> None:
 @pytest.mark.parametrize(
     ("statuses", "status"),
     [
-        ((0, 0), 0),
-        ((1, 0), 1),
-        ((0, 1), 1),
-        ((NOTHING, 0), 0),
-        ((0, NOTHING), 0),
-        ((NOTHING, 1), 1),
+        ((0, 0, 0), 0),
+        ((1, 0, 0), 1),
+        ((0, 1, 0), 1),
+        ((0, 0, 2), 2),
+        ((NOTHING, 0, 0), 0),
+        ((0, NOTHING, 0), 0),
+        ((NOTHING, 1, 0), 1),
         ((NOTHING, NOTHING), NOTHING),
     ],
 )
-def test_the_worse_part_decides(statuses: tuple[int, int], status: int) -> None:
+def test_the_worse_part_decides(statuses: tuple[int, ...], status: int) -> None:
     left = list(statuses)
     assert combined(statuses) == main([], environment={}, run=lambda _: left.pop(0)) == status
 

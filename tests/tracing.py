@@ -20,15 +20,26 @@ import proxy
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Import the package under the tracer, and end a measurement that sees nothing more."""
+    """End the measurement whose data nobody saves."""
+    measured = Coverage.current()
+    if measured is not None and _is_worker(config):
+        measured.stop()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Import the package under the tracer, which then rests: for good where no test runs."""
     measured = Coverage.current()
     if measured is None:
-        return
-    is_worker = hasattr(config, "workerinput")
-    if not is_worker:
+        return (yield)
+    if not _is_worker(session.config):
         import_all()
-    if is_worker or config.getoption("numprocesses", None):
-        measured.stop()
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        if _is_worker(session.config) or not session.config.getoption("numprocesses", None):
+            measured.start()
 
 
 def import_all() -> None:
@@ -37,14 +48,5 @@ def import_all() -> None:
         importlib.import_module(module.name)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Let the tracer rest meanwhile."""
-    measured = Coverage.current()
-    if measured is None:
-        return (yield)
-    measured.stop()
-    try:
-        return (yield)
-    finally:
-        measured.start()
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")

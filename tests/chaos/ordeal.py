@@ -30,7 +30,7 @@ REFRESH_WEIGHT = 22
 """Of the document and the entry."""
 RECOVERY_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
-_SHORT_LOOK_SECONDS = 0.5
+_SHORT_LOOK_SECONDS = 0.75
 """A page of metrics costs milliseconds, and the gateways of a short ordeal share one core."""
 
 

@@ -12,7 +12,7 @@ from tests.chaos.troubles import Trouble
 from tests.chaos.verdict import faults
 
 SECONDS = 1.5
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 12.0
 REDIS_SECONDS = 0.5
 """Most troubles wait for such a deadline three times; a busy machine needs more than the usual quarter of a second."""
 

@@ -44,6 +44,8 @@ class Valkey:
         ]
         if "--port" not in self.options:
             command += ["--port", "0"]
+        if "--sentinel" not in self.options:  # else the first replica waits five seconds for others
+            command += ["--repl-diskless-sync-delay", "0"]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
