@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 
 from proxy import __version__, settings
 from proxy.app import run_gateway
@@ -52,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{USAGE}\n")
     command = words.pop(0) if words and not words[0].startswith("-") else "serve"
     asking = {"top": _top, "explain": _explain}
-    operand = words.pop(0) if command in asking and words and not words[0].startswith("-") else None
-    actions = {name: partial(ask, operand=operand) for name, ask in asking.items()}
+    # A request is two words where its quotes are forgotten.
+    operands = list(takewhile(lambda word: not word.startswith("-"), words)) if command in asking else []
+    del words[: len(operands)]
+    actions = {name: partial(ask, operand=" ".join(operands) or None) for name, ask in asking.items()}
     action = ({"serve": _serve, "check": _check} | actions).get(command)
     if action is None:
         sys.stderr.write(f"binance-sidecar: no such command: {command}\n{USAGE}")

@@ -179,6 +179,12 @@ def test_an_unknown_command_is_told_the_known_ones() -> None:
     assert "binance-sidecar check" in ended.err
 
 
+def test_a_request_to_explain_needs_no_quotes() -> None:
+    quoted, bare = (here("explain", *words, "--port=1") for words in (["GET /api/v3/ping"], ["GET", "/api/v3/ping"]))
+    assert (bare.status, bare.out, bare.err) == (0, quoted.out, "")
+    assert "ping of spot" in bare.out
+
+
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_bad_settings_end_the_start_with_a_line_for_each(command: str) -> None:
     ended = here(
