@@ -100,12 +100,22 @@ class Watch:
             is_last = nextitem is None or nextitem.path != item.path
             if self._openings.taken() or is_last:
                 _forget(item)
-                gc.collect()
+                _collect()
             if is_last:  # the module's own fixtures are gone: what is alive now is cached or belongs to the session
                 gc.freeze()
         if found:
             pytest.fail("left open:\n" + "\n".join(found), pytrace=False)
         return result
+
+
+def _collect() -> None:
+    """Finalize the older before the younger.
+
+    A whole collection takes the youngest generation before the middle one. Then the future of a connection that broke
+    may be finalized before its `asyncio.StreamReaderProtocol`, whose finalizer would have retrieved the error.
+    """
+    gc.collect(1)
+    gc.collect()
 
 
 def _forget(item: pytest.Item) -> None:

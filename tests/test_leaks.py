@@ -63,6 +63,14 @@ class Cycle:
     def __init__(self, held): self.held, self.me = held, self
 
 def test_clean(): gc.collect()
+
+async def test_broken_connection():
+    protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+    gc.collect(0)
+    protocol._closed = asyncio.get_running_loop().create_future()  # younger than the protocol by a collection
+    protocol.connection_lost(BrokenPipeError())
+    Cycle(protocol)
+    protocol.me = protocol
 """
 CLEAN = """
 def test_after_{}(): gc.collect()
