@@ -42,8 +42,6 @@ TICK_SECONDS = 0.2
 """What is due by the time alone is looked for so often."""
 IDLE_TICK_SECONDS = 1.0
 """The same without requests."""
-BEATING_SECONDS = 30.0
-"""A process without a request for so long calls for no heartbeat."""
 EARLY_BEAT_SECONDS = 0.07
 """A call is a heartbeat too if one is due so soon."""
 RETRY_SECONDS = 0.25
@@ -235,7 +233,7 @@ class Leasing:
         return max(0.0, min(TICK_SECONDS, until_due), self._retry_at - self._monotonic())
 
     def _is_active(self, now: float) -> bool:
-        return now - self.leases.demanded_at < BEATING_SECONDS
+        return self.leases.expects_requests(now)
 
     def _mind_trust(self, *, is_active: bool) -> None:
         """Fetch nothing without proof; give back what was not spendable for a while, and say so once."""

@@ -2,8 +2,9 @@
 
 Owns: the times of pushes by this process' monotonic clock. Must not know: Redis, what a push says.
 
-Whoever heard no heartbeat for a moment of random length calls for one, so all replicas together cause some seven a
-second, however many they are: a few of them, another few each time, are ready earlier than the others.
+Whoever heard no heartbeat for a moment of random length calls for one, so all replicas together cause some five a
+second, however many they are: the first few of them, others each time, are far apart. Who misses one
+calls for the next itself, before what it heard last proves nothing any more: so one that is lost costs no proof.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from collections.abc import Callable
 
 from proxy.core.quota.push_trust import PushTrust
 
-BEAT_SECONDS = 0.14
+BEAT_SECONDS = 0.18
 """No heartbeat is called for sooner after the last one."""
-BEAT_SPREAD_SECONDS = 0.04
+BEAT_SPREAD_SECONDS = 0.066
 """The random part of that, so that one replica calls for all."""
-READY_REPLICAS = 4
-"""About so many are ready in that time; the others call after it, if nobody did."""
+APART = 10
+"""The larger, the farther apart are the first of many replicas."""
 SILENCE_SECONDS = 1.0
 """After so long without proof the channel is silent: everything is given back, and it is opened anew."""
+
+
+def beat_after(chance: float, replicas: int) -> float:
+    """How many seconds after the last heartbeat one of so many replicas calls for the next. `chance`: from 0 to 1."""
+    return BEAT_SECONDS + BEAT_SPREAD_SECONDS * math.log1p(APART * replicas * chance) / math.log1p(APART * replicas)
 
 
 class PushProof:
@@ -58,9 +64,7 @@ class PushProof:
 
     def beat(self) -> None:
         """A heartbeat was heard or called for: the next one is due a moment later."""
-        is_ready = self._replicas() * self._chance() < READY_REPLICAS
-        part = self._chance() + (0 if is_ready else 1)
-        self._beat_at = self._monotonic() + BEAT_SECONDS + BEAT_SPREAD_SECONDS * part
+        self._beat_at = self._monotonic() + beat_after(self._chance(), self._replicas())
 
     def beat_in(self) -> float:
         """In how many seconds it is time to call for a heartbeat."""

@@ -33,8 +33,8 @@ from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, MINUTE_SECONDS
 from proxy.errors import RedisAway
-from proxy.quota import push_proof
 from proxy.quota.leasing import EARLY_BEAT_SECONDS
+from proxy.quota.push_proof import beat_after
 from tests.bench.virtual import LIMIT, Process, World
 
 T = TypeVar("T")
@@ -47,8 +47,8 @@ CLIENTS = 10
 START_MINUTES = 2
 """The fleet starts in these: each replica's first request finds no lease."""
 DEADLINE_SECONDS = 0.25
-BEAT_SECONDS = push_proof.BEAT_SECONDS + push_proof.BEAT_SPREAD_SECONDS / 5
-"""Of some replicas that are ready the first calls for the next heartbeat so long after the last one."""
+PUSH_SECONDS = 0.0011
+"""A push is heard so long after it was called for."""
 TICKS_SECONDS = (2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.7)
 """In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
 idle lease, one that is given back before the edge."""
@@ -167,12 +167,15 @@ class Figures:
 class Store:
     """One Redis."""
 
-    def __init__(self, world: World, figures: Figures) -> None:
+    def __init__(self, world: World, figures: Figures, *, replicas: int) -> None:
         self.world = world
+        self._replicas = replicas
         self.away = self.frozen = False
         self.pushes: list[State] = []
         self.beat_at = world.now
         """When the next heartbeat is due."""
+        self.callers = 1
+        """How many call for it, because they have not heard it from the first."""
         self.on_push: Callable[[State], None] = lambda state: None
         self._figures = figures
         self._births = 0
@@ -218,8 +221,21 @@ class Store:
         if not (self.away or self.frozen):
             state = self.leases.state(self.world.now, keys)
             self.pushes = [*self.pushes[-7:], state]
-            self.beat_at = self.world.now + BEAT_SECONDS
+            after_seconds, self.callers = next_beat(self.world.chance, self._replicas)
+            self.beat_at = self.world.now + after_seconds
             self.on_push(state)
+
+
+def next_beat(chance: Random, replicas: int) -> tuple[float, int]:
+    """In how many seconds the first of so many replicas calls for a heartbeat, and how many do before they hear it."""
+    first, callers, above = math.inf, 0, 1.0
+    for left in range(replicas, 0, -1):
+        above *= chance.random() ** (1 / left)  # the next smallest of so many random numbers is 1 less this
+        at = beat_after(1 - above, replicas)
+        if at > first + PUSH_SECONDS:
+            break
+        first, callers = min(at, first), callers + 1
+    return first, callers
 
 
 class Replica:
@@ -420,7 +436,7 @@ class LeasedFleet:
     def __init__(self, scenario: Scenario, *, seed: int) -> None:
         self.scenario = scenario
         self.world, self.figures = World(seed), Figures()
-        self.store = Store(self.world, self.figures)
+        self.store = Store(self.world, self.figures, replicas=scenario.replicas)
         self.store.away = not scenario.redis
         self.store.on_push = self._pushed
         self._demand, self._faults = Random(seed), Random(seed + 1)
@@ -473,10 +489,10 @@ class LeasedFleet:
                     WindowKey(window.name, window.interval_seconds, window.start(self.world.now))
                     for window in DEFAULT_WINDOWS
                 )
-                self.figures.beats[self.world.minute] += 1
+                self.figures.beats[self.world.minute] += self.store.callers
                 self.store.publish(keys)
             else:
-                yield BEAT_SECONDS
+                yield TICK_SECONDS
 
     def _nearing(self) -> Process[None]:
         """Near half of the budget all replicas look at what they hold."""
@@ -495,7 +511,7 @@ class LeasedFleet:
         before, self._told = self._told, (state.birth, exact, state.number)
         if before[0] != state.birth or not exact <= before[1] or state.number <= before[2]:
             for replica in self.replicas:
-                self.world.start(self._hear(replica), after_seconds=0.0011)
+                self.world.start(self._hear(replica), after_seconds=PUSH_SECONDS)
 
     def _hear(self, replica: Replica) -> Process[None]:
         if replica.alive:

@@ -57,11 +57,11 @@ def test_under_half_of_the_budget_few_requests_wait_and_redis_is_asked_seldom(re
     assert cost.beyond() == ""
 
 
-def test_a_heartbeat_is_heard_before_the_last_one_proves_nothing_any_more() -> None:
-    """Also where one is lost, and no oftener."""
-    beats = cost_of(3, 0.1, seed=1, minutes=MINUTES).steady.beats_a_second
+@pytest.mark.parametrize("replicas", [1, 3, 10])
+def test_a_heartbeat_is_heard_before_the_last_one_proves_nothing_any_more(replicas: int) -> None:
+    beats = cost_of(replicas, 0.1, seed=1, minutes=MINUTES).steady.beats_a_second
 
-    assert 1 / TRUST_SECONDS < beats < 2 / TRUST_SECONDS + 0.5
+    assert 1 / TRUST_SECONDS < beats < 1.8 / TRUST_SECONDS
 
 
 def test_without_leases_each_request_asks_redis() -> None:

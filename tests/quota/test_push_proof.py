@@ -22,6 +22,8 @@ def test_few_of_many_replicas_call_for_the_same_heartbeat(replicas: int) -> None
         due = sorted(proof.beat_in() for proof in proofs)
         calls += sum(at < due[0] + 0.002 for at in due)
         seconds += due[0]
-        assert due[-1] < TRUST_SECONDS - 0.05, "whoever calls last calls in time"
-    assert calls < 2 * 200
-    assert 5 < 200 / seconds < 8
+        assert due[-1] < TRUST_SECONDS - 0.05, (
+            "whoever calls last calls in time, so that one that is lost costs no proof"
+        )
+    assert calls < 1.5 * 200
+    assert 4 < 200 / seconds < 5.5

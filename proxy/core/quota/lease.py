@@ -42,6 +42,12 @@ LEAST_SECONDS = 2.0
 """It lasts so long at least: also just before its window ends."""
 RATE_SECONDS = 20.0
 """For how long a request raises the rate that is expected."""
+REST_SECONDS = 30.0
+"""A process without a request for so long expects none."""
+SHORT_REST_SECONDS = 5.0
+"""The same if by then several would have come."""
+RESTING_REQUESTS = 4
+"""So many."""
 STEP_SECONDS = 0.05
 """Requests so near together count as one moment."""
 LEAST_RATE_SECONDS = 0.5
@@ -214,6 +220,13 @@ def expected_need(per_second: float, seconds_left: float) -> int:
 def enough(per_second: float, seconds_left: float, *, least: int) -> int:
     """What should be held: what is probably needed, and enough for one request of the weight `least`."""
     return max(math.ceil(MARGIN * expected_need(per_second, seconds_left)), least)
+
+
+def is_awake(rest_seconds: float, requests_a_second: float) -> bool:
+    """Whether a process that had no request for so long expects one, by the rate of the last ones."""
+    if rest_seconds < SHORT_REST_SECONDS or rest_seconds >= REST_SECONDS:
+        return rest_seconds < SHORT_REST_SECONDS
+    return rest_seconds * requests_a_second < RESTING_REQUESTS
 
 
 def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, half: int, parts: int) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
-from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rate, Totals, enough
+from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rate, Totals, enough, is_awake
 from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part, frame_at
 from proxy.core.quota.lease_news import News
@@ -71,6 +71,10 @@ class ProcessLeases:
         self.demanded_at = now
         self._rates[RateLimitKind.REQUEST_WEIGHT].add(weight, now)
         self._rates[RateLimitKind.RAW_REQUESTS].add(1, now)
+
+    def expects_requests(self, now: float) -> bool:
+        """Whether the next request is near, so that heartbeats are worth while."""
+        return is_awake(now - self.demanded_at, self._rates[RateLimitKind.RAW_REQUESTS].per_second(now))
 
     def spend(
         self, frame: Frame, weight: int, *, purpose: Purpose, refundable: bool, client: str | None

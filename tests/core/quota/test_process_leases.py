@@ -241,6 +241,19 @@ def test_a_guard_that_grows_ends_the_frame(store: LeaseStore) -> None:
     assert guards == [GUARD_SECONDS, GUARD_SECONDS], "one for a larger guard still holds"
 
 
+@pytest.mark.parametrize(("seconds_apart", "rests_after"), [(0.05, 5), (1.0, 6), (5.0, 30), (20.0, 30)])
+def test_a_process_expects_no_request_after_a_while(seconds_apart: float, rests_after: int) -> None:
+    """The sooner the more often they came: few wait for the first one after a rest."""
+    leases = ProcessLeases("a", RATIOS)
+    assert not leases.expects_requests(START)
+    for number in range(50):
+        leases.demand(1, START + number * seconds_apart)
+    last = START + 49 * seconds_apart
+    rests = [second for second in range(60) if not leases.expects_requests(last + second)]
+
+    assert rests == list(range(rests_after, 60))
+
+
 def test_an_idle_process_gives_back(store: LeaseStore) -> None:
     side = granted(store)
     side.leases.demanded_at = START - IDLE_SECONDS
