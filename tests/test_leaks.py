@@ -54,7 +54,6 @@ HEAD = """
 import asyncio, atexit, gc, os, socket, subprocess
 import aiohttp, pytest
 
-gc.disable()
 LISTENING = socket.create_server(("127.0.0.1", 0))
 atexit.register(LISTENING.close)
 READING, WRITING = os.pipe()
@@ -62,7 +61,9 @@ READING, WRITING = os.pipe()
 class Cycle:
     def __init__(self, held): self.held, self.me = held, self
 
-def test_clean(): gc.collect()
+def test_clean():
+    gc.disable()
+    gc.collect()
 
 async def test_broken_connection():
     protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
