@@ -651,6 +651,22 @@ def test_after_a_clock_was_set_back_nothing_is_spent_from_leases_until_it_is_lea
         fleet.teardown()
 
 
+@pytest.mark.no_cover
+def test_an_order_that_a_copy_lacks_is_counted_again(valkey_url: str) -> None:
+    """Nothing was pushed since the copy was made, and an order's weight may fall: only who reserved it can tell."""
+    fleet = on(Troubled, valkey_url)()
+    try:
+        fleet.redis_is_copied()
+        fleet.ask(0, 10, CLIENTS[0], True, "send")
+        assert fleet.in_redis(fleet.starts[1])[0] == 10
+        fleet.redis_is_replaced_by_the_copy(1)
+        assert fleet.seen["orders lost"] == 1
+        assert fleet.in_redis(fleet.starts[1])[0] >= 10
+        fleet.the_budget_holds()
+    finally:
+        fleet.teardown()
+
+
 def step(fleet: Leased, dice: Random) -> None:
     """One step of a long life: a busy one, in which heartbeats come often."""
     number, which = dice.randrange(100), dice.randrange(REPLICAS)
