@@ -147,14 +147,14 @@ class ClientConnection(ReadConnection):
         body.feed_eof()
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's declaration leaves no choice
-        """The client has ended its side. True keeps ours open, for the answers that are under way."""
+        """The client has ended its side. True keeps ours open, for answers under way. TLS cannot, and warns."""
         self._has_ended = True
         self._leave()
         if self._on_leave is not None:
             self._on_leave()
         if self._body is not None and not self._body.is_eof():
             self._body.feed_eof()  # the rest will not come, and aiohttp would wait ten seconds for it
-        return self._unanswered > 0 and not self._is_cut
+        return self._unanswered > 0 and not self._is_cut and not self.is_secure
 
     def reads(self, body: StreamReader) -> None:
         """This body is needed for the answer: without its rest there will be none."""

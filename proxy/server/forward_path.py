@@ -220,7 +220,7 @@ class ForwardPathProtocol(FastPathProtocol):
     def eof_received(self) -> bool:  # type: ignore[override] # as in ClientConnection
         """The client has ended its side; it still gets its answer."""
         stays = super().eof_received()
-        return stays or self.is_forwarding
+        return stays or (self.is_forwarding and not self.is_secure)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Wait for the answer under way, as aiohttp does for its own."""

@@ -18,8 +18,10 @@ from tests.gateway.harness import INFO, Stage, stage
 from tests.server.certificates import Authority, Pair
 from tests.server.raw import Raw, fast_answers, get, raw
 from tests.server.test_deadlines import HEAD_SECONDS, Ahead, is_closed, received
+from tests.simulator.faults import Fault
 
 NAME = "api.binance.com"
+TIME = "/api/v3/time"
 
 
 @pytest.fixture
@@ -110,6 +112,24 @@ async def test_a_client_that_begins_before_the_server_does_is_served(authority: 
     async with stage(**authority.issue(NAME).settings()) as on:
         for _ in range(40):
             assert await asyncio.to_thread(ask, on.app.addresses[0]) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("asked_before", [0, 2])
+async def test_a_client_that_leaves_before_its_answer_fills_no_log(
+    authority: Authority, asked_before: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the ordinary way, and on the forwarding path. Event loops warn of each that is kept for its answer."""
+    async with stage(**authority.issue(NAME).settings()) as on, secured(on.app, authority) as asking:
+        for _ in range(asked_before):
+            await asking.ask(get(TIME))
+        on.origin.set_fault(Fault.SLOW, delay_seconds=0.1)
+        before = on.origin.count(TIME)
+        asking.writer.write(get(TIME))
+        await on.origin.wait_for(before + 1, TIME)
+        asking.writer.close()
+        with suppress(ConnectionError):
+            await asking.reader.read()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_the_ops_listener_has_no_tls(authority: Authority) -> None:
