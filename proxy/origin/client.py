@@ -158,8 +158,8 @@ class Upstream:
                 taken = self._monotonic() - started
                 self._observer.upstream_answered(_host(base_url), status=status, seconds=taken)
 
-    def _ended(self, base_url: str, started: float, outcome: OriginResponse | UpstreamFailed) -> None:
-        """One attempt of `begin` ended."""
+    def _ended(self, base_url: str, seconds: float, outcome: OriginResponse | UpstreamFailed) -> None:
+        """One attempt of `begin` ended, after so many seconds."""
         if isinstance(outcome, OriginResponse):
             status = str(outcome.status)
             if outcome.status >= 400 or self._failed_at or self._causes or self._restricted:
@@ -167,7 +167,7 @@ class Upstream:
         else:
             self._note_failure(base_url, outcome)
             status = outcome.reason
-        self._observer.upstream_answered(_host(base_url), status=status, seconds=self._monotonic() - started)
+        self._observer.upstream_answered(_host(base_url), status=status, seconds=seconds)
 
     def _record(self, base_url: str, status: int) -> None:
         self._causes.pop(base_url, None)

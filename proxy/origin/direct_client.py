@@ -36,12 +36,12 @@ class DirectClient:
         monotonic: Callable[[], float],
         told: Callable[[str, float, Outcome], None],
     ) -> None:
-        """`told` gets the base URL of each exchange, when it began by the monotonic clock, and how it ended."""
+        """`told` gets the base URL of each exchange, how many seconds it took, and how it ended."""
         self.raw = raw
         self.told = told
         self._max_body_bytes = max_body_bytes
         self._wall = wall
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._tells = log.tells_debug()
         self._heads = QueryHeads(raw)
         self._unpacking: set[asyncio.Task[None]] = set()
@@ -81,7 +81,7 @@ class DirectClient:
         if self._tells:
             log.debug("sending")
         reader = AnswerReader(max_body_bytes=self._max_body_bytes, wall=self._wall, known=raw.known)
-        exchange = _Exchange(self, base_url, pool, connection, reader, self._wall(), self._monotonic(), done)
+        exchange = _Exchange(self, base_url, pool, connection, reader, self._wall(), self.monotonic(), done)
         deadline = connection.loop.time() + seconds
         connection.send(head, query.body, reader=reader, deadline=deadline, done=exchange.ended)
         return True
@@ -135,8 +135,9 @@ class _Exchange(Struct, eq=False):
         response = OriginResponse(
             status=head.status, headers=head.texts, body=body, sent_at=self.sent_at, received_at=reader.received_at
         )
-        client.told(base_url, self.started, response)
-        self.done(response)
+        seconds = client.monotonic() - self.started
+        self.done(response)  # first: a client waits
+        client.told(base_url, seconds, response)
 
     def unpacked(self, raw: bytes, body: bytes) -> OriginResponse:
         """The answer. `raw`: the body as it came."""
@@ -153,5 +154,5 @@ class _Exchange(Struct, eq=False):
 
     def tell(self, outcome: Outcome) -> None:
         """Tell all that want to know."""
-        self.client.told(self.base_url, self.started, outcome)
+        self.client.told(self.base_url, self.client.monotonic() - self.started, outcome)
         self.done(outcome)

@@ -97,8 +97,10 @@ class Flight(Struct, eq=False):
             self.gate.leave(self.passage)
             self.done(error)
         else:
-            self.gate.leave(self.passage)
-            self.done(result)
+            try:
+                self.done(result)  # first: a client waits
+            finally:
+                self.gate.leave(self.passage)
 
     async def _settle(self, accepted: AcceptedResponse, reservation: Reservation) -> AcceptedResponse:
         try:

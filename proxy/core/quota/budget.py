@@ -86,7 +86,7 @@ class Budget:
         self.last_block: Block | None = None
         """The block that holds, or the one before, whose strikes still count."""
         self.counts: dict[tuple[str, int], WindowCount] = {}
-        """By the window's name and start."""
+        """By the window's name and start. Only this class changes them."""
         self._first_expiry = math.inf
         """No usage expires before this."""
         self._table = RowTable(self._count_of)
@@ -203,11 +203,6 @@ class Budget:
         """The same by the window's name and start."""
         count = self.counts.get((name, start))
         return _UNUSED if count is None else count.usage()
-
-    def spent_at(self, name: str, start: int) -> int:
-        """What of that is known to be spent (`WindowUsage.spent`)."""
-        count = self.counts.get((name, start))
-        return 0 if count is None else count.used - count.leased
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""

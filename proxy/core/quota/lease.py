@@ -180,35 +180,46 @@ class Lease:
 
 
 class Rate:
-    """How much a process spends in a second, by what it spent in the last ones."""
+    """How much a process spends in a second, and in how many requests, by what it did in the last ones."""
 
-    __slots__ = ("_at", "_began", "_sum")
+    __slots__ = ("_at", "_began", "_requests", "_weight")
 
     def __init__(self) -> None:
-        self._sum = 0.0
+        self._weight = self._requests = 0.0
         self._began = self._at = -math.inf
 
     def add(self, weight: int, now: float) -> None:
         """One more request."""
         if not -STEP_SECONDS <= now - self._at <= 4 * RATE_SECONDS:  # after a pause, or a clock was set
-            self._sum, self._began = 0.0, now
-            self._at = now
+            self._weight = self._requests = 0.0
+            self._began = self._at = now
         if now - self._at > STEP_SECONDS:
             self._decay(now)
-        self._sum += weight
+        self._weight += weight
+        self._requests += 1
 
     def per_second(self, now: float) -> float:
         """The expected weight in a second."""
-        if self._sum == 0.0:
-            return 0.0
+        return self._per_second(now)[0]
+
+    def requests_per_second(self, now: float) -> float:
+        """How many requests are expected in a second."""
+        return self._per_second(now)[1]
+
+    def _per_second(self, now: float) -> tuple[float, float]:
+        """Weight and requests."""
+        if self._requests == 0.0:
+            return 0.0, 0.0
         self._decay(now)
         seconds = RATE_SECONDS * -math.expm1(-max(0.0, now - self._began) / RATE_SECONDS)
-        return self._sum / max(seconds, LEAST_RATE_SECONDS)
+        seconds = max(seconds, LEAST_RATE_SECONDS)
+        return self._weight / seconds, self._requests / seconds
 
     def _decay(self, now: float) -> None:
         passed_seconds = now - self._at
         if passed_seconds > 0:
-            self._sum *= math.exp(-passed_seconds / RATE_SECONDS)
+            left = math.exp(-passed_seconds / RATE_SECONDS)
+            self._weight, self._requests = self._weight * left, self._requests * left
             self._at = now
 
 

@@ -45,7 +45,7 @@ class ProcessLeases:
         self._suspects_loss = False
         self._leases: dict[WindowKey, Lease] = {}
         self._frame: Frame | None = None
-        self._rates = {kind: Rate() for kind in RateLimitKind}
+        self._rate = Rate()
         self._missing = dict.fromkeys(RateLimitKind, 0)
         """What the last request needed that found too little."""
         self._called_at, self._store = -math.inf, StoreMark()
@@ -69,12 +69,11 @@ class ProcessLeases:
     def demand(self, weight: int, now: float) -> None:
         """Note that a request of this weight wants to be sent."""
         self.demanded_at = now
-        self._rates[RateLimitKind.REQUEST_WEIGHT].add(weight, now)
-        self._rates[RateLimitKind.RAW_REQUESTS].add(1, now)
+        self._rate.add(weight, now)
 
     def expects_requests(self, now: float) -> bool:
         """Whether the next request is near, so that heartbeats are worth while."""
-        return is_awake(now - self.demanded_at, self._rates[RateLimitKind.RAW_REQUESTS].per_second(now))
+        return is_awake(now - self.demanded_at, self._rate.requests_per_second(now))
 
     def spend(
         self, frame: Frame, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
@@ -172,7 +171,8 @@ class ProcessLeases:
     def _target(self, part: Part, now: float) -> int:
         kind = part.window.kind
         least = LIGHT_WEIGHT if part.is_near_half else HEAVY_WEIGHT
-        return enough(self._rates[kind].per_second(now), part.closes - now, least=max(least, self._missing[kind]))
+        rate = self._rate.per_second if kind is RateLimitKind.REQUEST_WEIGHT else self._rate.requests_per_second
+        return enough(rate(now), part.closes - now, least=max(least, self._missing[kind]))
 
     def _fetch(self, part: Part, now: float) -> None:
         lease = part.lease

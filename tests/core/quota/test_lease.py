@@ -129,6 +129,7 @@ def test_the_rate_follows_what_is_spent() -> None:
     for number in range(300):
         rate.add(2, number / 10)
     assert rate.per_second(30.0) == pytest.approx(20, rel=0.05)
+    assert rate.requests_per_second(30.0) == pytest.approx(10, rel=0.05)
     assert rate.per_second(70.0) < 4
     rate.add(5, 1000.0)
     assert rate.per_second(1000.0) == 10.0, "the first request after a pause is taken for the rate of half a second"
