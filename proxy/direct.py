@@ -33,6 +33,7 @@ from proxy.origin.reading import AcceptedResponse
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings, TimeSource
 
+_BYPASS, _PUBLIC = Outcome.BYPASS, Security.PUBLIC
 PublicQuery = CanonicalQuery | MarketQuery
 Answer = AcceptedResponse | Exception
 Done = Callable[[Reply | Exception], None]
@@ -95,7 +96,8 @@ class PublicRequest:
             self._flights.land(self._key, flight, _for_all(query, answer))
         else:
             self._flights.land(self._key, flight, answer)
-        self._told(done, answer)
+        told = self._told
+        told(done, answer)
 
 
 class DirectGateway:
@@ -117,7 +119,7 @@ class DirectGateway:
         `place`: what `find` returned. `done` gets the reply, at once for a refusal, else in a later turn.
         """
         endpoint, origin = place.endpoint, place.origin
-        if endpoint.security is Security.PUBLIC and not is_keyed(endpoint, request):
+        if endpoint.security is _PUBLIC and not is_keyed(endpoint, request):
             prepared = self.prepare(place, request)
             return prepared is not None and prepared.begin(request.client, done)
         if not self._forwards_keyed:
@@ -184,7 +186,7 @@ def build_ways(settings: Settings, origins: Origins, fills: Fills, cached: Cache
 def _forwarded(query: MarketQuery | KeyedRequest, done: Done, answer: Answer) -> None:
     """Pass an answer on as it came."""
     if isinstance(answer, AcceptedResponse):
-        done(forwarded_reply(answer.response, Outcome.BYPASS, query=query))
+        done(forwarded_reply(answer.response, _BYPASS, query=query))
     else:
         done(_unanswered(query.endpoint, answer))
 
@@ -193,7 +195,7 @@ def _passed(query: CanonicalQuery, done: Done, answer: Answer) -> None:
     """Pass on an answer of a general endpoint."""
     if isinstance(answer, AcceptedResponse):
         endpoint, weight = query.endpoint.name, query.weight
-        done(passed_reply(answer.response, Outcome.BYPASS, endpoint=endpoint, weight=weight))
+        done(passed_reply(answer.response, _BYPASS, endpoint=endpoint, weight=weight))
     else:
         done(_unanswered(query.endpoint, answer))
 

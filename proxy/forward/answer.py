@@ -15,6 +15,7 @@ from proxy.forward.known_heads import KnownHeads
 from proxy.forward.messages import Headers
 
 _MOST_INTERIM_ANSWERS = 16
+_LENGTH = Framing.LENGTH
 
 
 class RawResponse(Struct, frozen=True):
@@ -68,14 +69,15 @@ class AnswerReader(Struct, eq=False, kw_only=True):
         if body is None:
             head = None if self.known is None or self._pending else self.known.read(data)
             if head is not None:
-                self.head, self.received_at = head, self.wall()
+                wall = self.wall
+                self.head, self.received_at = head, wall()
                 rest: bytes | None = data[len(head.block) :]
             else:
                 rest = self._feed_head(data)
                 head = self.head
             if rest is None or head is None:
                 return False
-            if head.framing is Framing.LENGTH and len(rest) == head.length <= self.max_body_bytes:
+            if head.framing is _LENGTH and len(rest) == head.length <= self.max_body_bytes:
                 self.whole = rest
                 return True
             body, data = self._begin_body(head), rest

@@ -32,23 +32,23 @@ class Pool:
         On such a one nothing has come since the last answer, no end either, that the loop has not seen. A new
         connection is not asked: the first that TLS sends after the handshake is no part of an answer.
         """
-        free = self._free.get(key)
+        free, monotonic = self._free.get(key), self._monotonic
         while free:
             connection = free.pop()
             transport = connection.transport
             is_open = transport is not None and connection.stays_seconds > 0 and not transport.is_closing()
-            if is_open and connection.expires_at > self._monotonic() and not connection.poll.poll(0):
+            if is_open and connection.expires_at > monotonic() and not connection.poll.poll(0):
                 return connection
             connection.abort()
         return None
 
     def give(self, key: str, connection: Connection) -> None:
         """Keep a connection for the next request, or close it if it cannot be used again."""
-        stays = connection.stays_seconds
+        stays, monotonic = connection.stays_seconds, self._monotonic
         if self._is_closed or not stays or connection.transport is None:
             connection.abort()
             return
-        connection.expires_at = self._monotonic() + (min(IDLE_SECONDS, stays))
+        connection.expires_at = monotonic() + (min(IDLE_SECONDS, stays))
         free = self._free.get(key)
         if free is None:
             self._free[key] = [connection]

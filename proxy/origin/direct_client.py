@@ -81,7 +81,8 @@ class DirectClient:
         if self._tells:
             log.debug("sending")
         reader = AnswerReader(max_body_bytes=self._max_body_bytes, wall=self._wall, known=raw.known)
-        exchange = _Exchange(self, base_url, pool, connection, reader, self._wall(), self.monotonic(), done)
+        wall, monotonic = self._wall, self.monotonic
+        exchange = _Exchange(self, base_url, pool, connection, reader, wall(), monotonic(), done)
         deadline = connection.loop.time() + seconds
         connection.send(head, query.body, reader=reader, deadline=deadline, done=exchange.ended)
         return True
@@ -135,9 +136,10 @@ class _Exchange(Struct, eq=False):
         response = OriginResponse(
             status=head.status, headers=head.texts, body=body, sent_at=self.sent_at, received_at=reader.received_at
         )
-        seconds = client.monotonic() - self.started
-        self.done(response)  # first: a client waits
-        client.told(base_url, seconds, response)
+        done, told, monotonic = self.done, client.told, client.monotonic
+        seconds = monotonic() - self.started
+        done(response)  # first: a client waits
+        told(base_url, seconds, response)
 
     def unpacked(self, raw: bytes, body: bytes) -> OriginResponse:
         """The answer. `raw`: the body as it came."""

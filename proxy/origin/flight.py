@@ -97,8 +97,9 @@ class Flight(Struct, eq=False):
             self.gate.leave(self.passage)
             self.done(error)
         else:
+            done = self.done
             try:
-                self.done(result)  # first: a client waits
+                done(result)  # first: a client waits
             finally:
                 self.gate.leave(self.passage)
 

@@ -40,6 +40,7 @@ PUBLIC_SLOTS = SLOTS - SLOTS // KEPT_PART
 KEYED_WAIT_SECONDS = 1.0
 """The longest that a request with a key waits for its slot."""
 
+_KEYED = Purpose.KEYED
 _RESERVATIONS = 3
 """How often one attempt may reserve: each time another window began before the connection was there."""
 
@@ -101,7 +102,7 @@ class Gate:
 
     def enter_now(self, passage: Passage) -> bool:
         """Take a slot without waiting, for `leave` afterwards; False where it must wait, or be refused."""
-        is_other = passage.purpose is not Purpose.KEYED
+        is_other = passage.purpose is not _KEYED
         has_room = self._in_use < self._slots and not (is_other and self._others_in_use >= self._others_slots)
         is_blocked = self._above is not None and self._above.held_block() is not None
         if self.is_probing or not has_room or is_blocked:
@@ -113,7 +114,7 @@ class Gate:
     def leave(self, passage: Passage) -> None:
         """Give back the slot that a request had."""
         self._in_use -= 1
-        if passage.purpose is not Purpose.KEYED:
+        if passage.purpose is not _KEYED:
             self._others_in_use -= 1
         if self._waiting[True] or self._waiting[False]:
             self._serve()

@@ -34,6 +34,8 @@ LOST_ATTEMPTS = 2
 
 SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
 
+_KEYED, _PUBLIC = Purpose.KEYED, Purpose.PUBLIC
+
 UNREACHABLE_SECONDS = 0.5
 """When no host could be reached, none is tried for this long."""
 
@@ -93,11 +95,11 @@ class Origin:
         """
         if self._unreachable is not None and self._fails_at_once() is not None:
             return False
-        gate, endpoint, is_keyed = self._gate, query.endpoint, query.is_keyed
+        gate, endpoint, is_keyed, monotonic = self._gate, query.endpoint, query.is_keyed, self._monotonic
         passage = Passage(  # `_passage`
             query.weight,
-            self._monotonic() + self._total_seconds,
-            Purpose.KEYED if is_keyed else Purpose.PUBLIC,
+            monotonic() + self._total_seconds,
+            _KEYED if is_keyed else _PUBLIC,
             is_keyed and endpoint.is_free_on_success,
             client,
         )

@@ -53,9 +53,10 @@ class OriginClock:
 
         Drops the offset if the wall clock was set: it was measured against the old setting.
         """
-        wall = self.wall()
-        if self._monotonic is not None:
-            gap_seconds = wall - self._monotonic()
+        read_wall, read_monotonic = self.wall, self._monotonic
+        wall = read_wall()
+        if read_monotonic is not None:
+            gap_seconds = wall - read_monotonic()
             if not -STEP_SECONDS <= gap_seconds - self.gap_seconds <= STEP_SECONDS:
                 self._adopt(ClockEstimate())
             self.gap_seconds = gap_seconds

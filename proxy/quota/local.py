@@ -102,10 +102,10 @@ class MemoryLedger:
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
         """The same without waiting. False after a block: its end is kept on disk, so nothing is changed here."""
-        clock, budget = self._clock, self.local_view
+        clock, wall, budget = self._clock, self._clock.wall, self.local_view
         if budget.last_block is not None:
             return False
-        now = clock.wall() + clock.offset_seconds
+        now = wall() + clock.offset_seconds
         report = self._limits.read_usage_report(headers, now, ok=ok)
         foreign_weight, _ = budget.settle(reservation, report, now=now, guard_seconds=clock.last_guard_seconds)
         if foreign_weight:
@@ -150,6 +150,7 @@ class MemoryLedger:
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
-        start = int(self._clock.wall() + self._clock.offset_seconds) // MINUTE_SECONDS * MINUTE_SECONDS
+        clock, wall = self._clock, self._clock.wall
+        start = int(wall() + clock.offset_seconds) // MINUTE_SECONDS * MINUTE_SECONDS
         count = self.local_view.counts.get((WEIGHT_NAME, start))
         return 0 if count is None else count.used - count.leased

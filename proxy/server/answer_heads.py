@@ -18,22 +18,23 @@ from proxy.server.response_head import status_line
 class AnswerHeads:
     """Renders the heads of one listener."""
 
-    __slots__ = ("_headers", "_kept", "_last", "_second")
+    __slots__ = ("_headers", "_kept", "_last", "_second", "_used_weight", "_wall")
 
     def __init__(self, headers: Headers) -> None:
         self._headers = headers
+        self._wall, self._used_weight = headers.wall, headers.used_weight
         self._second = -1
         self._kept = self._last = ""
         """What ends the head in this second, on a connection that stays and on one that is closed."""
 
     def render(self, reply: Reply, *, is_public: bool, closes: bool) -> bytes:
         """Status line, headers, Content-Length, Connection. Raises ValueError for what cannot be written."""
-        headers = self._headers
-        second = int(headers.wall())
+        wall, used_weight = self._wall, self._used_weight
+        second = int(wall())
         if second != self._second:
             self._renew(second)
         own, pool, used = reply.lines or lines_of(reply.headers), reply.pool, ""
-        weight = None if pool is None else headers.used_weight(pool)
+        weight = None if pool is None else used_weight(pool)
         if weight is not None:  # as in `Headers.used`
             used = f"{USED_IN_MINUTE}: {weight}\r\n"
             if pool == SPOT:
