@@ -94,6 +94,16 @@ class Ledger(Protocol):
         """The last known used weight of the current one-minute window. No I/O."""
 
 
+class Outbound(Protocol):
+    """A request that is sent in this turn of the loop."""
+
+    def check(self) -> None:
+        """Called right before the first byte is written. What it raises is raised to the sender: nothing is sent."""
+
+    def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
+        """How it ended. Called in a later turn."""
+
+
 class Upstream(Protocol):
     """The client of the origin."""
 
@@ -108,19 +118,8 @@ class Upstream(Protocol):
         `check` is called right before the first byte is written; what it raises ends the attempt, and nothing is sent.
         """
 
-    def begin(
-        self,
-        base_url: str,
-        query: UpstreamQuery,
-        *,
-        check: Callable[[], None],
-        seconds: float,
-        done: Callable[[OriginResponse | UpstreamFailed], None],
-    ) -> bool:
-        """`send` in this turn of the loop, on a connection that is there; `done` is called in a later turn.
-
-        False: there is none, and nothing is sent. What `check` raises is raised here, and nothing is sent.
-        """
+    def begin(self, base_url: str, query: UpstreamQuery, *, flight: Outbound, seconds: float) -> bool:
+        """`send` in this turn of the loop, on a connection that is there. False: there is none, and nothing is sent."""
 
 
 class Clock(Protocol):

@@ -10,7 +10,9 @@ import asyncio
 import select
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
+
+from msgspec import Struct
 
 from proxy.errors import TooSlow, UpstreamFailed
 from proxy.forward.answer import AnswerReader, RawResponse
@@ -24,12 +26,33 @@ _TICK_SECONDS = 0.001
 """What uvloop's clock and timers round to."""
 
 
+class Asker(Protocol):
+    """Who waits for an answer."""
+
+    def ended(self, error: UpstreamFailed | None) -> None:
+        """There is a whole answer (None), or none will come."""
+
+
+class _Waiter(Struct, eq=False):
+    """Waits in a coroutine."""
+
+    future: asyncio.Future[None]
+
+    def ended(self, error: UpstreamFailed | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
 class Connection(asyncio.Protocol):
     """Made by a loop's `create_connection`. One exchange at a time."""
 
     __slots__ = (
+        "_asker",
         "_deadline",
-        "_done",
         "_lost",
         "_reader",
         "_timer",
@@ -51,8 +74,7 @@ class Connection(asyncio.Protocol):
         self.poll = select.poll()
         """Tells whether there is something to read."""
         self._reader: AnswerReader | None = None
-        self._done: Callable[[UpstreamFailed | None], None] | None = None
-        """What waits for the answer."""
+        self._asker: Asker | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self.stays_seconds = float("inf")
@@ -136,16 +158,16 @@ class Connection(asyncio.Protocol):
         *,
         reader: AnswerReader,
         deadline: float | None,
-        done: Callable[[UpstreamFailed | None], None],
+        asker: Asker,
     ) -> None:
-        """Write one request. `done` gets None when `reader` has its whole answer, else the error.
+        """Write one request. `asker.ended` gets None when `reader` has its whole answer, else the error.
 
         It is called once, in a later turn of the loop, until `deadline` by the loop's clock (None: nobody sets one).
         Before that `stays_seconds` tells whether the connection may be used again; after an error it is closed.
         """
         transport = self.transport
         assert transport is not None, "is_open() was asked"
-        self._reader, self._done = reader, done
+        self._reader, self._asker = reader, asker
         write = transport.write if self._tls is None else self._tls.write
         if len(body) > ONE_WRITE_BYTES:
             write(head)
@@ -163,21 +185,12 @@ class Connection(asyncio.Protocol):
         The first byte is written before anything is waited for. Raises an UpstreamFailed, and then the connection is
         closed. Afterwards `stays_seconds` tells whether it may be used again.
         """
-        waiter: asyncio.Future[None] = self.loop.create_future()
-
-        def done(error: UpstreamFailed | None) -> None:
-            if waiter.done():
-                return
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-
-        self.send(head, body, reader=reader, deadline=deadline, done=done)
+        waiter = _Waiter(self.loop.create_future())
+        self.send(head, body, reader=reader, deadline=deadline, asker=waiter)
         try:
-            await waiter
+            await waiter.future
         except BaseException:
-            self._reader = self._done = None
+            self._reader = self._asker = None
             self.abort()
             raise
         return reader.response()
@@ -190,23 +203,23 @@ class Connection(asyncio.Protocol):
 
     def _complete(self, reader: AnswerReader) -> None:
         """The answer is whole."""
-        done, transport, head = self._done, self.transport, reader.head
-        self._reader = self._done = None
-        assert done is not None
+        asker, transport, head = self._asker, self.transport, reader.head
+        self._reader = self._asker = None
+        assert asker is not None
         assert head is not None
         # An answer may come before the request is out. What is left of it must not go before the next one.
         is_sent = transport is not None and not transport.get_write_buffer_size()
         tls = self._tls
         is_free = tls is None or (not tls.waiting and not tls.is_ended if tls.below is None else tls.is_free)
         self.stays_seconds = head.stays_seconds if is_sent and is_free and not reader.has_surplus else 0.0
-        done(None)
+        asker.ended(None)
 
     def _fail(self, error: UpstreamFailed) -> None:
         """There will be no whole answer."""
-        done, self._reader, self._done = self._done, None, None
+        asker, self._reader, self._asker = self._asker, None, None
         self.abort()
-        assert done is not None
-        done(error)
+        assert asker is not None
+        asker.ended(error)
 
     def _broke(self, error: Exception | None) -> None:
         """The session within the connection has ended."""

@@ -20,6 +20,7 @@ from proxy.forward.connection import Connection
 from proxy.forward.pool import Pool
 from proxy.origin.query_heads import QueryHeads
 from proxy.origin.sending import decoded
+from proxy.ports import Outbound
 
 Outcome = OriginResponse | UpstreamFailed
 
@@ -58,14 +59,12 @@ class DirectClient:
         base_url: str,
         query: UpstreamQuery,
         *,
-        check: Callable[[], None],
+        flight: Outbound,
         seconds: float,
-        done: Callable[[Outcome], None],
     ) -> bool:
-        """Write one request now, on a kept connection; `done` is called in a later turn of the loop.
+        """Write one request now, on a kept connection. False: there is none, and nothing is sent.
 
-        False: there is none, and nothing is sent. What `check` raises is raised here, and nothing is sent. Raises
-        ValueError for a request that is not valid HTTP.
+        What `flight.check` raises is raised here. Raises ValueError for a request that is not valid HTTP.
         """
         raw, pool = self.raw, self.raw.pool
         connection = pool.take(base_url)
@@ -74,7 +73,7 @@ class DirectClient:
         try:
             known = self._heads.known.get((base_url, id(query)))
             head = self._heads.render(base_url, query) if known is None else known[1]
-            check()
+            flight.check()
         except BaseException:
             pool.give(base_url, connection)
             raise
@@ -82,9 +81,9 @@ class DirectClient:
             log.debug("sending")
         reader = AnswerReader(max_body_bytes=self._max_body_bytes, wall=self._wall, known=raw.known)
         wall, monotonic = self._wall, self.monotonic
-        exchange = _Exchange(self, base_url, pool, connection, reader, wall(), monotonic(), done)
+        exchange = _Exchange(self, base_url, pool, connection, reader, wall(), monotonic(), flight)
         deadline = connection.loop.time() + seconds
-        connection.send(head, query.body, reader=reader, deadline=deadline, done=exchange.ended)
+        connection.send(head, query.body, reader=reader, deadline=deadline, asker=exchange)
         return True
 
     def unpack(self, exchange: _Exchange) -> None:
@@ -117,7 +116,7 @@ class _Exchange(Struct, eq=False):
     """By the wall clock."""
     started: float
     """By the monotonic clock."""
-    done: Callable[[Outcome], None]
+    flight: Outbound
 
     def ended(self, error: UpstreamFailed | None) -> None:
         """There is a whole answer, or none will come."""
@@ -136,9 +135,9 @@ class _Exchange(Struct, eq=False):
         response = OriginResponse(
             status=head.status, headers=head.texts, body=body, sent_at=self.sent_at, received_at=reader.received_at
         )
-        done, told, monotonic = self.done, client.told, client.monotonic
+        told, monotonic = client.told, client.monotonic
         seconds = monotonic() - self.started
-        done(response)  # first: a client waits
+        self.flight.landed(response)  # first: a client waits
         told(base_url, seconds, response)
 
     def unpacked(self, raw: bytes, body: bytes) -> OriginResponse:
@@ -157,4 +156,4 @@ class _Exchange(Struct, eq=False):
     def tell(self, outcome: Outcome) -> None:
         """Tell all that want to know."""
         self.client.told(self.base_url, self.client.monotonic() - self.started, outcome)
-        self.done(outcome)
+        self.flight.landed(outcome)

@@ -109,9 +109,7 @@ class Origin:
         flight = Flight(query, passage, candidates, gate, self.reader, self, done)
         is_begun = False
         try:
-            is_begun = self._upstream.begin(
-                candidates[0], query, check=flight.check, seconds=self._total_seconds, done=flight.landed
-            )
+            is_begun = self._upstream.begin(candidates[0], query, flight=flight, seconds=self._total_seconds)
         except MustWait:
             return False
         finally:

@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, Protocol
 
 from aiohttp.http import RawRequestMessage
@@ -144,18 +143,23 @@ class ForwardPathProtocol(FastPathProtocol):
                 return False
             if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
                 shared.remember(data, place, request, self._named[0])
-            self._path, begin = request.path, partial(shared.direct.begin, place, request)
+            prepared, client, self._path = None, request.client, path
         else:
             prepared, claimed = known
+            request = place = None
             named = self._named
             client = named[1] if named is not None and named[0] == claimed else self._client(claimed)
-            self._path, begin = prepared.path, partial(prepared.begin, client)
+            self._path = prepared.path
         if not self._room.begin_request():
-            self._answer(error_reply(TooManyRequests(), Outcome.REJECTED), was_let_in=False)
+            self._room.requests += 1  # until it is answered
+            self._answer(error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
-            is_begun = begin(self._answer)
+            if prepared is not None:
+                is_begun = prepared.begin(client, self._answer)
+            else:
+                is_begun = request is not None and shared.direct.begin(place, request, self._answer)
         except Exception as error:
             self._answer(error)
             return True
@@ -171,10 +175,9 @@ class ForwardPathProtocol(FastPathProtocol):
             self._named = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
         return self._named[1]
 
-    def _answer(self, outcome: Reply | Exception, *, was_let_in: bool = True) -> None:
+    def _answer(self, outcome: Reply | Exception) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
-        if was_let_in:
-            self._room.requests -= 1  # `end_request`
+        self._room.requests -= 1  # `end_request`
         shared, path, is_readable = self._forward_path, self._path, self._path in READABLE_PATHS
         closes, seconds = shared.life_cycle.draining, time.perf_counter() - self._began
         reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)

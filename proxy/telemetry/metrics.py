@@ -68,6 +68,9 @@ class Metrics:
         self._connection_failures = self._counter(
             "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
         )
+        # A bound method is made anew each time that it is asked for.
+        self._count_answer, self._count_attempt = self._requests.answered, self._upstream.answered
+        self._count_spending = self._count_spent
         self._clients = HeavyHitters()
         self.registry.register(_Clients(self._clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
@@ -120,14 +123,14 @@ class Metrics:
         """A client got its reply on the slow path, after this time."""
         labels = reply.endpoint, reply.status, reply.outcome, reply.weight  # the body must not wait
         later = self._later
-        later.events.append((self._requests.answered, (labels, seconds)))
+        later.events.append((self._count_answer, (labels, seconds)))
         if len(later.events) >= MOST:
             later.count()
 
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
         """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
         later = self._later
-        later.events.append((self._count_spent, (endpoint, weight, client)))
+        later.events.append((self._count_spending, (endpoint, weight, client)))
         if len(later.events) >= MOST:
             later.count()
 
@@ -139,7 +142,7 @@ class Metrics:
     def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
         """One attempt at one host ended."""
         later = self._later
-        later.events.append((self._upstream.answered, (host, status, seconds)))
+        later.events.append((self._count_attempt, (host, status, seconds)))
         if len(later.events) >= MOST:
             later.count()
 

@@ -28,10 +28,11 @@ from proxy.core.feed.log import Bounds, ChangeLog
 from proxy.core.messages import ClientRequest, OriginResponse
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.errors import RedisAway, SidecarError, UpstreamFailed
+from proxy.errors import RedisAway, SidecarError
 from proxy.feed.hub import Hub
 from proxy.feed.stream import ChangeStreams
 from proxy.origin.origins import Origins
+from proxy.ports import Outbound
 from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
@@ -143,15 +144,7 @@ class Real:
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         return ("http://origin",)
 
-    def begin(
-        self,
-        base_url: str,
-        query: UpstreamQuery,
-        *,
-        check: Callable[[], None],
-        seconds: float,
-        done: Callable[[OriginResponse | UpstreamFailed], None],
-    ) -> bool:
+    def begin(self, base_url: str, query: UpstreamQuery, *, flight: Outbound, seconds: float) -> bool:
         return False
 
     async def send(

@@ -47,6 +47,7 @@ from proxy.errors import (
 from proxy.origin.gate import PUBLIC_SLOTS, Gate
 from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, Origin
 from proxy.origin.reading import AcceptedResponse
+from proxy.ports import Outbound
 from proxy.quota.clock import OriginClock
 
 NOW = 1_800_000_000.0
@@ -105,15 +106,7 @@ class World:
         assert endpoint.path.startswith("/api/v3/")
         return self.hosts
 
-    def begin(
-        self,
-        base_url: str,
-        query: UpstreamQuery,
-        *,
-        check: Callable[[], None],
-        seconds: float,
-        done: Callable[[OriginResponse | UpstreamFailed], None],
-    ) -> bool:
+    def begin(self, base_url: str, query: UpstreamQuery, *, flight: Outbound, seconds: float) -> bool:
         return False
 
     async def send(

@@ -14,8 +14,9 @@ from proxy.core.endpoints.weight_rules import Fixed
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.errors import BackedOff, Banned, SidecarError, UpstreamFailed
+from proxy.errors import BackedOff, Banned, SidecarError
 from proxy.origin.origins import SAPI_SLOTS, Origins
+from proxy.ports import Outbound
 from proxy.quota.build import build_ledgers
 from proxy.quota.pools import PoolLedgers
 from proxy.settings import Settings
@@ -49,15 +50,7 @@ class Host:
     def candidates(self, endpoint: Endpoint) -> tuple[str, ...]:
         return ("http://one",)
 
-    def begin(
-        self,
-        base_url: str,
-        query: UpstreamQuery,
-        *,
-        check: Callable[[], None],
-        seconds: float,
-        done: Callable[[OriginResponse | UpstreamFailed], None],
-    ) -> bool:
+    def begin(self, base_url: str, query: UpstreamQuery, *, flight: Outbound, seconds: float) -> bool:
         return False
 
     async def send(

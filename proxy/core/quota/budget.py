@@ -115,7 +115,7 @@ class Budget:
             return Blocked(block.reason, block.until)
         rows = self._table.of(now, cost, windows, ratio=ratio, refundable=refundable, guard_seconds=guard_seconds)
         client = None if client_share is None else client_share.field
-        if not rows.add(client):
+        if not rows.add(client, False):
             refused = first_refusal(
                 rows.charges,
                 ratio=ratio,
@@ -127,7 +127,7 @@ class Budget:
             )
             if refused is not None:
                 return refused
-            rows.add(client, is_admitted=True)
+            rows.add(client, True)
         self.version += 1
         if name is not None:
             self._table.name(name, rows, client)
@@ -140,7 +140,7 @@ class Budget:
         table = self._table
         is_between = table.begins + guard_seconds <= now < table.ends - guard_seconds
         known = table.named.get(name) if is_between and windows is table.windows else None
-        if known is None or self.last_block is not None or not known[0].add(known[1]):
+        if known is None or self.last_block is not None or not known[0].add(known[1], False):
             return None
         rows = known[0]
         self.version += 1
@@ -163,7 +163,7 @@ class Budget:
         if reservation.rows is None:
             self._settle(reservation, now, refund=report.ok)
         else:
-            self.version += reservation.rows.settle(now, refund=report.ok)
+            self.version += reservation.rows.settle(now, report.ok)
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():

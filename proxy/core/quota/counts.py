@@ -60,7 +60,7 @@ class Rows(Struct, frozen=True, eq=False):
     is_between: bool
     """Whether they hold until the next edge."""
 
-    def add(self, client: str | None, *, is_admitted: bool = False) -> bool:
+    def add(self, client: str | None, is_admitted: bool) -> bool:
         """Charge one request; False, and nothing is charged, if a window would leave the first half of its budget.
 
         `client`: the field of who pays for it, if anybody does. `is_admitted`: charge it whatever is used.
@@ -82,7 +82,7 @@ class Rows(Struct, frozen=True, eq=False):
                     clients.add(client, weight)
         return True
 
-    def settle(self, now: float, *, refund: bool) -> bool:
+    def settle(self, now: float, refund: bool) -> bool:
         """One of these requests has ended. Whether weight was taken back, which only a `refund` does.
 
         A counter that was forgotten since then has expired.
