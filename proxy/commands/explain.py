@@ -108,7 +108,15 @@ def lines(settings: Settings, found: Understood) -> Iterator[tuple[str, str]]:
     yield "sent as", "as it came" if is_own else _target(settings, found)
     try:
         base_url = ops_url(settings)
-        yield "now", forecast(status_of(base_url), endpoint, query, trading_ratio=settings.trading_budget_ratio)
+        yield (
+            "now",
+            forecast(
+                status_of(base_url, certificate=settings.tls_cert_file),
+                endpoint,
+                query,
+                trading_ratio=settings.trading_budget_ratio,
+            ),
+        )
     except NoAnswer as error:
         yield "now", f"unknown, because no gateway answers: {error}"
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.request
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    import ssl
 
 PATIENCE_SECONDS = 3.0
 MAX_BYTES = 4 << 20
@@ -31,17 +35,18 @@ def ops_url(settings: Settings) -> str:
     return f"{scheme}://{_REACHABLE.get(host, f'[{host}]' if ':' in host else host)}:{port}"
 
 
-def get(url: str, *, is_probe: bool = False) -> bytes:
+def get(url: str, *, is_probe: bool = False, certificate: Path | None = None) -> bytes:
     """The body of a good answer. Ignores the HTTP proxy of the environment. Raises NoAnswer.
 
-    `is_probe`: whoever answers is believed, as the kubelet does it. The certificate is one for Binance's names, which
-    are not the name that the gateway is asked by here.
+    The gateway's certificate is one for Binance's names, which are not the name that it is asked by here.
+    `is_probe`: whoever answers is believed, as the kubelet does it. `certificate`: who has this one is believed.
     """
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
-    if is_probe and url.startswith("https:"):
-        import ssl  # noqa: PLC0415 - few gateways have a certificate
-
-        handlers.append(urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))
+    if url.startswith("https:") and (is_probe or certificate is not None):
+        try:
+            handlers.append(urllib.request.HTTPSHandler(context=_context(certificate)))
+        except OSError as error:
+            raise NoAnswer(f"{url}: SIDECAR_TLS_CERT_FILE={certificate}: {_reason(error)}") from error
     opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(url, timeout=PATIENCE_SECONDS) as response:
@@ -53,6 +58,18 @@ def get(url: str, *, is_probe: bool = False) -> bytes:
         raise NoAnswer(f"{url}: {_reason(error)}") from error
 
 
+def _context(certificate: Path | None) -> ssl.SSLContext:
+    """Trusts this certificate; everybody if there is none. Raises OSError; ssl.SSLError is one."""
+    import ssl  # noqa: PLC0415 - few gateways have a certificate
+
+    if certificate is None:
+        return ssl._create_unverified_context()
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be the authority's
+    return context
+
+
 def _reason(error: Exception) -> str:
     """The words for people: urllib wraps them up."""
     cause = getattr(error, "reason", None)
@@ -62,11 +79,14 @@ def _reason(error: Exception) -> str:
     return told or str(error).strip()
 
 
-def status_of(base_url: str) -> dict[str, Any]:
-    """What `/status` tells. Raises NoAnswer, also for an answer of something that is no gateway of this version."""
+def status_of(base_url: str, *, certificate: Path | None = None) -> dict[str, Any]:
+    """What `/status` tells. `certificate`: as in `get`.
+
+    Raises NoAnswer, also for an answer of something that is no gateway of this version.
+    """
     url = f"{base_url.rstrip('/')}/status"
     try:
-        status = json.loads(get(url))
+        status = json.loads(get(url, certificate=certificate))
     except ValueError as error:
         raise NoAnswer(f"{url}: this is no status of a gateway") from error
     if not isinstance(status, dict) or "summary" not in status:

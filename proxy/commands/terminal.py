@@ -9,6 +9,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,23 +20,32 @@ from proxy.commands.running import NoAnswer, status_of
 from proxy.commands.screen import no_answer, screen
 
 RENEW_SECONDS = 1.0
+Ask = Callable[[], dict[str, Any]]
+"""Gets the status. Raises NoAnswer."""
 
 
-def show(base_url: str, *, console: Console | None = None, sleep: Callable[[float], object] = time.sleep) -> int:
-    """Show a gateway until Ctrl-C. Returns the exit status.
+def show(
+    base_url: str,
+    *,
+    certificate: Path | None = None,
+    console: Console | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> int:
+    """Show a gateway until Ctrl-C; over TLS the one with this certificate. Returns the exit status.
 
     Without a terminal it prints one screen and ends, with 1 if the gateway does not answer.
     """
     console = console or Console()
     try:
-        return _watch(base_url, console, sleep) if console.is_terminal else _print(base_url, console)
+        ask = partial(status_of, base_url, certificate=certificate)
+        return _watch(ask, console, sleep) if console.is_terminal else _print(ask, console)
     except KeyboardInterrupt:
         return 0
 
 
-def _print(base_url: str, console: Console) -> int:
+def _print(ask: Ask, console: Console) -> int:
     try:
-        status = status_of(base_url)
+        status = ask()
     except NoAnswer as error:
         sys.stderr.write(f"binance-sidecar: {error}\n")
         return 1
@@ -41,12 +53,12 @@ def _print(base_url: str, console: Console) -> int:
     return 0
 
 
-def _watch(base_url: str, console: Console, sleep: Callable[[float], object]) -> int:
+def _watch(ask: Ask, console: Console, sleep: Callable[[float], object]) -> int:
     """On the alternate screen, which rich leaves however this ends."""
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             try:
-                shown = screen(status_of(base_url), height=console.height)
+                shown = screen(ask(), height=console.height)
             except NoAnswer as error:
                 shown = no_answer(str(error))
             live.update(shown, refresh=True)

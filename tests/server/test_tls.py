@@ -258,3 +258,20 @@ async def test_check_asks_over_tls(
         assert await asyncio.to_thread(main, ["check", *flags]) == 0
         assert await asyncio.to_thread(main, ["check", *flags[:1]]) == 1
         assert "binance-sidecar: http://" in capsys.readouterr().err
+
+
+async def test_explain_and_top_ask_who_has_the_certificate_and_no_other(
+    authority: Authority, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pair, other = authority.issue(NAME), Authority(tmp_path_factory.mktemp("other")).issue(NAME)
+    async with stage(**pair.settings()) as on:
+        for tried, is_answered in ((pair, True), (other, False)):
+            flags = [
+                f"--port={on.app.addresses[0][1]}",
+                f"--tls-cert-file={tried.certificate}",
+                f"--tls-key-file={tried.key}",
+            ]
+            assert await asyncio.to_thread(main, ["explain", "GET /api/v3/ping", *flags]) == 0
+            assert ("sent at a weight" in capsys.readouterr().out) == is_answered
+            assert await asyncio.to_thread(main, ["top", *flags]) == (not is_answered)
+            assert ("certificate verify failed" in capsys.readouterr().err) != is_answered
