@@ -113,6 +113,7 @@ class BlockFile:
 
 def _replace(path: Path, data: bytes) -> None:
     """Replace a file whole, with mode 0600. It is on the disk when this returns."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have cleaned up
     number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(number, "wb") as file:

@@ -44,6 +44,15 @@ async def test_four_restarts_in_one_ban_are_one_request(tmp_path: Path, clock: M
     await admitted(process(tmp_path, ManualClock(clock.now + 120)), 1)
 
 
+async def test_a_folder_that_somebody_removed_is_made_anew(tmp_path: Path, clock: ManualClock) -> None:
+    folder = tmp_path / "state"
+    ledger = process(folder, clock)
+    folder.rmdir()
+    await ledger.block(BlockReason.BAN, clock.now + 120)
+    assert await ask(process(folder, clock), 1) == ("ban", 120.0)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
 async def test_the_file_is_written_before_the_refusal_is_answered(tmp_path: Path, clock: ManualClock) -> None:
     await process(tmp_path, clock).block(BlockReason.BAN, clock.now + 120)
     file = tmp_path / NAME
