@@ -9,14 +9,13 @@ has to wait for anything before it is sent, or is no usual request, is left to t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from proxy.cache.answers import CachedAnswers
 from proxy.cache.fills import Fills
+from proxy.cache.singleflight import SingleFlight
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.messages import ClientRequest
@@ -36,8 +35,13 @@ from proxy.settings import Settings, TimeSource
 _BYPASS, _PUBLIC = Outcome.BYPASS, Security.PUBLIC
 PublicQuery = CanonicalQuery | MarketQuery
 Answer = AcceptedResponse | Exception
-Done = Callable[[Reply | Exception], None]
-"""Gets the reply, or a bug of ours."""
+
+
+class Asker(Protocol):
+    """Who waits for a reply."""
+
+    def answer(self, outcome: Reply | Exception) -> None:
+        """Here is the reply, or a bug of ours."""
 
 
 class Place(Struct, frozen=True, eq=False):
@@ -50,7 +54,7 @@ class Place(Struct, frozen=True, eq=False):
 class PublicRequest:
     """A public request that is asked again and again: all that does not depend on who asks, and when."""
 
-    __slots__ = ("_fills", "_flights", "_is_shared", "_key", "_may_be_kept", "_origin", "_query", "_told", "path")
+    __slots__ = ("_fills", "_flights", "_is_shared", "_key", "_may_be_kept", "_origin", "_query", "path")
 
     def __init__(self, query: PublicQuery, origin: Origin, fills: Fills, path: str) -> None:
         self.path = path
@@ -60,44 +64,70 @@ class PublicRequest:
         self._flights, self._key = fills.flights, query.key
         self._may_be_kept = isinstance(query, MarketQuery) and fills.may_keep(query)
         self._is_shared = query.endpoint.policy is not CachePolicy.FORWARDED
-        self._told = partial(_forwarded, query) if isinstance(query, MarketQuery) else partial(_passed, query)
-        """Makes a reply of an answer."""
 
-    def begin(self, client: str, done: Done) -> bool:
+    def begin(self, client: str, asker: Asker) -> bool:
         """As `DirectGateway.begin`, for this client."""
         query = self._query
         if self._may_be_kept and self._fills.keeps(query):
             return False
         try:
             if self._is_shared:
-                return self._begin_shared(client, done)
-            return self._origin.begin(query, client=client, done=partial(self._told, done))
+                return self._begin_shared(client, asker)
+            return self._origin.begin(query, client=client, taker=_Alone(query, asker))
         except SendingRefused as refused:
-            done(failed(refused, query.endpoint))
+            asker.answer(failed(refused, query.endpoint))
             return True
 
-    def _begin_shared(self, client: str, done: Done) -> bool:
+    def _begin_shared(self, client: str, asker: Asker) -> bool:
         """Equal requests that come meanwhile share the answer."""
         query = self._query
-        flight = self._flights.lead(self._key)
+        flights, key = self._flights, self._key
+        flight = flights.lead(key)
         if flight is None:
             return False
         is_begun = False
         try:
-            is_begun = self._origin.begin(query, client=client, done=partial(self._landed, flight, done))
+            is_begun = self._origin.begin(query, client=client, taker=_Leader(query, flights, key, flight, asker))
         finally:
             if not is_begun:
-                self._flights.land(self._key, flight, None)
+                flights.land(key, flight, None)
         return is_begun
 
-    def _landed(self, flight: asyncio.Future[Any], done: Done, answer: Answer) -> None:
-        query = self._query
-        if isinstance(query, CanonicalQuery) and isinstance(answer, AcceptedResponse):
-            self._flights.land(self._key, flight, _for_all(query, answer))
+
+class _Alone(Struct, eq=False):
+    """Takes the answer to one request."""
+
+    query: MarketQuery | KeyedRequest | CanonicalQuery
+    asker: Asker
+
+    def take(self, answer: Answer) -> None:
+        query = self.query
+        if isinstance(answer, AcceptedResponse) and not isinstance(query, CanonicalQuery):
+            self.asker.answer(forwarded_reply(answer.response, _BYPASS, query=query))
         else:
-            self._flights.land(self._key, flight, answer)
-        told = self._told
-        told(done, answer)
+            self.asker.answer(_reply(query, answer))
+
+
+class _Leader(Struct, eq=False):
+    """Takes the answer to a request that equal ones may have joined meanwhile."""
+
+    query: PublicQuery
+    flights: SingleFlight
+    key: str
+    flight: asyncio.Future[Any]
+    asker: Asker
+
+    def take(self, answer: Answer) -> None:
+        query = self.query
+        if isinstance(answer, AcceptedResponse) and isinstance(query, MarketQuery):
+            self.flights.land(self.key, self.flight, answer)
+            self.asker.answer(forwarded_reply(answer.response, _BYPASS, query=query))
+            return
+        if isinstance(query, CanonicalQuery) and isinstance(answer, AcceptedResponse):
+            self.flights.land(self.key, self.flight, _for_all(query, answer))
+        else:
+            self.flights.land(self.key, self.flight, answer)
+        self.asker.answer(_reply(query, answer))
 
 
 class DirectGateway:
@@ -113,22 +143,22 @@ class DirectGateway:
         self.found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
-    def begin(self, place: Place, request: ClientRequest, done: Done) -> bool:
+    def begin(self, place: Place, request: ClientRequest, asker: Asker) -> bool:
         """Send the request in this turn of the loop; False: nothing was done, and the gateway must handle it.
 
-        `place`: what `find` returned. `done` gets the reply, at once for a refusal, else in a later turn.
+        `place`: what `find` returned. `asker` gets the reply, at once for a refusal, else in a later turn.
         """
         endpoint, origin = place.endpoint, place.origin
         if endpoint.security is _PUBLIC and not is_keyed(endpoint, request):
             prepared = self.prepare(place, request)
-            return prepared is not None and prepared.begin(request.client, done)
+            return prepared is not None and prepared.begin(request.client, asker)
         if not self._forwards_keyed:
             return False
         query = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
         try:
-            return origin.begin(query, client=request.client, done=partial(_forwarded, query, done))
+            return origin.begin(query, client=request.client, taker=_Alone(query, asker))
         except SendingRefused as refused:
-            done(failed(refused, endpoint))
+            asker.answer(failed(refused, endpoint))
             return True
 
     def prepare(self, place: Place, request: ClientRequest) -> PublicRequest | None:
@@ -183,25 +213,13 @@ def build_ways(settings: Settings, origins: Origins, fills: Fills, cached: Cache
     return Ways(gateway, DirectGateway(origins, fills, catalogue=catalogue, tells_time=tells_time))
 
 
-def _forwarded(query: MarketQuery | KeyedRequest, done: Done, answer: Answer) -> None:
-    """Pass an answer on as it came."""
-    if isinstance(answer, AcceptedResponse):
-        done(forwarded_reply(answer.response, _BYPASS, query=query))
-    else:
-        done(_unanswered(query.endpoint, answer))
-
-
-def _passed(query: CanonicalQuery, done: Done, answer: Answer) -> None:
-    """Pass on an answer of a general endpoint."""
-    if isinstance(answer, AcceptedResponse):
-        endpoint, weight = query.endpoint.name, query.weight
-        done(passed_reply(answer.response, _BYPASS, endpoint=endpoint, weight=weight))
-    else:
-        done(_unanswered(query.endpoint, answer))
-
-
-def _unanswered(endpoint: Endpoint, error: Exception) -> Reply | Exception:
-    return failed(error, endpoint) if isinstance(error, SidecarError) else error
+def _reply(query: MarketQuery | KeyedRequest | CanonicalQuery, answer: Answer) -> Reply | Exception:
+    """What is passed on: an answer as it came, that of a general endpoint in part, an error in Binance's format."""
+    if not isinstance(answer, AcceptedResponse):
+        return failed(answer, query.endpoint) if isinstance(answer, SidecarError) else answer
+    if isinstance(query, CanonicalQuery):
+        return passed_reply(answer.response, _BYPASS, endpoint=query.endpoint.name, weight=query.weight)
+    return forwarded_reply(answer.response, _BYPASS, query=query)
 
 
 def _for_all(query: CanonicalQuery, answer: AcceptedResponse) -> tuple[Reply, Reply]:

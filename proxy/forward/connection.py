@@ -168,12 +168,12 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         assert transport is not None, "is_open() was asked"
         self._reader, self._asker = reader, asker
-        write = transport.write if self._tls is None else self._tls.write
+        way = self._tls or transport
         if len(body) > ONE_WRITE_BYTES:
-            write(head)
-            write(body)
+            way.write(head)
+            way.write(body)
         else:
-            write(head + body)
+            way.write(head + body)
         if deadline is not None:
             self._deadline = deadline
             if self._timer is None or self._timer.when() > deadline:

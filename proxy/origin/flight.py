@@ -5,7 +5,7 @@ Owns: what is done at once with the usual answer, and the task for any other. Mu
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -18,8 +18,12 @@ from proxy.origin.gate import Gate, Ticket
 from proxy.origin.passage import MustWait, Passage
 from proxy.origin.reading import AcceptedResponse, AnswerReading
 
-Done = Callable[[AcceptedResponse | Exception], None]
-"""Gets the answer, or what `Origin.ask` raises."""
+
+class Taker(Protocol):
+    """Who waits for an answer."""
+
+    def take(self, answer: AcceptedResponse | Exception) -> None:
+        """Here it is, or what `Origin.ask` raises."""
 
 
 class Attempts(Struct):
@@ -61,7 +65,7 @@ class Flight(Struct, eq=False):
     gate: Gate
     reader: AnswerReading
     asking: Asking
-    done: Done
+    taker: Taker
     reservation: Reservation | None = None
 
     def check(self) -> None:
@@ -95,11 +99,10 @@ class Flight(Struct, eq=False):
                 return
         except Exception as error:
             self.gate.leave(self.passage)
-            self.done(error)
+            self.taker.take(error)
         else:
-            done = self.done
             try:
-                done(result)  # first: a client waits
+                self.taker.take(result)  # first: a client waits
             finally:
                 self.gate.leave(self.passage)
 
@@ -115,4 +118,4 @@ class Flight(Struct, eq=False):
             outcome: AcceptedResponse | Exception = await work
         except Exception as error:
             outcome = error
-        self.done(outcome)
+        self.taker.take(outcome)

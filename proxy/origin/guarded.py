@@ -23,7 +23,7 @@ from proxy.core.quota.pools import SPOT
 from proxy.core.quota.ratios import Purpose
 from proxy.errors import ConnectionLost, OutcomeUnknown, PassedOn, Restricted, TooSlow, Unreachable, UpstreamFailed
 from proxy.origin.firewall import FirewallProbe
-from proxy.origin.flight import Attempts, Done, Flight
+from proxy.origin.flight import Attempts, Flight, Taker
 from proxy.origin.gate import Gate
 from proxy.origin.passage import MustWait, Passage
 from proxy.origin.reading import AcceptedResponse, AnswerReading, RateLimits
@@ -87,11 +87,11 @@ class Origin:
         passage = self._passage(query, client, background=background)
         return await self._unless_by_firewall(await self._ask(query, passage), passage)
 
-    def begin(self, query: UpstreamQuery, *, client: str | None, done: Done) -> bool:
+    def begin(self, query: UpstreamQuery, *, client: str | None, taker: Taker) -> bool:
         """`ask` without waiting, where nothing has to be waited for: the request leaves in this turn of the loop.
 
-        `done` is called in a later turn. False: nothing is charged or sent, and the caller awaits `ask`. Raises a
-        SendingRefused.
+        `taker` gets the answer in a later turn. False: nothing is charged or sent, and the caller awaits `ask`. Raises
+        a SendingRefused.
         """
         if self._unreachable is not None and self._fails_at_once() is not None:
             return False
@@ -106,7 +106,7 @@ class Origin:
         if not gate.enter_now(passage):
             return False
         candidates = self._upstream.candidates(endpoint)
-        flight = Flight(query, passage, candidates, gate, self.reader, self, done)
+        flight = Flight(query, passage, candidates, gate, self.reader, self, taker)
         is_begun = False
         try:
             is_begun = self._upstream.begin(candidates[0], query, flight=flight, seconds=self._total_seconds)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -39,7 +39,11 @@ JOIN_BYTES = 16 << 10
 """Larger bodies are written separately, so that they are not copied behind the head."""
 
 
-Done = Callable[[Reply | Exception], None]
+class Asker(Protocol):
+    """Who waits for a reply."""
+
+    def answer(self, outcome: Reply | Exception) -> None:
+        """Here is the reply, or a bug of ours."""
 
 
 class Prepared(Protocol):
@@ -47,7 +51,7 @@ class Prepared(Protocol):
 
     path: str
 
-    def begin(self, client: str, done: Done) -> bool:
+    def begin(self, client: str, asker: Asker) -> bool:
         """As `Direct.begin`, for this client."""
 
 
@@ -64,8 +68,8 @@ class Direct(Protocol):
     def prepare(self, place: Any, request: ClientRequest) -> Prepared | None:
         """What all requests like this one have in common; None: each is begun by itself, or goes another way."""
 
-    def begin(self, place: Any, request: ClientRequest, done: Done) -> bool:
-        """Whether the request is under way, or refused; `done` gets the reply. `place`: what was found."""
+    def begin(self, place: Any, request: ClientRequest, asker: Asker) -> bool:
+        """Whether the request is under way, or refused; `asker` gets the reply. `place`: what was found."""
 
 
 class ForwardPath:
@@ -152,16 +156,16 @@ class ForwardPathProtocol(FastPathProtocol):
             self._path = prepared.path
         if not self._room.begin_request():
             self._room.requests += 1  # until it is answered
-            self._answer(error_reply(TooManyRequests(), Outcome.REJECTED))
+            self.answer(error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
             if prepared is not None:
-                is_begun = prepared.begin(client, self._answer)
+                is_begun = prepared.begin(client, self)
             else:
-                is_begun = request is not None and shared.direct.begin(place, request, self._answer)
+                is_begun = request is not None and shared.direct.begin(place, request, self)
         except Exception as error:
-            self._answer(error)
+            self.answer(error)
             return True
         if not is_begun:
             self._exact, self.is_forwarding = True, False
@@ -175,7 +179,7 @@ class ForwardPathProtocol(FastPathProtocol):
             self._named = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
         return self._named[1]
 
-    def _answer(self, outcome: Reply | Exception) -> None:
+    def answer(self, outcome: Reply | Exception) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
         self._room.requests -= 1  # `end_request`
         shared, path, is_readable = self._forward_path, self._path, self._path in READABLE_PATHS
