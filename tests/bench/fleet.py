@@ -37,6 +37,7 @@ LEASED_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "fail-overs": {"roll_back_every": 40.0},
     "frozen master": {"freeze_every": 40.0},
     "lost pushes": {"deaf": 0.1},
+    "swings": {"swings": True, "crashes": 0.2, "deaf": 0.05},
     "all of them": {
         "crashes": 0.2,
         "flush_every": 80.0,

@@ -67,6 +67,9 @@ class Scenario:
     replicas: int
     demand: float
     """As a part of the budget."""
+    swings: bool = False
+    """Whether every other minute, from half a second before it begins, has a tenth of that demand: leases are then
+    spent around the edges of full minutes."""
     minutes: int = 5
     leases: bool = True
     redis: bool = True
@@ -473,7 +476,8 @@ class LeasedFleet:
         per_second = self.scenario.demand * BUDGET / MEAN_WEIGHT / MINUTE_SECONDS
         weights, shares = zip(*WEIGHTS, strict=True)
         while True:
-            yield self._demand.expovariate(per_second)
+            is_low = self.scenario.swings and (self.world.now + 0.5) % (2 * MINUTE_SECONDS) < MINUTE_SECONDS
+            yield self._demand.expovariate(per_second / 10 if is_low else per_second)
             (weight,) = self._demand.choices(weights, shares)
             replica = self._demand.choice(self.replicas)
             self.world.start(replica.request(weight, f"client{self._demand.randrange(CLIENTS)}"))

@@ -16,6 +16,7 @@ MINUTES = sized(quick=3, usual=3, long=6)
 REPLICAS = sized(quick=10, usual=10, long=100)
 BUSY = Scenario(replicas=10, demand=1.5)
 ALL = replace(BUSY, crashes=0.5, flush_every=45.0, roll_back_every=50.0, freeze_every=40.0, deaf=0.1)
+SWINGS = replace(ALL, demand=3.0, swings=True)
 ONE_BY_ONE = {
     "crashes": replace(BUSY, crashes=0.5),
     "flushes": replace(BUSY, flush_every=40.0),
@@ -24,7 +25,7 @@ ONE_BY_ONE = {
     "lost pushes": replace(BUSY, deaf=0.1),
     "no Redis": replace(BUSY, redis=False),
 }
-FAULTS = {"all of them": ALL} | (ONE_BY_ONE if sized(quick=0, usual=0, long=1) else {})
+FAULTS = {"all of them": ALL, "demand that swings": SWINGS} | (ONE_BY_ONE if sized(quick=0, usual=0, long=1) else {})
 
 
 @pytest.mark.parametrize("fault", FAULTS)
