@@ -19,12 +19,13 @@ from proxy.server.bounds import Bounds, Connections, Observer
 from proxy.server.connection import Server
 from proxy.server.cors import CHANGES_PATH, OPENAPI_PATH
 from proxy.server.fast_path import FastPathServer, can_be_used
-from proxy.server.fast_path_table import Entries, FastPathTable, LifeCycle, Tally, Usage
+from proxy.server.fast_path_table import Entries, FastPathTable, LifeCycle
 from proxy.server.feed import Feed, FeedObserver
 from proxy.server.forward_path import ForwardPath, ForwardPathProtocol
 from proxy.server.openapi import OpenApi
 from proxy.server.ops import Handler
 from proxy.server.peers import Peers
+from proxy.server.remembered import Tally, Usage
 from proxy.server.tls import Certificate, TlsObserver
 from proxy.settings import Settings
 

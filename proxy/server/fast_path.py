@@ -34,6 +34,7 @@ from proxy.server import large_bodies, web
 from proxy.server.connection import ClientConnection, Server
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.peers import peer_of
+from proxy.server.turn import Turn
 
 RELEASE_SECONDS = 1.0
 MAX_REQUEST_BYTES = 4096
@@ -69,15 +70,24 @@ PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 class FastPathProtocol(ClientConnection):
     """aiohttp's connection, with the fast path in front of its parser."""
 
-    __slots__ = ("_exact", "_fast_path", "_is_allowed", "chunk", "is_forwarding")
+    __slots__ = ("_exact", "_fast_path", "_is_allowed", "_turn", "_write", "chunk", "is_forwarding")
 
     def __init__(
-        self, manager: web.Server, *, fast_path: FastPathTable, is_allowed: Callable[[str], bool], **kwargs: Any
+        self,
+        manager: web.Server,
+        *,
+        fast_path: FastPathTable,
+        turn: Turn,
+        is_allowed: Callable[[str], bool],
+        **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
         self._fast_path = fast_path
+        self._turn = turn
         self._is_allowed = is_allowed
         self._exact = True
+        self._write: Callable[[bytes], None] | None = None
+        """The transport's, while the next hit needs no look at the connection: nothing has happened to it but hits."""
         self.chunk: bytes | None = None
         """The bytes of the request under way, if it may be remembered."""
         self.is_forwarding = False
@@ -89,7 +99,25 @@ class FastPathProtocol(ClientConnection):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Write the remembered response at once, if there is one; else take the slow path."""
+        """Write the remembered response at once, if nothing has happened before but hits; else look at everything."""
+        if (write := self._write) is not None:  # such hits are no requests of `asked`: no head is under way then
+            turn = self._turn
+            known = turn.known
+            hit = known(data)
+            if hit is not None and (hit is turn.present or turn.is_right(hit, self._loop)):
+                self._next_keepalive_close_time = turn.loop_time + self._keepalive_timeout
+                tally = hit.tally
+                count = tally.count = tally.count + 1
+                if count == turn.last_count:
+                    turn.restart()
+                write(hit.wire)
+                return
+            self._write = None
+        self._look_and_receive(data)
+
+    def _look_and_receive(self, data: bytes) -> None:
+        """Write the remembered response, if the connection may use the fast path; else take the slow path."""
+        self._turn.restart()
         if not self._exact:
             self.data_is_inexact(data)
             return
@@ -110,10 +138,10 @@ class FastPathProtocol(ClientConnection):
                 else:
                     transport.write(remembered.wire)
                 self._request_count += 1
-                if self._keepalive_handle is None:
-                    self._stays_open()
-                else:
-                    self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                self._stays_open()
+                # A task that does not wait yet, a full transport and a large body need another look.
+                if not (waiter is None or self.writing_paused or remembered.body):
+                    self._write = transport.write
                 return
             if waiter is not None:
                 self._request_count += 1
@@ -138,6 +166,21 @@ class FastPathProtocol(ClientConnection):
         """Whether an answer is under way, or not taken yet."""
         return self.is_forwarding or super().is_busy
 
+    def pause_writing(self) -> None:
+        """The write buffer is full."""
+        self._write = None
+        super().pause_writing()
+
+    def close(self) -> None:
+        """Close it once it is idle."""
+        self._write = None
+        super().close()
+
+    def force_close(self) -> None:
+        """Close it now."""
+        self._write = None
+        super().force_close()
+
     def _process_keepalive(self) -> None:
         """No connection is idle while a request is under way. Its answer starts the time anew."""
         if self.is_forwarding:
@@ -147,6 +190,7 @@ class FastPathProtocol(ClientConnection):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Wait until a slow reader has read what the fast path wrote, as aiohttp does for an answer under way."""
+        self._write = None
         if self._paused:
             with suppress(TimeoutError, ConnectionError):
                 await asyncio.wait_for(self._drain_helper(), timeout)
@@ -155,6 +199,7 @@ class FastPathProtocol(ClientConnection):
     def answered(self) -> None:
         """Do what aiohttp does after an answer. The connection is exact."""
         self._exact = True
+        self._turn.restart()
         if self._keepalive_handle is None:
             self._stays_open()
         else:
@@ -210,7 +255,8 @@ class FastPathServer(Server):
     ) -> None:
         """`is_allowed`: whether a client at this address may use the fast path."""
         kind = connection or FastPathProtocol
-        super().__init__(handler, connection=kind, fast_path=fast_path, is_allowed=is_allowed, **kwargs)
+        kwargs |= {"fast_path": fast_path, "turn": Turn(fast_path), "is_allowed": is_allowed}
+        super().__init__(handler, connection=kind, **kwargs)
 
 
 async def release_outdated(fast_path: FastPathTable | None) -> None:

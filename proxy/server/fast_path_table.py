@@ -3,9 +3,9 @@
 Owns: which responses are remembered and for how long, and the bytes of a response. Must not know: connections,
 aiohttp, how an answer was made.
 
-Every hit checks whatever may have changed since the response was made: the document, the versions of the entries and
-of the used weight, the time, whether the gateway drains. After a minute a request takes the slow path once, so that
-the document stays in demand.
+Whoever writes a response checks before whatever may have changed since it was made: the document, the versions of the
+entries and of the used weight, the time, whether the gateway drains. After a minute a request takes the slow path once,
+so that the document stays in demand.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct
-
 from proxy.core.messages import Entry
 from proxy.core.quota.windows import MINUTE_SECONDS
-from proxy.core.reply import Outcome, Rendition, Reply
+from proxy.core.reply import Outcome, Reply
 from proxy.ports import Clock
-from proxy.server.large_bodies import JOIN_BYTES, BodyFile, BodyFiles, size_with_files
-from proxy.server.response_head import HeadPieces, head_pieces, lines_of
+from proxy.server.large_bodies import JOIN_BYTES, BodyFiles, size_with_files
+from proxy.server.remembered import RememberedResponse, Tally, Usage
+from proxy.server.response_head import head_pieces, lines_of
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
@@ -54,54 +53,11 @@ class Entries(Protocol):
         """Whether a query with this key is answered from this entry now."""
 
 
-class Usage(Protocol):
-    """The used weight of a pool."""
-
-    version: int
-    """Changes whenever the used weight does."""
-
-
 class LifeCycle(Protocol):
     """The gateway's life cycle."""
 
     draining: bool
     """Whether every answer closes its connection."""
-
-
-class Tally(Protocol):
-    """Counts the answers with the same labels."""
-
-    count: int
-
-
-class RememberedResponse(Struct):
-    """The response to one remembered request, and its bytes for the present second."""
-
-    rendition: Rendition
-    head_only: bool
-    tally: Tally
-    usage: Usage
-    """Of the pool whose used weight it tells."""
-    size_bytes: int
-    """Its own bytes, without the entry, which other responses share."""
-    learned_at: float
-    """By the wall clock, like all times here."""
-    pieces: HeadPieces | None = None
-    """What stays of its head; None until it is rendered."""
-    has_body: bool = False
-    wire: bytes = b""
-    """The head, followed by the body if that is small."""
-    body: bytes = b""
-    """The body, if it is written separately."""
-    file: BodyFile | None = None
-    """The same, if it has a file."""
-    good_from: float = 0.0
-    good_until: float = -1.0
-    offset_seconds: float = 0.0
-    entries_version: int = -1
-    """The version of the entries when its own entry was last found among them."""
-    usage_version: int = -1
-    """The version of the used weight in the bytes."""
 
 
 class FastPathTable:
@@ -125,7 +81,8 @@ class FastPathTable:
     ) -> None:
         self._entries = entries
         self._clock = clock
-        self._wall = clock.wall
+        self.wall = clock.wall
+        """This machine's clock."""
         self._usage_of = usage_of
         self._life_cycle = life_cycle
         self._beside = beside
@@ -159,19 +116,10 @@ class FastPathTable:
         `in_slices`: a large body must not be written at once, so the slow path writes it.
         """
         remembered = self.responses.get(chunk)
-        if remembered is None:
+        if remembered is None or not self.is_open():
             return None
-        if self._documents != self._entries.documents or self._life_cycle.draining:
-            self._clear()
-            return None
-        now = self._wall()
-        is_good = (
-            remembered.good_from <= now < remembered.good_until
-            and remembered.entries_version == self._entries.version
-            and remembered.usage_version == remembered.usage.version
-            and remembered.offset_seconds == self._clock.offset_seconds
-        )
-        if not is_good:
+        now = self.wall()
+        if not self.is_present(remembered, now):
             if not self._render(remembered, now):
                 self._forget(chunk)
                 return None
@@ -180,6 +128,22 @@ class FastPathTable:
             return None
         remembered.tally.count += 1
         return remembered
+
+    def is_open(self) -> bool:
+        """Whether the responses are those to the present document, and the gateway does not drain."""
+        if self._documents == self._entries.documents and not self._life_cycle.draining:
+            return True
+        self._clear()
+        return False
+
+    def is_present(self, remembered: RememberedResponse, now: float) -> bool:
+        """Whether the bytes of a response are right at this moment, if the table is open."""
+        return (
+            remembered.good_from <= now < remembered.good_until
+            and remembered.entries_version == self._entries.version
+            and remembered.usage_version == remembered.usage.version
+            and remembered.offset_seconds == self._clock.offset_seconds
+        )
 
     def learn(self, chunk: bytes, reply: Reply, *, head_only: bool) -> None:
         """Remember a fresh answer made from an entry, unless that entry was replaced meanwhile."""
@@ -195,14 +159,14 @@ class FastPathTable:
         size_bytes = 2 * len(chunk) + 1024 + copied_bytes
         if size_bytes + size_with_files(rendition.entry) <= self._max_bytes:
             usage = self._usage_of(rendition.pool)
-            tally, now = self._tally(reply), self._wall()
+            tally, now = self._tally(reply), self.wall()
             self._put(chunk, RememberedResponse(rendition, head_only, tally, usage, size_bytes, now))
 
     def release(self) -> None:
         """Let go of what is outdated: an earlier document, and the bytes of earlier seconds."""
         if self._documents != self._entries.documents:
             self._clear()
-        now, kept = self._wall(), []
+        now, kept = self.wall(), []
         for remembered in self._rendered:
             if remembered.good_from <= now < remembered.good_until:
                 kept.append(remembered)

@@ -34,6 +34,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """One request: on each connection, and when it was answered there, on all of them in the same moment."""
+
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """The client closes this connection."""
 
@@ -80,7 +87,7 @@ class Trouble:
     fault: Fault
 
 
-Step = Send | Leave | Push | Spend | Status | Event | Trouble
+Step = Send | Crowd | Leave | Push | Spend | Status | Event | Trouble
 
 _TARGETS = (
     INFO,
@@ -234,7 +241,8 @@ def transcripts(draw: st.DrawFn) -> list[Step]:
     """Up to a dozen steps around one favourite request; most begin with a document that is some time old."""
     favourite = draw(_plain)
     plain = st.just(favourite) | st.just(favourite) | _plain
-    step = _sends(plain) | _traps(plain) | _repeats(plain) | _repeats(plain) | _changes | _changes
+    crowds = st.builds(Crowd, plain)
+    step = _sends(plain) | _traps(plain) | _repeats(plain) | _repeats(plain) | crowds | _changes | _changes
     begun: list[Step] = []
     if draw(st.integers(0, 3)):
         begun = [Send(0, (favourite,), hurried=False), Push(draw(_pushes)), Send(0, (favourite,) * 2, hurried=False)]

@@ -15,8 +15,9 @@ from proxy.core.messages import Entry, Lifetimes
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Rendition, Reply
 from proxy.server.api import Headers
-from proxy.server.fast_path_table import FastPathTable, RememberedResponse
+from proxy.server.fast_path_table import FastPathTable
 from proxy.server.large_bodies import JOIN_BYTES
+from proxy.server.remembered import RememberedResponse
 from tests.quota.doubles import ManualClock
 
 NOON = 1_800_000_000.0

@@ -25,11 +25,12 @@ from proxy.app import Application
 from proxy.core.endpoints.catalogue import Forward
 from proxy.errors import SidecarError
 from proxy.server import connection as connections
+from proxy.server import turn
 from proxy.server.connection import ClientConnection as OrdinaryProtocol
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.forward_path import ForwardPathProtocol
 from tests.gateway.harness import Clock, gateway
-from tests.server.streams import CONNECTIONS, SIGNED, TAG, Event, Leave, Push, Send, Spend, Status, Step, Trouble
+from tests.server.streams import CONNECTIONS, SIGNED, TAG, Crowd, Event, Leave, Push, Send, Spend, Status, Step, Trouble
 from tests.simulator import Document, Fault, Simulator, generate_document
 from tests.simulator.account import HMAC_SECRET
 
@@ -44,6 +45,8 @@ _ORIGIN_ID = re.compile(rb"x-mbx-uuid: [^\r]*")
 _DATE_SHAPE = re.compile(rb"Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 _CLOSE_SECONDS = 0.02
 """After which a gateway has seen that its kept connections to the origin were closed."""
+_CROWD_SECONDS = 0.0625
+"""Before a crowd: at the very time of an answer, and whole seconds later, no bytes stay right for any time."""
 _QUIET_TURNS = 5
 """So many turns of the loop nothing may happen: a task that was woken runs in the next one, and wakes another."""
 
@@ -117,6 +120,7 @@ async def watching() -> AsyncIterator[Watch]:
         mock.patch.object(RequestHandler, "data_received", through(ordinary, OrdinaryProtocol)),
         mock.patch.object(FastPathProtocol, "data_received", through(fast, ForwardPathProtocol)),
         mock.patch.object(connections, "LINGER_SECONDS", 0.0),
+        mock.patch.object(turn, "LONE_HITS", 1),
     ):
         yield watch
 
@@ -230,6 +234,18 @@ class Twin:
                 await self.settle()
         await self.settle()
 
+    async def crowd(self, request: bytes) -> None:
+        """All connections send before the gateway reads."""
+        crowd = [await self.connection(number) for number in range(CONNECTIONS)]
+        await self.settle()
+        tag = (_ETAG.findall(crowd[0].answers) or [b'"none"'])[-1]
+        data = _signed(request.replace(TAG, tag), self.app.clock.wall())
+        for connection in crowd:
+            if not connection.served.is_closed:
+                connection.sent += connection.client.send(data)
+        await until(lambda: all(one.served.received >= one.sent or one.served.is_closed for one in crowd))
+        await self.settle()
+
     async def _deliver(self, connection: ClientConnection, data: bytes) -> None:
         """Until the gateway has read it, or never will."""
         if connection.closed or connection.served.is_closed:
@@ -268,11 +284,15 @@ class Twin:
             for ports in [ports for ports, one in served.items() if one.protocol is protocol]:
                 del served[ports]
 
-    async def play(self, step: Send | Leave | Spend | Status | Event | Trouble) -> None:
+    async def play(self, step: Send | Crowd | Leave | Spend | Status | Event | Trouble) -> None:
         """What happens to one gateway."""
         match step:
             case Send(connection=number, parts=parts, hurried=hurried):
                 await self.send(number, parts, hurried=hurried)
+            case Crowd(request=request):
+                for number in range(CONNECTIONS):
+                    await self.send(number, (request,) * (1 if number else 3), hurried=False)
+                await self.crowd(request)
             case Leave(connection=number):
                 await self.leave(number)
             case Spend(weight=weight):
@@ -322,6 +342,8 @@ class Twins:
         if isinstance(step, Push):
             self.clock.push(step.seconds)
             return
+        if isinstance(step, Crowd):
+            self.clock.push(_CROWD_SECONDS)
         for twin in self.both:
             await twin.play(step)
 
