@@ -52,7 +52,8 @@ _BLOCKS = {
         "paused",
         "Paused",
         "Binance's firewall refused this IP (403) in pool {}",
-        "Wait: the gateway tries again by itself. Look for malformed requests of your bots.",
+        "Wait: the gateway tries again by itself. Look for malformed requests of your bots, and see whether "
+        "Binance serves this region.",
     ),
 }
 
