@@ -75,8 +75,8 @@ def nginx(upstream):
     port = free_port()
     paths = "".join(f"{one}_temp_path {work}/{one};" for one in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     conf = file("nginx.conf", f"daemon off; master_process off; pid {work}/nginx.pid; error_log {work}/log;"
-                f"events {{}} http {{ access_log off; {paths} upstream gateway {{ server 127.0.0.1:{upstream}; keepalive 4; }}"
-                f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_http_version 1.1; proxy_set_header Connection '';"
+                f"events {{}} http {{ access_log off; {paths} upstream gateway {{ server 127.0.0.1:{upstream};"
+                f"keepalive 4; }} server {{ listen 127.0.0.1:{port}; location / {{ proxy_http_version 1.1; proxy_set_header Connection '';"
                 " proxy_pass http://gateway; } } }\n")
     return start([root / "sbin/nginx", "-p", work, "-c", conf, "-e", work / "log"], port)
 
