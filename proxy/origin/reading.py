@@ -25,7 +25,7 @@ from proxy.origin.gate import Gate
 from proxy.origin.passage import Passage
 from proxy.ports import Clock, Ledger, Observer
 
-LEARN_SECONDS = 0.05
+LEARN_SECONDS = 0.25
 """So long after an answer others with the same Date say next to nothing new of the origin's time."""
 
 RateLimits = Sequence[Mapping[str, Any]]
