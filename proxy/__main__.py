@@ -75,13 +75,20 @@ def _serve(chosen: settings.Settings) -> int:
     logs.configure(chosen.log_level, chosen.log_format)
     for name in settings.unknown(os.environ):
         log.warning("unknown_setting", name=name)
+    from proxy.commands.trial import unusable  # noqa: PLC0415 - whoever runs a gateway in another way does without
+
+    faults = unusable(chosen)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(chosen))
+        if not faults:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_run(chosen))
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"binance-sidecar: cannot start: {error}{_advice(error)}\n")
-        return BAD_SETTINGS if isinstance(error, ValueError) else 1
-    return 0
+        faults = [error]
+    for fault in faults:
+        sys.stderr.write(f"binance-sidecar: cannot start: {fault}{_advice(fault)}\n")
+    if any(isinstance(fault, ValueError) for fault in faults):
+        return BAD_SETTINGS
+    return 1 if faults else 0
 
 
 def _advice(error: Exception) -> str:

@@ -394,6 +394,22 @@ async def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) 
     assert "cannot start: SIDECAR_TLS_CERT_FILE=" in ended.err
 
 
+async def test_everything_that_cannot_be_used_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
+    (tmp_path / "file").touch()
+    ended = await run(
+        PORT="0",
+        TLS_CERT_FILE=str(tmp_path / "a.pem"),
+        TLS_KEY_FILE=str(tmp_path / "b.pem"),
+        STATE_DIR=str(tmp_path / "file" / "below"),
+        REDIS_URL="redis://host/?no_such_option=1",
+    )
+    told = [line.removeprefix("binance-sidecar: cannot start: ") for line in ended.lines]
+    starts = ("SIDECAR_TLS_CERT_FILE=", "SIDECAR_STATE_DIR: ", "redis://host/", "HTTPS_PROXY ")
+    assert [next(start for start in starts if line.startswith(start)) for line in told] == list(starts)
+    assert ended.status == 2
+
+
 async def test_where_the_event_loop_takes_no_signals_they_are_taken_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -44,19 +44,24 @@ def file_name(venue: str, quota_domain: str, pool: str) -> str:
     return "+".join(quote(part, safe="") for part in (venue, quota_domain, pool)) + ".block.json"
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder if it does not exist. Raises OSError if it cannot be made or written."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".block."):
+        pass
+
+
 class BlockFile:
     """Keeps one block."""
 
     def __init__(self, folder: Path, name: str, clock: Clock) -> None:
-        """Make the folder if it does not exist. Raises OSError if it cannot be made or written."""
+        """As `make_folder`."""
         self._folder = folder
         self._path = folder / name
         self._clock = clock
         self._writing = asyncio.Lock()
         self._kept: _Record | None = None
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}."):
-            pass
+        make_folder(folder)
 
     def load(self) -> Block | None:
         """The block that an earlier process kept, by our present clock; None if none counts any more.
