@@ -12,18 +12,19 @@ SBE_DEPRECATED = "X-MBX-SBE-DEPRECATED"
 _SPELLED = {"retry-after": "Retry-After", SBE_DEPRECATED.lower(): SBE_DEPRECATED}
 
 
-def passing_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What passes of the origin's headers (names in lower case)."""
-    passing = []
-    for name, spelled in passing_names(*headers):
+def passing_headers(headers: Mapping[str, str]) -> tuple[list[tuple[str, str]], str]:
+    """What passes of the origin's headers (names in lower case), and the same as lines of a head."""
+    passing, lines = [], ""
+    for name, spelled in _passing(*headers):
         value = headers[name]
         if value.isascii() and value.isprintable():  # as in `notice`
             passing.append((spelled, value))
-    return passing
+            lines += f"{spelled}: {value}\r\n"
+    return passing, lines
 
 
 @lru_cache(maxsize=64)
-def passing_names(*names: str) -> tuple[tuple[str, str], ...]:
+def _passing(*names: str) -> tuple[tuple[str, str], ...]:
     """Those of `names` (in lower case) that pass, and as the other answers spell them.
 
     The used weight is told as all replicas know it. Kept, because most answers have the same names.

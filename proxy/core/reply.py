@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import Entry, OriginResponse, content_type_of, notice
-from proxy.core.passing import SBE_DEPRECATED, passing_headers, passing_names
+from proxy.core.passing import SBE_DEPRECATED, passing_headers
 from proxy.core.query.accepted import matches
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
@@ -207,23 +207,18 @@ def lines_of(headers: Lines) -> str:
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
     endpoint, packed = query.endpoint, response.gzip if response.gzip is not None and query.accepts_gzip else None
-    told, passing = response.headers, []
-    content_type, has_body = told.get("content-type"), bool(response.body)
+    content_type, has_body = response.headers.get("content-type"), bool(response.body)
     fixed, lines = _forwarded_headers(content_type, has_body, packed is not None, outcome)
-    for name, spelled in passing_names(*told):  # as in `passing_headers`
-        value = told[name]
-        if value.isascii() and value.isprintable():
-            passing.append((spelled, value))
-            lines += f"{spelled}: {value}\r\n"
+    passing, passing_lines = passing_headers(response.headers)
     return Reply(
         status=response.status,
         headers=(*fixed, *passing),
-        lines=lines,
+        lines=lines + passing_lines,
         body=response.body if packed is None else packed,
         outcome=outcome,
         endpoint=endpoint.name,
         weight=query.weight,
-        pool=None if endpoint.pool is not None else IP_POOLS[endpoint.api],  # `reported_pool`
+        pool=reported_pool(endpoint),
     )
 
 
@@ -275,7 +270,7 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
         ("Cache-Status", cache_status(outcome, detail=error.reason)),
     ]
     if isinstance(error, PassedOn):
-        headers += passing_headers(error.headers)
+        headers += passing_headers(error.headers)[0]
     elif error.retry_after is not None:
         headers.append(("Retry-After", error.retry_after))
     if isinstance(error, MethodNotAllowed):

@@ -54,12 +54,12 @@ class Connection(asyncio.Protocol):
         "_asker",
         "_deadline",
         "_lost",
+        "_poll",
         "_reader",
         "_timer",
         "_tls",
         "expires_at",
         "loop",
-        "poll",
         "stays_seconds",
         "transport",
     )
@@ -71,8 +71,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         """None when the connection is lost."""
         self._tls = tls
-        self.poll = select.poll()
-        """Tells whether there is something to read."""
+        self._poll = select.poll()
         self._reader: AnswerReader | None = None
         self._asker: Asker | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +86,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self.transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
-        self.poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         if self._tls is not None:
             self._tls.begin(self.transport.write)
 
@@ -111,7 +110,7 @@ class Connection(asyncio.Protocol):
                 return
             if is_complete:
                 self._complete(reader)
-        if tls is not None and (tls.is_ended or (tls.below is not None and tls.is_over)):
+        if tls is not None and tls.is_over:
             self._broke(None)
 
     def eof_received(self) -> None:
@@ -150,6 +149,16 @@ class Connection(asyncio.Protocol):
         """Whether a request may be sent, as far as the loop knows."""
         transport = self.transport
         return transport is not None and not transport.is_closing() and self.stays_seconds > 0
+
+    def is_usable(self) -> bool:
+        """Whether it is open, and nothing has come since the last answer, no end either, that the loop has not seen.
+
+        Not for a new connection: the first that TLS sends after the handshake is no part of an answer.
+        """
+        transport = self.transport
+        return (
+            transport is not None and self.stays_seconds > 0 and not transport.is_closing() and not self._poll.poll(0)
+        )
 
     def send(
         self,
@@ -210,8 +219,8 @@ class Connection(asyncio.Protocol):
         # An answer may come before the request is out. What is left of it must not go before the next one.
         is_sent = transport is not None and not transport.get_write_buffer_size()
         tls = self._tls
-        is_free = tls is None or (not tls.waiting and not tls.is_ended if tls.below is None else tls.is_free)
-        self.stays_seconds = head.stays_seconds if is_sent and is_free and not reader.has_surplus else 0.0
+        stays = is_sent and not reader.has_surplus and (tls is None or tls.is_free)
+        self.stays_seconds = head.stays_seconds if stays else 0.0
         asker.ended(None)
 
     def _fail(self, error: UpstreamFailed) -> None:

@@ -27,17 +27,11 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
 
     def take(self, key: str) -> Connection | None:
-        """A connection on which a request may be sent at once; None if there is none.
-
-        On such a one nothing has come since the last answer, no end either, that the loop has not seen. A new
-        connection is not asked: the first that TLS sends after the handshake is no part of an answer.
-        """
+        """A connection on which a request may be sent at once; None if there is none."""
         free, monotonic = self._free.get(key), self._monotonic
         while free:
             connection = free.pop()
-            transport = connection.transport
-            is_open = transport is not None and connection.stays_seconds > 0 and not transport.is_closing()
-            if is_open and connection.expires_at > monotonic() and not connection.poll.poll(0):
+            if connection.expires_at > monotonic() and connection.is_usable():
                 return connection
             connection.abort()
         return None

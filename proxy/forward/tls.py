@@ -21,7 +21,7 @@ _RECORD_BYTES = 1 << 14
 class Tls:
     """The client's side of a session."""
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "_send", "_shaken", "below", "is_ended", "waiting")
+    __slots__ = ("_below", "_incoming", "_object", "_outgoing", "_send", "_shaken", "_waiting", "is_ended")
 
     def __init__(self, context: ssl.SSLContext, server_name: str, *, below: Tls | None = None) -> None:
         """`below`: the session that this one goes through, if there is one.
@@ -31,10 +31,10 @@ class Tls:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         self._send: Callable[[bytes], None] = _nowhere
-        self.below = below
+        self._below = below
         self._shaken: asyncio.Future[None] | None = None
         """What waits for the handshake."""
-        self.waiting = memoryview(b"")
+        self._waiting = memoryview(b"")
         """What cannot be encrypted before the peer has spoken: it renegotiates."""
         self.is_ended = False
         """Whether the peer has said that it sends no more."""
@@ -42,12 +42,12 @@ class Tls:
     @property
     def is_over(self) -> bool:
         """Whether nothing can come any more: this session has ended, or the one below."""
-        return self.is_ended or (self.below is not None and self.below.is_over)
+        return self.is_ended or (self._below is not None and self._below.is_over)
 
     @property
     def is_free(self) -> bool:
         """Whether all is encrypted, and the session goes on."""
-        return not self.waiting and not self.is_ended and (self.below is None or self.below.is_free)
+        return not self._waiting and not self.is_ended and (self._below is None or self._below.is_free)
 
     def begin(self, send: Callable[[bytes], None]) -> None:
         """Begin the handshake. `send`: takes what is encrypted."""
@@ -69,15 +69,15 @@ class Tls:
 
     def write(self, data: bytes) -> None:
         """Encrypt and send."""
-        if self.waiting:
-            self.waiting = memoryview(bytes(self.waiting) + data)
+        if self._waiting:
+            self._waiting = memoryview(bytes(self._waiting) + data)
             return
         try:
             count = self._object.write(data)
         except ssl.SSLWantReadError:
             count = 0
         if count < len(data):  # it takes one record at a time
-            self.waiting = memoryview(data)[count:]
+            self._waiting = memoryview(data)[count:]
             self._write_waiting()
         encrypted = self._outgoing.read()
         if encrypted:
@@ -85,8 +85,8 @@ class Tls:
 
     def received(self, data: bytes) -> bytes:
         """What the peer said in these bytes; nothing where they concern the session alone. Raises ssl.SSLError."""
-        if self.below is not None:
-            data = self.below.received(data)
+        if self._below is not None:
+            data = self._below.received(data)
         self._incoming.write(data)
         if self._shaken is not None and not self._is_shaken(self._shaken):
             return b""
@@ -100,7 +100,7 @@ class Tls:
                 pieces.append(piece)
         except ssl.SSLWantReadError:  # the rest of a record has not come yet
             pass
-        if self.waiting:
+        if self._waiting:
             self._write_waiting()
         if self._outgoing.pending:
             self._flush()
@@ -121,8 +121,8 @@ class Tls:
 
     def _write_waiting(self) -> None:
         with suppress(ssl.SSLWantReadError):
-            while self.waiting:
-                self.waiting = self.waiting[self._object.write(self.waiting) :]
+            while self._waiting:
+                self._waiting = self._waiting[self._object.write(self._waiting) :]
 
     def _flush(self) -> None:
         data = self._outgoing.read()

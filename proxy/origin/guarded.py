@@ -34,8 +34,6 @@ LOST_ATTEMPTS = 2
 
 SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
 
-_KEYED, _PUBLIC = Purpose.KEYED, Purpose.PUBLIC
-
 UNREACHABLE_SECONDS = 0.5
 """When no host could be reached, none is tried for this long."""
 
@@ -95,17 +93,10 @@ class Origin:
         """
         if self._unreachable is not None and self._fails_at_once() is not None:
             return False
-        gate, endpoint, is_keyed, monotonic = self._gate, query.endpoint, query.is_keyed, self._monotonic
-        passage = Passage(  # `_passage`
-            query.weight,
-            monotonic() + self._total_seconds,
-            _KEYED if is_keyed else _PUBLIC,
-            is_keyed and endpoint.is_free_on_success,
-            client,
-        )
+        gate, passage = self._gate, self._passage(query, client)
         if not gate.enter_now(passage):
             return False
-        candidates = self._upstream.candidates(endpoint)
+        candidates = self._upstream.candidates(query.endpoint)
         flight = Flight(query, passage, candidates, gate, self.reader, self, taker)
         is_begun = False
         try:

@@ -14,8 +14,8 @@ from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
-from proxy.core.quota.view import LedgerView, view_of
-from proxy.core.quota.windows import MINUTE_SECONDS, WEIGHT_NAME, Window
+from proxy.core.quota.view import LedgerView, used_in_minute, view_of
+from proxy.core.quota.windows import Window
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
@@ -151,6 +151,4 @@ class MemoryLedger:
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
         clock, wall = self._clock, self._clock.wall
-        start = int(wall() + clock.offset_seconds) // MINUTE_SECONDS * MINUTE_SECONDS
-        count = self.local_view.counts.get((WEIGHT_NAME, start))
-        return 0 if count is None else count.used - count.leased
+        return used_in_minute(self.local_view, wall() + clock.offset_seconds)

@@ -155,7 +155,6 @@ class ForwardPathProtocol(FastPathProtocol):
             client = named[1] if named is not None and named[0] == claimed else self._client(claimed)
             self._path = prepared.path
         if not self._room.begin_request():
-            self._room.requests += 1  # until it is answered
             self.answer(error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
@@ -181,7 +180,8 @@ class ForwardPathProtocol(FastPathProtocol):
 
     def answer(self, outcome: Reply | Exception) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
-        self._room.requests -= 1  # `end_request`
+        if self.is_forwarding:  # it was let in
+            self._room.end_request()
         shared, path, is_readable = self._forward_path, self._path, self._path in READABLE_PATHS
         closes, seconds = shared.life_cycle.draining, time.perf_counter() - self._began
         reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)

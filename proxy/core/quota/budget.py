@@ -78,15 +78,15 @@ class Reconciled(Struct, frozen=True):
 class Budget:
     """Usage and block of one quota domain, in memory."""
 
-    __slots__ = ("_first_expiry", "_table", "counts", "last_block", "version")
+    __slots__ = ("_counts", "_first_expiry", "_table", "last_block", "version")
 
     def __init__(self) -> None:
         self.version = 0
         """Grows whenever what is spent in a window changes: a caller that caches that must then read it again."""
         self.last_block: Block | None = None
         """The block that holds, or the one before, whose strikes still count."""
-        self.counts: dict[tuple[str, int], WindowCount] = {}
-        """By the window's name and start. Only this class changes them."""
+        self._counts: dict[tuple[str, int], WindowCount] = {}
+        """By the window's name and start."""
         self._first_expiry = math.inf
         """No usage expires before this."""
         self._table = RowTable(self._count_of)
@@ -137,9 +137,7 @@ class Budget:
         self, now: float, windows: tuple[Window, ...], guard_seconds: float, name: tuple[object, ...]
     ) -> Reservation | None:
         """`reserve` a request like one before; None, and nothing is charged, if it is not known or near a limit."""
-        table = self._table
-        is_between = table.begins + guard_seconds <= now < table.ends - guard_seconds
-        known = table.named.get(name) if is_between and windows is table.windows else None
+        known = self._table.known(name, now, windows, guard_seconds)
         if known is None or self.last_block is not None or not known[0].add(known[1], False):
             return None
         rows = known[0]
@@ -149,8 +147,9 @@ class Budget:
     def reconcile(
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
     ) -> Reconciled:
-        """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer. That takes
-        the refundable weight back first: its headers tell the usage without it.
+        """Subtract the pending weight, raise `used` to the headers, and end the strikes on a good answer.
+
+        A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
         foreign_weight, reported = self.settle(reservation, report, now=now, guard_seconds=guard_seconds)
         touched = [charge.window_key for charge in reservation.charges] + list(reported)
@@ -160,14 +159,12 @@ class Budget:
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
     ) -> tuple[int, Mapping[WindowKey, int]]:
         """`reconcile` where only the foreign weight is asked for, and what the headers tell of each window."""
-        if reservation.rows is None:
-            self._settle(reservation, now, refund=report.ok)
-        else:
-            self.version += reservation.rows.settle(now, report.ok)
+        rows = reservation.rows or self._rows_of(reservation.charges)
+        self.version += rows.settle(now, report.ok)
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         foreign_weight = 0
         for window_key, header in reported.items():
-            count = self.counts.get((window_key.name, window_key.start))
+            count = self._counts.get((window_key.name, window_key.start))
             if count is None or header + count.pending > count.used:
                 raised = self._raise_to(window_key, header)
                 foreign_weight = raised if window_key.interval_seconds == MINUTE_SECONDS else foreign_weight
@@ -177,7 +174,7 @@ class Budget:
 
     def release(self, reservation: Reservation, *, now: float) -> None:
         """Subtract the pending weight of a request that is answered or was not sent. `used` stays."""
-        self._settle(reservation, now, refund=False)
+        self.version += self._rows_of(reservation.charges).settle(now, False)
 
     def block(
         self, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float = GUARD_SECONDS
@@ -201,8 +198,13 @@ class Budget:
 
     def usage_at(self, name: str, start: int) -> WindowUsage:
         """The same by the window's name and start."""
-        count = self.counts.get((name, start))
+        count = self._counts.get((name, start))
         return _UNUSED if count is None else count.usage()
+
+    def spent_at(self, name: str, start: int) -> int:
+        """What of that is known to be spent (`WindowUsage.spent`)."""
+        count = self._counts.get((name, start))
+        return 0 if count is None else count.used - count.leased
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
@@ -241,25 +243,25 @@ class Budget:
         """Drop the usages that have expired."""
         if now < self._first_expiry:
             return
-        for place in [place for place, count in self.counts.items() if count.expires <= now]:
-            del self.counts[place]
+        for place in [place for place, count in self._counts.items() if count.expires <= now]:
+            del self._counts[place]
         self._table.clear()  # its rows may hold what is forgotten
-        self._first_expiry = min((count.expires for count in self.counts.values()), default=math.inf)
+        self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
 
     def _count_of(self, window_key: WindowKey) -> WindowCount:
         place = window_key.name, window_key.start
-        count = self.counts.get(place)
+        count = self._counts.get(place)
         if count is None:
-            count = self.counts[place] = WindowCount(window_key.expires)
+            count = self._counts[place] = WindowCount(window_key.expires)
             self._first_expiry = min(count.expires, self._first_expiry)
         return count
 
     def _used(self, window_key: WindowKey) -> int:
-        count = self.counts.get((window_key.name, window_key.start))
+        count = self._counts.get((window_key.name, window_key.start))
         return 0 if count is None else count.used
 
     def _clients_of(self, window_key: WindowKey) -> Clients | None:
-        count = self.counts.get((window_key.name, window_key.start))
+        count = self._counts.get((window_key.name, window_key.start))
         return None if count is None else count.clients
 
     def _unspent(self, window_key: WindowKey) -> int:
@@ -271,7 +273,7 @@ class Budget:
 
     def _raise_to(self, window_key: WindowKey, header: int) -> int:
         """Raise `used` to what a header proves. Returns the difference."""
-        count = self.counts.get((window_key.name, window_key.start))
+        count = self._counts.get((window_key.name, window_key.start))
         raised = header if count is None else header + count.pending - count.used
         if raised <= 0:
             return 0
@@ -279,15 +281,8 @@ class Budget:
         self.version += 1
         return raised
 
-    def _settle(self, reservation: Reservation, now: float, *, refund: bool) -> None:
-        for charge in reservation.charges:
-            key = charge.window_key
-            count = self.counts.get((key.name, key.start))
-            if count is None or count.expires <= now:
-                continue
-            count.pending = max(0, count.pending - charge.weight)
-            if charge.is_refundable:
-                settled = min(charge.weight, count.refundable)
-                count.refundable -= settled
-                count.used -= settled if refund else 0
-                self.version += refund
+    def _rows_of(self, charges: tuple[Charge, ...]) -> Rows:
+        """The counters that are there of what was charged."""
+        counted = [(self._counts.get((charge.window_key.name, charge.window_key.start)), charge) for charge in charges]
+        rows = [(count, charge.weight, charge.refundable, 0) for count, charge in counted if count is not None]
+        return Rows(charges, tuple(rows), is_between=False)

@@ -106,24 +106,31 @@ class RowTable:
     Near an edge, where a request may count in several windows, they are made for each request.
     """
 
-    __slots__ = ("_count_of", "_made", "begins", "ends", "named", "windows")
+    __slots__ = ("_begins", "_count_of", "_ends", "_made", "_named", "_windows")
 
     def __init__(self, count_of: Callable[[WindowKey], WindowCount]) -> None:
         self._count_of = count_of
-        self.windows: tuple[Window, ...] = ()
-        self.begins = self.ends = 0
+        self._windows: tuple[Window, ...] = ()
+        self._begins = self._ends = 0
         """The last start and the first end of the windows that hold."""
         self._made: dict[tuple[object, ...], Rows] = {}
-        self.named: dict[tuple[object, ...], tuple[Rows, str | None]] = {}
-        """Rows and the client's field by the names of those that ask again and again. They hold for these windows,
-        away from their edges."""
+        self._named: dict[tuple[object, ...], tuple[Rows, str | None]] = {}
+        """Rows and the client's field by the names of those that ask again and again."""
+
+    def known(
+        self, name: tuple[object, ...], now: float, windows: Iterable[Window], guard_seconds: float
+    ) -> tuple[Rows, str | None] | None:
+        """What was given this name, if the windows are still the same: rows, and the client's field."""
+        if windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds:
+            return self._named.get(name)
+        return None
 
     def name(self, name: tuple[object, ...], rows: Rows, client: str | None) -> None:
         """Give a name to what a request adds, until the next edge. Rows made near an edge get none."""
         if rows.is_between:
-            if len(self.named) >= _MAX_KNOWN:
-                self.named.clear()
-            self.named[name] = rows, client
+            if len(self._named) >= _MAX_KNOWN:
+                self._named.clear()
+            self._named[name] = rows, client
 
     def of(
         self,
@@ -146,15 +153,15 @@ class RowTable:
                 rows = self._made[key] = self._rows(charges, ratio, is_between=True)
             return rows
         self._enter(now, tuple(windows))
-        charges = charges_of(now, cost, self.windows, guard_seconds=guard_seconds, refundable=refundable)
+        charges = charges_of(now, cost, self._windows, guard_seconds=guard_seconds, refundable=refundable)
         return self._rows(charges, ratio, is_between=False)
 
     def _is_between(self, now: float, windows: Iterable[Window], guard_seconds: float) -> bool:
-        return windows is self.windows and self.begins + guard_seconds <= now < self.ends - guard_seconds
+        return windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds
 
     def clear(self) -> None:
         """Hold no window any more."""
-        self._made, self.named = {}, {}
+        self._made, self._named = {}, {}
 
     def _rows(self, charges: tuple[Charge, ...], ratio: float, *, is_between: bool) -> Rows:
         rows = [
@@ -169,6 +176,6 @@ class RowTable:
         return Rows(charges, tuple(rows), is_between)
 
     def _enter(self, now: float, windows: tuple[Window, ...]) -> None:
-        self.windows, self._made, self.named = windows, {}, {}
-        self.begins = max((window.start(now) for window in windows), default=0)
-        self.ends = min((window.reset(now) for window in windows), default=0)
+        self._windows, self._made, self._named = windows, {}, {}
+        self._begins = max((window.start(now) for window in windows), default=0)
+        self._ends = min((window.reset(now) for window in windows), default=0)

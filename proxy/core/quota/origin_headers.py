@@ -134,7 +134,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         # int() refuses very long numbers; they still mean a very long time.
         seconds = float(value) if len(value) < 16 else math.inf
     else:
-        date = http_date(value)
+        date = _http_date(value)
         if date is None:
             return None
         seconds = _seconds_left(date, headers, now) or 0.0
@@ -167,11 +167,11 @@ def banned_until(body_text: str) -> float | None:
 
 def origin_time(headers: Mapping[str, str]) -> float | None:
     """The time of an answer in whole seconds, from its Date header."""
-    return http_date(headers.get("date", ""))
+    return _http_date(headers.get("date", ""))
 
 
 @lru_cache(maxsize=64)
-def http_date(value: str) -> float | None:
+def _http_date(value: str) -> float | None:
     """Seconds since the epoch; None for what is no date."""
     try:
         date = parsedate_to_datetime(value)

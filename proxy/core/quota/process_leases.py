@@ -91,8 +91,7 @@ class ProcessLeases:
                     self._fetch(part, self.demanded_at)
                 return None
         for part, lease, cost, _ in spending.rows:
-            back = cost if refundable and part.counts_weight else 0  # as in `Lease.charge`
-            lease.open, lease.spent, lease.held = lease.open + back, lease.spent + cost - back, lease.held - cost
+            lease.charge(cost, refundable=refundable and part.counts_weight)
             if not part.is_free and (lease.held <= lease.low_at or lease.spent >= lease.tell_at):
                 self._mind(part)
         if client is not None:

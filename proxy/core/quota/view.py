@@ -104,8 +104,7 @@ def view_of(  # noqa: PLR0913 - what a view shows
 def used_in_minute(budget: Budget, now: float, *, untold: Callable[[WindowKey], int] | None = None) -> int:
     """The used weight of the current one-minute window. `untold`: as in `view_of`."""
     start = int(now) // MINUTE_SECONDS * MINUTE_SECONDS
-    count = budget.counts.get((WEIGHT_NAME, start))
-    spent = 0 if count is None else count.used - count.leased
+    spent = budget.spent_at(WEIGHT_NAME, start)
     return spent if untold is None else spent + untold(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start))
 
 
