@@ -2,9 +2,9 @@
 
 Owns: the times of pushes by this process' monotonic clock. Must not know: Redis, what a push says.
 
-Whoever heard no heartbeat for a moment of random length calls for one, so all replicas together cause some five a
-second, however many they are: the first few of them, others each time, are far apart. Who misses one
-calls for the next itself, before what it heard last proves nothing any more: so one that is lost costs no proof.
+A replica that heard no heartbeat for a moment calls for one. The moment is drawn by chance, and the shortest ones lie
+far apart, so nearly always one replica calls for all: some five heartbeats a second, however many replicas there are.
+A replica that misses one calls for the next itself while the last one that it heard still proves the channel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BEAT_SECONDS = 0.18
 BEAT_SPREAD_SECONDS = 0.066
 """The random part of that, so that one replica calls for all."""
 APART = 10
-"""The larger, the farther apart are the first of many replicas."""
+"""The larger this is, the farther apart lie the shortest moments of many replicas."""
 SILENCE_SECONDS = 1.0
 """After so long without proof the channel is silent: everything is given back, and it is opened anew."""
 
