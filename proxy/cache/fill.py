@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import assert_never
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from proxy.cache import failure_codec
 from proxy.cache.fill_lock import LOCK_SECONDS
 from proxy.cache.lifetimes import NOTHING, Policy
 from proxy.cache.local import EntrySource, LocalCache
+from proxy.cache.packing import Packing
 from proxy.cache.sharing import Sharing, held
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
@@ -69,6 +71,7 @@ class Filler:
         sharing: Sharing,
     ) -> None:
         self._sharing = sharing
+        self._packing = Packing()
         self._origin = origin
         self._local = local
         self._store = store
@@ -206,7 +209,7 @@ class Filler:
         lifetimes = self._policy.of(query, accepted.response, is_good=is_positive, now=stored_at)
         if lifetimes is None:
             return await _entry(accepted, NOTHING, stored_at=stored_at)
-        entry = await _entry(accepted, lifetimes, stored_at=stored_at)
+        entry = await self._packed(query, await _entry(accepted, lifetimes, stored_at=stored_at), request)
         if not self._may_replace(self._local.get(query), entry, query):
             raise refusal_of(entry)
         document = verdict.document if isinstance(verdict, Good) else None
@@ -215,6 +218,13 @@ class Filler:
         await self._local.put(query, entry, document=document, started=started)
         await self._sharing.share(query, self._key(query), entry, before=before, local=self._local)
         return entry
+
+    async def _packed(self, query: UpstreamQuery, entry: Entry, request: FillRequest) -> Entry:
+        """The entry with a smaller gzip variant, where that makes no client wait for long."""
+        time_at, waits = server_time_of(entry.body), not request.background
+        packed = await self._packing.pack(query.key, entry.body, entry.validator, time=time_at, at_once=waits)
+        is_smaller = packed is not None and len(packed) < len(entry.gzip or entry.body)
+        return replace(entry, gzip=packed) if is_smaller else entry
 
     def _may_replace(self, held: Entry | None, entry: Entry, query: UpstreamQuery) -> bool:
         return may_replace(held, entry, self._clock.origin(), names_symbols=query.names_symbols)
