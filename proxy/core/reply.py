@@ -13,6 +13,7 @@ import orjson
 from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.lines import begin_of
 from proxy.core.messages import Entry, OriginResponse, content_type_of, notice
 from proxy.core.passing import SBE_DEPRECATED, passing_headers
 from proxy.core.query.accepted import matches
@@ -98,8 +99,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
     pool: str | None = SPOT
     """The pool of limits whose used weight the answer tells; None: it tells none."""
-    lines: str = ""
-    """The headers as lines of a head, if whoever made the reply has them; empty: not."""
+    begin: bytes = b""
+    """Status line and headers as the begin of a head, if whoever made the reply has them; empty: not."""
     rendition: Rendition | None = None
     """How to make this reply again later; None if it is not made from an entry."""
 
@@ -170,14 +171,13 @@ class Rendition(Struct, frozen=True, kw_only=True):
 
 def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
     """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
-    headers, lines = _passed_headers(
-        response.headers.get("content-type"), bool(response.body), response.headers.get(_SBE_DEPRECATED), outcome
-    )
+    status, told, body = response.status, response.headers, response.body
+    headers, begin = _passed_headers(status, told.get("content-type"), body != b"", told.get(_SBE_DEPRECATED), outcome)
     return Reply(
-        status=response.status,
+        status=status,
         headers=headers,
-        lines=lines,
-        body=response.body,
+        begin=begin,
+        body=body,
         outcome=outcome,
         endpoint=endpoint,
         weight=weight,
@@ -186,9 +186,9 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
 
 @lru_cache(maxsize=64)
 def _passed_headers(
-    content_type: str | None, has_body: bool, deprecated: str | None, outcome: Outcome
-) -> tuple[Lines, str]:
-    """Those of `passed_reply`, and the same as lines; kept: few differ."""
+    status: int, content_type: str | None, has_body: bool, deprecated: str | None, outcome: Outcome
+) -> tuple[Lines, bytes]:
+    """Those of `passed_reply`, and the begin of its head; kept: few differ."""
     text = notice(deprecated)
     headers = (
         *_content_type(content_type_of(content_type, has_body=has_body)),
@@ -196,25 +196,22 @@ def _passed_headers(
         ("Cache-Status", cache_status(outcome)),
         *(() if text is None else ((SBE_DEPRECATED, text),)),
     )
-    return headers, lines_of(headers)
-
-
-def lines_of(headers: Lines) -> str:
-    """Headers as lines of a head."""
-    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return headers, begin_of(status, headers)
 
 
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
     """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
-    endpoint, packed = query.endpoint, response.gzip if response.gzip is not None and query.accepts_gzip else None
-    content_type, has_body = response.headers.get("content-type"), bool(response.body)
-    fixed, lines = _forwarded_headers(content_type, has_body, packed is not None, outcome)
-    passing, passing_lines = passing_headers(response.headers)
+    status, told, body, packed = response.status, response.headers, response.body, response.gzip
+    if packed is not None and not query.accepts_gzip:
+        packed = None
+    fixed, begin = _forwarded_headers(status, told.get("content-type"), body != b"", packed is not None, outcome)
+    passing, lines = passing_headers(told)
+    endpoint = query.endpoint
     return Reply(
-        status=response.status,
-        headers=(*fixed, *passing),
-        lines=lines + passing_lines,
-        body=response.body if packed is None else packed,
+        status=status,
+        headers=fixed + passing,
+        begin=begin + lines,
+        body=body if packed is None else packed,
         outcome=outcome,
         endpoint=endpoint.name,
         weight=query.weight,
@@ -224,9 +221,9 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
 
 @lru_cache(maxsize=64)
 def _forwarded_headers(
-    content_type: str | None, has_body: bool, is_packed: bool, outcome: Outcome
-) -> tuple[Lines, str]:
-    """Those of an answer that passes as it came, but for Binance's own, and the same as lines; kept: few differ."""
+    status: int, content_type: str | None, has_body: bool, is_packed: bool, outcome: Outcome
+) -> tuple[Lines, bytes]:
+    """Those of an answer that passes as it came, but for Binance's own, and the begin of its head; kept: few differ."""
     headers = (
         *_content_type(content_type_of(content_type, has_body=has_body)),
         *((("Content-Encoding", "gzip"),) if is_packed else ()),
@@ -234,7 +231,7 @@ def _forwarded_headers(
         ("Vary", VARY),
         ("Cache-Status", cache_status(outcome)),
     )
-    return headers, lines_of(headers)
+    return headers, begin_of(status, headers)
 
 
 def reported_pool(endpoint: Endpoint) -> str | None:

@@ -73,24 +73,25 @@ class Headers(Struct, frozen=True):
 
     def beside(self, pool: str | None, *, is_public: bool = True, is_kept: bool = True) -> list[tuple[str, str]]:
         """Those that do not depend on the reply but on its pool. What is stored is of public paths only."""
+        used = None if pool is None else self.used_weight(pool)
+        text = None if used is None else str(used)
+        return self.with_used(text, pool, is_public=is_public, is_kept=is_kept)
+
+    def with_used(self, used: str | None, pool: str | None, *, is_public: bool, is_kept: bool) -> list[tuple[str, str]]:
+        """As `beside`, with this as the pool's used weight; None: no weight is told."""
         return [
             *(CORS_HEADERS if is_public else ()),
-            *self.used(pool),
-            *self.of_every(is_kept=is_kept),
+            *(() if used is None else _used(used, pool)),
+            ("Server", SERVER),
+            ("Date", _http_date(int(self.wall()))),
+            *((("Keep-Alive", f"timeout={int(self.keep_alive_seconds)}"),) if is_kept else ()),
         ]
 
-    def of_every(self, *, is_kept: bool) -> tuple[tuple[str, str], ...]:
-        """Those that every answer has in this second."""
-        kept = (("Keep-Alive", f"timeout={int(self.keep_alive_seconds)}"),) if is_kept else ()
-        return (("Server", SERVER), ("Date", _http_date(int(self.wall()))), *kept)
 
-    def used(self, pool: str | None) -> tuple[tuple[str, str], ...]:
-        """The used weight. Spot has both names, the other APIs have only the second one."""
-        used = None if pool is None else self.used_weight(pool)
-        if used is None:
-            return ()
-        in_minute = (USED_IN_MINUTE, str(used))
-        return ((USED_WEIGHT, str(used)), in_minute) if pool == SPOT else (in_minute,)
+def _used(used: str, pool: str | None) -> tuple[tuple[str, str], ...]:
+    """The used weight. Spot has both names, the other APIs have only the second one."""
+    in_minute = (USED_IN_MINUTE, used)
+    return ((USED_WEIGHT, used), in_minute) if pool == SPOT else (in_minute,)
 
 
 @lru_cache(maxsize=4)

@@ -15,13 +15,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from proxy.core.lines import lines_of
 from proxy.core.messages import Entry
 from proxy.core.quota.windows import MINUTE_SECONDS
 from proxy.core.reply import Outcome, Reply
 from proxy.ports import Clock
 from proxy.server.large_bodies import JOIN_BYTES, BodyFiles, size_with_files
 from proxy.server.remembered import RememberedResponse, Tally, Usage
-from proxy.server.response_head import head_pieces, lines_of
+from proxy.server.response_head import head_pieces
 
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
