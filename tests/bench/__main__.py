@@ -242,7 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.markdown(table), through, sep="\n")
     print("For README.md:", *report.ratios(table), sep="\n")
     if not (flags.no_save or flags.only):
-        report.save(table.without(EARLIER), RESULTS)
+        present = [line for line in through.splitlines(keepends=True) if EARLIER not in line]
+        report.save(table.without(EARLIER), RESULTS, beside="".join(present))
     return 0
 
 

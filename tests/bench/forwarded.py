@@ -4,6 +4,9 @@ Owns: the load, its rounds, and the figures. Must not know: how a program is set
 
 A hundred times a second each program in turn gets one request over a connection of its own, so that all of them meet
 the same moments of the machine. The origin is asked directly too: what a program adds is counted from there.
+
+Then each gets requests without a pause. A program that has rested finds cold caches, and a request costs it more than
+one that is busy, so how many requests a core can do is counted there.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ PER_SECOND = 100
 REQUESTS = 3000
 """In a round, of each kind."""
 WARMING = 100
+BUSY_TURNS, BUSY_REQUESTS = 20, 100
+"""How often in a round each program has its turn to be busy, and how many requests follow each other then."""
 SETTLING_SECONDS = 8.0
 """Before the first round. A Redis that has just started grants no lease for five seconds: that is no usual state."""
 DIRECT, NGINX, NGINX_TLS = "origin", "nginx", "nginx, TLS"
@@ -72,6 +77,8 @@ class Line:
     work: str
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    """The CPU seconds of the requests without a pause."""
 
     @property
     def p50(self) -> float:
@@ -85,6 +92,11 @@ class Line:
     def cpu(self) -> float:
         """Of one request."""
         return self.cpu_seconds / len(self.seconds)
+
+    @property
+    def busy(self) -> float:
+        """Of one request, of those without a pause."""
+        return self.busy_seconds / (BUSY_TURNS * BUSY_REQUESTS)
 
 
 class Client:
@@ -164,7 +176,18 @@ def round_of(programs: Sequence[Measured], work: Forwarded, requests: int, per_s
             time.sleep(max(0.0, began + (number + 1) / per_second - time.monotonic()))
         for line, program, used in zip(lines, programs, before, strict=True):
             line.cpu_seconds = program.cpu_seconds(program.running) - used
+        for _ in range(BUSY_TURNS):
+            for line, program, client in zip(lines, programs, clients, strict=True):
+                line.busy_seconds += _busy_seconds(program, client, work)
         return lines
+
+
+def _busy_seconds(program: Measured, client: Client, work: Forwarded) -> float:
+    """The CPU seconds of requests that follow each other without a pause."""
+    before = program.cpu_seconds(program.running)
+    for number in range(BUSY_REQUESTS):
+        client.ask(work.request(number))
+    return program.cpu_seconds(program.running) - before
 
 
 def table(*, rounds: int, earlier: Baseline | None) -> str:
@@ -232,10 +255,11 @@ def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
         f"{per_second} requests/s to each program, all in turn. The origin announces a limit of {WEIGHT_LIMIT:,}",
         "weight a minute, which this load does not reach. Candles are kept for no time: each request goes through.",
         f"Measured from {SETTLING_SECONDS:.0f} s after the start on, when leases are granted.",
+        f"`busy`: {BUSY_REQUESTS} requests without a pause, each program in turn; requests/s a core are of these.",
         "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS).",
         "",
-        "| request | program | added p50 ms | p99 ms | CPU µs | requests/s a core |",
-        "|---|---|---:|---:|---:|---:|",
+        "| request | program | added p50 ms | p99 ms | CPU µs | busy, CPU µs | requests/s a core |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for work in dict.fromkeys(line.work for line in lines):
         table = {line.program: _Medians.of(lines, work, line.program) for line in lines if line.work == work}
@@ -248,11 +272,13 @@ class _Medians:
     p50: float
     p99: float
     cpu: float
+    busy: float
 
     @classmethod
     def of(cls, lines: Sequence[Line], work: str, program: str) -> _Medians:
         own = [line for line in lines if line.work == work and line.program == program]
-        return cls(median(o.p50 for o in own), median(o.p99 for o in own), median(o.cpu for o in own))
+        values = zip(*((line.p50, line.p99, line.cpu, line.busy) for line in own), strict=True)
+        return cls(*map(median, values))
 
 
 def _row(work: str, name: str, table: dict[str, _Medians]) -> str:
@@ -261,5 +287,6 @@ def _row(work: str, name: str, table: dict[str, _Medians]) -> str:
     added, least = one.p50 - origin.p50, peer.p50 - origin.p50
     return (
         f"| {work} | {name} | {added * 1e3:.3f} ({added / least:.2f}) | {one.p99 * 1e3:.3f} ({one.p99 / peer.p99:.2f}) "
-        f"| {one.cpu * 1e6:.1f} ({one.cpu / peer.cpu:.2f}) | {1 / one.cpu:,.0f} |"
+        f"| {one.cpu * 1e6:.1f} ({one.cpu / peer.cpu:.2f}) | {one.busy * 1e6:.1f} ({one.busy / peer.busy:.2f}) "
+        f"| {1 / one.busy:,.0f} |"
     )

@@ -264,10 +264,10 @@ def _idle(idle: Idle) -> str:
     return f"| {idle.program} | {idle.connections:,} | {idle.bytes_each / 1e3:.1f} | {alone:.2f} | {among:.2f} |"
 
 
-def save(table: Table, folder: Path) -> None:
-    """Markdown, JSON and the chart, in place of the last ones."""
+def save(table: Table, folder: Path, *, beside: str = "") -> None:
+    """Markdown, JSON and the chart, in place of the last ones. `beside`: goes behind the tables."""
     folder.mkdir(exist_ok=True)
-    (folder / "latest.md").write_text(markdown(table))
+    (folder / "latest.md").write_text(f"{markdown(table)}\n{beside}" if beside else markdown(table))
     (folder / "latest.json").write_text(json.dumps(asdict(table), indent=1) + "\n")
     draw(table, folder / "chart.svg")
 
