@@ -1,4 +1,4 @@
-"""One answer, from the bytes as they come in any pieces.
+"""Answers, one after the other, from the bytes as they come in any pieces.
 
 Owns: the order of heads and body, the bounds on heads. Must not know: sockets, deadlines, what an answer means.
 """
@@ -26,6 +26,8 @@ class RawResponse(Struct, frozen=True):
     """Without the framing of the transfer, and not decompressed."""
     received_at: float
     """When the head had come, by the wall clock: seconds since the epoch."""
+    has_surplus: bool = False
+    """Whether more came than the answer: the origin and we do not agree on where it ends."""
 
     @property
     def status(self) -> int:
@@ -44,75 +46,60 @@ class RawResponse(Struct, frozen=True):
 
 
 class AnswerReader(Struct, eq=False, kw_only=True):
-    """Reads one answer."""
+    """Reads the answers that come on one connection. Each complete one leaves it as it was before."""
 
     max_body_bytes: int
     wall: Callable[[], float]
-    """Tells when the head has come."""
-    has_no_body: bool = False
-    """For an answer to HEAD and CONNECT."""
-    known: KnownHeads | None = None
+    """Tells when a head has come."""
+    known: KnownHeads
     """Heads of the same origin."""
     head: Head | None = None
-    received_at: float = 0.0
-    whole: bytes | None = None
-    """The body of a complete answer that came in one piece; None: it came in several."""
-    has_surplus: bool = False
-    """Whether more came than the answer: the origin and we do not agree on where it ends."""
+    """Of an answer that is not complete, once it has come."""
+    _is_usual: bool = True
+    """Whether nothing has come of the answer, and it may have a body."""
+    _has_no_body: bool = False
+    _received_at: float = 0.0
     _interim: int = 0
     _pending: bytes = b""
     _body: PlainBody | ChunkedBody | None = None
 
-    def feed(self, data: bytes) -> bool:
-        """Take what came; whether the answer is complete. Raises InvalidAnswer."""
+    def expect_no_body(self) -> None:
+        """The next answer is one to HEAD or CONNECT."""
+        self._is_usual, self._has_no_body = False, True
+
+    def feed(self, data: bytes) -> RawResponse | None:
+        """Take what came; the answer, once it is complete. Raises InvalidAnswer."""
+        if not self._is_usual:
+            return self._feed_part(data)
+        head = self.known.read(data)
+        if head is None:
+            return self._feed_part(data)
+        body = data[len(head.block) :]
+        if head.framing is _LENGTH and len(body) == head.length <= self.max_body_bytes:
+            return RawResponse(head, body, self.wall())
+        return self._feed_body(self._begin_body(head), body)
+
+    def end(self) -> RawResponse | None:
+        """The connection has ended; the answer, if that completes it."""
         body = self._body
-        if body is None:
-            head = None if self.known is None or self._pending else self.known.read(data)
-            if head is not None:
-                wall = self.wall
-                self.head, self.received_at = head, wall()
-                rest: bytes | None = data[len(head.block) :]
-            else:
-                rest = self._feed_head(data)
-                head = self.head
-            if rest is None or head is None:
-                return False
-            if head.framing is _LENGTH and len(rest) == head.length <= self.max_body_bytes:
-                self.whole = rest
-                return True
-            body, data = self._begin_body(head), rest
-        is_complete = body.feed(data)
-        self.has_surplus = body.has_surplus
-        return is_complete
+        return self._complete(body) if body is not None and body.end() else None
 
-    def end(self) -> bool:
-        """The connection has ended; whether the answer is complete."""
-        return self._body is not None and self._body.end()
-
-    def response(self) -> RawResponse:
-        """The complete answer."""
-        assert self.head is not None
-        if self.whole is not None:
-            return RawResponse(self.head, self.whole, self.received_at)
-        assert self._body is not None
-        return RawResponse(self.head, self._body.content(), self.received_at)
-
-    def _feed_head(self, data: bytes) -> bytes | None:
-        """Read heads until the final one; what follows it, or None while it is not complete."""
+    def _feed_part(self, data: bytes) -> RawResponse | None:
+        """Take what may be a part of an answer."""
+        self._is_usual = False
+        if self._body is not None:
+            return self._feed_body(self._body, data)
         if self._pending:
             data, self._pending = self._pending + data, b""
         while (end := data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4) > 3:
-            head = read_head(data[:end], is_head=self.has_no_body)
+            head, data = read_head(data[:end], is_head=self._has_no_body), data[end:]
             if head is not None:
-                if self.known is not None:
+                if not self._has_no_body:
                     self.known.learn(head)
-                self.head = head
-                self.received_at = self.wall()
-                return data[end:]
+                return self._feed_body(self._begin_body(head), data)
             self._interim += 1
             if self._interim > _MOST_INTERIM_ANSWERS:
                 raise InvalidAnswer("The origin sends interim answers without end.")
-            data = data[end:]
         if len(data) >= MAX_HEAD_BYTES:
             raise InvalidAnswer("The head of the origin's answer is too large.")
         if not b"HTTP/1.".startswith(data[:7]):
@@ -121,6 +108,7 @@ class AnswerReader(Struct, eq=False, kw_only=True):
         return None
 
     def _begin_body(self, head: Head) -> PlainBody | ChunkedBody:
+        self.head, self._received_at, self._is_usual = head, self.wall(), False
         if head.length > self.max_body_bytes:
             raise InvalidAnswer(TOO_LARGE)
         if head.framing is Framing.CHUNKED:
@@ -129,3 +117,13 @@ class AnswerReader(Struct, eq=False, kw_only=True):
             length = None if head.framing is Framing.CLOSE else head.length
             self._body = PlainBody(length, self.max_body_bytes)
         return self._body
+
+    def _feed_body(self, body: PlainBody | ChunkedBody, data: bytes) -> RawResponse | None:
+        return self._complete(body) if body.feed(data) else None
+
+    def _complete(self, body: PlainBody | ChunkedBody) -> RawResponse:
+        """The answer. What was kept of it is forgotten."""
+        head, self.head, self._body = self.head, None, None
+        assert head is not None  # the body follows it
+        self._interim, self._has_no_body, self._is_usual = 0, False, True
+        return RawResponse(head, body.content(), self._received_at, body.has_surplus)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 
 from yarl import URL
@@ -31,7 +32,7 @@ from proxy.forward.route import Route, route_to
 
 
 class RawClient:
-    """Requests to the hosts of one API. Use as an async context manager."""
+    """Requests to the hosts of one API. Use as an async context manager, once."""
 
     def __init__(  # noqa: PLR0913 - each is one setting
         self,
@@ -50,24 +51,21 @@ class RawClient:
         Via of every request; empty: none.
         """
         self._connect_seconds = connect_seconds
-        self._max_body_bytes = max_body_bytes
         self._proxies = proxies or {}
         self._addresses = addresses
         self._lines = f"Via: 1.1 {via}\r\n".encode("ascii") if via else b""
-        self._wall = wall
         self._monotonic = monotonic
         self._routes: dict[str, Route] = {}
-        self.known = KnownHeads()
-        """Heads of answers."""
         self.pool = Pool(monotonic)
         """The kept connections. Whoever takes one gives it back, or begins an exchange."""
-        self._opened: tuple[Pool, Dialer, Resolver] | None = None
+        self._reader = partial(AnswerReader, max_body_bytes=max_body_bytes, wall=wall, known=KnownHeads())
+        """Makes what reads the answers on a new connection."""
+        self._opened: tuple[Dialer, Resolver] | None = None
 
     async def __aenter__(self) -> RawClient:
         """Open the pool."""
-        self.pool = pool = Pool(self._monotonic)
         resolver = Resolver(self._monotonic, self._addresses)
-        self._opened = pool, Dialer(resolver, lost=pool.lost), resolver
+        self._opened = Dialer(resolver, reader=self._reader, lost=self.pool.lost), resolver
         return self
 
     async def __aexit__(
@@ -75,9 +73,9 @@ class RawClient:
     ) -> None:
         """Close every connection. Exchanges under way end with a ConnectionLost."""
         if self._opened is not None:
-            pool, _, resolver = self._opened
+            _, resolver = self._opened
             self._opened = None
-            await pool.close()
+            await self.pool.close()
             await resolver.close()
 
     async def exchange(
@@ -90,29 +88,22 @@ class RawClient:
         the answer's headers if they came. Raises ValueError for a request that is not valid HTTP.
         """
         assert self._opened is not None, "the client is used inside its context"
-        pool, dialer, _ = self._opened
+        pool, dialer = self.pool, self._opened[0]
         deadline = asyncio.get_running_loop().time() + seconds
         route = self._routes.get(base_url) or self._add_route(base_url)
         head = render(request, host=route.host, prefix=route.prefix, more=route.lines)
-        connection = (pool.take(base_url) if seconds > 0 else None) or await self._dial(route, pool, dialer, deadline)
+        connection = pool.take(base_url, self._monotonic()) if seconds > 0 else None
+        if connection is None:
+            connection = await self._dial(route, dialer, deadline)
         try:
             check()
         except BaseException:
-            pool.give(base_url, connection)
+            pool.give(base_url, connection, self._monotonic())
             raise
-        reader = self.reader(has_no_body=request.method == "HEAD")
-        response = await connection.exchange(head, request.body, reader=reader, deadline=deadline)
-        pool.give(base_url, connection)
+        has_no_body = request.method == "HEAD"
+        response = await connection.exchange(head, request.body, deadline=deadline, has_no_body=has_no_body)
+        pool.give(base_url, connection, self._monotonic())
         return response
-
-    def reader(self, *, has_no_body: bool = False) -> AnswerReader:
-        """What reads the next answer."""
-        return AnswerReader(
-            has_no_body=has_no_body,
-            max_body_bytes=self._max_body_bytes,
-            wall=self._wall,
-            known=None if has_no_body else self.known,
-        )
 
     def lines(self, base_url: str, headers: Headers) -> tuple[bytes, bytes]:
         """What `begin` writes before a target and, but for its length, after the request line."""
@@ -123,13 +114,13 @@ class RawClient:
         route = self._routes[base_url] = route_to(base_url, self._proxies.get(base_url), self._lines)
         return route
 
-    async def _dial(self, route: Route, pool: Pool, dialer: Dialer, deadline: float) -> Connection:
+    async def _dial(self, route: Route, dialer: Dialer, deadline: float) -> Connection:
         """A new connection. Which limit ends the wait decides the error: too slow, or a host that lets nobody in."""
         connect_until = asyncio.get_running_loop().time() + self._connect_seconds
         limit = asyncio.timeout_at(min(deadline, connect_until))
         try:
             async with limit:
-                connection = await dialer.dial(route, pool.add)
+                connection = await dialer.dial(route, self.pool.add)
             if not connection.is_open():
                 connection.abort()
                 raise ConnectionEnded("closed before a request was sent")

@@ -24,26 +24,31 @@ ONE_WRITE_BYTES = 1 << 16
 """A body up to this size goes out in one write with the head."""
 _TICK_SECONDS = 0.001
 """What uvloop's clock and timers round to."""
+NEVER = float("inf")
+"""A deadline that somebody else sets."""
 
 
 class Asker(Protocol):
     """Who waits for an answer."""
 
-    def ended(self, error: UpstreamFailed | None) -> None:
-        """There is a whole answer (None), or none will come."""
+    def answered(self, answer: RawResponse) -> None:
+        """Here it is."""
+
+    def failed(self, error: UpstreamFailed) -> None:
+        """None will come."""
 
 
 class _Waiter(Struct, eq=False):
     """Waits in a coroutine."""
 
-    future: asyncio.Future[None]
+    future: asyncio.Future[RawResponse]
 
-    def ended(self, error: UpstreamFailed | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(None)
-        else:
+    def answered(self, answer: RawResponse) -> None:
+        if not self.future.done():
+            self.future.set_result(answer)
+
+    def failed(self, error: UpstreamFailed) -> None:
+        if not self.future.done():
             self.future.set_exception(error)
 
 
@@ -51,31 +56,26 @@ class Connection(asyncio.Protocol):
     """Made by a loop's `create_connection`. One exchange at a time."""
 
     __slots__ = (
-        "_asker",
-        "_deadline",
-        "_lost",
-        "_poll",
-        "_reader",
-        "_timer",
-        "_tls",
-        "expires_at",
-        "loop",
-        "stays_seconds",
-        "transport",
+        *("_asker", "_deadline", "_is_closing", "_lost", "_reader", "_timer", "_tls", "_unread", "_unsent"),
+        *("_wakes_at", "_write", "expires_at", "loop", "stays_seconds", "transport"),
     )
 
-    def __init__(self, lost: Callable[[Connection], None], *, tls: Tls | None = None) -> None:
-        """`tls`: the session that begins with the connection."""
+    def __init__(self, lost: Callable[[Connection], None], *, reader: AnswerReader, tls: Tls | None = None) -> None:
+        """`reader`: of the answers on this connection; `tls`: the session that begins with it."""
         self.loop = asyncio.get_running_loop()
         self._lost = lost
         self.transport: asyncio.Transport | None = None
         """None when the connection is lost."""
         self._tls = tls
-        self._poll = select.poll()
-        self._reader: AnswerReader | None = None
+        self._reader = reader
         self._asker: Asker | None = None
+        """Who waits for the answer under way."""
+        self._write: Callable[[bytes], None] = _nowhere
+        """Of the transport, or of the session that goes through it."""
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
+        self._wakes_at = NEVER
+        """When the timer fires, by the loop's clock."""
+        self._deadline = NEVER
         self.stays_seconds = float("inf")
         """For how long the connection may be kept after the last answer; 0: not at all."""
         self.expires_at = 0.0
@@ -85,31 +85,39 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        self.transport = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        made = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
+        poll = select.poll()
+        poll.register(made.get_extra_info("socket").fileno(), select.POLLIN)
+        self.transport, self._write = made, made.write
+        # Whether it closes, what of a request it has not sent yet, and what has come that it has not read.
+        self._is_closing, self._unsent, self._unread = made.is_closing, made.get_write_buffer_size, poll.poll
         if self._tls is not None:
-            self._tls.begin(self.transport.write)
+            self._begin(self._tls)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        tls = self._tls
+        tls, asker = self._tls, self._asker
         if tls is not None:
             try:
                 data = tls.received(data)
             except ssl.SSLError as error:
                 self._broke(error)
                 return
-        reader = self._reader
-        if data and reader is None:
-            self.abort()  # nobody asked
-        elif data and reader is not None:
+        if asker is None:
+            if data:
+                self.abort()  # nobody asked
+        elif data:
             try:
-                is_complete = reader.feed(data)
+                answer = self._reader.feed(data)
             except InvalidAnswer as error:
-                self._fail(failed_answer(error, reader.head))
+                self._fail(failed_answer(error, self._reader.head))
                 return
-            if is_complete:
-                self._complete(reader)
+            if answer is not None:
+                self._asker = None
+                # An answer may come before the request is out. What is left of it must not go before the next one.
+                is_left = answer.has_surplus or self._unsent() or (tls is not None and not tls.is_free)
+                self.stays_seconds = 0.0 if is_left else answer.head.stays_seconds
+                asker.answered(answer)
         if tls is not None and tls.is_over:
             self._broke(None)
 
@@ -123,7 +131,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.transport = None
+        self.transport, self._write = None, _nowhere
         self._lost(self)
 
     # --- What the client calls.
@@ -135,8 +143,8 @@ class Connection(asyncio.Protocol):
         """
         if self.transport is None:
             raise ConnectionEnded("closed")
-        before, self._tls = self._tls, Tls(context, server_name, below=self._tls)
-        self._tls.begin(self.transport.write if before is None else before.write)
+        self._tls = Tls(context, server_name, below=self._tls)
+        self._begin(self._tls)
         await self._tls.shaken()
         self.stays_seconds = float("inf")
 
@@ -150,85 +158,65 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         return transport is not None and not transport.is_closing() and self.stays_seconds > 0
 
-    def is_usable(self) -> bool:
-        """Whether it is open, and nothing has come since the last answer, no end either, that the loop has not seen.
+    def is_usable(self, now: float) -> bool:
+        """Whether the pool may still keep it, and nothing has come since the last answer, no end either.
 
-        Not for a new connection: the first that TLS sends after the handshake is no part of an answer.
+        The loop may not have seen that yet. Not for a new connection: the first that TLS sends after the handshake is
+        no part of an answer.
         """
-        transport = self.transport
-        return (
-            transport is not None and self.stays_seconds > 0 and not transport.is_closing() and not self._poll.poll(0)
-        )
+        return now < self.expires_at and not self._is_closing() and not self._unread(0)
 
-    def send(
-        self,
-        head: bytes,
-        body: bytes,
-        *,
-        reader: AnswerReader,
-        deadline: float | None,
-        asker: Asker,
-    ) -> None:
-        """Write one request. `asker.ended` gets None when `reader` has its whole answer, else the error.
+    def send(self, head: bytes, body: bytes, *, asker: Asker, deadline: float) -> None:
+        """Write one request. `asker` gets its answer, or the error.
 
-        It is called once, in a later turn of the loop, until `deadline` by the loop's clock (None: nobody sets one).
-        Before that `stays_seconds` tells whether the connection may be used again; after an error it is closed.
+        It is called once, in a later turn of the loop, until `deadline` by the loop's clock. Before an answer
+        `stays_seconds` tells whether the connection may be used again; before an error it is closed.
         """
-        transport = self.transport
-        assert transport is not None, "is_open() was asked"
-        self._reader, self._asker = reader, asker
-        way = self._tls or transport
+        self._asker, self._deadline = asker, deadline
         if len(body) > ONE_WRITE_BYTES:
-            way.write(head)
-            way.write(body)
+            self._write(head)
+            self._write(body)
         else:
-            way.write(head + body)
-        if deadline is not None:
-            self._deadline = deadline
-            if self._timer is None or self._timer.when() > deadline:
-                self._set_timer(deadline)
+            self._write(head + body)
+        if deadline < self._wakes_at:
+            self._set_timer(deadline)
 
-    async def exchange(self, head: bytes, body: bytes, *, reader: AnswerReader, deadline: float | None) -> RawResponse:
-        """Write one request and wait for its answer, until `deadline` by the loop's clock (None: the caller's).
+    async def exchange(
+        self, head: bytes, body: bytes, *, deadline: float = NEVER, has_no_body: bool = False
+    ) -> RawResponse:
+        """Write one request and wait for its answer, until `deadline` by the loop's clock. `has_no_body`: the answer.
 
         The first byte is written before anything is waited for. Raises an UpstreamFailed, and then the connection is
         closed. Afterwards `stays_seconds` tells whether it may be used again.
         """
+        if has_no_body:
+            self._reader.expect_no_body()
         waiter = _Waiter(self.loop.create_future())
-        self.send(head, body, reader=reader, deadline=deadline, asker=waiter)
+        self.send(head, body, asker=waiter, deadline=deadline)
         try:
-            await waiter.future
+            return await waiter.future
         except BaseException:
-            self._reader = self._asker = None
+            self._asker = None
             self.abort()
             raise
-        return reader.response()
 
     def abort(self) -> None:
         """Close at once. Says nothing more, in TLS neither."""
-        self.stays_seconds = 0.0
+        self.stays_seconds = self.expires_at = 0.0
         if self.transport is not None:
             self.transport.abort()
 
-    def _complete(self, reader: AnswerReader) -> None:
-        """The answer is whole."""
-        asker, transport, head = self._asker, self.transport, reader.head
-        self._reader = self._asker = None
-        assert asker is not None
-        assert head is not None
-        # An answer may come before the request is out. What is left of it must not go before the next one.
-        is_sent = transport is not None and not transport.get_write_buffer_size()
-        tls = self._tls
-        stays = is_sent and not reader.has_surplus and (tls is None or tls.is_free)
-        self.stays_seconds = head.stays_seconds if stays else 0.0
-        asker.ended(None)
+    def _begin(self, tls: Tls) -> None:
+        """Begin a session through what carried the bytes until now."""
+        tls.begin(self._write)
+        self._write = tls.write
 
     def _fail(self, error: UpstreamFailed) -> None:
         """There will be no whole answer."""
-        asker, self._reader, self._asker = self._asker, None, None
+        asker, self._asker = self._asker, None
         self.abort()
         assert asker is not None
-        asker.ended(error)
+        asker.failed(error)
 
     def _broke(self, error: Exception | None) -> None:
         """The session within the connection has ended."""
@@ -237,31 +225,36 @@ class Connection(asyncio.Protocol):
 
     def _ended(self, error: Exception | None) -> None:
         """There is no more to read."""
-        self.stays_seconds = 0.0
+        self.stays_seconds = self.expires_at = 0.0
         if self._tls is not None:
             self._tls.lost(error or ConnectionResetError("closed"))
-        reader = self._reader
-        if reader is None:
+        asker = self._asker
+        if asker is None:
             return
         # Over TLS a peer says that it ends: anybody on the way can cut a connection (RFC 8446, section 6.1).
         is_meant = error is None and (self._tls is None or self._tls.is_ended)
-        if is_meant and reader.end():
-            self._complete(reader)
-            self.stays_seconds = 0.0
+        answer = self._reader.end() if is_meant else None
+        if answer is None:
+            self._fail(failed_answer(error or ConnectionEnded("closed"), self._reader.head))
         else:
-            self._fail(failed_answer(error or ConnectionEnded("closed"), reader.head))
+            self._asker = None
+            asker.answered(answer)
 
     def _set_timer(self, deadline: float) -> None:
         """One timer serves many exchanges: it is moved only if it would be too late, else when it fires."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_at(deadline, self._fired)
+        self._timer, self._wakes_at = self.loop.call_at(deadline, self._fired), deadline
 
     def _fired(self) -> None:
-        self._timer = None
-        if self._reader is None:
+        self._timer, self._wakes_at = None, NEVER
+        if self._asker is None:
             return
-        if self.loop.time() + _TICK_SECONDS < self._deadline:
+        if self.loop.time() + _TICK_SECONDS >= self._deadline:
+            self._fail(TooSlow(headers=lower_headers(self._reader.head)))
+        elif self._deadline < NEVER:
             self._set_timer(self._deadline)
-            return
-        self._fail(TooSlow(headers=lower_headers(self._reader.head)))
+
+
+def _nowhere(data: bytes) -> None:
+    raise AssertionError("is_open() was asked")

@@ -29,10 +29,14 @@ _KNOWN_BY_THEMSELVES = (TimeoutError, ssl.SSLError, socket.gaierror)
 
 
 class Dialer:
-    """Makes connections. `lost` is called for each when it is gone."""
+    """Makes connections."""
 
-    def __init__(self, resolver: Resolver, *, lost: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, resolver: Resolver, *, reader: Callable[[], AnswerReader], lost: Callable[[Connection], None]
+    ) -> None:
+        """`reader` makes the reader of each, `lost` is called for each when it is gone."""
         self._resolver = resolver
+        self._reader = reader
         self._lost = lost
 
     @cached_property
@@ -76,7 +80,8 @@ class Dialer:
             if isinstance(error, OSError):
                 raise
             raise OSError(str(error)) from error
-        connection = Connection(self._lost, tls=Tls(self._tls, hop.server_name) if hop.is_tls else None)
+        tls = Tls(self._tls, hop.server_name) if hop.is_tls else None
+        connection = Connection(self._lost, reader=self._reader(), tls=tls)
         try:
             await loop.create_connection(lambda: connection, sock=sock)
             await connection.secured()
@@ -94,12 +99,11 @@ class Dialer:
         self._lost(connection)
 
     async def _open_tunnel(self, connection: Connection, route: Route) -> None:
-        reader = AnswerReader(has_no_body=True, max_body_bytes=0, wall=float)
         try:
             # The caller's deadline holds: no other is needed here.
-            answer = await connection.exchange(route.tunnel, b"", reader=reader, deadline=None)
+            answer = await connection.exchange(route.tunnel, b"", has_no_body=True)
         except UpstreamFailed as error:
             raise ProxyFailed(error.msg) from error
-        if answer.status // 100 != 2 or reader.has_surplus:
+        if answer.status // 100 != 2 or answer.has_surplus:
             raise ProxyFailed(f"the HTTP proxy answered {answer.status}")
         await connection.secure(self._tls, route.origin.server_name)

@@ -64,15 +64,15 @@ class Head(Struct, frozen=True):
     """The head of a final answer."""
 
     status: int
+    framing: Framing
+    stays_seconds: float
+    """For how long the origin keeps the connection after this answer: infinite if it does not say, 0 if it closes."""
     block: bytes
     """From its first byte to the empty line."""
     texts: Mapping[str, str]
     """The headers, with names in lower case; of equal names the last one counts."""
-    framing: Framing
     length: int
     """Of the body in bytes, for Framing.LENGTH; else 0."""
-    stays_seconds: float
-    """For how long the origin keeps the connection after this answer: infinite if it does not say, 0 if it closes."""
 
     @property
     def headers(self) -> Headers:
@@ -189,7 +189,7 @@ def _with_framing(block: bytes, status: int, lines: list[Line], *, is_head: bool
     if framing is Framing.CLOSE or not _is_kept(options, is_old=is_old):
         stays = 0.0
     texts = dict([text for _, _, text in lines])
-    return Head(status, block, texts, framing, length, stays)
+    return Head(status, framing, stays, block, texts, length)
 
 
 def _framing(lengths: list[bytes], codings: list[bytes], *, is_old: bool) -> tuple[Framing, int]:

@@ -4,11 +4,16 @@ Owns: which heads are remembered, and the reading of others like one of them. Mu
 header means.
 
 An origin answers nearly all requests with the same lines in the same order; a date, an id, a count and a length change.
-What stays is compared as a few pieces of bytes. Whatever decides about the framing or the connection must stay, but for
-the length, so a head that is read here is read like `read_head` would. All others go through `read_head`.
+One pattern reads these values, from the first byte of the head to the last of them. Whatever decides about the framing
+or the connection must stay, but for the length, so a head that is read here is read like `read_head` would. All others
+go through `read_head`.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from msgspec import Struct
 
@@ -17,65 +22,63 @@ from proxy.forward.head import ABOUT_FRAMING, Framing, Head
 MOST_SHAPES = 8
 _MOST_BYTES = 2048
 """Longer heads are not remembered."""
-_MOST_VALUE_BYTES = 256
-"""A head with a longer value that changes is not read here."""
-_MOST_DIGITS = 18
 _LENGTH = "content-length"
+_DIGITS = "([0-9]{1,18})"
+_VALUE = "([!-~][ -~]{0,255}+(?<! ))"
+"""A value that changes, if it is printable ASCII and not long. White space around it is no part of a value.
+
+It gives nothing back of what it has taken, so a head is refused in the time that it takes to read it.
+"""
 
 
 class _Shape(Struct, frozen=True, eq=False):
     """Heads that differ in some values only."""
 
-    lines: tuple[bytes, ...]
-    """What they have in common, each line by itself: all of it, or what is before the value."""
-    like: Head
-    """One of them."""
-    start: bytes
-    """What comes before the first value that changes, and a space."""
-    rest: tuple[tuple[str, bytes], ...]
-    """For each of these values its name in lower case, and what comes behind it up to the next."""
+    match: Callable[[str], re.Match[str] | None]
+    """Finds the values that change, in all that is before the end of the last one."""
+    tail: str
+    """What comes behind them, to the empty line."""
+    names: tuple[str, ...]
+    """The names of these values, in lower case."""
     texts: dict[str, str]
-    """The headers of that one, with names in lower case."""
+    """The headers of one such head, with names in lower case."""
+    make: Callable[[bytes, Mapping[str, str], int], Head]
+    """The head with these bytes, headers and length."""
+    lines: tuple[bytes, ...]
+    """What such heads have in common, each line by itself: all of it, or what is before the value."""
 
 
 class KnownHeads:
     """The shapes that came last. All connections of a client share them."""
 
-    __slots__ = ("_shapes",)
+    __slots__ = ("_seen", "_shapes")
 
     def __init__(self) -> None:
+        self._seen: dict[tuple[bytes, ...], Mapping[str, str]] = {}
+        """The headers of those that came once, by what others like them have in common with them."""
         self._shapes: list[_Shape] = []
         """The one that fitted last is the first."""
 
     def read(self, data: bytes) -> Head | None:
         """The head that `data` begins with, if one like it was learned."""
+        text = data[:_MOST_BYTES].decode("latin-1")
         for shape in self._shapes:
-            at = len(shape.start)
-            if data[:at] != shape.start:
+            match = shape.match(text)
+            if match is None or not text.startswith(shape.tail, match.end()):
                 continue
-            like, texts = shape.like, shape.texts.copy()
-            length = like.length
-            for name, behind in shape.rest:
-                end = data.find(b"\r\n", at, at + _MOST_VALUE_BYTES)
-                stop = end + len(behind)
-                value = data[at:end].decode("latin-1")
-                # Without white space around it: what is printable is a value.
-                if end <= at or data[end:stop] != behind or not value.isprintable() or " " in (value[0], value[-1]):
-                    break
-                if name == _LENGTH:
-                    if not value.isdecimal() or end - at > _MOST_DIGITS:
-                        break
-                    length = int(value)
-                texts[name], at = value, stop
-            else:
-                if shape is not self._shapes[0]:
-                    self._shapes.remove(shape)
-                    self._shapes.insert(0, shape)
-                return Head(like.status, data[:at], texts, like.framing, length, like.stays_seconds)
+            if shape is not self._shapes[0]:
+                self._shapes.remove(shape)
+                self._shapes.insert(0, shape)
+            texts = shape.texts.copy()
+            texts.update(zip(shape.names, match.groups(), strict=True))
+            return shape.make(data[: match.end() + len(shape.tail)], texts, int(texts.get(_LENGTH, 0)))
         return None
 
     def learn(self, head: Head) -> None:
-        """Remember a head that `read` did not know."""
+        """Remember a head that `read` did not know.
+
+        A pattern takes long to make: only for a head like which two have come, and if other values than before change.
+        """
         if len(head.block) > _MOST_BYTES or head.framing not in (Framing.LENGTH, Framing.CHUNKED):
             return
         lines = head.block[:-4].split(b"\r\n")
@@ -83,12 +86,18 @@ class KnownHeads:
             return  # a name stands twice: which value counts is not decided here
         common = (lines[0], *map(_common, lines[1:]))
         known = next((shape for shape in self._shapes if shape.lines == common), None)
+        before, changing = (self._seen.pop(common, None), {_LENGTH}) if known is None else (known.texts, {*known.names})
+        if before is None:
+            self._seen[common] = head.texts
+            if len(self._seen) > MOST_SHAPES:
+                del self._seen[next(iter(self._seen))]
+            return
+        changed = {name for name, text in head.texts.items() if text != before[name]}
         if known is not None:
+            if changed <= changing:
+                return  # it is another in a way that no pattern allows
             self._shapes.remove(known)
-        before = head if known is None else known.like
-        changing = {} if known is None else dict(known.rest)
-        names = [name for name, text in head.texts.items() if name in changing or text != before.texts[name]]
-        self._shapes = [_shape(head, common, {*names, _LENGTH}), *self._shapes[: MOST_SHAPES - 1]]
+        self._shapes = [_shape(head, common, changing | changed), *self._shapes[: MOST_SHAPES - 1]]
 
 
 def _common(line: bytes) -> bytes:
@@ -100,14 +109,15 @@ def _common(line: bytes) -> bytes:
 
 def _shape(head: Head, common: tuple[bytes, ...], changing: set[str]) -> _Shape:
     """The shape of heads like this one, whose values with these names change."""
-    pieces, names = [common[0]], []
+    names, pattern, behind = [], "", common[0]
     for line, shared in zip(head.block[:-4].split(b"\r\n")[1:], common[1:], strict=True):
         name = shared.partition(b":")[0].decode("ascii").lower()
         if name in changing:
-            pieces[-1] += b"\r\n" + shared + b" "
             names.append(name)
-            pieces.append(b"")
+            before = (behind + b"\r\n" + shared + b" ").decode("latin-1")
+            pattern, behind = pattern + re.escape(before) + (_DIGITS if name == _LENGTH else _VALUE), b""
         else:
-            pieces[-1] += b"\r\n" + line
-    pieces[-1] += b"\r\n\r\n"
-    return _Shape(common, head, pieces[0], tuple(zip(names, pieces[1:], strict=True)), dict(head.texts))
+            behind += b"\r\n" + line
+    tail = (behind + b"\r\n\r\n").decode("latin-1")
+    make = partial(Head, head.status, head.framing, head.stays_seconds)
+    return _Shape(re.compile(pattern).match, tail, tuple(names), dict(head.texts), make, common)

@@ -26,30 +26,35 @@ class Pool:
         self._is_closed = False
         self._sweep: asyncio.TimerHandle | None = None
 
-    def take(self, key: str) -> Connection | None:
-        """A connection on which a request may be sent at once; None if there is none."""
-        free, monotonic = self._free.get(key), self._monotonic
+    def take(self, key: str, now: float) -> Connection | None:
+        """A connection on which a request may be sent at once; None if there is none. `now`: the monotonic clock."""
+        free = self._free.get(key)
         while free:
             connection = free.pop()
-            if connection.expires_at > monotonic() and connection.is_usable():
+            if connection.is_usable(now):
                 return connection
             connection.abort()
         return None
 
-    def give(self, key: str, connection: Connection) -> None:
+    def give(self, key: str, connection: Connection, now: float) -> None:
         """Keep a connection for the next request, or close it if it cannot be used again."""
-        stays, monotonic = connection.stays_seconds, self._monotonic
-        if self._is_closed or not stays or connection.transport is None:
-            connection.abort()
-            return
-        connection.expires_at = monotonic() + (min(IDLE_SECONDS, stays))
-        free = self._free.get(key)
+        free, stays = self._free.get(key), connection.stays_seconds
         if free is None:
-            self._free[key] = [connection]
-        else:
+            free = self._add(key)
+        if stays and free is not None:
+            connection.expires_at = now + min(IDLE_SECONDS, stays)
             free.append(connection)
+        else:
+            connection.abort()
+
+    def _add(self, key: str) -> list[Connection] | None:
+        """Room for the first of the connections to one base URL; None when the pool is closed."""
+        if self._is_closed:
+            return None
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.sweep)
+        free = self._free[key] = []
+        return free
 
     def add(self, connection: Connection) -> None:
         """A connection was made."""
@@ -70,7 +75,7 @@ class Pool:
             for connection in free:
                 if connection.expires_at <= now:
                     connection.abort()
-            kept = [connection for connection in free if connection.stays_seconds]
+            kept = [connection for connection in free if connection.expires_at]
             if kept:
                 self._free[key] = kept
             else:

@@ -21,7 +21,10 @@ _RECORD_BYTES = 1 << 14
 class Tls:
     """The client's side of a session."""
 
-    __slots__ = ("_below", "_incoming", "_object", "_outgoing", "_send", "_shaken", "_waiting", "is_ended")
+    __slots__ = (
+        *("_below", "_incoming", "_is_usual", "_object", "_outgoing", "_send", "_shaken", "_waiting"),
+        *("is_ended", "is_free", "is_over"),
+    )
 
     def __init__(self, context: ssl.SSLContext, server_name: str, *, below: Tls | None = None) -> None:
         """`below`: the session that this one goes through, if there is one.
@@ -38,28 +41,26 @@ class Tls:
         """What cannot be encrypted before the peer has spoken: it renegotiates."""
         self.is_ended = False
         """Whether the peer has said that it sends no more."""
-
-    @property
-    def is_over(self) -> bool:
+        self.is_over = False
         """Whether nothing can come any more: this session has ended, or the one below."""
-        return self.is_ended or (self._below is not None and self._below.is_over)
-
-    @property
-    def is_free(self) -> bool:
+        self.is_free = True
         """Whether all is encrypted, and the session goes on."""
-        return not self._waiting and not self.is_ended and (self._below is None or self._below.is_free)
+        self._is_usual = False
+        """Whether it is free, the handshake is done, and there is no session below: bytes need one call each."""
 
     def begin(self, send: Callable[[bytes], None]) -> None:
         """Begin the handshake. `send`: takes what is encrypted."""
         self._send = send
         self._shaken = asyncio.get_running_loop().create_future()
         self._is_shaken(self._shaken)
+        self._note()
 
     async def shaken(self) -> None:
         """Wait for its end. Raises ssl.SSLError, and what `lost` was told."""
         assert self._shaken is not None, "it was begun"
         await self._shaken
         self._shaken = None
+        self._note()
 
     def lost(self, error: Exception) -> None:
         """The connection is gone."""
@@ -69,42 +70,50 @@ class Tls:
 
     def write(self, data: bytes) -> None:
         """Encrypt and send."""
-        if self._waiting:
-            self._waiting = memoryview(bytes(self._waiting) + data)
-            return
         try:
-            count = self._object.write(data)
+            count = self._object.write(data) if self._is_usual else 0
         except ssl.SSLWantReadError:
             count = 0
-        if count < len(data):  # it takes one record at a time
-            self._waiting = memoryview(data)[count:]
-            self._write_waiting()
-        encrypted = self._outgoing.read()
-        if encrypted:
-            self._send(encrypted)
+        if count == len(data):
+            self._send(self._outgoing.read())
+        else:  # it takes one record at a time
+            self._write_rest(memoryview(data)[count:])
 
     def received(self, data: bytes) -> bytes:
         """What the peer said in these bytes; nothing where they concern the session alone. Raises ssl.SSLError."""
+        if not self._is_usual:
+            return self._received_unusual(data)
+        incoming = self._incoming
+        incoming.write(data)
+        try:
+            piece = self._object.read(_RECORD_BYTES)
+        except ssl.SSLWantReadError:  # the rest of a record has not come yet
+            return self._read_on([])
+        if piece and not incoming.pending and not self._outgoing.pending:
+            return piece
+        return self._read_on([piece])
+
+    def _received_unusual(self, data: bytes) -> bytes:
         if self._below is not None:
             data = self._below.received(data)
         self._incoming.write(data)
         if self._shaken is not None and not self._is_shaken(self._shaken):
+            self._note()
             return b""
-        pieces: list[bytes] = []
-        try:
-            while self._incoming.pending:
-                piece = self._object.read(_RECORD_BYTES)
-                if not piece:
-                    self.is_ended = True
-                    break
-                pieces.append(piece)
-        except ssl.SSLWantReadError:  # the rest of a record has not come yet
-            pass
+        return self._read_on([])
+
+    def _read_on(self, pieces: list[bytes]) -> bytes:
+        """What the peer said: these pieces and those that follow. The last is empty if it sends no more."""
+        with suppress(ssl.SSLWantReadError):
+            while self._incoming.pending and b"" not in pieces:
+                pieces.append(self._object.read(_RECORD_BYTES))
+        if b"" in pieces:
+            self.is_ended = True
         if self._waiting:
             self._write_waiting()
-        if self._outgoing.pending:
-            self._flush()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._flush()
+        self._note()
+        return b"".join(pieces)
 
     def _is_shaken(self, shaken: asyncio.Future[None]) -> bool:
         """Whether the handshake is done, after what has come."""
@@ -123,6 +132,22 @@ class Tls:
         with suppress(ssl.SSLWantReadError):
             while self._waiting:
                 self._waiting = self._waiting[self._object.write(self._waiting) :]
+
+    def _write_rest(self, data: memoryview) -> None:
+        if self._waiting:
+            self._waiting = memoryview(bytes(self._waiting) + data)
+            return
+        self._waiting = data
+        self._write_waiting()
+        self._flush()
+        self._note()
+
+    def _note(self) -> None:
+        """Something unusual has happened."""
+        below = self._below
+        self.is_over = self.is_ended or (below is not None and below.is_over)
+        self.is_free = not self._waiting and not self.is_ended and (below is None or below.is_free)
+        self._is_usual = self.is_free and below is None and self._shaken is None
 
     def _flush(self) -> None:
         data = self._outgoing.read()

@@ -66,6 +66,7 @@ class Upstream:
         self._wall = wall
         self._monotonic = monotonic
         self._failed_at: dict[str, float] = {}
+        """By the monotonic clock; of every base URL whose last request failed, so of all that are named below."""
         self._restricted: set[str] = set()
         """The base URLs whose last answer was 451."""
         self._all = {is_on: self._serving(is_on=is_on) for is_on in (True, False)}
@@ -83,7 +84,12 @@ class Upstream:
         )
 
         self._direct = DirectClient(
-            self._raw, max_body_bytes=max_body_bytes, wall=wall, monotonic=monotonic, told=self._ended
+            self._raw,
+            max_body_bytes=max_body_bytes,
+            wall=wall,
+            monotonic=monotonic,
+            answered=self._answered,
+            failed=self._failed,
         )
         self.begin = self._direct.begin
         """`send` in this turn of the loop, on a kept connection."""
@@ -158,16 +164,16 @@ class Upstream:
                 taken = self._monotonic() - started
                 self._observer.upstream_answered(_host(base_url), status=status, seconds=taken)
 
-    def _ended(self, base_url: str, seconds: float, outcome: OriginResponse | UpstreamFailed) -> None:
-        """One attempt of `begin` ended, after so many seconds."""
-        if isinstance(outcome, OriginResponse):
-            status = str(outcome.status)
-            if outcome.status >= 400 or self._failed_at or self._causes or self._restricted:
-                self._record(base_url, outcome.status)
-        else:
-            self._note_failure(base_url, outcome)
-            status = outcome.reason
-        self._observer.upstream_answered(_host(base_url), status=status, seconds=seconds)
+    def _answered(self, base_url: str, status: int, seconds: float) -> None:
+        """One attempt of `begin` got an answer, after so many seconds."""
+        if status >= 400 or self._failed_at:
+            self._record(base_url, status)
+        self._observer.upstream_answered(_host(base_url), status=str(status), seconds=seconds)
+
+    def _failed(self, base_url: str, error: UpstreamFailed, seconds: float) -> None:
+        """One attempt of `begin` got none that can be used."""
+        self._note_failure(base_url, error)
+        self._observer.upstream_answered(_host(base_url), status=error.reason, seconds=seconds)
 
     def _record(self, base_url: str, status: int) -> None:
         self._causes.pop(base_url, None)

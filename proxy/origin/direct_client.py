@@ -14,15 +14,12 @@ from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import UpstreamFailed
 from proxy.event_log import log
-from proxy.forward.answer import AnswerReader
+from proxy.forward.answer import RawResponse
 from proxy.forward.client import RawClient
 from proxy.forward.connection import Connection
-from proxy.forward.pool import Pool
 from proxy.origin.query_heads import QueryHeads
 from proxy.origin.sending import decoded
 from proxy.ports import Outbound
-
-Outcome = OriginResponse | UpstreamFailed
 
 
 class DirectClient:
@@ -35,11 +32,15 @@ class DirectClient:
         max_body_bytes: int,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
-        told: Callable[[str, float, Outcome], None],
+        answered: Callable[[str, int, float], None],
+        failed: Callable[[str, UpstreamFailed, float], None],
     ) -> None:
-        """`told` gets the base URL of each exchange, how many seconds it took, and how it ended."""
-        self.raw = raw
-        self.told = told
+        """Both get the base URL of each exchange, how it ended, and how many seconds it took.
+
+        `answered` gets the status, `failed` the error.
+        """
+        self.pool = raw.pool
+        self.answered, self.failed = answered, failed
         self._max_body_bytes = max_body_bytes
         self._wall = wall
         self.monotonic = monotonic
@@ -66,8 +67,8 @@ class DirectClient:
 
         What `flight.check` raises is raised here. Raises ValueError for a request that is not valid HTTP.
         """
-        raw, pool = self.raw, self.raw.pool
-        connection = pool.take(base_url)
+        pool, now = self.pool, self.monotonic()
+        connection = pool.take(base_url, now)
         if connection is None:
             return False
         try:
@@ -75,29 +76,24 @@ class DirectClient:
             head = self._heads.render(base_url, query) if known is None else known[1]
             flight.check()
         except BaseException:
-            pool.give(base_url, connection)
+            pool.give(base_url, connection, now)
             raise
         if self._tells:
             log.debug("sending")
-        reader = AnswerReader(max_body_bytes=self._max_body_bytes, wall=self._wall, known=raw.known)
-        wall, monotonic = self._wall, self.monotonic
-        exchange = _Exchange(self, base_url, pool, connection, reader, wall(), monotonic(), flight)
-        deadline = connection.loop.time() + seconds
-        connection.send(head, query.body, reader=reader, deadline=deadline, asker=exchange)
+        exchange = _Exchange(self, base_url, connection, self._wall(), now, flight)
+        connection.send(head, query.body, asker=exchange, deadline=connection.loop.time() + seconds)
         return True
 
-    def unpack(self, exchange: _Exchange) -> None:
+    def unpack(self, exchange: _Exchange, answer: RawResponse) -> None:
         """Decompress an answer, in a task, because a long one is unpacked in a thread."""
 
         async def work() -> None:
-            raw = exchange.reader.response()
-            outcome: Outcome
             try:
-                body = await decoded(raw.body, raw.texts, max_bytes=self._max_body_bytes)
-                outcome = exchange.unpacked(raw.body, body)
+                body = await decoded(answer.body, answer.texts, max_bytes=self._max_body_bytes)
             except UpstreamFailed as error:
-                outcome = error
-            exchange.tell(outcome)
+                exchange.failed(error)
+            else:
+                exchange.unpacked(answer, body)
 
         task = asyncio.get_running_loop().create_task(work())
         self._unpacking.add(task)
@@ -109,51 +105,47 @@ class _Exchange(Struct, eq=False):
 
     client: DirectClient
     base_url: str
-    pool: Pool
     connection: Connection
-    reader: AnswerReader
     sent_at: float
     """By the wall clock."""
     started: float
     """By the monotonic clock."""
     flight: Outbound
 
-    def ended(self, error: UpstreamFailed | None) -> None:
-        """There is a whole answer, or none will come."""
-        if error is not None:
-            self.tell(error)
+    def answered(self, answer: RawResponse) -> None:
+        """There is a whole answer."""
+        client, base_url, head = self.client, self.base_url, answer.head
+        now, headers = client.monotonic(), head.texts
+        client.pool.give(base_url, self.connection, now)  # first: the client may ask again at once
+        if "content-encoding" in headers:
+            client.unpack(self, answer)
             return
-        client, reader, base_url = self.client, self.reader, self.base_url
-        self.pool.give(base_url, self.connection)
-        head, body = reader.head, reader.whole
-        assert head is not None  # the answer is whole
-        if "content-encoding" in head.texts:
-            client.unpack(self)
-            return
-        if body is None:
-            body = reader.response().body
         response = OriginResponse(
-            status=head.status, headers=head.texts, body=body, sent_at=self.sent_at, received_at=reader.received_at
+            status=head.status,
+            headers=headers,
+            body=answer.body,
+            sent_at=self.sent_at,
+            received_at=answer.received_at,
         )
-        told, monotonic = client.told, client.monotonic
-        seconds = monotonic() - self.started
-        self.flight.landed(response)  # first: a client waits
-        told(base_url, seconds, response)
+        self.flight.landed(response)  # before it is counted: a client waits
+        client.answered(base_url, head.status, now - self.started)
 
-    def unpacked(self, raw: bytes, body: bytes) -> OriginResponse:
-        """The answer. `raw`: the body as it came."""
-        head = self.reader.head
-        assert head is not None
-        return OriginResponse(
+    def failed(self, error: UpstreamFailed) -> None:
+        """There is no answer that can be used."""
+        client = self.client
+        client.failed(self.base_url, error, client.monotonic() - self.started)
+        self.flight.landed(error)
+
+    def unpacked(self, answer: RawResponse, body: bytes) -> None:
+        """There is a whole answer, and this is its body."""
+        client, head = self.client, answer.head
+        client.answered(self.base_url, head.status, client.monotonic() - self.started)
+        response = OriginResponse(
             status=head.status,
             headers=head.texts,
             body=body,
-            gzip=raw if body is not raw else None,
+            gzip=answer.body if body is not answer.body else None,
             sent_at=self.sent_at,
-            received_at=self.reader.received_at,
+            received_at=answer.received_at,
         )
-
-    def tell(self, outcome: Outcome) -> None:
-        """Tell all that want to know."""
-        self.client.told(self.base_url, self.client.monotonic() - self.started, outcome)
-        self.flight.landed(outcome)
+        self.flight.landed(response)

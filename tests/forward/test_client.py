@@ -353,27 +353,20 @@ async def test_what_the_check_raises_ends_the_attempt_and_keeps_the_connection()
 async def test_nothing_is_waited_for_between_the_check_and_the_first_byte() -> None:
     order: list[str] = []
 
-    class Seen:
-        """A transport that tells when it is written to."""
-
-        def __init__(self, transport: asyncio.Transport) -> None:
-            self._transport = transport
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._transport, name)
-
-        def write(self, data: bytes) -> None:
-            order.append("write")
-            self._transport.write(data)
-
     def check() -> None:
         order.append("check")
         asyncio.get_running_loop().call_soon(order.append, "another turn of the loop")
 
     async with origin(answering(OK)) as one, client() as raw:
         await ask(raw, one.url)
-        (connection,) = raw._opened[0]._open  # type: ignore[index]
-        connection.transport = Seen(connection.transport)  # type: ignore[arg-type]
+        (connection,) = raw.pool._open
+        write = connection._write
+
+        def seen(data: bytes) -> None:
+            order.append("write")
+            write(data)
+
+        connection._write = seen
         await ask(raw, one.url, check=check)
     assert order[:2] == ["check", "write"]
 
@@ -490,8 +483,7 @@ async def test_connections_that_nobody_takes_are_closed() -> None:
         await ask(raw, one.url)
         assert one.open == 4
         clock.now += 15
-        pool = raw._opened[0]  # type: ignore[index]
-        pool.sweep()
+        raw.pool.sweep()
         await until(lambda: one.open == 1)
         await ask(raw, one.url)
     assert one.connections == 4

@@ -167,5 +167,4 @@ async def test_a_handshake_that_fails_leaves_nothing_behind(certificates: Certif
     async with origin(answering(OK), tls=certificates.server_context()) as one, client() as raw:
         with pytest.raises(Unreachable):
             await ask(raw, one.url)
-        assert raw._opened is not None
-        assert not raw._opened[0]._open
+        assert not raw.pool._open
