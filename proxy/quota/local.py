@@ -94,7 +94,7 @@ class MemoryLedger:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds."""
         had_block, now = self.local_view.last_block is not None, self._anchor.now()
         report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.last_guard_seconds
-        foreign_weight, _ = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        foreign_weight = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
         if had_block and self.local_view.last_block is None:
@@ -107,7 +107,7 @@ class MemoryLedger:
             return False
         now = wall() + clock.offset_seconds
         report = self._limits.read_usage_report(headers, now, ok=ok)
-        foreign_weight, _ = budget.settle(reservation, report, now=now, guard_seconds=clock.last_guard_seconds)
+        foreign_weight = budget.settle(reservation, report, now=now, guard_seconds=clock.last_guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
         return True

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Reservation
-from proxy.core.quota.charges import cost_of
+from proxy.core.quota.charges import WindowKey, cost_of
 from proxy.core.quota.client_share import Limit, share_of
 from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.origin_headers import origin_time, parse_used_weight
@@ -168,7 +168,7 @@ class ModelLedger:
 
     def used_weight(self) -> int:
         start = DEFAULT_WINDOWS[0].start(self._clock())
-        return self.budget.usage_at("REQUEST_WEIGHT:1m", start).used
+        return self.budget.usage(WindowKey("REQUEST_WEIGHT:1m", 60, start)).used
 
 
 def reason_of(outcome: Refused | Blocked) -> str:

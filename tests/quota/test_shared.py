@@ -356,7 +356,7 @@ async def test_counters_that_have_expired_are_not_kept_in_this_process(domain: D
     clock.now += 1000
     await admitted(ledger, 20)
 
-    assert ledger.local_view.usage_at("REQUEST_WEIGHT:1m", HOUR) == WindowUsage()
+    assert ledger.local_view.usage(WindowKey("REQUEST_WEIGHT:1m", 60, HOUR)) == WindowUsage()
     assert all(key.start > HOUR for key in ledger._seen.floors)
 
 

@@ -24,12 +24,13 @@ from msgspec.structs import replace
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage
-from proxy.core.quota.counts import Rows, RowTable, WindowCount
+from proxy.core.quota.counts import Rows, RowTable, WindowCount, rows_of
 from proxy.core.quota.refusal import Refused, first_refusal
-from proxy.core.quota.usage_report import UsageReport, reported_usage
-from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, RateLimitKind, Window
+from proxy.core.quota.usage_report import Present, PresentWindows, UsageReport, reported_usage
+from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, WEIGHT_NAME, RateLimitKind, Window
 
-_UNUSED = WindowUsage()
+_UNUSED = WindowCount(0)
+_NO_MINUTE: Present[WindowCount] = Present(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, 0), 0, 0, _UNUSED)
 
 
 class Reservation(Struct, frozen=True):
@@ -78,7 +79,7 @@ class Reconciled(Struct, frozen=True):
 class Budget:
     """Usage and block of one quota domain, in memory."""
 
-    __slots__ = ("_counts", "_first_expiry", "_table", "last_block", "version")
+    __slots__ = ("_counts", "_first_expiry", "_minute", "_reported", "_table", "last_block", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -90,6 +91,9 @@ class Budget:
         self._first_expiry = math.inf
         """No usage expires before this."""
         self._table = RowTable(self._count_of)
+        self._reported = PresentWindows(self._count_of)
+        self._minute = _NO_MINUTE
+        """The minute that somebody asked for last."""
 
     def reserve(  # noqa: PLR0913 - each decides what is charged, or whether
         self,
@@ -115,32 +119,44 @@ class Budget:
             return Blocked(block.reason, block.until)
         rows = self._table.of(now, cost, windows, ratio=ratio, refundable=refundable, guard_seconds=guard_seconds)
         client = None if client_share is None else client_share.field
-        if not rows.add(client, False):
+        is_early = rows.add_early()
+        if not is_early:
             refused = first_refusal(
                 rows.charges,
                 ratio=ratio,
-                used=self._used,
+                used=lambda key: self.usage(key).used,
                 client_usage=self._charged_to_client,
                 client_share=client_share,
                 guard_seconds=guard_seconds,
-                unspent=self._unspent,
+                unspent=lambda key: self.usage(key).unspent,
             )
             if refused is not None:
                 return refused
-            rows.add(client, True)
+            rows.add()
         self.version += 1
-        if name is not None:
-            self._table.name(name, rows, client)
+        if client is not None:
+            rows.count_client(client, 1)
+        if name is not None and is_early:
+            self._table.name(name, rows, client, guard_seconds)
         return Reservation(rows.charges, now, rows=rows)
 
     def reserve_again(
         self, now: float, windows: tuple[Window, ...], guard_seconds: float, name: tuple[object, ...]
     ) -> Reservation | None:
         """`reserve` a request like one before; None, and nothing is charged, if it is not known or near a limit."""
-        known = self._table.known(name, now, windows, guard_seconds)
-        if known is None or self.last_block is not None or not known[0].add(known[1], False):
+        known = self._table.named.get(name)
+        if (
+            known is None
+            or known.windows is not windows
+            or not known.begins <= now < known.ends
+            or guard_seconds > known.guard_seconds
+            or self.last_block is not None
+        ):
             return None
-        rows = known[0]
+        rows = known.rows
+        if not rows.add_early():
+            return None
+        known.times += 1
         self.version += 1
         return Reservation(rows.charges, now, rows=rows)
 
@@ -151,26 +167,32 @@ class Budget:
 
         A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
-        foreign_weight, reported = self.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        foreign_weight = self.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        reported = reported_usage(report, reservation.at, now, guard_seconds)
         touched = [charge.window_key for charge in reservation.charges] + list(reported)
         return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
 
     def settle(
         self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
-    ) -> tuple[int, Mapping[WindowKey, int]]:
-        """`reconcile` where only the foreign weight is asked for, and what the headers tell of each window."""
+    ) -> int:
+        """`reconcile` where only the foreign weight is asked for."""
         rows = reservation.rows or self._rows_of(reservation.charges)
-        self.version += rows.settle(now, report.ok)
-        reported = reported_usage(report, reservation.at, now, guard_seconds)
-        foreign_weight = 0
-        for window_key, header in reported.items():
-            count = self._counts.get((window_key.name, window_key.start))
-            if count is None or header + count.pending > count.used:
-                raised = self._raise_to(window_key, header)
-                foreign_weight = raised if window_key.interval_seconds == MINUTE_SECONDS else foreign_weight
+        if rows.settle(now, report.ok):
+            self.version += 1
+        foreign_weight, at, reported = 0, report.answered_at, self._reported.by_interval
+        for interval_seconds, header in report.used_weight.items():
+            window = reported.get(interval_seconds)
+            if window is None or not window.begins <= at <= now < window.ends:
+                window = self._reported.find(interval_seconds, at, reservation.at, now, guard_seconds)
+                if window is None:
+                    continue
+            if header > window.counter.answered:
+                raised = window.counter.raise_to(header)
+                self.version += 1
+                foreign_weight = raised if interval_seconds == MINUTE_SECONDS else foreign_weight
         if self.last_block is not None:
             self.end_block(reservation, report)
-        return foreign_weight, reported
+        return foreign_weight
 
     def release(self, reservation: Reservation, *, now: float) -> None:
         """Subtract the pending weight of a request that is answered or was not sent. `used` stays."""
@@ -194,17 +216,17 @@ class Budget:
 
     def usage(self, window_key: WindowKey) -> WindowUsage:
         """The usage of a window; zeros if nothing is recorded."""
-        return self.usage_at(window_key.name, window_key.start)
+        return self._count_at(window_key.name, window_key.start).usage()
 
-    def usage_at(self, name: str, start: int) -> WindowUsage:
-        """The same by the window's name and start."""
-        count = self._counts.get((name, start))
-        return _UNUSED if count is None else count.usage()
-
-    def spent_at(self, name: str, start: int) -> int:
-        """What of that is known to be spent (`WindowUsage.spent`)."""
-        count = self._counts.get((name, start))
-        return 0 if count is None else count.used - count.leased
+    def minute(self, now: float) -> Present[WindowCount]:
+        """The window of weight of the minute that holds at `now`, whether anything is recorded in it or not."""
+        minute = self._minute
+        if minute.begins <= now < minute.ends:
+            return minute
+        start = math.floor(now / MINUTE_SECONDS) * MINUTE_SECONDS
+        count = self._count_at(WEIGHT_NAME, start)
+        self._minute = Present(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start), start, start + MINUTE_SECONDS, count)
+        return self._minute
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
@@ -219,6 +241,7 @@ class Budget:
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
         """Adopt what one client used; call `adopt` for the window first."""
+        self._table.count_clients()
         self._count_of(window_key).of_clients().adopt(client_share.field, used)
 
     def adopt_client_count(self, window_key: WindowKey, count: int) -> None:
@@ -246,6 +269,8 @@ class Budget:
         for place in [place for place, count in self._counts.items() if count.expires <= now]:
             del self._counts[place]
         self._table.clear()  # its rows may hold what is forgotten
+        self._reported.by_interval.clear()
+        self._minute = _NO_MINUTE
         self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
 
     def _count_of(self, window_key: WindowKey) -> WindowCount:
@@ -253,36 +278,23 @@ class Budget:
         count = self._counts.get(place)
         if count is None:
             count = self._counts[place] = WindowCount(window_key.expires)
+            self._minute = _NO_MINUTE  # which may have had none
             self._first_expiry = min(count.expires, self._first_expiry)
         return count
 
-    def _used(self, window_key: WindowKey) -> int:
-        count = self._counts.get((window_key.name, window_key.start))
-        return 0 if count is None else count.used
+    def _count_at(self, name: str, start: int) -> WindowCount:
+        """What is recorded; zeros if nothing is, which nobody changes."""
+        return self._counts.get((name, start), _UNUSED)
 
     def _clients_of(self, window_key: WindowKey) -> Clients | None:
-        count = self._counts.get((window_key.name, window_key.start))
-        return None if count is None else count.clients
-
-    def _unspent(self, window_key: WindowKey) -> int:
-        return self.usage(window_key).unspent
+        self._table.count_clients()
+        return self._count_at(window_key.name, window_key.start).clients
 
     def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         clients = self._clients_of(window_key)
         return ClientUsage() if clients is None or client_share is None else clients.charged(client_share.field)
 
-    def _raise_to(self, window_key: WindowKey, header: int) -> int:
-        """Raise `used` to what a header proves. Returns the difference."""
-        count = self._counts.get((window_key.name, window_key.start))
-        raised = header if count is None else header + count.pending - count.used
-        if raised <= 0:
-            return 0
-        (count or self._count_of(window_key)).used += raised
-        self.version += 1
-        return raised
-
     def _rows_of(self, charges: tuple[Charge, ...]) -> Rows:
         """The counters that are there of what was charged."""
         counted = [(self._counts.get((charge.window_key.name, charge.window_key.start)), charge) for charge in charges]
-        rows = [(count, charge.weight, charge.refundable, 0) for count, charge in counted if count is not None]
-        return Rows(charges, tuple(rows), is_between=False)
+        return rows_of(charges, [(count, charge) for count, charge in counted if count is not None])

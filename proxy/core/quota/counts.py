@@ -4,12 +4,13 @@ Owns: `WindowCount`; `Rows`, which are made once for all requests of a weight be
 refused, blocks, clocks. Times are seconds since the epoch by the origin's clock.
 
 While each window stays in the first half of its budget, no limit is near and no client's share counts. There a request
-costs a comparison and some additions for each window.
+costs a comparison and an addition for each window. What it costs a client is counted only when somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -25,23 +26,32 @@ _MAX_KNOWN = 1024
 class WindowCount:
     """What is used in one window from one start. It changes in place, so that rows may hold it."""
 
-    __slots__ = ("clients", "expires", "leased", "pending", "refundable", "used")
+    __slots__ = ("answered", "clients", "expires", "leased", "refundable", "used")
 
     def __init__(self, expires: int) -> None:
         """`expires`: when it is forgotten."""
         self.expires = expires
-        self.used = self.pending = self.refundable = self.leased = 0
+        self.used = self.refundable = self.leased = 0
+        self.answered = 0
+        """The part of `used` that is not pending."""
         self.clients: Clients | None = None
         """What each client used; None: nobody was charged."""
 
     def usage(self) -> WindowUsage:
         """The present values."""
-        return WindowUsage(self.used, self.pending, self.refundable, self.leased)
+        return WindowUsage(self.used, self.used - self.answered, self.refundable, self.leased)
 
     def put(self, usage: WindowUsage) -> None:
         """Replace the values."""
-        self.used, self.pending = usage.used, usage.pending
+        self.used, self.answered = usage.used, usage.used - usage.pending
         self.refundable, self.leased = usage.refundable, usage.leased
+
+    def raise_to(self, header: int) -> int:
+        """Raise `used` to what a header proves: as much, and all that is pending. Returns the difference."""
+        raised = max(0, header - self.answered)
+        self.used += raised
+        self.answered += raised
+        return raised
 
     def of_clients(self) -> Clients:
         """The table of clients."""
@@ -54,50 +64,94 @@ class Rows(Struct, frozen=True, eq=False):
     """What one kind of request adds."""
 
     charges: tuple[Charge, ...]
-    rows: tuple[tuple[WindowCount, int, int, int], ...]
-    """Of each charge: the window, the weight, the part of it that may be taken back, and the most that may be used
-    before, so that the request stays in the first half of the budget."""
-    is_between: bool
+    rows: tuple[tuple[WindowCount, int, int], ...]
+    """Of each charge: the window, the weight, and the most that may be used before, so that the request stays in the
+    first half of the budget."""
+    refunds: tuple[tuple[WindowCount, int], ...]
+    """Of each charge that may be taken back: the window, and the weight."""
+    expires: float
+    """When the first of the windows is forgotten."""
+    is_between: bool = False
     """Whether they hold until the next edge."""
 
-    def add(self, client: str | None, is_admitted: bool) -> bool:
-        """Charge one request; False, and nothing is charged, if a window would leave the first half of its budget.
-
-        `client`: the field of who pays for it, if anybody does. `is_admitted`: charge it whatever is used.
-        """
-        rows = self.rows
-        if not is_admitted:
-            for count, _, _, most in rows:
-                if count.used > most:
-                    return False
-        for count, weight, refundable, _ in rows:
-            count.used += weight
-            count.pending += weight
-            count.refundable += refundable
-            if client is not None:
-                clients = count.clients or count.of_clients()
-                if client in clients.used:
-                    clients.used[client] += weight
-                else:
-                    clients.add(client, weight)
+    def add_early(self) -> bool:
+        """Charge one request; False, and nothing is charged, if a window would leave the first half of its budget."""
+        for row in self.rows:
+            count, weight, most = row
+            used = count.used
+            if used > most:
+                self._take_out(row)
+                return False
+            count.used = used + weight
+        if self.refunds:
+            self._open_refunds()
         return True
+
+    def add(self) -> None:
+        """Charge one request, whatever is used."""
+        for count, weight, _ in self.rows:
+            count.used += weight
+        self._open_refunds()
+
+    def count_client(self, client: str, times: int) -> None:
+        """So many of these requests were charged for a client. `client`: its field."""
+        for count, weight, _ in self.rows:
+            count.of_clients().add(client, weight * times)
 
     def settle(self, now: float, refund: bool) -> bool:
         """One of these requests has ended. Whether weight was taken back, which only a `refund` does.
 
         A counter that was forgotten since then has expired.
         """
+        rows = self.rows if now < self.expires else [row for row in self.rows if now < row[0].expires]
+        for count, weight, _ in rows:
+            answered = count.answered + weight
+            count.answered = answered if answered < count.used else count.used  # noqa: FURB136 - `min` is a call
+        return self._close_refunds(now, refund) if self.refunds else False
+
+    def _take_out(self, last: tuple[WindowCount, int, int]) -> None:
+        """Take back what was charged before this row."""
+        for row in self.rows:
+            if row is last:
+                return
+            row[0].used -= row[1]
+
+    def _open_refunds(self) -> None:
+        for count, weight in self.refunds:
+            count.refundable += weight
+
+    def _close_refunds(self, now: float, refund: bool) -> bool:
         is_taken_back = False
-        for count, weight, refundable, _ in self.rows:
-            if count.expires <= now:
-                continue
-            count.pending = count.pending - weight if count.pending > weight else 0
-            if refundable:
-                settled = min(refundable, count.refundable)
+        for count, weight in self.refunds:
+            if now < count.expires:
+                settled = min(weight, count.refundable)
                 count.refundable -= settled
-                count.used -= settled if refund else 0
-                is_taken_back |= refund
+                if refund:
+                    count.used -= settled
+                    count.answered -= settled
+                    is_taken_back = True
         return is_taken_back
+
+
+class Known(Struct, eq=False):
+    """A kind of request that comes again and again: what each of them adds, and for how long that holds."""
+
+    rows: Rows
+    windows: tuple[Window, ...]
+    guard_seconds: float
+    """For a larger one they hold no more."""
+    begins: float
+    ends: float
+    client: str | None
+    """The field of who pays, if anybody does."""
+    times: int = 0
+    """How often it was charged and is not counted for the client yet."""
+
+    def count_client(self) -> None:
+        """Count for the client what was charged since this was last called."""
+        times, self.times = self.times, 0
+        if self.client is not None and times:
+            self.rows.count_client(self.client, times)
 
 
 class RowTable:
@@ -106,7 +160,7 @@ class RowTable:
     Near an edge, where a request may count in several windows, they are made for each request.
     """
 
-    __slots__ = ("_begins", "_count_of", "_ends", "_made", "_named", "_windows")
+    __slots__ = ("_begins", "_count_of", "_ends", "_made", "_windows", "named")
 
     def __init__(self, count_of: Callable[[WindowKey], WindowCount]) -> None:
         self._count_of = count_of
@@ -114,23 +168,22 @@ class RowTable:
         self._begins = self._ends = 0
         """The last start and the first end of the windows that hold."""
         self._made: dict[tuple[object, ...], Rows] = {}
-        self._named: dict[tuple[object, ...], tuple[Rows, str | None]] = {}
-        """Rows and the client's field by the names of those that ask again and again."""
+        self.named: dict[tuple[object, ...], Known] = {}
+        """By the names of those that ask again and again."""
 
-    def known(
-        self, name: tuple[object, ...], now: float, windows: Iterable[Window], guard_seconds: float
-    ) -> tuple[Rows, str | None] | None:
-        """What was given this name, if the windows are still the same: rows, and the client's field."""
-        if windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds:
-            return self._named.get(name)
-        return None
-
-    def name(self, name: tuple[object, ...], rows: Rows, client: str | None) -> None:
+    def name(self, name: tuple[object, ...], rows: Rows, client: str | None, guard_seconds: float) -> None:
         """Give a name to what a request adds, until the next edge. Rows made near an edge get none."""
         if rows.is_between:
-            if len(self._named) >= _MAX_KNOWN:
-                self._named.clear()
-            self._named[name] = rows, client
+            if len(self.named) >= _MAX_KNOWN:
+                self.count_clients()
+            begins, ends = self._begins + guard_seconds, self._ends - guard_seconds
+            self.named[name] = Known(rows, self._windows, guard_seconds, begins, ends, client)
+
+    def count_clients(self) -> None:
+        """Count for the clients what was charged to them by name. The names are given anew then."""
+        for known in self.named.values():
+            known.count_client()
+        self.named = {}
 
     def of(
         self,
@@ -161,21 +214,31 @@ class RowTable:
 
     def clear(self) -> None:
         """Hold no window any more."""
-        self._made, self._named = {}, {}
+        self.count_clients()
+        self._made = {}
 
     def _rows(self, charges: tuple[Charge, ...], ratio: float, *, is_between: bool) -> Rows:
-        rows = [
-            (
-                self._count_of(charge.window_key),
-                charge.weight,
-                charge.refundable,
-                budget_of(charge.window.limit, ratio) // 2 - charge.weight,
-            )
-            for charge in charges
-        ]
-        return Rows(charges, tuple(rows), is_between)
+        counted = [(self._count_of(charge.window_key), charge) for charge in charges]
+        return rows_of(charges, counted, ratio=ratio, is_between=is_between)
 
     def _enter(self, now: float, windows: tuple[Window, ...]) -> None:
-        self._windows, self._made, self._named = windows, {}, {}
+        self.clear()
+        self._windows = windows
         self._begins = max((window.start(now) for window in windows), default=0)
         self._ends = min((window.reset(now) for window in windows), default=0)
+
+
+def rows_of(
+    charges: tuple[Charge, ...],
+    counted: Sequence[tuple[WindowCount, Charge]],
+    *,
+    ratio: float = 0.0,
+    is_between: bool = False,
+) -> Rows:
+    """The rows of these charges, of which those are counted whose counters are there."""
+    rows = [
+        (count, charge.weight, budget_of(charge.window.limit, ratio) // 2 - charge.weight) for count, charge in counted
+    ]
+    refunds = [(count, charge.weight) for count, charge in counted if charge.is_refundable]
+    expires = min((count.expires for count, _ in counted), default=math.inf)
+    return Rows(charges, tuple(rows), tuple(refunds), expires, is_between)

@@ -112,7 +112,7 @@ class ReplicaView:
             return reservation
         self.unsynced.clear_pending(reservation.charges)
         self.budget.release(reservation, now=now)
-        return replace(reservation, charges=())
+        return replace(reservation, charges=(), rows=None)
 
     def reconcile_alone(
         self, reservation: Reservation, report: UsageReport, now: float, *, guard_seconds: float = GUARD_SECONDS

@@ -7,13 +7,15 @@ since the epoch by the origin's clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from proxy.core.quota.charges import KEEP_SECONDS, WindowKey, window_key_of
+from proxy.core.quota.charges import WindowKey, window_key_of
 from proxy.core.quota.windows import RateLimitKind, Window
+
+T = TypeVar("T")
 
 DATE_SECONDS = 1
 """The resolution of a Date header."""
@@ -28,23 +30,59 @@ class UsageReport(Struct, frozen=True):
 
 
 def reported_usage(report: UsageReport, reserved_at: float, now: float, guard_seconds: float) -> dict[WindowKey, int]:
-    """The windows that an answer reports, and the used weight in each.
+    """The windows that an answer reports, and the used weight in each."""
+    reported = {}
+    for interval_seconds, used in report.used_weight.items():
+        window_key = reported_window(interval_seconds, report.answered_at, reserved_at, now, guard_seconds)
+        if window_key is not None:
+            reported[window_key] = used
+    return reported
+
+
+def reported_window(
+    interval_seconds: int, answered_at: float, reserved_at: float, now: float, guard_seconds: float
+) -> WindowKey | None:
+    """The window of this interval that an answer reports; None: it is forgotten by now.
 
     The answer was made between its reservation and `now`. A Date outside of that is wrong: the current window then
     gets what the answer reports, which may be too much and is never too little.
     """
     earliest, latest = reserved_at - guard_seconds - DATE_SECONDS, now + guard_seconds
-    at = report.answered_at if earliest <= report.answered_at <= latest else now
-    reported = {}
-    for interval_seconds, used in report.used_weight.items():
-        window_key = _weight_key(interval_seconds, math.floor(at / interval_seconds))
-        if now < window_key.start + interval_seconds + KEEP_SECONDS:
-            reported[window_key] = used
-    return reported
+    at = answered_at if earliest <= answered_at <= latest else now
+    start = math.floor(at / interval_seconds) * interval_seconds
+    window_key = window_key_of(Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0), start)
+    return window_key if now < window_key.expires else None
 
 
-@lru_cache(maxsize=64)
-def _weight_key(interval_seconds: int, number: int) -> WindowKey:
-    """The window of weight with this number since the epoch. Kept, because each answer names the same ones."""
-    window = Window(RateLimitKind.REQUEST_WEIGHT, interval_seconds, limit=0)
-    return window_key_of(window, number * interval_seconds)
+class Present(Struct, Generic[T], frozen=True, eq=False):
+    """A window that has not ended, with what counts in it.
+
+    An answer that was made in it reports it, as long as it has not ended: `begins <= answered_at <= now < ends`. Then
+    `reported_window` need not be asked, because it says the same of both times.
+    """
+
+    key: WindowKey
+    begins: int
+    ends: int
+    counter: T
+
+
+class PresentWindows(Generic[T]):
+    """The windows that the last answers reported."""
+
+    __slots__ = ("_counter_of", "by_interval")
+
+    def __init__(self, counter_of: Callable[[WindowKey], T]) -> None:
+        self._counter_of = counter_of
+        self.by_interval: dict[int, Present[T]] = {}
+        """Intervals are in seconds."""
+
+    def find(
+        self, interval_seconds: int, answered_at: float, reserved_at: float, now: float, guard_seconds: float
+    ) -> Present[T] | None:
+        """`reported_window` with what counts in it, kept in `by_interval`."""
+        key = reported_window(interval_seconds, answered_at, reserved_at, now, guard_seconds)
+        if key is None:
+            return None
+        found = self.by_interval[interval_seconds] = Present(key, key.start, key.end, self._counter_of(key))
+        return found

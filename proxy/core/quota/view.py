@@ -19,7 +19,6 @@ from proxy.core.quota.client_share import Limit
 from proxy.core.quota.refusal import Refused
 from proxy.core.quota.windows import (
     DEFAULT_WINDOWS,
-    MINUTE_SECONDS,
     WEIGHT_NAME,
     RateLimitKind,
     Window,
@@ -103,9 +102,9 @@ def view_of(  # noqa: PLR0913 - what a view shows
 
 def used_in_minute(budget: Budget, now: float, *, untold: Callable[[WindowKey], int] | None = None) -> int:
     """The used weight of the current one-minute window. `untold`: as in `view_of`."""
-    start = int(now) // MINUTE_SECONDS * MINUTE_SECONDS
-    spent = budget.spent_at(WEIGHT_NAME, start)
-    return spent if untold is None else spent + untold(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start))
+    minute = budget.minute(now)
+    spent = minute.counter.used - minute.counter.leased
+    return spent if untold is None else spent + untold(minute.key)
 
 
 def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:

@@ -171,3 +171,12 @@ def test_a_refusal_while_refunds_are_open_names_what_they_cannot_change() -> Non
     refused = view.refuse(replace(wanted(100), client_share=share))
     assert isinstance(refused, Refused)
     assert refused.by is Limit.CLIENT_SHARE  # by all that is used it would be the budget
+
+
+def test_alone_an_answer_ends_one_request_and_no_other() -> None:
+    view = ReplicaView()
+    first, second = (view.reserve_alone(wanted(20), replicas=1) for _ in range(2))
+    assert isinstance(first, Reservation)
+    assert isinstance(second, Reservation)
+    view.reconcile_alone(view.settle_alone(first, T), UsageReport(T, {60: 40}, ok=True), T)
+    assert view.budget.usage(WEIGHT) == WindowUsage(60, 20), "what the header tells may be without the second one"
