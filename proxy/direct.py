@@ -9,15 +9,16 @@ has to wait for anything before it is sent, or is no usual request, is left to t
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
 from proxy.cache.answers import CachedAnswers
 from proxy.cache.fills import Fills
-from proxy.cache.singleflight import SingleFlight
+from proxy.cache.singleflight import SingleFlight, give
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue
-from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest
 from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
@@ -25,23 +26,29 @@ from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
 from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.reply import Outcome, Reply, forwarded_reply, passed_reply
 from proxy.errors import SendingRefused, SidecarError
-from proxy.gateway import Gateway, failed, passed
+from proxy.gateway import Gateway, failed
 from proxy.origin.guarded import Origin
 from proxy.origin.origins import Origins
 from proxy.origin.reading import AcceptedResponse
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings, TimeSource
 
-_BYPASS, _PUBLIC = Outcome.BYPASS, Security.PUBLIC
+_BYPASS = Outcome.BYPASS
 PublicQuery = CanonicalQuery | MarketQuery
+Query = PublicQuery | KeyedRequest
+PassOn = Callable[..., Reply]
+"""`passed_reply` or `forwarded_reply`, whichever the kind of a query wants."""
 Answer = AcceptedResponse | Exception
 
 
 class Asker(Protocol):
     """Who waits for a reply."""
 
-    def answer(self, outcome: Reply | Exception) -> None:
-        """Here is the reply, or a bug of ours."""
+    def answer(self, reply: Reply) -> None:
+        """Here is the reply."""
+
+    def fail(self, error: Exception) -> None:
+        """There is none, by a bug of ours."""
 
 
 class Place(Struct, frozen=True, eq=False):
@@ -51,83 +58,91 @@ class Place(Struct, frozen=True, eq=False):
     origin: Origin
 
 
-class PublicRequest:
-    """A public request that is asked again and again: all that does not depend on who asks, and when."""
+class Lone(Struct, frozen=True, eq=False):
+    """A request whose answer is for its client alone."""
 
-    __slots__ = ("_fills", "_flights", "_is_shared", "_key", "_may_be_kept", "_origin", "_query", "path")
-
-    def __init__(self, query: PublicQuery, origin: Origin, fills: Fills, path: str) -> None:
-        self.path = path
-        self._query = query
-        self._origin = origin
-        self._fills = fills
-        self._flights, self._key = fills.flights, query.key
-        self._may_be_kept = isinstance(query, MarketQuery) and fills.may_keep(query)
-        self._is_shared = query.endpoint.policy is not CachePolicy.FORWARDED
+    query: Query
+    origin: Origin
+    pass_on: PassOn
+    may_be_repeated: bool
 
     def begin(self, client: str, asker: Asker) -> bool:
-        """As `DirectGateway.begin`, for this client."""
-        query = self._query
-        if self._may_be_kept and self._fills.keeps(query):
-            return False
+        """Send it for this client in this turn of the loop; False: nothing was done, and the gateway must handle it.
+
+        `asker` gets the reply, at once for a refusal, else in a later turn.
+        """
+        query = self.query
         try:
-            if self._is_shared:
-                return self._begin_shared(client, asker)
-            return self._origin.begin(query, client=client, taker=_Alone(query, asker))
+            return self.origin.begin(query, client=client, taker=_Alone(query, self.pass_on, asker))
         except SendingRefused as refused:
             asker.answer(failed(refused, query.endpoint))
             return True
 
-    def _begin_shared(self, client: str, asker: Asker) -> bool:
-        """Equal requests that come meanwhile share the answer."""
-        query = self._query
-        flights, key = self._flights, self._key
-        flight = flights.lead(key)
-        if flight is None:
+
+class Shared(Struct, frozen=True, eq=False):
+    """A request for public data: equal ones that come while it is under way share its answer."""
+
+    query: PublicQuery
+    origin: Origin
+    pass_on: PassOn
+    fills: Fills
+    may_be_kept: bool
+    """Whether an answer may be stored at some time."""
+    may_be_repeated: ClassVar[bool] = True
+
+    def begin(self, client: str, asker: Asker) -> bool:
+        """As `Lone.begin`."""
+        query, flights = self.query, self.fills.flights
+        if self.may_be_kept and self.fills.keeps(query):
             return False
-        is_begun = False
+        leader = _Leader(query, self.pass_on, asker, flights)
+        if not flights.lead(query.key, leader):
+            return False
         try:
-            is_begun = self._origin.begin(query, client=client, taker=_Leader(query, flights, key, flight, asker))
-        finally:
-            if not is_begun:
-                flights.land(key, flight, None)
-        return is_begun
+            if self.origin.begin(query, client=client, taker=leader):
+                return True
+        except BaseException as error:
+            flights.land(query.key, leader)
+            if not isinstance(error, SendingRefused):
+                raise
+            asker.answer(failed(error, query.endpoint))
+            return True
+        flights.land(query.key, leader)
+        return False
 
 
 class _Alone(Struct, eq=False):
     """Takes the answer to one request."""
 
-    query: MarketQuery | KeyedRequest | CanonicalQuery
+    query: Query
+    pass_on: PassOn
     asker: Asker
 
     def take(self, answer: Answer) -> None:
-        query = self.query
-        if isinstance(answer, AcceptedResponse) and not isinstance(query, CanonicalQuery):
-            self.asker.answer(forwarded_reply(answer.response, _BYPASS, query=query))
+        if isinstance(answer, AcceptedResponse):
+            self.asker.answer(self.pass_on(answer.response, _BYPASS, query=self.query))
         else:
-            self.asker.answer(_reply(query, answer))
+            _fail(self.query, answer, self.asker)
 
 
 class _Leader(Struct, eq=False):
     """Takes the answer to a request that equal ones may have joined meanwhile."""
 
     query: PublicQuery
-    flights: SingleFlight
-    key: str
-    flight: asyncio.Future[Any]
+    pass_on: PassOn
     asker: Asker
+    flights: SingleFlight
+    joined: asyncio.Future[Any] | None = None
 
     def take(self, answer: Answer) -> None:
         query = self.query
-        if isinstance(answer, AcceptedResponse) and isinstance(query, MarketQuery):
-            self.flights.land(self.key, self.flight, answer)
-            self.asker.answer(forwarded_reply(answer.response, _BYPASS, query=query))
-            return
-        if isinstance(query, CanonicalQuery) and isinstance(answer, AcceptedResponse):
-            self.flights.land(self.key, self.flight, _for_all(query, answer))
+        joined = self.flights.land(query.key, self)
+        if joined is not None:
+            give(joined, _for_those_that_joined(query, answer))
+        if isinstance(answer, AcceptedResponse):
+            self.asker.answer(self.pass_on(answer.response, _BYPASS, query=query))
         else:
-            self.flights.land(self.key, self.flight, answer)
-        self.asker.answer(_reply(query, answer))
+            _fail(query, answer, self.asker)
 
 
 class DirectGateway:
@@ -143,36 +158,29 @@ class DirectGateway:
         self.found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
-    def begin(self, place: Place, request: ClientRequest, asker: Asker) -> bool:
-        """Send the request in this turn of the loop; False: nothing was done, and the gateway must handle it.
-
-        `place`: what `find` returned. `asker` gets the reply, at once for a refusal, else in a later turn.
-        """
+    def prepare(self, place: Place, request: ClientRequest) -> Lone | Shared | None:
+        """The request, ready to be sent for any client; None for one that never goes this way."""
         endpoint, origin = place.endpoint, place.origin
-        if endpoint.security is _PUBLIC and not is_keyed(endpoint, request):
-            prepared = self.prepare(place, request)
-            return prepared is not None and prepared.begin(request.client, asker)
-        if not self._forwards_keyed:
-            return False
-        query = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-        try:
-            return origin.begin(query, client=request.client, taker=_Alone(query, asker))
-        except SendingRefused as refused:
-            asker.answer(failed(refused, endpoint))
-            return True
-
-    def prepare(self, place: Place, request: ClientRequest) -> PublicRequest | None:
-        """What all requests like this one have in common; None for one that is keyed, or never goes this way."""
-        endpoint, origin = place.endpoint, place.origin
-        if request.body or is_keyed(endpoint, request):
+        if is_keyed(endpoint, request):
+            if not self._forwards_keyed:
+                return None
+            keyed = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
+            return Lone(keyed, origin, forwarded_reply, may_be_repeated=False)
+        if request.body:
             return None
         if endpoint.path not in ENDPOINTS:
             query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-            return PublicRequest(query, origin, self._fills, request.path)
+            return self._public(query, origin, forwarded_reply)
         canonical = canonicalize(endpoint, request)
         if not isinstance(canonical, CanonicalQuery) or (self._tells_time and endpoint.policy is CachePolicy.FORWARDED):
             return None
-        return PublicRequest(canonical, origin, self._fills, request.path)
+        return self._public(canonical, origin, passed_reply)
+
+    def _public(self, query: PublicQuery, origin: Origin, pass_on: PassOn) -> Lone | Shared:
+        if query.endpoint.policy is CachePolicy.FORWARDED:
+            return Lone(query, origin, pass_on, may_be_repeated=True)
+        may_be_kept = isinstance(query, MarketQuery) and self._fills.may_keep(query)
+        return Shared(query, origin, pass_on, self._fills, may_be_kept=may_be_kept)
 
     def find(self, method: str, path: str) -> Place | None:
         """Where requests with this method and path go; None: not this way."""
@@ -213,15 +221,17 @@ def build_ways(settings: Settings, origins: Origins, fills: Fills, cached: Cache
     return Ways(gateway, DirectGateway(origins, fills, catalogue=catalogue, tells_time=tells_time))
 
 
-def _reply(query: MarketQuery | KeyedRequest | CanonicalQuery, answer: Answer) -> Reply | Exception:
-    """What is passed on: an answer as it came, that of a general endpoint in part, an error in Binance's format."""
-    if not isinstance(answer, AcceptedResponse):
-        return failed(answer, query.endpoint) if isinstance(answer, SidecarError) else answer
-    if isinstance(query, CanonicalQuery):
-        return passed_reply(answer.response, _BYPASS, endpoint=query.endpoint.name, weight=query.weight)
-    return forwarded_reply(answer.response, _BYPASS, query=query)
+def _fail(query: Query, error: Exception, asker: Asker) -> None:
+    """Give an error in Binance's format, or tell of a bug of ours."""
+    if isinstance(error, SidecarError):
+        asker.answer(failed(error, query.endpoint))
+    else:
+        asker.fail(error)
 
 
-def _for_all(query: CanonicalQuery, answer: AcceptedResponse) -> tuple[Reply, Reply]:
-    """What the gateway keeps of a ping: the reply to the client that asked, and to those that joined."""
-    return passed(query, answer, Outcome.BYPASS), passed(query, answer, Outcome.COLLAPSED)
+def _for_those_that_joined(query: PublicQuery, answer: Answer) -> Answer | tuple[Reply, Reply]:
+    """The answer; of a ping what the gateway keeps: the reply to the client that asked, and to those that joined."""
+    if isinstance(query, MarketQuery) or isinstance(answer, Exception):
+        return answer
+    response = answer.response
+    return passed_reply(response, _BYPASS, query=query), passed_reply(response, Outcome.COLLAPSED, query=query)

@@ -35,7 +35,6 @@ from proxy.core.reply import (
 from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
 from proxy.event_log import log
 from proxy.origin.origins import Origins
-from proxy.origin.reading import AcceptedResponse
 from proxy.ports import Clock
 
 MAX_UNKNOWN = 100
@@ -141,14 +140,20 @@ class Gateway:
                 return shared if collapsed else own
             case CachePolicy.FORWARDED | CachePolicy.SHARED:
                 told = None if short_lived else self._told(query)
-                return told or passed(query, await self._origins.ask(query, client=request.client), Outcome.BYPASS)
+                if told is not None:
+                    return told
+                answer = await self._origins.ask(query, client=request.client)
+                return passed_reply(answer.response, Outcome.BYPASS, query=query)
             case never:
                 assert_never(never)
 
     async def _ask_for_all(self, query: CanonicalQuery, client: str) -> tuple[Reply, Reply]:
         """Ask the origin once. Returns the reply to this client, and the one to all clients that join it."""
-        answer = await self._origins.ask(query, client=client)
-        return passed(query, answer, Outcome.BYPASS), passed(query, answer, Outcome.COLLAPSED)
+        response = (await self._origins.ask(query, client=client)).response
+        return (
+            passed_reply(response, Outcome.BYPASS, query=query),
+            passed_reply(response, Outcome.COLLAPSED, query=query),
+        )
 
     def _told(self, query: CanonicalQuery) -> Reply | None:
         """The time by the gateway's own clock, if it may tell it and knows it well enough."""
@@ -185,11 +190,6 @@ class UnknownEndpoints:
             return
         self._noted.add(asked)
         log.warning("unknown_endpoint", method=method[:20], path=path[:100])
-
-
-def passed(query: CanonicalQuery, answer: AcceptedResponse, outcome: Outcome) -> Reply:
-    """The reply with an answer that is not stored."""
-    return passed_reply(answer.response, outcome, endpoint=query.endpoint.name, weight=query.weight)
 
 
 def failed(error: SidecarError, endpoint: Endpoint | None) -> Reply:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from proxy.errors import UpstreamFailed
 
@@ -16,13 +16,20 @@ T = TypeVar("T")
 _CANCEL_SECONDS = 1.0
 
 
+class Flight(Protocol):
+    """Work that is done elsewhere. Most of it nobody joins: then it needs no future."""
+
+    joined: asyncio.Future[Any] | None
+    """What its callers wait for, once there is one."""
+
+
 class SingleFlight:
     """Each key's work runs in a task of its own, which no caller can cancel."""
 
     __slots__ = ("_tasks",)
 
     def __init__(self) -> None:
-        self._tasks: dict[Hashable, asyncio.Future[Any]] = {}
+        self._tasks: dict[Hashable, asyncio.Future[Any] | Flight] = {}
 
     async def do(
         self, key: Hashable, work: Callable[[], Awaitable[T]], *, timeout_seconds: float | None = None
@@ -43,28 +50,22 @@ class SingleFlight:
             raise UpstreamFailed("The request was given up because the gateway is shutting down.")
         return task.result(), collapsed
 
-    def lead(self, key: Hashable) -> asyncio.Future[Any] | None:
-        """A future for work that is done elsewhere, which later callers share; None: this key's work is under way.
+    def lead(self, key: Hashable, flight: Flight) -> bool:
+        """Whether this flight is this key's work from now on, until it lands; False: such work is under way."""
+        other = self._tasks.setdefault(key, flight)
+        if other is flight:
+            return True
+        if self._under_way(key) is not None:
+            return False
+        self._tasks[key] = flight
+        return True
 
-        `land` ends it.
-        """
-        task = self._tasks.get(key)
-        if task is not None and not task.done():
-            return None
-        flight = self._tasks[key] = asyncio.get_running_loop().create_future()
-        return flight
-
-    def land(self, key: Hashable, flight: asyncio.Future[Any], outcome: object) -> None:
-        """Give all that share it the outcome; an exception is raised there. No caller joins any more."""
-        if self._tasks.get(key) is flight:
-            del self._tasks[key]
-        if flight.done():
-            return
-        if isinstance(outcome, BaseException):
-            flight.set_exception(outcome)
-            flight.exception()  # marks it as retrieved
-        else:
-            flight.set_result(outcome)
+    def land(self, key: Hashable, flight: Flight) -> asyncio.Future[Any] | None:
+        """No caller joins any more. Returns what those wait for that have joined: `give` them the outcome."""
+        tasks = self._tasks
+        if tasks.get(key) is flight:
+            del tasks[key]
+        return flight.joined
 
     def spawn(self, key: Hashable, work: Callable[[], Awaitable[Any]]) -> bool:
         """Start `work` in the background; False if this key's work is under way. Its errors are dropped."""
@@ -84,8 +85,8 @@ class SingleFlight:
     async def drain(self, timeout_seconds: float) -> int:
         """Wait for all work, then cancel the rest; returns how much that was. The caller must start no more work."""
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=timeout_seconds)
-        left = list(self._tasks.values())
+            await asyncio.wait(map(_joined, self._tasks.values()), timeout=timeout_seconds)
+        left = list(map(_joined, self._tasks.values()))
         for task in left:
             task.cancel()
         if left:
@@ -93,7 +94,8 @@ class SingleFlight:
         return len(left)
 
     def _under_way(self, key: Hashable) -> asyncio.Future[Any] | None:
-        task = self._tasks.get(key)
+        work = self._tasks.get(key)
+        task = None if work is None else _joined(work)
         return None if task is None or task.done() else task
 
     def _start(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
@@ -108,6 +110,26 @@ class SingleFlight:
             del self._tasks[key]
         if not task.cancelled():
             task.exception()  # marks it as retrieved, or asyncio logs it when nobody waits any more
+
+
+def _joined(work: asyncio.Future[Any] | Flight) -> asyncio.Future[Any]:
+    """What callers of this work wait for."""
+    if isinstance(work, asyncio.Future):
+        return work
+    if work.joined is None:
+        work.joined = asyncio.get_running_loop().create_future()
+    return work.joined
+
+
+def give(joined: asyncio.Future[Any], outcome: object) -> None:
+    """Give all that share a flight its outcome; an exception is raised there."""
+    if joined.done():
+        return
+    if isinstance(outcome, BaseException):
+        joined.set_exception(outcome)
+        joined.exception()  # marks it as retrieved
+    else:
+        joined.set_result(outcome)
 
 
 async def _wait(task: asyncio.Future[Any], timeout_seconds: float | None) -> None:

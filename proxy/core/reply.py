@@ -17,6 +17,7 @@ from proxy.core.lines import begin_of
 from proxy.core.messages import Entry, OriginResponse, content_type_of, notice
 from proxy.core.passing import SBE_DEPRECATED, passing_headers
 from proxy.core.query.accepted import matches
+from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
 from proxy.core.quota.pools import IP_POOLS, SPOT
@@ -169,7 +170,7 @@ class Rendition(Struct, frozen=True, kw_only=True):
         return self.entry.body if packed is None else packed
 
 
-def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, weight: int) -> Reply:
+def passed_reply(response: OriginResponse, outcome: Outcome, *, query: CanonicalQuery) -> Reply:
     """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
     status, told, body = response.status, response.headers, response.body
     headers, begin = _passed_headers(status, told.get("content-type"), body != b"", told.get(_SBE_DEPRECATED), outcome)
@@ -179,8 +180,8 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, endpoint: str, w
         begin=begin,
         body=body,
         outcome=outcome,
-        endpoint=endpoint,
-        weight=weight,
+        endpoint=query.endpoint.name,
+        weight=query.weight,
     )
 
 

@@ -27,7 +27,7 @@ from proxy.event_log import log
 from proxy.server import web
 from proxy.server.bounds import LOG_SECONDS, Connections
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
-from proxy.server.fast_path import remember
+from proxy.server.fast_path_learning import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.keyed import with_all_parts
 from proxy.server.peers import Peers, plain

@@ -22,13 +22,11 @@ from contextlib import suppress
 from typing import Any
 
 from aiohttp import hdrs
-from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
-from multidict import CIMultiDictProxy
 
 from proxy.background import tick
-from proxy.core.reply import Reply
 from proxy.event_log import log
 from proxy.server import large_bodies, web
 from proxy.server.connection import ClientConnection, Server
@@ -39,15 +37,6 @@ from proxy.server.turn import Turn
 RELEASE_SECONDS = 1.0
 MAX_REQUEST_BYTES = 4096
 """Longer requests are not remembered."""
-_EXCLUDED_HEADERS = (
-    hdrs.AUTHORIZATION,
-    hdrs.COOKIE,
-    hdrs.EXPECT,
-    hdrs.UPGRADE,
-    hdrs.CONTENT_LENGTH,
-    hdrs.TRANSFER_ENCODING,
-)
-"""A request with one of these, or with a `Connection` other than `keep-alive`, always takes the slow path."""
 PRIVATE_FIELDS = (
     "_buffer_paused",
     "_close",
@@ -70,7 +59,7 @@ PRIVATE_METHODS = ("_drain_helper", "_process_keepalive")
 class FastPathProtocol(ClientConnection):
     """aiohttp's connection, with the fast path in front of its parser."""
 
-    __slots__ = ("_exact", "_fast_path", "_is_allowed", "_turn", "_write", "chunk", "is_forwarding")
+    __slots__ = ("_exact", "_fast_path", "_is_allowed", "_turn", "_usual_write", "_write", "chunk", "is_forwarding")
 
     def __init__(
         self,
@@ -87,7 +76,9 @@ class FastPathProtocol(ClientConnection):
         self._is_allowed = is_allowed
         self._exact = True
         self._write: Callable[[bytes], None] | None = None
-        """The transport's, while the next hit needs no look at the connection: nothing has happened to it but hits."""
+        """The transport's, while what comes next needs no look at the connection, and nothing is under way."""
+        self._usual_write: Callable[[bytes], None] | None = None
+        """The same, also while a request is under way that was sent on from here."""
         self.chunk: bytes | None = None
         """The bytes of the request under way, if it may be remembered."""
         self.is_forwarding = False
@@ -99,8 +90,8 @@ class FastPathProtocol(ClientConnection):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Write the remembered response at once, if nothing has happened before but hits; else look at everything."""
-        if (write := self._write) is not None:  # such hits are no requests of `asked`: no head is under way then
+        """Answer at once, if nothing has happened before but this; else look at everything."""
+        if (write := self._write) is not None:  # what is answered so is not `asked`: no head is under way then
             turn = self._turn
             known = turn.known
             hit = known(data)
@@ -113,6 +104,12 @@ class FastPathProtocol(ClientConnection):
                 write(hit.wire)
                 return
             self._write = None
+            if hit is None:
+                if turn.has_begun:
+                    turn.restart()
+                if not self.begins(data):
+                    self._take_slow_path(data, idle=True)
+                return
         self._look_and_receive(data)
 
     def _look_and_receive(self, data: bytes) -> None:
@@ -141,9 +138,10 @@ class FastPathProtocol(ClientConnection):
                 self._stays_open()
                 # A task that does not wait yet, a full transport and a large body need another look.
                 if not (waiter is None or self.writing_paused or remembered.body):
-                    self._write = transport.write
+                    self._write = self._usual_write = transport.write
                 return
-            if waiter is not None:
+            if waiter is not None and self.transport is not None:
+                self._usual_write = self.transport.write
                 self._request_count += 1
                 if self.begins(data):
                     return
@@ -168,17 +166,17 @@ class FastPathProtocol(ClientConnection):
 
     def pause_writing(self) -> None:
         """The write buffer is full."""
-        self._write = None
+        self._write = self._usual_write = None
         super().pause_writing()
 
     def close(self) -> None:
         """Close it once it is idle."""
-        self._write = None
+        self._write = self._usual_write = None
         super().close()
 
     def force_close(self) -> None:
         """Close it now."""
-        self._write = None
+        self._write = self._usual_write = None
         super().force_close()
 
     def _process_keepalive(self) -> None:
@@ -190,7 +188,7 @@ class FastPathProtocol(ClientConnection):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Wait until a slow reader has read what the fast path wrote, as aiohttp does for an answer under way."""
-        self._write = None
+        self._write = self._usual_write = None
         if self._paused:
             with suppress(TimeoutError, ConnectionError):
                 await asyncio.wait_for(self._drain_helper(), timeout)
@@ -198,8 +196,10 @@ class FastPathProtocol(ClientConnection):
 
     def answered(self) -> None:
         """Do what aiohttp does after an answer. The connection is exact."""
-        self._exact = True
-        self._turn.restart()
+        self._exact, self._write = True, self._usual_write
+        turn = self._turn
+        if turn.has_begun:
+            turn.restart()
         if self._keepalive_handle is None:
             self._stays_open()
         else:
@@ -216,7 +216,7 @@ class FastPathProtocol(ClientConnection):
         if not data:  # aiohttp has room again, and reads on in what it has kept: nothing
             super().data_received(data)
             return
-        before = self._request_count
+        self._usual_write, before = None, self._request_count
         self.chunk = data if idle and len(data) <= MAX_REQUEST_BYTES else None
         super().data_received(data)
         whole = self._whole(data) if self._request_count == before + 1 else None
@@ -264,24 +264,6 @@ async def release_outdated(fast_path: FastPathTable | None) -> None:
     while fast_path is not None:
         await tick(RELEASE_SECONDS)
         fast_path.release()
-
-
-def remember(fast_path: FastPathTable, request: web.BaseRequest, reply: Reply) -> None:
-    """Add an answer of the slow path to the table, if its request may be remembered."""
-    protocol = request.protocol
-    if not isinstance(protocol, FastPathProtocol):
-        return
-    chunk, protocol.chunk = protocol.chunk, None
-    if chunk is None or request.version != HttpVersion11 or request.method not in ("GET", "HEAD"):
-        return
-    if request.keep_alive and _may_be_remembered(request.headers):
-        fast_path.learn(chunk, reply, head_only=request.method == "HEAD")
-
-
-def _may_be_remembered(headers: CIMultiDictProxy[str]) -> bool:
-    options = headers.getall(hdrs.CONNECTION, [])
-    is_kept_alive = all(option.lower() == "keep-alive" for option in options)
-    return is_kept_alive and not any(name in headers for name in _EXCLUDED_HEADERS)
 
 
 def can_be_used() -> bool:

@@ -11,12 +11,13 @@ nothing of it, so what else comes on the connection is held back and read after 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Protocol
 
 from aiohttp.http import RawRequestMessage
+from msgspec import Struct
 
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
@@ -24,7 +25,7 @@ from proxy.event_log import log
 from proxy.server import web
 from proxy.server.answer_heads import AnswerHeads
 from proxy.server.api import Headers, TrafficObserver
-from proxy.server.cors import READABLE_PATHS
+from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.fast_path_table import LifeCycle
 from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
@@ -42,17 +43,22 @@ JOIN_BYTES = 16 << 10
 class Asker(Protocol):
     """Who waits for a reply."""
 
-    def answer(self, outcome: Reply | Exception) -> None:
-        """Here is the reply, or a bug of ours."""
+    def answer(self, reply: Reply) -> None:
+        """Here is the reply."""
+
+    def fail(self, error: Exception) -> None:
+        """There is none, by a bug of ours."""
 
 
 class Prepared(Protocol):
-    """What all requests with the same bytes have in common."""
+    """A request that can be sent, for any client."""
 
-    path: str
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it may be remembered, and sent again for whoever sends the same bytes."""
 
     def begin(self, client: str, asker: Asker) -> bool:
-        """As `Direct.begin`, for this client."""
+        """Whether the request is under way, or refused; `asker` gets the reply, at once or later. False: neither."""
 
 
 class Direct(Protocol):
@@ -66,10 +72,18 @@ class Direct(Protocol):
         """Where requests with this method and path go; None: not this way."""
 
     def prepare(self, place: Any, request: ClientRequest) -> Prepared | None:
-        """What all requests like this one have in common; None: each is begun by itself, or goes another way."""
+        """The request, ready to be sent; None: it goes another way. `place`: what was found."""
 
-    def begin(self, place: Any, request: ClientRequest, asker: Asker) -> bool:
-        """Whether the request is under way, or refused; `asker` gets the reply. `place`: what was found."""
+
+class Course(Struct, frozen=True, eq=False):
+    """Where a request goes, and how its answer is written."""
+
+    prepared: Prepared
+    claimed: str
+    """The name that its client gives itself."""
+    path: str
+    is_public: bool
+    """Whether pages of other sites may read the answer."""
 
 
 class ForwardPath:
@@ -85,45 +99,53 @@ class ForwardPath:
         life_cycle: LifeCycle,
     ) -> None:
         self.heads = Heads()
-        self.known: dict[bytes, tuple[Prepared, str]] = {}
-        """Requests that are asked again and again, and the name that their client claims; none with a key."""
+        self.known: dict[bytes, Course] = {}
+        """Those of requests that are asked again and again; none with a key."""
         self.peers = peers
         self.direct = direct
         self.life_cycle = life_cycle
         self.answer_heads = AnswerHeads(headers)
         self.observer = observer
 
-    def remember(self, data: bytes, place: Any, request: ClientRequest, claimed: str) -> None:
-        """Keep what requests with these bytes have in common, and the name that their client claims."""
-        prepared = self.direct.prepare(place, request)
+    def read(self, data: bytes) -> Course | None:
+        """That of a request with these bytes; None: it goes another way."""
+        request = self.heads.request(data) if len(data) <= _MAX_CHUNK_BYTES else None
+        if request is None:
+            return None
+        method, path = request.method, request.path
+        place = self.direct.found.get((method, path)) or self.direct.find(method, path)
+        prepared = None if place is None else self.direct.prepare(place, request)
         if prepared is None:
-            return
-        if len(self.known) >= _MAX_KNOWN:
-            del self.known[next(iter(self.known))]
-        self.known[data] = prepared, claimed
-
-
-def _bug(path: str, error: Exception) -> Reply:
-    log.error("unexpected_error", path=path[:200], cause=error)
-    return error_reply(internal_error(), Outcome.FAILED)
+            return None
+        course = Course(prepared, request.client, path, is_public(path))
+        if prepared.may_be_repeated and not request.api_key and len(data) <= _SHORT_BYTES:
+            if len(self.known) >= _MAX_KNOWN:
+                del self.known[next(iter(self.known))]
+            self.known[data] = course
+        return course
 
 
 class ForwardPathProtocol(FastPathProtocol):
     """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
 
-    __slots__ = ("_began", "_forward_path", "_held", "_landed", "_named", "_path")
+    __slots__ = ("_began", "_charged", "_claimed", "_course", "_forward_path", "_held", "_landed", "_was_disturbed")
 
     def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._forward_path = forward_path
-        self._named: tuple[str, str] | None = None
+        self._claimed: str | None = None
+        self._charged = ""
         """The name that the last request claimed, and who it was charged to."""
-        self._path, self._began = "", 0.0
-        """Of the last request that took this way: its path, and when it came."""
+        self._course: Course
+        """That of the last request that took this way; until then there is none."""
+        self._began = 0.0
+        """When that request came."""
         self._held: list[bytes] = []
         """What came while a request was under way."""
         self._landed: asyncio.Future[None] | None = None
         """What waits for the answer when the gateway stops."""
+        self._was_disturbed = False
+        """Whether something else happened while a request was under way."""
 
     def learns(self, data: bytes, message: RawRequestMessage) -> None:
         """Remember the head of a request that aiohttp has read."""
@@ -131,79 +153,70 @@ class ForwardPathProtocol(FastPathProtocol):
 
     def begins(self, data: bytes) -> bool:
         """Send a request on, if it is one that may go this way."""
-        self._began = time.perf_counter()
         shared = self._forward_path
         if shared.life_cycle.draining:
             return False
-        known = shared.known.get(data)
-        if known is None:
-            is_short = len(data) <= _MAX_CHUNK_BYTES
-            request = shared.heads.request(data, self._named, self._client) if is_short else None
-            if request is None:
-                return False
-            method, path = request.method, request.path
-            place = shared.direct.found.get((method, path)) or shared.direct.find(method, path)
-            if place is None:
-                return False
-            if not request.api_key and len(data) <= _SHORT_BYTES and self._named is not None:
-                shared.remember(data, place, request, self._named[0])
-            prepared, client, self._path = None, request.client, path
-        else:
-            prepared, claimed = known
-            request = place = None
-            named = self._named
-            client = named[1] if named is not None and named[0] == claimed else self._client(claimed)
-            self._path = prepared.path
+        self._began = perf_counter()
+        course = shared.known.get(data) or shared.read(data)
+        if course is None:
+            return False
+        self._course, claimed = course, course.claimed
+        client = self._charged if claimed == self._claimed else self._client(claimed)
         if not self._room.begin_request():
             self.answer(error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
         self._exact, self.is_forwarding = False, True
         try:
-            if prepared is not None:
-                is_begun = prepared.begin(client, self)
-            else:
-                is_begun = request is not None and shared.direct.begin(place, request, self)
+            if course.prepared.begin(client, self):
+                return True
         except Exception as error:
-            self.answer(error)
+            self.fail(error)
             return True
-        if not is_begun:
-            self._exact, self.is_forwarding = True, False
-            self._room.end_request()
-        return is_begun
+        self._exact, self.is_forwarding = True, False
+        self._room.end_request()
+        return False
 
     def _client(self, claimed: str) -> str:
         """Who a request on this connection is charged to."""
-        if self._named is None or self._named[0] != claimed:
-            assert self.transport is not None  # it has just received data
-            self._named = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
-        return self._named[1]
+        assert self.transport is not None  # it has just received data
+        self._claimed, self._charged = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
+        return self._charged
 
-    def answer(self, outcome: Reply | Exception) -> None:
+    def answer(self, reply: Reply) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
-        if self.is_forwarding:  # it was let in
-            self._room.end_request()
-        shared, path, is_readable = self._forward_path, self._path, self._path in READABLE_PATHS
-        closes, seconds = shared.life_cycle.draining, time.perf_counter() - self._began
-        reply = outcome if isinstance(outcome, Reply) else _bug(path, outcome)
+        shared, transport, body = self._forward_path, self.transport, reply.body
+        closes, seconds = shared.life_cycle.draining, perf_counter() - self._began
         try:
-            head = shared.answer_heads.render(reply, is_public=is_readable, closes=closes)
+            head = shared.answer_heads.render(reply, is_public=self._course.is_public, closes=closes)
         except ValueError as error:  # a header that cannot be written
-            reply = _bug(path, error)
-            head = shared.answer_heads.render(reply, is_public=is_readable, closes=closes)
-        self.is_forwarding = False
+            self.fail(error)
+            return
+        if transport is not None and not transport.is_closing():
+            if len(body) > JOIN_BYTES:
+                transport.write(head)
+                transport.write(body)
+            else:
+                transport.write(head + body)
+            self.answered()
+        if self.is_forwarding:  # it was let in
+            self.is_forwarding = False
+            self._room.end_request()
+        shared.observer.answered(reply, seconds)
+        if closes or self._was_disturbed:
+            self._do_what_waited(closes=closes)
+
+    def fail(self, error: Exception) -> None:
+        """Write a 500 and log the bug."""
+        log.error("unexpected_error", path=self._course.path[:200], cause=error)
+        self.answer(error_reply(internal_error(), Outcome.FAILED))
+
+    def _do_what_waited(self, *, closes: bool) -> None:
+        self._was_disturbed = False
         if self._landed is not None and not self._landed.done():
             self._landed.set_result(None)
-        transport, body = self.transport, reply.body
+        transport = self.transport
         if transport is None or transport.is_closing():
-            shared.observer.answered(reply, seconds)
             return
-        if len(body) > JOIN_BYTES:
-            transport.write(head)
-            transport.write(body)
-        else:
-            transport.write(head + body)
-        shared.observer.answered(reply, seconds)
-        self.answered()
         if closes or self._has_ended:
             self.force_close()
         elif self._held:
@@ -223,16 +236,18 @@ class ForwardPathProtocol(FastPathProtocol):
         if not self._held and self.transport is not None:
             self.transport.pause_reading()
         self._held.append(data)
+        self._was_disturbed = True
 
     def eof_received(self) -> bool:  # type: ignore[override] # as in ClientConnection
         """The client has ended its side; it still gets its answer."""
+        self._was_disturbed = True
         stays = super().eof_received()
         return stays or (self.is_forwarding and not self.is_secure)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Wait for the answer under way, as aiohttp does for its own."""
         if self.is_forwarding:
-            self._landed = asyncio.get_running_loop().create_future()
+            self._landed, self._was_disturbed = asyncio.get_running_loop().create_future(), True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._landed, timeout)
         await super().shutdown(timeout)

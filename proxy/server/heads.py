@@ -10,7 +10,6 @@ is cut out of a head before it is remembered, so no secret stays here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
@@ -81,12 +80,10 @@ class Heads:
             del self._known[next(iter(self._known))]
         self._known[head] = _read(message)
 
-    def request(
-        self, chunk: bytes, named: tuple[str, str] | None, client: Callable[[str], str]
-    ) -> ClientRequest | None:
+    def request(self, chunk: bytes) -> ClientRequest | None:
         """The request that these bytes are, if they are one whole request with a known head; else None.
 
-        `client`: who it is charged to, by the name that it claims. `named`: such a name, and who that is.
+        Its client is the name that it claims.
         """
         start = chunk.find(b"\r\n")
         end = chunk.find(b"\r\n\r\n", start) + 4
@@ -116,7 +113,7 @@ class Heads:
             accept_encoding=head.accept_encoding,
             time_unit=head.time_unit,
             sbe_schema=head.sbe_schema,
-            client=named[1] if named is not None and named[0] == head.claimed else client(head.claimed),
+            client=head.claimed,
             target=chunk[len(method) + 1 : start].decode("ascii"),
             sent=head.sent,
             api_key=api_key,

@@ -23,8 +23,8 @@ class Turn:
     """The present turn of the connections of one listener."""
 
     __slots__ = (
-        *("_first", "_first_count", "_has_begun", "_looks", "_is_open", "_lone_hits", "_now", "_table"),
-        *("known", "last_count", "loop_time", "present"),
+        *("_first", "_first_count", "_looks", "_is_open", "_lone_hits", "_now", "_table"),
+        *("has_begun", "known", "last_count", "loop_time", "present"),
     )
 
     def __init__(self, table: FastPathTable) -> None:
@@ -38,7 +38,9 @@ class Turn:
         self.loop_time = 0.0
         """The time of the loop when the turn began."""
         self._now = 0.0
-        self._is_open = self._has_begun = False
+        self._is_open = False
+        self.has_begun = False
+        """Whether anything was looked up that may be outdated once something else than a hit happens."""
         self._looks = 0
         """How many responses were looked at in this turn."""
         self._first: RememberedResponse | None = None
@@ -49,11 +51,11 @@ class Turn:
 
     def is_right(self, hit: RememberedResponse, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether the bytes of this response are right in this turn, and are to be written in one piece."""
-        if not self._has_begun:
+        if not self.has_begun:
             self._begin(hit, loop)
         if not self._is_open or hit.body or not self._table.is_present(hit, self._now):
             return False
-        if self._has_begun:
+        if self.has_begun:
             self.present, self.last_count = hit, hit.tally.count + MAX_HITS
             self._looks += 1
             if self._looks == MAX_HITS:
@@ -63,14 +65,14 @@ class Turn:
     def restart(self) -> None:
         """Something else happened than a hit: what was looked up may be outdated."""
         self.present = self._first = None
-        self._has_begun = False
+        self.has_begun = False
 
     def _begin(self, hit: RememberedResponse, loop: asyncio.AbstractEventLoop) -> None:
         self._now, self._is_open, self.loop_time = self._table.wall(), self._table.is_open(), loop.time()
         if self._lone_hits:
             self._lone_hits -= 1
             return
-        self._has_begun, self._looks = True, 0
+        self.has_begun, self._looks = True, 0
         self._first, self._first_count = hit, hit.tally.count + 1
         loop.call_soon(self._end)
 

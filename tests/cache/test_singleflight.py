@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from proxy.cache.singleflight import SingleFlight
+from proxy.cache.singleflight import SingleFlight, give
 from proxy.errors import TooSlow, UpstreamFailed
 
 
@@ -31,6 +31,13 @@ class Work:
         if self.error is not None:
             raise self.error
         return "done"
+
+
+class Elsewhere:
+    """Work that is done elsewhere."""
+
+    def __init__(self) -> None:
+        self.joined: asyncio.Future[str] | None = None
 
 
 async def settle() -> None:
@@ -275,3 +282,56 @@ async def test_draining_cancels_what_is_late_and_its_callers_get_an_error_not_a_
 
 async def test_draining_nothing_ends_at_once() -> None:
     assert await SingleFlight().drain(60.0) == 0
+
+
+async def test_callers_join_work_that_is_done_elsewhere_until_it_lands() -> None:
+    flight, work, ours, other = SingleFlight(), Work(), Elsewhere(), Elsewhere()
+    assert flight.lead("k", ours)
+    assert not flight.lead("k", other)
+    asking = callers(flight, work, 2)
+    await settle()
+    joined = flight.land("k", ours)
+    assert joined is not None
+    give(joined, "from elsewhere")
+    assert await asyncio.gather(*asking) == [("from elsewhere", True)] * 2
+    assert (work.started, flight.running()) == (0, 0)
+    assert flight.lead("k", other)
+
+
+async def test_work_elsewhere_that_nobody_joins_has_no_future() -> None:
+    flight, ours = SingleFlight(), Elsewhere()
+    assert flight.lead("k", ours)
+    assert flight.land("k", ours) is None
+
+
+async def test_work_elsewhere_that_fails_fails_for_all_that_joined() -> None:
+    flight, ours = SingleFlight(), Elsewhere()
+    flight.lead("k", ours)
+    asking = callers(flight, Work(), 2)
+    await settle()
+    joined = flight.land("k", ours)
+    assert joined is not None
+    give(joined, TooSlow("elsewhere"))
+    for caller in asking:
+        with pytest.raises(TooSlow):
+            await caller
+
+
+async def test_draining_waits_for_work_elsewhere_and_gives_it_up() -> None:
+    flight, ours, late = SingleFlight(), Elsewhere(), Elsewhere()
+    flight.lead("k", ours)
+    draining = asyncio.create_task(flight.drain(60.0))
+    await settle()
+    assert not draining.done()
+    joined = flight.land("k", ours)
+    assert joined is not None
+    give(joined, "done")
+    assert await draining == 0
+
+    flight.lead("k", late)
+    assert await flight.drain(0.0) == 1
+    assert flight.lead("k", Elsewhere()), "what was given up is no longer under way"
+    assert flight.land("k", late) is late.joined
+    assert late.joined is not None
+    give(late.joined, "too late")
+    assert not flight.lead("k", late)

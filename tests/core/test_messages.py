@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.lines import begin_of
 from proxy.core.messages import Entry, Lifetimes, OriginResponse, arrived_age_seconds
 from proxy.core.query.accepted import accepts_gzip, matches
+from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.reply import Outcome, Rendition, Reply, cache_status, error_reply, passed_reply
 from proxy.errors import (
     AnswerCut,
@@ -30,6 +32,7 @@ from proxy.errors import (
 )
 
 STORED_AT = 1_800_000_000.0
+TIME = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/time"])
 JSON = "application/json;charset=UTF-8"
 VARY = ("Vary", "Accept-Encoding, Accept, X-MBX-SBE, X-MBX-TIME-UNIT")
 
@@ -216,7 +219,7 @@ def test_the_notice_is_passed_on_with_answers_that_are_not_stored(value: str, se
     response = OriginResponse(
         status=200, headers={"x-mbx-sbe-deprecated": value}, body=b"", sent_at=STORED_AT, received_at=STORED_AT
     )
-    headers = dict(passed_reply(response, Outcome.BYPASS, endpoint="time", weight=1).headers)
+    headers = dict(passed_reply(response, Outcome.BYPASS, query=TIME).headers)
     assert headers.get("X-MBX-SBE-DEPRECATED") == sent
 
 
@@ -314,7 +317,7 @@ def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
         sent_at=STORED_AT,
         received_at=STORED_AT,
     )
-    reply = passed_reply(response, Outcome.BYPASS, endpoint="time", weight=1)
+    reply = passed_reply(response, Outcome.BYPASS, query=TIME)
     assert reply.begin == begin_of(400, reply.headers)
     assert structs.replace(reply, begin=b"") == Reply(
         status=400,

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 
 from proxy.core.messages import OriginResponse
+from proxy.core.reply import Reply
 from proxy.errors import UpstreamFailed
 from proxy.origin.flight import Flight
+from proxy.server.fast_path import FastPathProtocol
+from proxy.server.forward_path import ForwardPathProtocol
 from tests.gateway.harness import stage
 from tests.server.conftest import LOOPS
 from tests.server.forward_streams import forwarded
@@ -90,3 +93,45 @@ async def test_a_request_over_the_bound_is_refused_once() -> None:
         assert head.startswith(b"HTTP/1.1 200 ")
         on.app.room.requests -= 1
         assert on.asked("/api/v3/time") == 3
+
+
+async def test_after_an_answer_the_next_request_needs_no_look_at_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks, look = [], FastPathProtocol._look_and_receive
+
+    def counting(connection: FastPathProtocol, data: bytes) -> None:
+        looks.append(data)
+        look(connection, data)
+
+    async with stage(forward="all") as on, raw(on.app) as client:
+        for _ in range(3):  # read, sent on, sent on at once
+            await client.ask(get("/api/v3/time"))
+        monkeypatch.setattr(FastPathProtocol, "_look_and_receive", counting)
+        for target in ("/api/v3/time", "/api/v3/klines?symbol=BTCUSDT&interval=1m", "/api/v3/time"):
+            head, _ = await client.ask(get(target))
+            assert head.startswith(b"HTTP/1.1 200 ")
+        assert not looks
+        await client.ask(get("/livez"))
+        await client.ask(get("/api/v3/time"))
+        assert len(looks) == 1, "aiohttp has read a request"
+
+
+@pytest.mark.parametrize("way", ["close", "pause_writing"])
+async def test_what_happens_to_a_connection_while_a_request_is_under_way_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    made: list[ForwardPathProtocol] = []
+    answer = ForwardPathProtocol.answer
+
+    def disturbed(connection: ForwardPathProtocol, reply: Reply) -> None:
+        made.append(connection)
+        getattr(connection, way)()
+        answer(connection, reply)
+
+    async with stage(forward="all") as on, raw(on.app) as client:
+        for _ in range(3):
+            await client.ask(get("/api/v3/time"))
+        monkeypatch.setattr(ForwardPathProtocol, "answer", disturbed)
+        await client.ask(get("/api/v3/time"))
+        assert [connection._write for connection in made] == [None]
