@@ -23,6 +23,7 @@ from redis import exceptions as redis_errors
 from proxy.errors import RedisAway
 from proxy.redis_client.breaker import Admission, Breaker, BreakerState
 from proxy.redis_client.clients import Client, OpenedClient
+from proxy.redis_client.deadline import Deadline
 from proxy.redis_client.opening import open_client
 from proxy.redis_client.refusals import Part, Refusal, Refusals
 
@@ -37,6 +38,11 @@ _NO_ANSWER = (
     OSError,
     TimeoutError,
 )
+
+
+_QUOTA = ("reserve", "reconcile", "block", "release", "sync", "ping")
+_FEED = ("store", "feed")
+_PROBES = ("ping", "probe")
 
 
 class RedisOperation(Enum):
@@ -62,29 +68,13 @@ class RedisOperation(Enum):
     FEED = "feed"
     """What is new in the streams of changes."""
 
-    @property
-    def part(self) -> Part:
+    def __init__(self, word: str) -> None:
+        self.part = Part.FEED if word in _FEED else Part.QUOTA if word in _QUOTA else Part.CACHE
         """What it serves."""
-        if self in (RedisOperation.STORE, RedisOperation.FEED):
-            return Part.FEED
-        return Part.QUOTA if self in _QUOTA else Part.CACHE
-
-    @property
-    def is_probe(self) -> bool:
+        self.is_probe = word in _PROBES
         """Whether it is tried once a second."""
-        return self in (RedisOperation.PING, RedisOperation.PROBE)
 
 
-_QUOTA = frozenset(
-    {
-        RedisOperation.RESERVE,
-        RedisOperation.RECONCILE,
-        RedisOperation.BLOCK,
-        RedisOperation.RELEASE,
-        RedisOperation.SYNC,
-        RedisOperation.PING,
-    }
-)
 _COMMANDS = {
     RedisOperation.GET: "HMGET",
     RedisOperation.PUT: "MULTI",
@@ -140,7 +130,7 @@ class RedisConnection:
         self.prefix = prefix
         self._close = opened.close
         self._closed = asyncio.Event()
-        self._running: set[asyncio.Timeout] = set()
+        self._running: set[Deadline] = set()
         self._deadline_seconds = deadline_seconds
         self._observer = observer
         self._monotonic = monotonic
@@ -189,7 +179,8 @@ class RedisConnection:
             raise
         self._breaker.succeeded()
         self._silent = False
-        self._refusals.served(operation.part, operation.value, is_probe=operation.is_probe)
+        if self._refusals.has_any:
+            self._refusals.served(operation.part, operation.value, is_probe=operation.is_probe)
         self._ended(operation, started, ok=True)
         return result
 
@@ -213,19 +204,17 @@ class RedisConnection:
 
     async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call` within the deadline. Raises what `call` raises, TimeoutError and CancelledError."""
-        cancelled = _cancellations()
-        async with asyncio.timeout(self._deadline_seconds) as running:
-            self._running.add(running)
+        deadline = Deadline(self._deadline_seconds)
+        with deadline:
+            self._running.add(deadline)
             try:
-                async with self._gate:
-                    result = await call()
+                await self._gate.acquire()
+                try:
+                    return await call()
+                finally:
+                    self._gate.release()
             finally:
-                self._running.discard(running)
-        # The driver sends within asyncio.wait_for, which swallows a cancellation that comes as it ends (CPython
-        # issue 86296, mended in 3.12): whoever cancelled us would wait for us in vain.
-        if _cancellations() > cancelled:
-            raise asyncio.CancelledError
-        return result
+                self._running.discard(deadline)
 
     async def _break_off(self) -> None:
         """End the deadlines of what runs now. What ran on would open a socket again that nobody closes."""
@@ -233,8 +222,7 @@ class RedisConnection:
             async with asyncio.timeout(self._deadline_seconds):
                 while self._running:
                     for running in self._running:
-                        if not running.expired():
-                            running.reschedule(0.0)
+                        running.end()
                     await asyncio.sleep(0)
 
     async def _ping(self) -> None:
@@ -261,11 +249,6 @@ class RedisConnection:
 
     def _ended(self, operation: RedisOperation, started: float, *, ok: bool) -> None:
         self._observer.operation(operation, seconds=self._monotonic() - started, ok=ok)
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _closed(operation: RedisOperation) -> RedisAway:

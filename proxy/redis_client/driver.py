@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeGuard
 
 import hiredis
@@ -21,6 +22,9 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as NoAnswer
+
+from proxy.redis_client.replies import Replies, TooLate
 
 CLIENT_NAME = "binance-sidecar"
 SHORT_BYTES = 16 << 10
@@ -34,8 +38,13 @@ AddressMap: TypeAlias = Mapping[Address, Address]
 class Named(AbstractConnection):
     """Tells the server who we are. A server, user or proxy that refuses this costs only the name."""
 
+    _replies: Replies | None = None
+    """What the server says after the log-in; None before."""
+
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Log in, then give the name."""
+        if self._replies is not None and self._replies.transport is not _transport_of(self._writer):
+            self._replies = None  # over a unix socket redis-py logs in twice
         try:
             await super().on_connect_check_health(check_health)
         except Exception:
@@ -44,15 +53,27 @@ class Named(AbstractConnection):
             await self.disconnect(nowait=True)
             raise
         await self.send_command("CLIENT", "SETNAME", CLIENT_NAME, check_health=False)
-        try:
+        with suppress(ResponseError):
             await self.read_response()
-        except ResponseError:
-            return
+        transport = _transport_of(self._writer)
+        # A newer protocol has messages between the replies, which redis-py sorts out.
+        if transport is not None and self._replies is None and str(self.protocol) == "2" and not await self.can_read():
+            self._replies = Replies(transport, error_of=self._parser.parse_error)
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether it is logged in and connected, and the next reply is that to the next command."""
+        return self._replies is not None and self._writer is not None and not self._replies.has_any
+
+    async def can_read(self) -> bool:
+        """Whether something came that nobody asked for, or the end: then it cannot be used as it is."""
+        replies = self._replies
+        return await super().can_read() if replies is None or self._writer is None else replies.has_any
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """The bytes of a command: in C, but for long ones, which would be copied."""
         is_one_word = isinstance(args[0], str) and " " not in args[0]
-        if not is_one_word or any(len(arg) > SHORT_BYTES for arg in args if isinstance(arg, (bytes, str))):
+        if not is_one_word or _has_long(args):
             return super().pack_command(*args)
         try:
             return [hiredis.pack_command(args)]
@@ -66,18 +87,54 @@ class Named(AbstractConnection):
         if writer is None or is_due or not _is_short(command) or writer.transport.get_write_buffer_size():
             await super().send_packed_command(command, check_health)
         else:
-            writer.writelines(command)
+            writer.transport.write(command[0])
 
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """An answer. Raises what redis-py does.
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - redis-py's interface
+        *,
+        disconnect_on_error: bool = True,
+        push_request: bool | None = False,
+    ) -> Any:
+        """An answer; None if a `timeout` is given and over. Raises what redis-py does.
 
-        In the frame where redis-py raises, a variable holds the error: a cycle, which keeps the task and its result in
-        memory, such as a document, until the next full garbage collection. Errors leave here without that frame.
+        No variable of a frame that an error passes holds it. That would be a cycle, which keeps the task and its
+        result in memory, such as a document, until the next full garbage collection.
         """
+        replies = self._replies
         try:
-            return await super().read_response(*args, **kwargs)
+            if replies is None or self._writer is None:
+                return await super().read_response(
+                    disable_decoding, timeout, disconnect_on_error=disconnect_on_error, push_request=push_request
+                )
+            reply = await replies.next(self.socket_timeout if timeout is None else timeout)
         except ResponseError as error:
             raise error.with_traceback(None) from None
+        except TooLate:
+            if timeout is not None:
+                return None
+            if disconnect_on_error:
+                await self.disconnect(nowait=True)
+            raise NoAnswer(f"Timeout reading from {self._host_error()}") from None
+        except BaseException:
+            if disconnect_on_error:
+                await self.disconnect(nowait=True)
+            raise
+        if self.health_check_interval:
+            self.next_health_check = asyncio.get_running_loop().time() + self.health_check_interval
+        return reply
+
+
+def _transport_of(writer: asyncio.StreamWriter | None) -> asyncio.WriteTransport | None:
+    return None if writer is None else writer.transport
+
+
+def _has_long(args: tuple[Any, ...]) -> bool:
+    for arg in args:  # noqa: SIM110 - a generator would be called for each
+        if isinstance(arg, (bytes, str)) and len(arg) > SHORT_BYTES:
+            return True
+    return False
 
 
 def _is_short(command: bytes | str | Iterable[bytes]) -> TypeGuard[list[bytes]]:

@@ -6,13 +6,12 @@ keys, the breaker. The clients of Sentinel and Cluster are in modules of their o
 
 from __future__ import annotations
 
-from redis.asyncio.client import Redis
-from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisClusterException, RedisError
 
 from proxy.redis_client.clients import OpenedClient, connection_options, options_of
 from proxy.redis_client.driver import TcpConnection, TlsConnection, UnixConnection
 from proxy.redis_client.password_file import PasswordFile
+from proxy.redis_client.pool import Pool, SingleClient
 from proxy.redis_client.url import RedisTarget, Topology, masked, parse
 
 
@@ -51,7 +50,7 @@ def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:
     # and replaces a connection that broke while it was idle.
     plain = UnixConnection if "path" in target.options else TcpConnection
     options = options_of(target, deadline_seconds, retries=0) | connection_options(target, plain, TlsConnection)
-    pool = ConnectionPool(**options)
+    pool = Pool(**options)
     pool.make_connection()  # type: ignore[no-untyped-call]  # TypeError for an unknown option; no I/O
-    client = Redis.from_pool(pool)
+    client = SingleClient.from_pool(pool)
     return OpenedClient(client=client, connections=target.connections, close=(client.aclose,))

@@ -54,6 +54,11 @@ class Refusals:
         self._monotonic = monotonic
         self._refused: dict[tuple[Part, str], Refusal] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything is remembered."""
+        return bool(self._refused)
+
     def refused(self, part: Part, operation: str, *, command: str, words: str) -> None:
         """The server answered this operation with an error. `command` is what is refused if the words name nothing."""
         found = _IN_PIPELINE.search(words) or _NAMED.search(words)

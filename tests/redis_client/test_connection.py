@@ -387,7 +387,7 @@ async def test_the_sentinels_name_the_master_and_a_silent_one_is_passed_over(
     start_valkey: StartValkey, opened: Opener, tmp_path: Path
 ) -> None:
     port, sentinel_port = free_ports(2)
-    start_valkey("--port", str(port))
+    master = start_valkey("--port", str(port))
     configuration = tmp_path / "sentinel.conf"
     configuration.write_text(f"sentinel monitor main 127.0.0.1 {port} 1\n")
     start_valkey(str(configuration), "--sentinel", "--port", str(sentinel_port))
@@ -400,6 +400,11 @@ async def test_the_sentinels_name_the_master_and_a_silent_one_is_passed_over(
         await connection.run(PUT, writing(connection))
 
         assert await connection.run(GET, reading(connection)) == b"v"
+
+        master.admin("REPLICAOF", "127.0.0.1", "1")
+        away = await fails(connection, writing(connection))
+        assert not away.is_refusal
+        assert "previous master" in str(away)
 
 
 async def test_a_service_that_no_sentinel_knows_is_away(

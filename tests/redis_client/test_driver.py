@@ -8,10 +8,13 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio.client import Redis
 from redis.asyncio.connection import Connection
 from redis.exceptions import DataError
 
+from proxy.redis_client.clients import Client
 from proxy.redis_client.driver import SHORT_BYTES, TcpConnection
+from proxy.redis_client.pool import Pool
 from tests.redis_client.fixtures import Opener
 
 ARGUMENTS = st.one_of(
@@ -56,3 +59,51 @@ async def test_no_task_is_made_to_write_a_short_command(redis_url: str, opened: 
         loop.set_task_factory(None)
     assert not made or size > SHORT_BYTES
     assert await client.get("k") == b"x" * size
+
+
+def pool_of(client: Client) -> Pool:
+    return cast(Pool, cast(Redis, client).connection_pool)
+
+
+async def test_a_connection_that_is_in_step_is_used_again(redis_url: str, opened: Opener) -> None:
+    client = opened(redis_url).client
+    pool = pool_of(client)
+    await client.set("k", b"v")
+    first = await pool.get_connection()
+    await pool.release(first)
+    assert await client.get("k") == b"v"
+    again = await pool.get_connection()
+    await pool.release(again)
+    assert again is first
+
+
+async def test_a_connection_with_an_answer_that_nobody_took_is_opened_anew(redis_url: str, opened: Opener) -> None:
+    client = opened(redis_url).client
+    pool = pool_of(client)
+    await client.set("k", b"v")
+    connection = await pool.get_connection()
+    await connection.send_command("ECHO", "stray")
+    while not await connection.can_read():  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0)
+    await pool.release(connection)
+    assert await client.get("k") == b"v"
+
+
+async def test_a_read_with_a_time_limit_of_its_own_ends_without_an_answer(redis_url: str, opened: Opener) -> None:
+    pool = pool_of(opened(redis_url).client)
+    connection = await pool.get_connection()
+    assert await connection.read_response(timeout=0.001) is None
+    await connection.send_command("ECHO", "late")
+    assert await connection.read_response(timeout=10.0) == b"late"
+    await pool.release(connection)
+
+
+async def test_only_the_idle_connections_are_closed_if_so_asked(redis_url: str, opened: Opener) -> None:
+    pool = pool_of(opened(redis_url).client)
+    idle, used = await pool.get_connection(), await pool.get_connection()
+    await pool.release(idle)
+    await pool.disconnect(inuse_connections=False)
+    assert (idle.is_connected, used.is_connected) == (False, True)
+    await pool.release(used)
+    await pool.disconnect()
+    assert not used.is_connected
