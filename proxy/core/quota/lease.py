@@ -117,6 +117,14 @@ class Lease:
         return Totals(self._taken, self._returned, self.spent)
 
     @property
+    def has_news(self) -> bool:
+        """Whether the store lacks something: of the totals, or of what the origin told."""
+        told = self.told
+        return (
+            self.header >= 0 or self.spent != told.spent or self._taken != told.taken or self._returned != told.returned
+        )
+
+    @property
     def untold(self) -> int:
         """What was spent and the store still counts as leased."""
         return self.spent - self.told.spent + self.open

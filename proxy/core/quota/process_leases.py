@@ -181,10 +181,12 @@ class ProcessLeases:
         """When the store should be called next; infinity: not before something happens."""
         if self.is_urgent:
             return now
-        is_exact = any(part.lease.is_exact for part in self._parts_at(now))
-        due = self.news.due_at(is_exact=is_exact)
-        if any(lease.told != lease.totals or lease.header >= 0 for lease in self._leases.values()):
-            due = min(due, self._called_at + TELL_SECONDS)
+        due = self.news.settled_at
+        if due < math.inf:
+            due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._parts_at(now)))
+        for lease in self._leases.values():
+            if lease.has_news:
+                return min(due, self._called_at + TELL_SECONDS)
         return due
 
     def call(self, now: float, *, replicas: int, floors: Mapping[WindowKey, int], publishes: bool = False) -> Call:
@@ -268,7 +270,7 @@ class ProcessLeases:
 
     def _has_news(self, key: WindowKey, settled: Mapping[WindowKey, Settled]) -> bool:
         lease, is_told = self._leases[key], key in settled or key in self.news.untold
-        return is_told or self._suspects_loss or lease.told != lease.totals or lease.header >= 0
+        return is_told or self._suspects_loss or lease.has_news
 
     def _window_call(self, key: WindowKey, part: Part | None, now: float, settled: Settled, floor: int) -> WindowCall:
         lease, clients = self._lease(key), self.news.untold.get(key, {})

@@ -24,7 +24,10 @@ class ReplicaCount:
     """The counts of the last minute that had any."""
 
     def __init__(self) -> None:
+        self.replicas = 1
+        """The largest valid count; 1 (this replica) if there is none."""
         self._counts: deque[tuple[float, int]] = deque()
+        """When each was observed. Those that a later one is not below are left out, so the first is the largest."""
 
     def observe(self, replicas: int, now: float) -> None:
         """Record how many replicas are alive at `now`, in seconds of a monotonic clock.
@@ -35,12 +38,10 @@ class ReplicaCount:
             return
         while self._counts and self._counts[0][0] <= now - COUNT_MEMORY_SECONDS:
             self._counts.popleft()
+        while self._counts and self._counts[-1][1] <= replicas:
+            self._counts.pop()
         self._counts.append((now, replicas))
-
-    @property
-    def replicas(self) -> int:
-        """The largest valid count; 1 (this replica) if there is none."""
-        return max((count for _, count in self._counts), default=1)
+        self.replicas = self._counts[0][1]
 
 
 def refuse_without_redis(
