@@ -12,10 +12,8 @@ from msgspec import Struct
 from proxy.forward.body import TOO_LARGE, ChunkedBody, PlainBody
 from proxy.forward.head import MAX_HEAD_BYTES, Framing, Head, InvalidAnswer, read_head
 from proxy.forward.known_heads import KnownHeads
-from proxy.forward.messages import Headers
 
 _MOST_INTERIM_ANSWERS = 16
-_LENGTH = Framing.LENGTH
 
 
 class RawResponse(Struct, frozen=True):
@@ -35,13 +33,8 @@ class RawResponse(Struct, frozen=True):
         return self.head.status
 
     @property
-    def headers(self) -> Headers:
-        """As received; only the white space around values is gone."""
-        return self.head.headers
-
-    @property
     def texts(self) -> Mapping[str, str]:
-        """The same with names in lower case; of equal names the last one counts."""
+        """The headers, with names in lower case; of equal names the last one counts."""
         return self.head.texts
 
 
@@ -74,9 +67,10 @@ class AnswerReader(Struct, eq=False, kw_only=True):
         head = self.known.read(data)
         if head is None:
             return self._feed_part(data)
-        body = data[len(head.block) :]
-        if head.framing is _LENGTH and len(body) == head.length <= self.max_body_bytes:
-            return RawResponse(head, body, self.wall())
+        body = data[head.size_bytes :]
+        if len(body) == head.length <= self.max_body_bytes:
+            wall = self.wall
+            return RawResponse(head, body, wall())
         return self._feed_body(self._begin_body(head), body)
 
     def end(self) -> RawResponse | None:
@@ -92,10 +86,11 @@ class AnswerReader(Struct, eq=False, kw_only=True):
         if self._pending:
             data, self._pending = self._pending + data, b""
         while (end := data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4) > 3:
-            head, data = read_head(data[:end], is_head=self._has_no_body), data[end:]
+            block, data = data[:end], data[end:]
+            head = read_head(block, is_head=self._has_no_body)
             if head is not None:
                 if not self._has_no_body:
-                    self.known.learn(head)
+                    self.known.learn(block, head)
                 return self._feed_body(self._begin_body(head), data)
             self._interim += 1
             if self._interim > _MOST_INTERIM_ANSWERS:
@@ -114,8 +109,7 @@ class AnswerReader(Struct, eq=False, kw_only=True):
         if head.framing is Framing.CHUNKED:
             self._body = ChunkedBody(self.max_body_bytes)
         else:
-            length = None if head.framing is Framing.CLOSE else head.length
-            self._body = PlainBody(length, self.max_body_bytes)
+            self._body = PlainBody(None if head.framing is Framing.CLOSE else head.length, self.max_body_bytes)
         return self._body
 
     def _feed_body(self, body: PlainBody | ChunkedBody, data: bytes) -> RawResponse | None:

@@ -52,26 +52,43 @@ class _Waiter(Struct, eq=False):
             self.future.set_exception(error)
 
 
+class _NoTransport(asyncio.Transport):
+    """That of a connection that is not made yet, or lost."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, data: object) -> None:
+        raise AssertionError("is_open() was asked")
+
+    def abort(self) -> None:
+        pass
+
+
+_NONE = _NoTransport()
+
+
 class Connection(asyncio.Protocol):
     """Made by a loop's `create_connection`. One exchange at a time."""
 
     __slots__ = (
-        *("_asker", "_deadline", "_is_closing", "_lost", "_reader", "_timer", "_tls", "_unread", "_unsent"),
-        *("_wakes_at", "_write", "expires_at", "loop", "stays_seconds", "transport"),
+        *("_asker", "_deadline", "_lost", "_poll", "_reader", "_timer", "_tls", "_transport", "_wakes_at", "_way"),
+        *("expires_at", "loop", "stays_seconds"),
     )
 
     def __init__(self, lost: Callable[[Connection], None], *, reader: AnswerReader, tls: Tls | None = None) -> None:
         """`reader`: of the answers on this connection; `tls`: the session that begins with it."""
         self.loop = asyncio.get_running_loop()
         self._lost = lost
-        self.transport: asyncio.Transport | None = None
-        """None when the connection is lost."""
+        self._transport: asyncio.Transport = _NONE
+        self._poll = select.poll()
+        """Tells what has come that the transport has not read."""
         self._tls = tls
         self._reader = reader
         self._asker: Asker | None = None
         """Who waits for the answer under way."""
-        self._write: Callable[[bytes], None] = _nowhere
-        """Of the transport, or of the session that goes through it."""
+        self._way: Tls | asyncio.Transport = _NONE
+        """What takes the bytes of a request: the transport, or the session that goes through it."""
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = NEVER
         """When the timer fires, by the loop's clock."""
@@ -86,11 +103,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         made = cast(asyncio.Transport, transport)  # those of uvloop have no common class with asyncio's
-        poll = select.poll()
-        poll.register(made.get_extra_info("socket").fileno(), select.POLLIN)
-        self.transport, self._write = made, made.write
-        # Whether it closes, what of a request it has not sent yet, and what has come that it has not read.
-        self._is_closing, self._unsent, self._unread = made.is_closing, made.get_write_buffer_size, poll.poll
+        self._poll.register(made.get_extra_info("socket").fileno(), select.POLLIN)
+        self._transport = self._way = made
         if self._tls is not None:
             self._begin(self._tls)
 
@@ -115,8 +129,8 @@ class Connection(asyncio.Protocol):
             if answer is not None:
                 self._asker = None
                 # An answer may come before the request is out. What is left of it must not go before the next one.
-                is_left = answer.has_surplus or self._unsent() or (tls is not None and not tls.is_free)
-                self.stays_seconds = 0.0 if is_left else answer.head.stays_seconds
+                is_sent = not self._transport.get_write_buffer_size() and (tls is None or tls.is_free)
+                self.stays_seconds = answer.head.stays_seconds if is_sent and not answer.has_surplus else 0.0
                 asker.answered(answer)
         if tls is not None and tls.is_over:
             self._broke(None)
@@ -131,7 +145,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.transport, self._write = None, _nowhere
+        self._transport = self._way = _NONE
         self._lost(self)
 
     # --- What the client calls.
@@ -141,7 +155,7 @@ class Connection(asyncio.Protocol):
 
         Raises ssl.SSLError and OSError.
         """
-        if self.transport is None:
+        if self._transport.is_closing():
             raise ConnectionEnded("closed")
         self._tls = Tls(context, server_name, below=self._tls)
         self._begin(self._tls)
@@ -155,8 +169,7 @@ class Connection(asyncio.Protocol):
 
     def is_open(self) -> bool:
         """Whether a request may be sent, as far as the loop knows."""
-        transport = self.transport
-        return transport is not None and not transport.is_closing() and self.stays_seconds > 0
+        return self.stays_seconds > 0 and not self._transport.is_closing()
 
     def is_usable(self, now: float) -> bool:
         """Whether the pool may still keep it, and nothing has come since the last answer, no end either.
@@ -164,7 +177,7 @@ class Connection(asyncio.Protocol):
         The loop may not have seen that yet. Not for a new connection: the first that TLS sends after the handshake is
         no part of an answer.
         """
-        return now < self.expires_at and not self._is_closing() and not self._unread(0)
+        return now < self.expires_at and not self._transport.is_closing() and not self._poll.poll(0)
 
     def send(self, head: bytes, body: bytes, *, asker: Asker, deadline: float) -> None:
         """Write one request. `asker` gets its answer, or the error.
@@ -174,10 +187,10 @@ class Connection(asyncio.Protocol):
         """
         self._asker, self._deadline = asker, deadline
         if len(body) > ONE_WRITE_BYTES:
-            self._write(head)
-            self._write(body)
+            self._way.write(head)
+            self._way.write(body)
         else:
-            self._write(head + body)
+            self._way.write(head + body)
         if deadline < self._wakes_at:
             self._set_timer(deadline)
 
@@ -203,13 +216,12 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once. Says nothing more, in TLS neither."""
         self.stays_seconds = self.expires_at = 0.0
-        if self.transport is not None:
-            self.transport.abort()
+        self._transport.abort()
 
     def _begin(self, tls: Tls) -> None:
         """Begin a session through what carried the bytes until now."""
-        tls.begin(self._write)
-        self._write = tls.write
+        tls.begin(self._way.write)
+        self._way = tls
 
     def _fail(self, error: UpstreamFailed) -> None:
         """There will be no whole answer."""
@@ -254,7 +266,3 @@ class Connection(asyncio.Protocol):
             self._fail(TooSlow(headers=lower_headers(self._reader.head)))
         elif self._deadline < NEVER:
             self._set_timer(self._deadline)
-
-
-def _nowhere(data: bytes) -> None:
-    raise AssertionError("is_open() was asked")

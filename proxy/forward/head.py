@@ -42,9 +42,9 @@ _REMEMBERED_BYTES = 256
 _REMEMBERED_HEAD_BYTES = 2048
 """The lines of a shorter head are all remembered: it has no line that would take much memory."""
 
-Line = tuple[tuple[bytes, bytes], bytes | None, tuple[str, str]]
-"""A header's name and value; its name in lower case if it is about the body's framing or the connection; both as text,
-the name in lower case."""
+Line = tuple[tuple[str, str], bytes | None, bytes]
+"""A header's name in lower case and its value, as text; the name as bytes if it is about the body's framing or the
+connection, else None; the value as bytes."""
 
 
 class InvalidAnswer(Exception):
@@ -67,17 +67,12 @@ class Head(Struct, frozen=True):
     framing: Framing
     stays_seconds: float
     """For how long the origin keeps the connection after this answer: infinite if it does not say, 0 if it closes."""
-    block: bytes
-    """From its first byte to the empty line."""
+    size_bytes: int
+    """From its first byte to the end of the empty line."""
     texts: Mapping[str, str]
     """The headers, with names in lower case; of equal names the last one counts."""
     length: int
-    """Of the body in bytes, for Framing.LENGTH; else 0."""
-
-    @property
-    def headers(self) -> Headers:
-        """All headers as they came."""
-        return tuple([header for header, _, _ in read_lines(self.block[:-4].split(b"\r\n")[1:])])
+    """Of the body in bytes; -1 if it is told behind the head: Framing.CHUNKED and Framing.CLOSE."""
 
 
 def render(request: RawRequest, *, host: bytes, prefix: bytes = b"", more: bytes = b"") -> bytes:
@@ -137,7 +132,7 @@ def read_head(block: bytes, *, is_head: bool) -> Head | None:
         if status == 101:
             raise InvalidAnswer("The origin changes the protocol, which nobody asked for.")
         return None
-    return _with_framing(block, status, read, is_head=is_head, is_old=is_old)
+    return _with_framing(len(block), status, read, is_head=is_head, is_old=is_old)
 
 
 def _read_status(line: bytes) -> tuple[int, bool]:
@@ -164,16 +159,16 @@ def _read_line(line: bytes) -> Line:
     lower, value = name.lower(), value.strip(b" \t")
     # A byte is a character, as nobody says which coding a value has (RFC 9110, section 5.5).
     text = lower.decode("ascii"), value.decode("latin-1")
-    return (name, value), lower if lower in ABOUT_FRAMING else None, text
+    return text, lower if lower in ABOUT_FRAMING else None, value
 
 
 _remembered = lru_cache(maxsize=512)(_read_line)
 """Of the lines of an answer most are those of the answer before."""
 
 
-def _with_framing(block: bytes, status: int, lines: list[Line], *, is_head: bool, is_old: bool) -> Head:
+def _with_framing(size_bytes: int, status: int, lines: list[Line], *, is_head: bool, is_old: bool) -> Head:
     lengths, codings, options, stays = [], [], b"", float("inf")
-    for (_, value), about, _ in [line for line in lines if line[1] is not None]:
+    for _, about, value in [line for line in lines if line[1] is not None]:
         match about:
             case b"content-length":
                 lengths.append(value)
@@ -188,8 +183,8 @@ def _with_framing(block: bytes, status: int, lines: list[Line], *, is_head: bool
         framing, length = Framing.NONE, 0
     if framing is Framing.CLOSE or not _is_kept(options, is_old=is_old):
         stays = 0.0
-    texts = dict([text for _, _, text in lines])
-    return Head(status, framing, stays, block, texts, length)
+    texts = dict([text for text, _, _ in lines])
+    return Head(status, framing, stays, size_bytes, texts, length)
 
 
 def _framing(lengths: list[bytes], codings: list[bytes], *, is_old: bool) -> tuple[Framing, int]:
@@ -197,9 +192,9 @@ def _framing(lengths: list[bytes], codings: list[bytes], *, is_old: bool) -> tup
     if codings:
         if lengths or codings != [b"chunked"] or is_old:
             raise InvalidAnswer("The length of the origin's answer is not clear.")
-        return Framing.CHUNKED, 0
+        return Framing.CHUNKED, -1
     if not lengths:
-        return Framing.CLOSE, 0
+        return Framing.CLOSE, -1
     if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise InvalidAnswer("The length of the origin's answer is not clear.")
     return Framing.LENGTH, int(lengths[0])

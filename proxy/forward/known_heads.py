@@ -34,16 +34,17 @@ It gives nothing back of what it has taken, so a head is refused in the time tha
 class _Shape(Struct, frozen=True, eq=False):
     """Heads that differ in some values only."""
 
-    match: Callable[[str], re.Match[str] | None]
+    find: Callable[[str], re.Match[str] | None]
     """Finds the values that change, in all that is before the end of the last one."""
     tail: str
-    """What comes behind them, to the empty line."""
+    """What comes behind them, with the empty line."""
+    tail_size: int
     names: tuple[str, ...]
     """The names of these values, in lower case."""
     texts: dict[str, str]
     """The headers of one such head, with names in lower case."""
-    make: Callable[[bytes, Mapping[str, str], int], Head]
-    """The head with these bytes, headers and length."""
+    make: Callable[[int, Mapping[str, str], int], Head]
+    """The head of this size, with these headers and this length of its body."""
     lines: tuple[bytes, ...]
     """What such heads have in common, each line by itself: all of it, or what is before the value."""
 
@@ -61,27 +62,31 @@ class KnownHeads:
 
     def read(self, data: bytes) -> Head | None:
         """The head that `data` begins with, if one like it was learned."""
-        text = data[:_MOST_BYTES].decode("latin-1")
-        for shape in self._shapes:
-            match = shape.match(text)
-            if match is None or not text.startswith(shape.tail, match.end()):
+        text, shapes = data[:_MOST_BYTES].decode("latin-1"), self._shapes
+        for shape in shapes:
+            find, make = shape.find, shape.make
+            match = find(text)
+            if match is None:
                 continue
-            if shape is not self._shapes[0]:
-                self._shapes.remove(shape)
-                self._shapes.insert(0, shape)
+            end = match.end()
+            if not text.startswith(shape.tail, end):
+                continue
+            if shape is not shapes[0]:
+                shapes.remove(shape)
+                shapes.insert(0, shape)
             texts = shape.texts.copy()
             texts.update(zip(shape.names, match.groups(), strict=True))
-            return shape.make(data[: match.end() + len(shape.tail)], texts, int(texts.get(_LENGTH, 0)))
+            return make(end + shape.tail_size, texts, int(texts.get(_LENGTH, -1)))
         return None
 
-    def learn(self, head: Head) -> None:
-        """Remember a head that `read` did not know.
+    def learn(self, block: bytes, head: Head) -> None:
+        """Remember a head that `read` did not know. `block`: its bytes, with the empty line.
 
         A pattern takes long to make: only for a head like which two have come, and if other values than before change.
         """
-        if len(head.block) > _MOST_BYTES or head.framing not in (Framing.LENGTH, Framing.CHUNKED):
+        if len(block) > _MOST_BYTES or head.framing not in (Framing.LENGTH, Framing.CHUNKED):
             return
-        lines = head.block[:-4].split(b"\r\n")
+        lines = block[:-4].split(b"\r\n")
         if len(head.texts) < len(lines) - 1:
             return  # a name stands twice: which value counts is not decided here
         common = (lines[0], *map(_common, lines[1:]))
@@ -97,7 +102,7 @@ class KnownHeads:
             if changed <= changing:
                 return  # it is another in a way that no pattern allows
             self._shapes.remove(known)
-        self._shapes = [_shape(head, common, changing | changed), *self._shapes[: MOST_SHAPES - 1]]
+        self._shapes = [_shape(head, lines, common, changing | changed), *self._shapes[: MOST_SHAPES - 1]]
 
 
 def _common(line: bytes) -> bytes:
@@ -107,10 +112,10 @@ def _common(line: bytes) -> bytes:
     return line if lower in ABOUT_FRAMING and lower != b"content-length" else name + colon
 
 
-def _shape(head: Head, common: tuple[bytes, ...], changing: set[str]) -> _Shape:
-    """The shape of heads like this one, whose values with these names change."""
+def _shape(head: Head, lines: list[bytes], common: tuple[bytes, ...], changing: set[str]) -> _Shape:
+    """The shape of heads like the one with these lines, whose values with these names change."""
     names, pattern, behind = [], "", common[0]
-    for line, shared in zip(head.block[:-4].split(b"\r\n")[1:], common[1:], strict=True):
+    for line, shared in zip(lines[1:], common[1:], strict=True):
         name = shared.partition(b":")[0].decode("ascii").lower()
         if name in changing:
             names.append(name)
@@ -120,4 +125,4 @@ def _shape(head: Head, common: tuple[bytes, ...], changing: set[str]) -> _Shape:
             behind += b"\r\n" + line
     tail = (behind + b"\r\n\r\n").decode("latin-1")
     make = partial(Head, head.status, head.framing, head.stays_seconds)
-    return _Shape(re.compile(pattern).match, tail, tuple(names), dict(head.texts), make, common)
+    return _Shape(re.compile(pattern).match, tail, len(tail), tuple(names), dict(head.texts), make, common)

@@ -88,8 +88,7 @@ class Upstream:
             max_body_bytes=max_body_bytes,
             wall=wall,
             monotonic=monotonic,
-            answered=self._answered,
-            failed=self._failed,
+            told=self,
         )
         self.begin = self._direct.begin
         """`send` in this turn of the loop, on a kept connection."""
@@ -164,13 +163,13 @@ class Upstream:
                 taken = self._monotonic() - started
                 self._observer.upstream_answered(_host(base_url), status=status, seconds=taken)
 
-    def _answered(self, base_url: str, status: int, seconds: float) -> None:
+    def answered(self, base_url: str, status: int, seconds: float) -> None:
         """One attempt of `begin` got an answer, after so many seconds."""
         if status >= 400 or self._failed_at:
             self._record(base_url, status)
         self._observer.upstream_answered(_host(base_url), status=str(status), seconds=seconds)
 
-    def _failed(self, base_url: str, error: UpstreamFailed, seconds: float) -> None:
+    def failed(self, base_url: str, error: UpstreamFailed, seconds: float) -> None:
         """One attempt of `begin` got none that can be used."""
         self._note_failure(base_url, error)
         self._observer.upstream_answered(_host(base_url), status=error.reason, seconds=seconds)

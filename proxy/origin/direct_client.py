@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -22,6 +23,16 @@ from proxy.origin.sending import decoded
 from proxy.ports import Outbound
 
 
+class Told(Protocol):
+    """Who keeps account of the hosts."""
+
+    def answered(self, base_url: str, status: int, seconds: float) -> None:
+        """An exchange got an answer, after so many seconds."""
+
+    def failed(self, base_url: str, error: UpstreamFailed, seconds: float) -> None:
+        """It got none that can be used."""
+
+
 class DirectClient:
     """Shares the connections of a raw client."""
 
@@ -32,15 +43,11 @@ class DirectClient:
         max_body_bytes: int,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
-        answered: Callable[[str, int, float], None],
-        failed: Callable[[str, UpstreamFailed, float], None],
+        told: Told,
     ) -> None:
-        """Both get the base URL of each exchange, how it ended, and how many seconds it took.
-
-        `answered` gets the status, `failed` the error.
-        """
+        """`told` is told of each exchange, once it has ended."""
         self.pool = raw.pool
-        self.answered, self.failed = answered, failed
+        self.told = told
         self._max_body_bytes = max_body_bytes
         self._wall = wall
         self.monotonic = monotonic
@@ -67,7 +74,8 @@ class DirectClient:
 
         What `flight.check` raises is raised here. Raises ValueError for a request that is not valid HTTP.
         """
-        pool, now = self.pool, self.monotonic()
+        pool, wall, monotonic = self.pool, self._wall, self.monotonic
+        now = monotonic()
         connection = pool.take(base_url, now)
         if connection is None:
             return False
@@ -80,7 +88,7 @@ class DirectClient:
             raise
         if self._tells:
             log.debug("sending")
-        exchange = _Exchange(self, base_url, connection, self._wall(), now, flight)
+        exchange = _Exchange(self, base_url, connection, wall(), now, flight)
         connection.send(head, query.body, asker=exchange, deadline=connection.loop.time() + seconds)
         return True
 
@@ -115,7 +123,8 @@ class _Exchange(Struct, eq=False):
     def answered(self, answer: RawResponse) -> None:
         """There is a whole answer."""
         client, base_url, head = self.client, self.base_url, answer.head
-        now, headers = client.monotonic(), head.texts
+        headers, monotonic = head.texts, client.monotonic
+        now = monotonic()
         client.pool.give(base_url, self.connection, now)  # first: the client may ask again at once
         if "content-encoding" in headers:
             client.unpack(self, answer)
@@ -128,18 +137,18 @@ class _Exchange(Struct, eq=False):
             received_at=answer.received_at,
         )
         self.flight.landed(response)  # before it is counted: a client waits
-        client.answered(base_url, head.status, now - self.started)
+        client.told.answered(base_url, head.status, now - self.started)
 
     def failed(self, error: UpstreamFailed) -> None:
         """There is no answer that can be used."""
         client = self.client
-        client.failed(self.base_url, error, client.monotonic() - self.started)
+        client.told.failed(self.base_url, error, client.monotonic() - self.started)
         self.flight.landed(error)
 
     def unpacked(self, answer: RawResponse, body: bytes) -> None:
         """There is a whole answer, and this is its body."""
         client, head = self.client, answer.head
-        client.answered(self.base_url, head.status, client.monotonic() - self.started)
+        client.told.answered(self.base_url, head.status, client.monotonic() - self.started)
         response = OriginResponse(
             status=head.status,
             headers=head.texts,

@@ -21,6 +21,11 @@ class Answer:
     has_no_body: bool
     ends_with_connection: bool
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The headers as they are read."""
+        return {name.lower().decode(): value.decode("latin-1") for name, value in self.headers}
+
 
 NAMES = st.from_regex(rb"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,8}", fullmatch=True)
 VALUES = st.from_regex(rb"([!-~\x80-\xff]([ \t!-~\x80-\xff]{0,10}[!-~\x80-\xff])?)?", fullmatch=True)

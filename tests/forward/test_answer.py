@@ -60,7 +60,7 @@ def test_in_any_pieces_each_answer_is_what_was_meant(all_meant: list[Answer], da
         assert not any(early), "not before its last byte"
         assert response is not None
         assert not response.has_surplus
-        assert (response.status, response.headers, response.body) == (meant.status, meant.headers, meant.body)
+        assert (response.status, response.texts, response.body) == (meant.status, meant.texts, meant.body)
         assert response.received_at == 7.0
         assert {**asdict(one), "_received_at": 0.0} == asdict(reader(known=known)), "as new"
 
