@@ -15,6 +15,7 @@ from proxy.core.messages import Entry, OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
@@ -61,7 +62,7 @@ class Ledger(Protocol):
         None: no client.
         """
 
-    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation | None:
+    def reserve_now(self, demand: Demand) -> Reservation | None:
         """The same without waiting. None: that is not possible now, nothing is charged, and the caller awaits
         `reserve`. Raises a SendingRefused, and charges nothing.
         """

@@ -17,7 +17,6 @@ from proxy.core.document.floor import Symbol, decode_bounded, decode_limits
 from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
-from proxy.core.query.market import MarketQuery
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.origin_headers import ban_end, retry_after_seconds
@@ -115,14 +114,13 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:
     """Classify one answer. `now`: seconds since the epoch by the origin's clock."""
-    if isinstance(query, MarketQuery) and response.status == 200:
-        return GOOD
+    if response.status == 200:
+        if query.passes_as_it_came:
+            return GOOD
+        if query.endpoint.name == "time" and (plain := _PLAIN_TIME.fullmatch(response.body)) is not None:
+            return Good((), int(plain[1]) / 1e3)
     if query.is_keyed and 200 <= response.status < 300:
         return GOOD
-    if response.status == 200 and query.endpoint.name == "time":
-        plain = _PLAIN_TIME.fullmatch(response.body)
-        if plain is not None:
-            return Good((), int(plain[1]) / 1e3)
     of_account = _of_account(response) if query.is_keyed else None
     return of_account or _of_ip(query, response, now)
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from proxy.core.query.upstream_query import UpstreamQuery
+from proxy.core.quota.demand import Demand
+from proxy.core.quota.ratios import Purpose
 from proxy.errors import BackedOff, Banned, Paused, SidecarError
 from proxy.origin.passage import Passage
 
@@ -42,7 +44,7 @@ class FirewallProbe:
             if self._monotonic() - self._asked_at < PROBE_SECONDS:
                 return
             try:
-                await self._ask(self._ping, Passage(self._ping.weight, deadline))
+                await self._ask(self._ping, Passage(Demand(self._ping.weight, Purpose.PUBLIC), deadline))
             except (BackedOff, Banned, Paused):
                 raise
             except SidecarError:

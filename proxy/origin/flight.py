@@ -13,6 +13,7 @@ from msgspec import Struct
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.demand import Demand
 from proxy.errors import BackedOff, Banned, Paused, UpstreamFailed
 from proxy.origin.gate import Gate, Ticket
 from proxy.origin.passage import MustWait, Passage
@@ -59,7 +60,9 @@ class Flight(Struct, eq=False):
     """One request on the wire."""
 
     query: UpstreamQuery
-    passage: Passage
+    demand: Demand
+    deadline: float
+    """On the monotonic clock."""
     candidates: tuple[str, ...]
     """Base URLs in the order to try them."""
     gate: Gate
@@ -70,47 +73,48 @@ class Flight(Struct, eq=False):
 
     def check(self) -> None:
         """Reserve, and be sent in this very turn of the loop. Raises MustWait, or a SendingRefused: not charged."""
-        gate, passage = self.gate, self.passage
+        gate = self.gate
         try:
-            self.reservation = gate.ledger.reserve_now(
-                passage.weight, purpose=passage.purpose, refundable=passage.refundable, client=passage.client
-            )
+            self.reservation = reservation = gate.ledger.reserve_now(self.demand)
         except (BackedOff, Banned, Paused):
             gate.close()
             raise
-        if self.reservation is None:
+        if reservation is None:
             raise MustWait
 
     def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
         """The first attempt has ended."""
-        query, reservation, read = self.query, self.reservation, None
+        demand, reservation, read = self.demand, self.reservation, None
         assert reservation is not None  # it was checked
         try:
             if isinstance(outcome, OriginResponse):
-                read = self.reader.read_now(query, outcome, self.passage, reservation)
+                read = self.reader.read_now(self.query, outcome, demand, reservation)
             if read is None:
-                ticket = Ticket(self.gate, self.passage, reservation, is_sent=True)
-                attempts = Attempts(query, self.passage, ticket, self.candidates, outcome)
-                self.asking.start(self._finish(self.asking.rest(attempts)))
+                self.asking.start(self._finish(self.asking.rest(self._attempts(outcome, reservation))))
                 return
-            result, is_settled = read
+            accepted, is_settled = read
             if not is_settled:
-                self.asking.start(self._finish(self._settle(result, reservation)))
+                self.asking.start(self._finish(self._settle(accepted, reservation)))
                 return
         except Exception as error:
-            self.gate.leave(self.passage)
+            self.gate.leave(demand)
             self.taker.take(error)
         else:
             try:
-                self.taker.take(result)  # first: a client waits
+                self.taker.take(accepted)  # first: a client waits
             finally:
-                self.gate.leave(self.passage)
+                self.gate.leave(demand)
+
+    def _attempts(self, outcome: OriginResponse | UpstreamFailed, reservation: Reservation) -> Attempts:
+        passage = Passage(self.demand, self.deadline)
+        ticket = Ticket(self.gate, passage, reservation, is_sent=True)
+        return Attempts(self.query, passage, ticket, self.candidates, outcome)
 
     async def _settle(self, accepted: AcceptedResponse, reservation: Reservation) -> AcceptedResponse:
         try:
             await self.reader.settle(self.query, accepted, reservation)
         finally:
-            self.gate.leave(self.passage)
+            self.gate.leave(self.demand)
         return accepted
 
     async def _finish(self, work: Awaitable[AcceptedResponse]) -> None:

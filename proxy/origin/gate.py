@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from proxy.core.quota.block import Block
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import blocked_error
 from proxy.errors import BackedOff, Banned, ConnectionLost, NotSent, Paused, SendingRefused, TooSlow
@@ -77,11 +78,12 @@ class Gate:
         self._others_slots = slots - slots // KEPT_PART
         """The most slots for requests without a key."""
         self._keyed_wait_seconds = keyed_wait_seconds
-        self._in_use = 0
+        self._keyed_in_use = 0
         self._others_in_use = 0
-        self._waiting: dict[bool, deque[asyncio.Future[bool]]] = {True: deque(), False: deque()}
-        """By whether they have a key, those that have one first. True: the waiter has a slot. False: look at the block
-        again."""
+        self._keyed_waiting: deque[asyncio.Future[bool]] = deque()
+        """Those that wait and have a key. True: the waiter has a slot. False: look at the block again."""
+        self._others_waiting: deque[asyncio.Future[bool]] = deque()
+        """Those that have none."""
 
     @asynccontextmanager
     async def enter(self, passage: Passage) -> AsyncIterator[Ticket]:
@@ -98,31 +100,27 @@ class Gate:
             try:
                 await ticket.close()
             finally:
-                self.leave(passage)
+                self.leave(passage.demand)
 
-    def enter_now(self, passage: Passage) -> bool:
+    def enter_now(self, demand: Demand) -> bool:
         """Take a slot without waiting, for `leave` afterwards; False where it must wait, or be refused."""
-        is_other = passage.purpose is not _KEYED
-        has_room = self._in_use < self._slots and not (is_other and self._others_in_use >= self._others_slots)
-        is_blocked = self._above is not None and self._above.held_block() is not None
-        if self.is_probing or not has_room or is_blocked:
+        if self.is_probing or (self._above is not None and self._above.held_block() is not None):
             return False  # a block of the ledger itself refuses the charge
-        self._in_use += 1
-        self._others_in_use += is_other
-        return True
+        return self._take(demand.purpose is _KEYED)
 
-    def leave(self, passage: Passage) -> None:
+    def leave(self, demand: Demand) -> None:
         """Give back the slot that a request had."""
-        self._in_use -= 1
-        if passage.purpose is not _KEYED:
+        if demand.purpose is _KEYED:
+            self._keyed_in_use -= 1
+        else:
             self._others_in_use -= 1
-        if self._waiting[True] or self._waiting[False]:
+        if self._keyed_waiting or self._others_waiting:
             self._serve()
 
     def close(self) -> None:
         """The origin refuses, as the ledger knows by now: refuse all that wait, then send one at a time."""
         self.is_probing = True
-        for queue in self._waiting.values():
+        for queue in (self._keyed_waiting, self._others_waiting):
             while queue:
                 turn = queue.popleft()
                 if not turn.done():
@@ -153,38 +151,43 @@ class Gate:
             block = self._above.held_block()
         return block
 
-    def _has_room(self, *, keyed: bool) -> bool:
-        if self.is_probing:
-            return self._in_use < 1
-        return self._in_use < self._slots and (keyed or self._others_in_use < self._others_slots)
-
-    def _take(self, *, keyed: bool) -> None:
-        self._in_use += 1
-        self._others_in_use += not keyed
+    def _take(self, is_keyed: bool) -> bool:
+        """Take a slot, if there is one."""
+        others = self._others_in_use
+        if self._keyed_in_use + others >= (1 if self.is_probing else self._slots):
+            return False
+        if is_keyed:
+            self._keyed_in_use += 1
+            return True
+        self._others_in_use = others + 1
+        if others < self._others_slots:
+            return True
+        self._others_in_use = others
+        return False
 
     async def _acquire(self, passage: Passage) -> None:
         self.raise_if_blocked()
-        keyed, until = passage.is_keyed, passage.deadline
-        if self._has_room(keyed=keyed):
-            self._take(keyed=keyed)
+        is_keyed, until = passage.demand.purpose is _KEYED, passage.deadline
+        if self._take(is_keyed):
             return
-        if keyed:
+        if is_keyed:
             until = min(until, self.monotonic() + self._keyed_wait_seconds)
-        while not await self._wait(passage, until):
+        while not await self._wait(passage.demand, until):
             self.raise_if_blocked()
 
-    async def _wait(self, passage: Passage, until: float) -> bool:
+    async def _wait(self, demand: Demand, until: float) -> bool:
         """Wait in the queue. Returns whether there is a slot now; then it is taken."""
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting[passage.is_keyed].append(turn)
+        is_keyed = demand.purpose is _KEYED
+        (self._keyed_waiting if is_keyed else self._others_waiting).append(turn)
         try:
             async with asyncio.timeout(max(0.0, until - self.monotonic())):
                 return await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.result():
-                self.leave(passage)  # the slot came at the moment of giving up
+                self.leave(demand)  # the slot came at the moment of giving up
             if isinstance(error, TimeoutError):
-                raise (self.not_sent() if passage.is_keyed else TooSlow()) from error
+                raise (self.not_sent() if is_keyed else TooSlow()) from error
             raise
 
     def not_sent(self) -> NotSent:
@@ -193,12 +196,14 @@ class Gate:
         return NotSent()
 
     def _serve(self) -> None:
-        for keyed, queue in self._waiting.items():
-            while queue and self._has_room(keyed=keyed):
-                turn = queue.popleft()
-                if not turn.done():
-                    self._take(keyed=keyed)
-                    turn.set_result(True)
+        """Give free slots to those that wait, and to those with a key first."""
+        for is_keyed, queue in ((True, self._keyed_waiting), (False, self._others_waiting)):
+            while queue:
+                if not queue[0].done():
+                    if not self._take(is_keyed):
+                        break
+                    queue[0].set_result(True)
+                queue.popleft()
 
 
 class Ticket(Struct, eq=False):
@@ -251,10 +256,10 @@ class Ticket(Struct, eq=False):
             raise TooSlow
         try:
             self._reservation = await gate.ledger.reserve(
-                passage.weight,
-                purpose=passage.purpose,
-                refundable=passage.refundable,
-                client=passage.client,
+                passage.demand.weight,
+                purpose=passage.demand.purpose,
+                refundable=passage.demand.refundable,
+                client=passage.demand.client,
             )
         except (BackedOff, Banned, Paused):
             gate.close()

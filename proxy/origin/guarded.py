@@ -19,6 +19,7 @@ from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.upstream_query import UpstreamQuery
+from proxy.core.quota.demand import Demand, demand_of
 from proxy.core.quota.pools import SPOT
 from proxy.core.quota.ratios import Purpose
 from proxy.errors import ConnectionLost, OutcomeUnknown, PassedOn, Restricted, TooSlow, Unreachable, UpstreamFailed
@@ -33,6 +34,8 @@ LOST_ATTEMPTS = 2
 """How often a request may be sent if its connections break. Each attempt is charged."""
 
 SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
+
+_KEYED, _BACKGROUND, _PUBLIC = Purpose.KEYED, Purpose.BACKGROUND, Purpose.PUBLIC
 
 UNREACHABLE_SECONDS = 0.5
 """When no host could be reached, none is tried for this long."""
@@ -82,7 +85,7 @@ class Origin:
 
         The deadline counts from now: the wait for a connection is part of it.
         """
-        passage = self._passage(query, client, background=background)
+        passage = Passage(_demand(query, client, background=background), self._monotonic() + self._total_seconds)
         return await self._unless_by_firewall(await self._ask(query, passage), passage)
 
     def begin(self, query: UpstreamQuery, *, client: str | None, taker: Taker) -> bool:
@@ -93,19 +96,20 @@ class Origin:
         """
         if self._unreachable is not None and self._fails_at_once() is not None:
             return False
-        gate, passage = self._gate, self._passage(query, client)
-        if not gate.enter_now(passage):
+        gate, demand = self._gate, _demand(query, client)
+        if not gate.enter_now(demand):
             return False
-        candidates = self._upstream.candidates(query.endpoint)
-        flight = Flight(query, passage, candidates, gate, self.reader, self, taker)
+        upstream, seconds, monotonic = self._upstream, self._total_seconds, self._monotonic
+        candidates = upstream.candidates(query.endpoint)
+        flight = Flight(query, demand, monotonic() + seconds, candidates, gate, self.reader, self, taker)
         is_begun = False
         try:
-            is_begun = self._upstream.begin(candidates[0], query, flight=flight, seconds=self._total_seconds)
+            is_begun = upstream.begin(candidates[0], query, flight=flight, seconds=seconds)
         except MustWait:
             return False
         finally:
             if not is_begun:
-                gate.leave(passage)
+                gate.leave(demand)
         return is_begun
 
     async def rest(self, attempts: Attempts) -> AcceptedResponse:
@@ -116,7 +120,7 @@ class Origin:
             try:
                 await attempts.ticket.close()
             finally:
-                self._gate.leave(attempts.passage)
+                self._gate.leave(attempts.passage.demand)
         return await self._unless_by_firewall(accepted, attempts.passage)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -129,14 +133,6 @@ class Origin:
         if accepted.is_by_firewall:
             await self.firewall.probe(passage.deadline)
         return accepted
-
-    def _passage(self, query: UpstreamQuery, client: str | None, *, background: bool = False) -> Passage:
-        deadline = self._monotonic() + self._total_seconds
-        if query.is_keyed:
-            refundable = query.endpoint.is_free_on_success
-            return Passage(query.weight, deadline, Purpose.KEYED, refundable=refundable, client=client)
-        purpose = Purpose.BACKGROUND if background else Purpose.PUBLIC
-        return Passage(query.weight, deadline, purpose, client=client)
 
     async def _ask(self, query: UpstreamQuery, passage: Passage) -> AcceptedResponse:
         self._raise_if_unreachable()
@@ -224,12 +220,19 @@ class Origin:
             response = await ticket.send(exchange) if earlier is None else earlier
         except UpstreamFailed as error:
             if ticket.is_sent:
-                await self.reader.failed(query, error, passage, ticket.charge())
+                await self.reader.failed(query, error, passage.demand, ticket.charge())
             raise
-        accepted = await self.reader.read(query, response, passage, ticket.charge())
+        accepted = await self.reader.read(query, response, passage.demand, ticket.charge())
         if not accepted.is_by_firewall:
             ticket.answered()
         return accepted
+
+
+def _demand(query: UpstreamQuery, client: str | None, *, background: bool = False) -> Demand:
+    """What the question wants of the quota."""
+    if query.is_keyed:
+        return demand_of(query.weight, _KEYED, query.endpoint.is_free_on_success, client)
+    return demand_of(query.weight, _BACKGROUND if background else _PUBLIC, False, client)
 
 
 def _is_sent_once(query: UpstreamQuery) -> bool:

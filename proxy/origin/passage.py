@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from proxy.core.quota.ratios import Purpose
+from proxy.core.quota.demand import Demand
 
 
 class MustWait(Exception):
@@ -17,15 +17,6 @@ class MustWait(Exception):
 class Passage(Struct, frozen=True):
     """What a request needs to pass."""
 
-    weight: int
+    demand: Demand
     deadline: float
     """On the monotonic clock. After it nothing is sent."""
-    purpose: Purpose = Purpose.PUBLIC
-    refundable: bool = False
-    """Whether the origin takes the weight back on a 2xx."""
-    client: str | None = None
-
-    @property
-    def is_keyed(self) -> bool:
-        """Whether it goes before all others."""
-        return self.purpose is Purpose.KEYED

@@ -5,6 +5,7 @@ Owns: `AcceptedResponse`, and the rule that every answer is reconciled. Must not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
@@ -16,13 +17,13 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.clock_offset import JUMP_SECONDS
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
 from proxy.core.quota.windows import GUARD_SECONDS
 from proxy.core.verdict import GOOD, Failed, Good, Negative, Throttled, Verdict, judge
 from proxy.errors import SendingRefused, UpstreamFailed
 from proxy.event_log import log
 from proxy.origin.gate import Gate
-from proxy.origin.passage import Passage
 from proxy.ports import Clock, Ledger, Observer
 
 LEARN_SECONDS = 0.25
@@ -30,6 +31,7 @@ LEARN_SECONDS = 0.25
 
 RateLimits = Sequence[Mapping[str, Any]]
 """The `rateLimits` of an exchangeInfo document."""
+NO_LIMITS: RateLimits = ()
 
 
 class AcceptedResponse(Struct, frozen=True):
@@ -68,24 +70,25 @@ class AnswerReading:
         self._above = above
         self._logged_until = 0.0
         self._date = ""
-        self._learned_at = float("-inf")
-        """The Date that was learned from last, and when its answer came, by the wall clock."""
+        """The Date that was learned from last."""
+        self._learned_at, self._learn_at = math.inf, -math.inf
+        """By the wall clock: when its answer came, and from when on others with this Date are news."""
 
     async def failed(
-        self, query: UpstreamQuery, error: UpstreamFailed, passage: Passage, reservation: Reservation
+        self, query: UpstreamQuery, error: UpstreamFailed, demand: Demand, reservation: Reservation
     ) -> None:
         """A request was sent, and there is no whole answer."""
-        self._observer.spent(query.endpoint.name, query.weight, client=passage.client)
+        self._observer.spent(query.endpoint.name, query.weight, client=demand.client)
         if error.headers:
             await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
 
     async def read(
-        self, query: UpstreamQuery, response: OriginResponse, passage: Passage, reservation: Reservation
+        self, query: UpstreamQuery, response: OriginResponse, demand: Demand, reservation: Reservation
     ) -> AcceptedResponse:
         """The answer, if it can be passed on. Raises a SendingRefused or an UpstreamFailed."""
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
-        self._note_spent(query, verdict, passage)
+        self._note_spent(query, verdict, demand)
         if isinstance(verdict, Throttled):
             await self._block(verdict)
         if isinstance(verdict, Good):
@@ -105,7 +108,7 @@ class AnswerReading:
                 assert_never(verdict)
 
     def read_now(
-        self, query: UpstreamQuery, response: OriginResponse, passage: Passage, reservation: Reservation
+        self, query: UpstreamQuery, response: OriginResponse, demand: Demand, reservation: Reservation
     ) -> tuple[AcceptedResponse, bool] | None:
         """`read` of a usual answer, without waiting. None, and nothing is done, for any other.
 
@@ -115,25 +118,23 @@ class AnswerReading:
             verdict: Verdict = GOOD
         else:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
+        weight, limits = query.weight, NO_LIMITS
         if isinstance(verdict, Good):
-            weight = 0 if passage.refundable else query.weight
+            is_good, limits = True, verdict.rate_limits
+            weight = 0 if demand.refundable else weight
         elif isinstance(verdict, Negative) and not verdict.by_firewall:
-            weight = query.weight
+            is_good = False
         else:
             return None
-        date, received_at = response.headers.get("date", ""), response.received_at
-        if date != self._date or not 0.0 <= received_at - self._learned_at < LEARN_SECONDS:
-            self._date, self._learned_at = date, received_at
-            self._learn_date(response)
-            if isinstance(verdict, Good):
-                self._learn(query.endpoint, verdict, response)
-        elif isinstance(verdict, Good) and verdict.rate_limits:
-            self._learn(query.endpoint, verdict, response)
-        endpoint, headers = query.endpoint, response.headers
-        self._observer.spent(endpoint.name, weight, client=passage.client)
+        endpoint, headers, received_at = query.endpoint, response.headers, response.received_at
+        if headers.get("date", "") != self._date or not self._learned_at <= received_at < self._learn_at:
+            self._learn_now(endpoint, verdict, response)
+        elif limits and isinstance(verdict, Good):
+            self._learn(endpoint, verdict, response)
+        self._observer.spent(endpoint.name, weight, client=demand.client)
         if not endpoint.has_used_weight or endpoint.pool is not None:
             headers = without_used_weight(headers)
-        is_settled = self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
+        is_settled = self._ledger.settle_now(reservation, headers, ok=is_good)
         return AcceptedResponse(response, verdict), is_settled
 
     async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
@@ -141,9 +142,9 @@ class AnswerReading:
         headers = _believed(query.endpoint, accepted.response.headers)
         await self._ledger.reconcile(reservation, headers, ok=isinstance(accepted.verdict, Good))
 
-    def _note_spent(self, query: UpstreamQuery, verdict: Verdict, passage: Passage) -> None:
-        is_free = passage.refundable and isinstance(verdict, Good)
-        self._observer.spent(query.endpoint.name, 0 if is_free else query.weight, client=passage.client)
+    def _note_spent(self, query: UpstreamQuery, verdict: Verdict, demand: Demand) -> None:
+        is_free = demand.refundable and isinstance(verdict, Good)
+        self._observer.spent(query.endpoint.name, 0 if is_free else query.weight, client=demand.client)
 
     async def _block(self, throttled: Throttled) -> None:
         """Tell the ledger, which tells the other replicas; then refuse all that wait here."""
@@ -176,6 +177,14 @@ class AnswerReading:
         date = origin_time(headers)
         if date is not None and is_api_answer(headers):
             self._clock.observe_date(date, sent_at=response.sent_at, received_at=response.received_at)
+
+    def _learn_now(self, endpoint: Endpoint, verdict: Good | Negative, response: OriginResponse) -> None:
+        """Learn all that this answer tells. For a moment those with the same Date tell next to nothing new."""
+        self._date, self._learned_at = response.headers.get("date", ""), response.received_at
+        self._learn_at = self._learned_at + LEARN_SECONDS
+        self._learn_date(response)
+        if isinstance(verdict, Good):
+            self._learn(endpoint, verdict, response)
 
     def _learn(self, endpoint: Endpoint, good: Good, response: OriginResponse) -> None:
         if good.rate_limits:

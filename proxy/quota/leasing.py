@@ -21,6 +21,7 @@ from msgspec import Struct
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
 from proxy.core.quota.client_share import ClientShare, share_of
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
@@ -109,9 +110,7 @@ class Leasing:
         self.leases.demand(weight, now)
         self._wake.set()
 
-    def take(
-        self, now: float, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
-    ) -> Reservation | None:
+    def take(self, now: float, demand: Demand) -> Reservation | None:
         """A reservation out of leases, after a look at the clock; None if they do not suffice."""
         if not self._running or not self.proof.holds():
             return None
@@ -119,11 +118,11 @@ class Leasing:
         frame = leases.frame(now, self._ledger.limits.windows, self._clock.last_guard_seconds)
         if frame is None:
             return None
-        share = None if refundable else share_of(client, self._client_ratios[purpose])
+        share = None if demand.refundable else share_of(demand.client, self._client_ratios[demand.purpose])
         field = None if share is None else share.field
-        charges = leases.spend(frame, weight, purpose=purpose, refundable=refundable, client=field)
+        charges = leases.spend(frame, demand.weight, purpose=demand.purpose, refundable=demand.refundable, client=field)
         if charges is not None:
-            leases.demand(weight, now)
+            leases.demand(demand.weight, now)
         if leases.is_urgent:
             self._wake.set()
         if charges is None:

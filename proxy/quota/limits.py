@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.core.quota.limits import judge_limits, lowest_limits
-from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, origin_time, parse_used_weight
+from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, http_date, parse_used_weight
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.view import Wording, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
@@ -82,9 +82,9 @@ class KnownLimits:
         if learned:
             self._disbelieved[source] = judgement.absurd
 
-    def read_usage_report(self, headers: Mapping[str, str], now: float, *, ok: bool) -> UsageReport:
+    def read_usage_report(self, headers: Mapping[str, str], now: float, ok: bool) -> UsageReport:
         """The usage of this pool that an answer's headers report."""
-        at = origin_time(headers)
+        at = http_date(headers.get("date", ""))
         used = parse_used_weight(headers, self._used_header) if self._counts_weight else {}
         return UsageReport(now if at is None else at, used, ok)
 

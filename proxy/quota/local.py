@@ -12,9 +12,10 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import cost_of
 from proxy.core.quota.client_share import share_of
+from proxy.core.quota.demand import Demand, demand_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
-from proxy.core.quota.view import LedgerView, used_in_minute, view_of
+from proxy.core.quota.view import LedgerView, view_of
 from proxy.core.quota.windows import Window
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
@@ -60,41 +61,40 @@ class MemoryLedger:
 
         `refundable`: the origin takes the weight back on a 2xx. It then counts towards no client's share.
         """
-        return self.reserve_now(weight, purpose=purpose, refundable=refundable, client=client)
+        return self.reserve_now(demand_of(weight, purpose, refundable, client))
 
-    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation:
+    def reserve_now(self, demand: Demand) -> Reservation:
         """The same: nothing here waits."""
         budget, clock, windows = self.local_view, self._clock, self._limits.windows
         now = clock.look() if budget.last_block is None else self._anchor.now()  # without a block nothing is moved
-        guard_seconds = clock.last_guard_seconds
-        name = weight, purpose, refundable, client, client.__class__  # an address is not the client that has its name
-        again = budget.reserve_again(now, windows, guard_seconds, name)
-        if again is not None:
-            return again
-        ratio, client_ratio = self._parts[purpose]
-        outcome = budget.reserve(
+        again = budget.reserve_again(now, windows, clock.last_guard_seconds, demand)
+        return self._reserve(demand, now) if again is None else again
+
+    def _reserve(self, demand: Demand, now: float) -> Reservation:
+        ratio, client_ratio = self._parts[demand.purpose]
+        outcome = self.local_view.reserve(
             now,
-            cost_of(weight),
-            windows,
+            cost_of(demand.weight),
+            self._limits.windows,
             ratio=ratio,
-            client_share=None if refundable else share_of(client, client_ratio),
-            refundable=refundable,
-            guard_seconds=guard_seconds,
-            name=name,
+            client_share=None if demand.refundable else share_of(demand.client, client_ratio),
+            refundable=demand.refundable,
+            guard_seconds=self._clock.last_guard_seconds,
+            name=demand,
         )
         match outcome:
             case Reservation():
                 return outcome
             case Refused():
-                raise self._refusals.refused(outcome, now, ratio=ratio, client=client)
+                raise self._refusals.refused(outcome, now, ratio=ratio, client=demand.client)
             case Blocked():
                 raise self._refusals.blocked(outcome, now)
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds."""
         had_block, now = self.local_view.last_block is not None, self._anchor.now()
-        report, guard_seconds = self._limits.read_usage_report(headers, now, ok=ok), self._clock.last_guard_seconds
-        foreign_weight = self.local_view.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        report, guard_seconds = self._limits.read_usage_report(headers, now, ok), self._clock.last_guard_seconds
+        foreign_weight = self.local_view.settle(reservation, report, now, guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
         if had_block and self.local_view.last_block is None:
@@ -102,12 +102,13 @@ class MemoryLedger:
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
         """The same without waiting. False after a block: its end is kept on disk, so nothing is changed here."""
-        clock, wall, budget = self._clock, self._clock.wall, self.local_view
+        clock, budget = self._clock, self.local_view
         if budget.last_block is not None:
             return False
+        wall = clock.wall
         now = wall() + clock.offset_seconds
-        report = self._limits.read_usage_report(headers, now, ok=ok)
-        foreign_weight = budget.settle(reservation, report, now=now, guard_seconds=clock.last_guard_seconds)
+        report = self._limits.read_usage_report(headers, now, ok)
+        foreign_weight = budget.settle(reservation, report, now, clock.last_guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
         return True
@@ -151,4 +152,4 @@ class MemoryLedger:
     def used_weight(self) -> int:
         """The used weight of the current one-minute window."""
         clock, wall = self._clock, self._clock.wall
-        return used_in_minute(self.local_view, wall() + clock.offset_seconds)
+        return self.local_view.minute(wall() + clock.offset_seconds).counter.used  # nothing is leased

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct
-
 from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.client_share import ClientUsage
-from proxy.core.quota.ratios import Purpose
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.refusal import Refused, refusal
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.usage_report import UsageReport, reported_usage
@@ -22,15 +20,6 @@ from proxy.quota.leasing import Leasing
 from proxy.quota.script_replies import Reserved, Settled
 from proxy.quota.scripts import Request, Scripts
 from proxy.quota.shared_block import SharedBlock
-
-
-class Demand(Struct, frozen=True):
-    """What a caller wants to reserve."""
-
-    weight: int
-    purpose: Purpose
-    refundable: bool
-    client: str | None
 
 
 class OneByOne:

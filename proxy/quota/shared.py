@@ -24,18 +24,19 @@ from msgspec.structs import replace
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.client_share import share_of
+from proxy.core.quota.demand import Demand, demand_of
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.view import LedgerView, no_lease, used_in_minute, view_of
+from proxy.core.quota.view import LedgerView, no_lease, view_of
 from proxy.core.quota.windows import Window
 from proxy.errors import RedisAway
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
 from proxy.quota.clock import BlockAnchor
 from proxy.quota.leasing import Leasing, LedgerFace
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
-from proxy.quota.one_by_one import Demand, OneByOne
+from proxy.quota.one_by_one import OneByOne
 from proxy.quota.refusals import Refusals
 from proxy.quota.scripts import ScriptRunner, Scripts
 from proxy.quota.shared_block import SharedBlock
@@ -64,14 +65,12 @@ class RedisLedger:
     ) -> None:
         """`leases`: whether weight may be taken ahead of need, while `run_leases` runs."""
         self._scripts = Scripts(connection, domain_key)
-        self._clock = clock
-        self._ratios = ratios
+        self._clock, self._ratios, self._sleep = clock, ratios, sleep
         self._replica_count = replica_count or ReplicaCount()
         self._observer = observer or NullLedgerObserver()
         self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
         self._refusals = Refusals(self._limits, self._observer)
         self._keeper = keeper or NullBlockKeeper()
-        self._sleep = sleep
         self._seen = ReplicaView()
         self.local_view = self._seen.budget
         """The usage of the windows and the block, as this process has last seen them."""
@@ -84,14 +83,14 @@ class RedisLedger:
         """Whether the last call found Redis away."""
         self._leasing = self._lease(connection, domain_key) if leases else None
         self._untold = no_lease if self._leasing is None else self._leasing.leases.untold
-        wanted, block = self._wanted, self._block
         self._one_by_one = OneByOne(
-            self._scripts, seen=self._seen, block=block, clock=clock, wanted=wanted, leasing=self._leasing
+            self._scripts, seen=self._seen, block=self._block, clock=clock, wanted=self._wanted, leasing=self._leasing
         )
 
     def _lease(self, connection: ScriptRunner, domain_key: str) -> Leasing:
-        adopt_block, merge = self._block.adopt_pushed, self._unmerged.send
-        face = LedgerFace(merge, adopt_block, self._note_contact, self._anchor.now, self._limits)
+        face = LedgerFace(
+            self._unmerged.send, self._block.adopt_pushed, self._note_contact, self._anchor.now, self._limits
+        )
         return Leasing(
             connection,
             domain_key=domain_key,
@@ -115,12 +114,12 @@ class RedisLedger:
 
         `refundable`: the origin takes the weight back on a 2xx. It then counts towards no client's share.
         """
-        demand = Demand(weight, purpose, refundable, client)
+        demand = demand_of(weight, purpose, refundable, client)
         wanted = self._wanted(demand)
         self._seen.forget(wanted.now)
         outcome: Reservation | Refused | Blocked | None = self._seen.refuse(wanted)
         if outcome is None and self._leasing is not None:
-            leased = self._leasing.take(wanted.now, weight, purpose=purpose, refundable=refundable, client=client)
+            leased = self._leasing.take(wanted.now, demand)
             if leased is not None:
                 return leased
             self._leasing.demand(weight, wanted.now)
@@ -143,7 +142,7 @@ class RedisLedger:
             case Blocked():
                 raise self._refusals.blocked(outcome, now)
 
-    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> Reservation | None:
+    def reserve_now(self, demand: Demand) -> Reservation | None:
         """The same out of what is leased. None: that does not suffice, nothing is charged, and Redis must be asked."""
         if self._leasing is None:
             return None
@@ -151,20 +150,20 @@ class RedisLedger:
         now = self._clock.look() if block is None else self._anchor.now()  # the anchor moves nothing but blocks
         if block is not None and (block := self.local_view.block_at(now)) is not None:
             raise self._refusals.blocked(block, now)
-        return self._leasing.take(now, weight, purpose=purpose, refundable=refundable, client=client)
+        return self._leasing.take(now, demand)
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
         """Note an answer; Redis is told in the background. False: it must be told at once, and nothing is noted."""
         if self._leasing is None or self._local or reservation.local or self.local_view.last_block is not None:
             return False
         now = self._clock.wall() + self._clock.offset_seconds
-        self._leasing.settle(reservation, self._limits.read_usage_report(headers, now, ok=ok), now)
+        self._leasing.settle(reservation, self._limits.read_usage_report(headers, now, ok), now)
         return True
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds. Never raises."""
         now = self._anchor.now()
-        report = self._limits.read_usage_report(headers, now, ok=ok)
+        report = self._limits.read_usage_report(headers, now, ok)
         rest = self._seen.settle_alone(reservation, now)
         if self._leasing is not None and reservation.leased:
             self._leasing.settle(reservation, report, now)
@@ -274,7 +273,8 @@ class RedisLedger:
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""
-        return used_in_minute(self.local_view, self._clock.origin(), untold=self._untold)
+        minute = self.local_view.minute(self._clock.origin())
+        return minute.counter.used - minute.counter.leased + self._untold(minute.key)
 
     def _note_contact(self, answered: bool) -> None:
         self._local = not answered

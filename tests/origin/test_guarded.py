@@ -24,6 +24,7 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import charges_of, cost_of
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
@@ -149,7 +150,7 @@ class World:
         charges = charges_of(self.now, cost_of(weight), DEFAULT_WINDOWS, guard_seconds=self.guard_seconds())
         return Reservation(charges, float(self.reservations))
 
-    def reserve_now(self, weight: int, *, purpose: Purpose, refundable: bool, client: str | None) -> None:
+    def reserve_now(self, demand: Demand) -> None:
         return
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:

@@ -13,6 +13,7 @@ from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.ratios import Purpose
 from proxy.errors import (
     AnswerCut,
@@ -196,7 +197,7 @@ def gate(world: World, **bounds: float) -> Gate:
     return Gate(world, OriginClock(world.clock), observer=world, monotonic=world.clock, **bounds)  # type: ignore[arg-type]
 
 
-KEYED, PUBLIC = Passage(1, NOW + 100, purpose=Purpose.KEYED), Passage(1, NOW + 100)
+KEYED, PUBLIC = (Passage(Demand(1, purpose), NOW + 100) for purpose in (Purpose.KEYED, Purpose.PUBLIC))
 
 
 class Holders:
@@ -215,7 +216,7 @@ class Holders:
 
     async def _hold(self, passage: Passage) -> None:
         async with self._door.enter(passage):
-            self.inside.append(passage.purpose.value)
+            self.inside.append(passage.demand.purpose.value)
             await self.go.wait()
 
     async def leave(self) -> list[BaseException]:

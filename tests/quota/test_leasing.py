@@ -14,6 +14,7 @@ import pytest
 from proxy.background import background
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LeaseState
 from proxy.errors import SendingRefused
@@ -49,7 +50,7 @@ class Replica:
     def now(
         self, weight: int = 1, *, purpose: Purpose = Purpose.PUBLIC, refundable: bool = False
     ) -> Reservation | None:
-        return self.ledger.reserve_now(weight, purpose=purpose, refundable=refundable, client="bot")
+        return self.ledger.reserve_now(demand_of(weight, purpose, refundable, "bot"))
 
     async def leased(self) -> Reservation:
         """Ask until a request needs no round trip."""

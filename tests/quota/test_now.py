@@ -8,6 +8,7 @@ import pytest
 
 from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
 from proxy.errors import Banned, BudgetUsedUp
@@ -17,7 +18,7 @@ from tests.quota.doubles import RATIOS, ManualClock, Tally, admitted, headers
 
 
 def reserved(ledger: MemoryLedger, weight: int, *, refundable: bool = False) -> Reservation:
-    return ledger.reserve_now(weight, purpose=Purpose.PUBLIC, refundable=refundable, client="bot")
+    return ledger.reserve_now(demand_of(weight, Purpose.PUBLIC, refundable, "bot"))
 
 
 async def test_the_counts_are_those_of_the_calls_that_wait(clock: ManualClock) -> None:

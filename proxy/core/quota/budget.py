@@ -16,7 +16,7 @@ alone. So `used - refundable` never falls, and whoever has once read it knows th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -105,7 +105,7 @@ class Budget:
         client_share: ClientShare | None = None,
         refundable: bool = False,
         guard_seconds: float = GUARD_SECONDS,
-        name: tuple[object, ...] | None = None,
+        name: Hashable | None = None,
     ) -> Reservation | Refused | Blocked:
         """Charge every window the origin may count the request in, or change nothing and say why and until when.
 
@@ -141,7 +141,7 @@ class Budget:
         return Reservation(rows.charges, now, rows=rows)
 
     def reserve_again(
-        self, now: float, windows: tuple[Window, ...], guard_seconds: float, name: tuple[object, ...]
+        self, now: float, windows: tuple[Window, ...], guard_seconds: float, name: Hashable
     ) -> Reservation | None:
         """`reserve` a request like one before; None, and nothing is charged, if it is not known or near a limit."""
         known = self._table.named.get(name)
@@ -167,13 +167,13 @@ class Budget:
 
         A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
-        foreign_weight = self.settle(reservation, report, now=now, guard_seconds=guard_seconds)
+        foreign_weight = self.settle(reservation, report, now, guard_seconds)
         reported = reported_usage(report, reservation.at, now, guard_seconds)
         touched = [charge.window_key for charge in reservation.charges] + list(reported)
         return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
 
     def settle(
-        self, reservation: Reservation, report: UsageReport, *, now: float, guard_seconds: float = GUARD_SECONDS
+        self, reservation: Reservation, report: UsageReport, now: float, guard_seconds: float = GUARD_SECONDS
     ) -> int:
         """`reconcile` where only the foreign weight is asked for."""
         rows = reservation.rows or self._rows_of(reservation.charges)

@@ -10,7 +10,7 @@ costs a comparison and an addition for each window. What it costs a client is co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -168,10 +168,10 @@ class RowTable:
         self._begins = self._ends = 0
         """The last start and the first end of the windows that hold."""
         self._made: dict[tuple[object, ...], Rows] = {}
-        self.named: dict[tuple[object, ...], Known] = {}
+        self.named: dict[Hashable, Known] = {}
         """By the names of those that ask again and again."""
 
-    def name(self, name: tuple[object, ...], rows: Rows, client: str | None, guard_seconds: float) -> None:
+    def name(self, name: Hashable, rows: Rows, client: str | None, guard_seconds: float) -> None:
         """Give a name to what a request adds, until the next edge. Rows made near an edge get none."""
         if rows.is_between:
             if len(self.named) >= _MAX_KNOWN:

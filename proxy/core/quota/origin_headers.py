@@ -79,26 +79,35 @@ def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEAD
     If two headers have the same interval, the larger value counts. Skips headers that cannot be read.
     """
     used: dict[int, int] = {}
-    for name, interval_seconds in _intervals(header, *headers):
-        count = _count(headers[name])
-        if count > used.get(interval_seconds, -1):
+    for interval_seconds, name, others in _names_by_interval(header, *headers):
+        value = headers[name]
+        count = _count(value)
+        for other in others:
+            if headers[other] != value:
+                count = max(count, _count(headers[other]))
+        if count >= 0:
             used[interval_seconds] = count
     return used
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16)
 def _count(value: str) -> int:
-    """A count as an answer tells it; -1 where it cannot be read. Kept, because most answers tell it twice."""
+    """A count as an answer tells it; -1 where it cannot be read. Kept for answers that tell what the last ones told."""
     count = value.strip()  # more than `int` takes for white space
     return int(count) if _COUNT.fullmatch(count) else -1
 
 
 @lru_cache(maxsize=64)
-def _intervals(header: str, *names: str) -> tuple[tuple[str, int], ...]:
-    """Those of `names` that tell a used weight, and of what interval in seconds. Kept: most answers have the same."""
-    length = len(header)
-    told = [(name, _interval_seconds(name[length:])) for name in names if name.startswith(header)]
-    return tuple((name, interval_seconds) for name, interval_seconds in told if interval_seconds)
+def _names_by_interval(header: str, *names: str) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """Each interval in seconds of which `names` tell the used weight, the first of these names, and the others.
+
+    Kept: most answers have the same names.
+    """
+    by_interval: dict[int, list[str]] = {}
+    for name in names:
+        if name.startswith(header) and (interval_seconds := _interval_seconds(name[len(header) :])):
+            by_interval.setdefault(interval_seconds, []).append(name)
+    return tuple((interval_seconds, told[0], tuple(told[1:])) for interval_seconds, told in by_interval.items())
 
 
 def _interval_seconds(suffix: str) -> int:
@@ -134,7 +143,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         # int() refuses very long numbers; they still mean a very long time.
         seconds = float(value) if len(value) < 16 else math.inf
     else:
-        date = _http_date(value)
+        date = http_date(value)
         if date is None:
             return None
         seconds = _seconds_left(date, headers, now) or 0.0
@@ -167,11 +176,11 @@ def banned_until(body_text: str) -> float | None:
 
 def origin_time(headers: Mapping[str, str]) -> float | None:
     """The time of an answer in whole seconds, from its Date header."""
-    return _http_date(headers.get("date", ""))
+    return http_date(headers.get("date", ""))
 
 
 @lru_cache(maxsize=64)
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
     """Seconds since the epoch; None for what is no date."""
     try:
         date = parsedate_to_datetime(value)

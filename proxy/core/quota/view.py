@@ -100,13 +100,6 @@ def view_of(  # noqa: PLR0913 - what a view shows
     return LedgerView(tuple(views), budget.block_at(now), local, wording, leases)
 
 
-def used_in_minute(budget: Budget, now: float, *, untold: Callable[[WindowKey], int] | None = None) -> int:
-    """The used weight of the current one-minute window. `untold`: as in `view_of`."""
-    minute = budget.minute(now)
-    spent = minute.counter.used - minute.counter.leased
-    return spent if untold is None else spent + untold(minute.key)
-
-
 def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
     """Replace all current limits of each kind that was learned; keep the limits of other kinds."""
     learned_kinds = {window.kind for window in learned}

@@ -16,7 +16,6 @@ from proxy.core.quota.client_share import share_of
 from proxy.core.quota.counts import RowTable, WindowCount
 from proxy.core.quota.refusal import Refused
 from proxy.core.quota.usage_report import UsageReport, reported_usage
-from proxy.core.quota.view import used_in_minute
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 
 START = 1_785_024_000
@@ -142,7 +141,7 @@ def test_windows_that_are_kept_are_those_that_answers_report(
         for key, total in used.items():
             if now < key.expires:
                 assert budget.usage(key) == WindowUsage(total, pending[key])
-        assert used_in_minute(budget, now) == used[WindowKey("REQUEST_WEIGHT:1m", 60, int(now) // 60 * 60)]
+        assert budget.minute(now).counter.used == used[WindowKey("REQUEST_WEIGHT:1m", 60, int(now) // 60 * 60)]
 
 
 def _charged(outcome: Reservation | Refused | Blocked) -> object:
