@@ -1,6 +1,6 @@
 """Tasks that run for as long as the gateway does.
 
-Owns: the start and the end of each, and when those that look at something from time to time wake. Must not know: what
+Owns: the start and the end of each, and what wakes those that look at something from time to time. Must not know: what
 else runs, in which order everything stops.
 """
 
@@ -36,7 +36,50 @@ def until_tick(seconds: float) -> float:
 
 async def tick(seconds: float) -> None:
     """Sleep until the next tick of this period."""
-    await asyncio.sleep(until_tick(seconds))
+    await Alarm().wait(until_tick(seconds))
+
+
+class Alarm:
+    """Wakes one task when something happens, or after a while: with fewer steps than an event and a time limit."""
+
+    __slots__ = ("_is_set", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def is_set(self) -> bool:
+        """Whether it happened since the last `clear`."""
+        return self._is_set
+
+    def set(self) -> None:
+        """It happened."""
+        self._is_set = True
+        if self._waiting is not None:
+            _wake(self._waiting)
+
+    def clear(self) -> None:
+        """Wait for it once more."""
+        self._is_set = False
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return when it has happened, or after so many seconds. One task waits at a time."""
+        if self._is_set:
+            return
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _wake, waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting = None
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

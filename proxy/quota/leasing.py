@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from proxy.background import Alarm
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
 from proxy.core.quota.client_share import ClientShare, share_of
@@ -37,10 +38,10 @@ from proxy.quota.push_channel import ChannelState, PushChannel
 from proxy.quota.push_proof import PushProof
 from proxy.quota.script_replies import StoredBlock
 from proxy.quota.scripts import ScriptRunner, push_channel
-from proxy.quota.sync_script import SyncScript
+from proxy.quota.sync_script import Push, SyncScript
 
-TICK_SECONDS = 0.2
-"""What is due by the time alone is looked for so often."""
+TICK_SECONDS = 0.25
+"""What is due by the time alone is looked for so often: less often than a heartbeat is due, which wakes as well."""
 IDLE_TICK_SECONDS = 1.0
 """The same without requests."""
 EARLY_BEAT_SECONDS = 0.07
@@ -58,7 +59,7 @@ class LedgerFace(Struct, frozen=True):
     contact: Callable[[bool], None]
     """Whether Redis answered."""
     now: Callable[[], float]
-    """The origin's time."""
+    """The origin's time, after a look at the clock."""
     limits: KnownLimits
 
 
@@ -92,7 +93,7 @@ class Leasing:
         self._monotonic = monotonic
         self.proof = PushProof(monotonic, chance, lambda: replica_count.replicas)
         self._is_proven = self.proof.holds
-        self._wake = asyncio.Event()
+        self._wake = Alarm()
         self._turn = asyncio.Lock()
         """One call at a time: an answer is that to the last call."""
         self._ended: list[tuple[Reservation, UsageReport]] = []
@@ -193,7 +194,7 @@ class Leasing:
         """Take over what was pushed."""
         try:
             push = self._script.read_push(data)
-            block = push.stored_block(self._ledger.now())
+            block = self._stored_block(push)
         except ValueError:
             return
         if not self.leases.observe(push.state):
@@ -207,7 +208,7 @@ class Leasing:
     async def turn(self, now: float, *, is_active: bool) -> None:
         """Do what is due now. Never raises."""
         self._mind_trust(is_active=is_active)
-        self.leases.frame(now, self._ledger.limits.windows, self._clock.guard_seconds())
+        self.leases.frame(now, self._ledger.limits.windows, self._clock.last_guard_seconds)
         self.leases.tick(now)
         beats = is_active and self.proof.beat_in() <= 0
         if self._monotonic() >= self._retry_at and (beats or self.leases.due_at(now) <= now):
@@ -222,9 +223,7 @@ class Leasing:
             if self.leases.is_urgent and self._monotonic() >= self._retry_at:
                 await asyncio.sleep(0)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_seconds(now) if is_active else IDLE_TICK_SECONDS):
-                    await self._wake.wait()
+            await self._wake.wait(self._pause_seconds(now) if is_active else IDLE_TICK_SECONDS)
 
     def _pause_seconds(self, now: float) -> float:
         """How long nothing is due, unless something happens."""
@@ -262,7 +261,7 @@ class Leasing:
         self._seen.forget(now)
         ended, self._ended = self._ended, []
         good_at, self._good_at = self._good_at, None
-        self.leases.frame(now, self._ledger.limits.windows, self._clock.guard_seconds())
+        self.leases.frame(now, self._ledger.limits.windows, self._clock.last_guard_seconds)
         call = self.leases.call(
             now, replicas=self._replica_count.replicas, floors=self._seen.floors, publishes=publishes
         )
@@ -291,6 +290,9 @@ class Leasing:
         )
         if foreign:
             self._observer.foreign_weight(foreign)
-        block = synced.push.stored_block(self._ledger.now())
+        block = self._stored_block(synced.push)
         if block is not None:
             await self._ledger.adopt_block(block, self._ledger.now())
+
+    def _stored_block(self, push: Push) -> StoredBlock | None:
+        return push.stored_block(self._ledger.now()) if push.block else None

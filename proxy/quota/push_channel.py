@@ -10,6 +10,7 @@ node that has the counters.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
@@ -26,6 +27,8 @@ REFUSED_SECONDS = 30.0
 """How long after a refusal it is tried again."""
 _CLUSTER_POLL_SECONDS = 0.1
 _CLOSE_SECONDS = 0.25
+_SAID = (b"message", b"smessage")
+_SUBSCRIBED = (b"subscribe", b"ssubscribe")
 
 
 class ChannelState(Enum):
@@ -93,21 +96,26 @@ class PushChannel:
 
     async def _listen(self) -> None:
         subscription: Any = self._client.pubsub()
-        is_sharded = is_cluster(self._client)
         try:
-            await (subscription.ssubscribe if is_sharded else subscription.subscribe)(self._channel)
-            while True:
-                if is_sharded:
+            if is_cluster(self._client):
+                await subscription.ssubscribe(self._channel)
+                while True:
                     message = await subscription.get_sharded_message(timeout=_CLUSTER_POLL_SECONDS)
-                else:
-                    message = await subscription.get_message(timeout=None)
-                if message is None:
-                    continue
-                if message["type"] in ("subscribe", "ssubscribe"):
-                    self.state = ChannelState.OPEN
-                elif message["type"] in ("message", "smessage"):
-                    await self._on_push(message["data"])
+                    if message is not None:
+                        await self._take(message["type"].encode(), message["data"])
+            await subscription.subscribe(self._channel)
+            read = subscription.connection.read_response
+            while True:
+                # What the driver does around this serves those who subscribe to much, or never hear anything.
+                kind, _, data = await read(timeout=math.inf, disconnect_on_error=False, push_request=True)
+                await self._take(kind, data)
         finally:
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await subscription.aclose()
+
+    async def _take(self, kind: bytes, data: bytes | str) -> None:
+        if kind in _SAID:
+            await self._on_push(data)
+        elif kind in _SUBSCRIBED:
+            self.state = ChannelState.OPEN

@@ -123,7 +123,7 @@ class Scripts:
             args += [charge.weight, budget, budget if client_share is None else client_share.of(budget)]
             client_usage = client_usages.get(charge.window_key, ClientUsage())
             args += [floors.get(charge.window_key, 0), client_usage.used, client_usage.others]
-            args += [charge.refundable, _ttl_ms(charge.window_key, now)]
+            args += [charge.refundable, ttl_ms(charge.window_key, now)]
         keys = [charge.window_key for charge in charges]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(
@@ -188,7 +188,7 @@ class Scripts:
         """Add the usage that a process counted while Redis was away. Returns the usage of its windows."""
         args: list[str | int] = [process, state]
         for key, total in totals.items():
-            args += [total.used, total.pending, total.header, floors.get(key, 0), _ttl_ms(key, now)]
+            args += [total.used, total.pending, total.header, floors.get(key, 0), ttl_ms(key, now)]
         keys = list(totals)
         return await self._run(
             RedisOperation.RECONCILE,
@@ -215,7 +215,7 @@ class Scripts:
         for key in keys:
             charge = charges.get(key)
             args += [0, 0] if charge is None else [charge.weight, charge.refundable]
-            args += [reported.get(key, -1), floors.get(key, 0), _ttl_ms(key, now)]
+            args += [reported.get(key, -1), floors.get(key, 0), ttl_ms(key, now)]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(operation, self._reconcile, redis_keys, args, read=lambda row: read_settled(row, keys))
 
@@ -244,5 +244,6 @@ class Scripts:
         return await self._connection.run(operation, call)
 
 
-def _ttl_ms(key: WindowKey, now: float) -> int:
+def ttl_ms(key: WindowKey, now: float) -> int:
+    """How long Redis keeps a window's usage, in milliseconds."""
     return max(1, math.ceil((key.expires - now) * 1000))

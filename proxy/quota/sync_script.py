@@ -6,7 +6,6 @@ while Redis is away. The call raises RedisAway.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from importlib import resources
 from itertools import count
@@ -15,13 +14,13 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, Block, BlockReason
-from proxy.core.quota.charges import WindowUsage
+from proxy.core.quota.charges import WindowKey, WindowUsage
 from proxy.core.quota.client_share import MAX_CLIENTS
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.lease_calls import Call, Reply, State, WindowCall, WindowReply, WindowState
 from proxy.core.quota.lease_store import GRACE_SECONDS
 from proxy.quota.script_replies import StoredBlock
-from proxy.quota.scripts import CLOCK_SECONDS, ScriptRunner, push_channel, push_command
+from proxy.quota.scripts import CLOCK_SECONDS, ScriptRunner, push_channel, push_command, ttl_ms
 from proxy.redis_client.connection import RedisOperation
 
 STATE_MS = 86_400_000
@@ -78,7 +77,7 @@ def read_push(data: bytes | str) -> Push:
 class SyncScript:
     """The script of one quota domain."""
 
-    __slots__ = ("_channel", "_connection", "_constants", "_domain_key", "_names", "_script", "_state")
+    __slots__ = ("_channel", "_connection", "_constants", "_domain_key", "_names", "_script", "_state", "_told")
 
     def __init__(self, connection: ScriptRunner, domain_key: str) -> None:
         self._connection = connection
@@ -91,6 +90,8 @@ class SyncScript:
         )
         source = resources.files("proxy.quota").joinpath("lua", "sync.lua").read_bytes()
         self._script = connection.client.register_script(source)
+        self._told: dict[WindowKey, tuple[WindowCall, str]] = {}
+        """What the last call told of each window, and in which words."""
         self._state: tuple[bytes | str, Push] | None = None
         """What was read last: a process that pushes is told the same twice, as an answer and as a push."""
 
@@ -117,14 +118,22 @@ class SyncScript:
     def _words(self, call: Call, *, good_at: float | None, may_teach: bool) -> str:
         """All numbers in one argument: the driver takes longer for an argument than the script for a word."""
         now, birth = repr(call.now), call.birth or "-"
-        told = f"{now if may_teach else '-'} {'-' if good_at is None else repr(good_at)}"
+        news = f"{now if may_teach else '-'} {'-' if good_at is None else repr(good_at)}"
         words = [
             f"{now} {call.run} {call.number} {call.parts} {birth} {call.run}.{next(self._names)}"
-            f" {call.suspects_loss:d} {told} {call.publishes:d}",
+            f" {call.suspects_loss:d} {news} {call.publishes:d}",
             self._constants,
         ]
-        words += [_words(window, call.now) for window in call.windows]
+        told = {window.key: self._words_of(window) for window in call.windows}
+        self._told = told
+        for key, (window, figures) in told.items():
+            words.append(f"{figures} {ttl_ms(key, call.now)} {len(window.clients)}")
         return " ".join(words)
+
+    def _words_of(self, window: WindowCall) -> tuple[WindowCall, str]:
+        """The figures of a window, which are often those of the last call."""
+        told = self._told.get(window.key)
+        return told if told is not None and told[0] == window else (window, _figures(window))
 
     def _read_answer(self, call: Call, row: Sequence[Any]) -> Synced:
         push, refusal = self.read_push(row[0]), row[1]
@@ -137,12 +146,11 @@ class SyncScript:
         return Synced(Reply(push.state.birth, replies, push.state.number, push.state.server_seconds), push, text)
 
 
-def _words(window: WindowCall, now: float) -> str:
+def _figures(window: WindowCall) -> str:
     totals, settled = window.totals, window.settled
-    ttl_ms = max(1, math.ceil((window.key.expires - now) * 1000))
     return (
         f"{window.budget} {window.ceiling} {window.want} {window.half}"
         f" {totals.taken} {totals.returned} {totals.spent} {window.is_known:d}"
         f" {window.header} {window.held} {window.floor} {window.seen}"
-        f" {settled.pending} {settled.refunded} {settled.kept} {ttl_ms} {len(window.clients)}"
+        f" {settled.pending} {settled.refunded} {settled.kept}"
     )

@@ -13,7 +13,7 @@ which knows no leases either.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -72,22 +72,27 @@ class Lease:
 
     __slots__ = (
         "_returned",
-        "_taken",
         "header",
         "held",
         "is_exact",
         "low_at",
         "most_spent",
+        "name",
         "open",
         "retry_at",
         "seen",
         "spent",
+        "taken",
         "tell_at",
         "told",
     )
 
-    def __init__(self) -> None:
-        self._taken = self._returned = 0
+    def __init__(self, name: str = "") -> None:
+        """`name`: the window's key, as the store tells it."""
+        self.name = name
+        self._returned = 0
+        self.taken = 0
+        """All that the store granted."""
         self.spent = 0
         """All that was charged for good."""
         self.held = 0
@@ -114,14 +119,14 @@ class Lease:
     @property
     def totals(self) -> Totals:
         """What is told."""
-        return Totals(self._taken, self._returned, self.spent)
+        return Totals(self.taken, self._returned, self.spent)
 
     @property
     def has_news(self) -> bool:
         """Whether the store lacks something: of the totals, or of what the origin told."""
         told = self.told
         return (
-            self.header >= 0 or self.spent != told.spent or self._taken != told.taken or self._returned != told.returned
+            self.header >= 0 or self.spent != told.spent or self.taken != told.taken or self._returned != told.returned
         )
 
     @property
@@ -182,8 +187,8 @@ class Lease:
 
     def adopt_taken(self, taken: int) -> None:
         """Learn what the store granted in all. An answer that comes late tells less."""
-        granted = max(0, taken - self._taken)
-        self._taken += granted
+        granted = max(0, taken - self.taken)
+        self.taken += granted
         self.held += granted
 
 
@@ -241,11 +246,11 @@ def enough(per_second: float, seconds_left: float, *, least: int) -> int:
     return max(math.ceil(MARGIN * expected_need(per_second, seconds_left)), least)
 
 
-def is_awake(rest_seconds: float, requests_a_second: float) -> bool:
+def is_awake(rest_seconds: float, requests_a_second: Callable[[], float]) -> bool:
     """Whether a process that had no request for so long expects one, by the rate of the last ones."""
     if rest_seconds < SHORT_REST_SECONDS or rest_seconds >= REST_SECONDS:
         return rest_seconds < SHORT_REST_SECONDS
-    return rest_seconds * requests_a_second < RESTING_REQUESTS
+    return rest_seconds * requests_a_second() < RESTING_REQUESTS
 
 
 def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, half: int, parts: int) -> int:

@@ -113,5 +113,6 @@ class News:
     def forget(self, now: float) -> None:
         """Drop what is about windows that have expired."""
         for table in (self._clients, self.untold, self._settled, self._orders):
-            for key in [key for key in table if key.expires <= now]:
-                del table[key]
+            if table:
+                for key in [key for key in table if key.expires <= now]:
+                    del table[key]

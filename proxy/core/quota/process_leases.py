@@ -17,6 +17,7 @@ from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rat
 from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part, frame_at
 from proxy.core.quota.lease_news import News
+from proxy.core.quota.lease_table import LeaseTable
 from proxy.core.quota.lease_window import window_call
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.store_mark import StoreMark
@@ -43,7 +44,7 @@ class ProcessLeases:
         self.news, self._run = News(), run
         self._ratios = ratios
         self._suspects_loss = False
-        self._leases: dict[WindowKey, Lease] = {}
+        self._leases = LeaseTable()
         self._frame: Frame | None = None
         self._rate = Rate()
         self._missing = dict.fromkeys(RateLimitKind, 0)
@@ -63,7 +64,9 @@ class ProcessLeases:
             and frame.guard_seconds >= guard_seconds
         ):
             return frame
-        frame = self._frame = frame_at(now, windows, guard_seconds, ratios=self._ratios, lease_of=self._lease)
+        frame = self._frame = frame_at(
+            now, windows, guard_seconds, ratios=self._ratios, lease_of=self._leases.__getitem__
+        )
         return frame if frame.begins <= now < frame.ends else None
 
     def demand(self, weight: int, now: float) -> None:
@@ -73,7 +76,7 @@ class ProcessLeases:
 
     def expects_requests(self, now: float) -> bool:
         """Whether the next request is near, so that heartbeats are worth while."""
-        return is_awake(now - self.demanded_at, self._rate.requests_per_second(now))
+        return is_awake(now - self.demanded_at, lambda: self._rate.requests_per_second(now))
 
     def spend(
         self, frame: Frame, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
@@ -103,14 +106,14 @@ class ProcessLeases:
         is_refundable = False
         for charge in reservation.charges:
             if charge.is_refundable:
-                self._lease(charge.window_key).settle(charge.weight, succeeded=ok)
+                self._leases[charge.window_key].settle(charge.weight, succeeded=ok)
                 is_refundable = True
         return is_refundable
 
     def record_headers(self, reported: Mapping[WindowKey, int]) -> None:
         """Note what the origin told. If it is more than the store knows, the store is told at once."""
         for key, header in reported.items():
-            lease = self._leases.get(key) or self._lease(key)
+            lease = self._leases[key]
             if header > lease.header:
                 lease.header = header
                 self.is_urgent |= not lease.is_exact and header + lease.held > lease.seen
@@ -139,9 +142,11 @@ class ProcessLeases:
             self.give_back()
             return
         for part in self._parts_at(now):
+            if part.is_free:
+                continue
             if part.is_crowded(now):
                 self._give_back(part.lease)
-            elif not part.is_free and part.lease.totals.taken == 0:
+            elif part.lease.taken == 0:
                 self._fetch(part, now)
             elif part.is_near_half and part.lease.held >= 2 * self._target(part, now):
                 part.lease.give_back(keep=self._target(part, now))
@@ -184,14 +189,12 @@ class ProcessLeases:
         due = self.news.settled_at
         if due < math.inf:
             due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._parts_at(now)))
-        for lease in self._leases.values():
-            if lease.has_news:
-                return min(due, self._called_at + TELL_SECONDS)
-        return due
+        return min(due, self._called_at + TELL_SECONDS) if self._leases.has_news else due
 
     def call(self, now: float, *, replicas: int, floors: Mapping[WindowKey, int], publishes: bool = False) -> Call:
         """The next call. It takes what is told once. `floors`: the most `kept` that the store told."""
-        self._forget(now)
+        self.news.forget(now)
+        self._leases.forget(now)
         self.is_urgent, self._called_at = False, now
         settled = self.news.take()
         parts = {part.key: part for part in self._parts_at(now)}
@@ -217,13 +220,14 @@ class ProcessLeases:
         is_lost = self._store.adopt(reply.birth, reply.number - call.publishes, reply.server_seconds)
         self._suspects_loss = is_lost or (self._suspects_loss and not call.suspects_loss)
         for told, said in zip(call.windows, reply.windows, strict=True):
-            lease = self._lease(told.key)
-            if said.taken > lease.totals.taken:
+            lease = self._leases[told.key]
+            if said.taken > lease.taken:
                 self._missing = dict.fromkeys(RateLimitKind, 0)
+                lease.adopt_taken(said.taken)
             elif told.want:
                 lease.retry_at = call.now + RETRY_SECONDS
-            lease.adopt_taken(said.taken)
-            lease.was_told(Totals(said.taken, told.totals.returned, told.totals.spent))
+            if said.taken != told.totals.taken or told.totals != lease.told:
+                lease.was_told(Totals(said.taken, told.totals.returned, told.totals.spent))
             if lease.header <= told.header:
                 lease.header = -1
             if told.want:
@@ -238,7 +242,7 @@ class ProcessLeases:
     def failed(self, call: Call) -> None:
         """The outcome is unknown. Totals are told again, and so is what clients used."""
         for told in (told for told in call.windows if told.want):
-            self._lease(told.key).retry_at = call.now + RETRY_SECONDS
+            self._leases[told.key].retry_at = call.now + RETRY_SECONDS
 
     def observe(self, state: State) -> bool:
         """Take over a pushed state. False: it is older than what is known."""
@@ -248,8 +252,8 @@ class ProcessLeases:
         if self._store.adopt(state.birth, number - 1, at):
             self.lose()
         self._store.number, self._store.server_seconds = number, at
-        for key, lease in self._leases.items():
-            told = state.windows.get(key.key)
+        for lease in self._leases.values():
+            told = state.windows.get(lease.name)
             if told is not None:
                 self._see(lease, told.usage, is_exact=told.is_exact)
         return True
@@ -273,7 +277,7 @@ class ProcessLeases:
         return is_told or self._suspects_loss or lease.has_news
 
     def _window_call(self, key: WindowKey, part: Part | None, now: float, settled: Settled, floor: int) -> WindowCall:
-        lease, clients = self._lease(key), self.news.untold.get(key, {})
+        lease, clients = self._leases[key], self.news.untold.get(key, {})
         want = 0 if part is None or part.is_free else self._want(lease, part, now)
         return window_call(key, lease, part, want=want, floor=floor, settled=settled, clients=clients)
 
@@ -284,13 +288,3 @@ class ProcessLeases:
         if not (lease.is_low or self._missing[part.window.kind] > lease.held):
             return 0
         return max(0, self._target(part, now) - lease.held)
-
-    def _lease(self, key: WindowKey) -> Lease:
-        lease = self._leases.get(key)
-        if lease is None:
-            lease = self._leases[key] = Lease()
-        return lease
-
-    def _forget(self, now: float) -> None:
-        self.news.forget(now)
-        self._leases = {key: lease for key, lease in self._leases.items() if key.expires > now}

@@ -127,7 +127,9 @@ class ReplicaView:
             self.floors[key] = max(reported.kept, self.floors.get(key, 0))
             missing = self.unsynced.unmerged(key)
             used, pending = reported.used + missing.used, max(0, reported.pending + missing.pending)
-            self.budget.adopt(key, WindowUsage(used, pending, reported.refundable, reported.leased))
+            known = WindowUsage(used, pending, reported.refundable, reported.leased)
+            if known != self.budget.usage(key):
+                self.budget.adopt(key, known)
 
     def client_usages(self, wanted: Wanted) -> dict[WindowKey, ClientUsage]:
         """What this replica knows of the client that asks."""

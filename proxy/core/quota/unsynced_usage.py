@@ -25,6 +25,9 @@ class Total(Struct, frozen=True):
     """The largest used weight that the origin reported meanwhile; -1 for none."""
 
 
+_NOTHING = WindowUsage()
+
+
 class UnsyncedUsage:
     """The totals of one process."""
 
@@ -58,6 +61,8 @@ class UnsyncedUsage:
 
     def unsynced(self, now: float) -> dict[WindowKey, Total]:
         """All totals if Redis lacks any of them, else an empty mapping."""
+        if not self._totals and not self._merged:
+            return {}
         for window_key in [window_key for window_key in self._totals if window_key.expires <= now]:
             del self._totals[window_key]
             self._merged.pop(window_key, None)
@@ -69,6 +74,8 @@ class UnsyncedUsage:
 
     def unmerged(self, window_key: WindowKey) -> WindowUsage:
         """The part of a window's usage that Redis lacks."""
+        if not self._totals:
+            return _NOTHING
         total = self._totals.get(window_key, Total())
         merged = self._merged.get(window_key, Total())
         return WindowUsage(total.used - merged.used, total.pending - merged.pending)

@@ -59,7 +59,7 @@ class Side:
 
     @property
     def held(self) -> int:
-        return self.leases._lease(KEY).held
+        return self.leases._leases[KEY].held
 
 
 @pytest.fixture

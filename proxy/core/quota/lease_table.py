@@ -1,0 +1,39 @@
+"""The leases of one process, by their windows.
+
+Owns: when a lease begins and when it is forgotten. Must not know: what is done with one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from proxy.core.quota.charges import WindowKey
+from proxy.core.quota.lease import Lease
+
+
+class LeaseTable(dict[WindowKey, Lease]):
+    """Makes the lease of a window that is asked for by its key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first_expiry = math.inf
+
+    def __missing__(self, key: WindowKey) -> Lease:
+        lease = self[key] = Lease(key.key)
+        self._first_expiry = min(self._first_expiry, key.expires)
+        return lease
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the store lacks something of any of them."""
+        for lease in self.values():  # noqa: SIM110 - a generator would be called for each
+            if lease.has_news:
+                return True
+        return False
+
+    def forget(self, now: float) -> None:
+        """Drop those of windows that have expired."""
+        if now >= self._first_expiry:
+            for key in [key for key in self if key.expires <= now]:
+                del self[key]
+            self._first_expiry = min((key.expires for key in self), default=math.inf)
