@@ -18,11 +18,11 @@ from proxy.cache.answers import CachedAnswers
 from proxy.cache.fills import Fills
 from proxy.cache.singleflight import SingleFlight, give
 from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue
-from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
+from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.messages import ClientRequest
 from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
-from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
+from proxy.core.query.keyed import KeyedKind, KeyedRequest, is_keyed, keyed_kind
 from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.reply import Outcome, Reply, forwarded_reply, passed_reply
 from proxy.errors import SendingRefused, SidecarError
@@ -111,6 +111,18 @@ class Shared(Struct, frozen=True, eq=False):
         return False
 
 
+class OfAccounts(Struct, frozen=True, eq=False):
+    """What requests of accounts have in common that differ in target, key and body alone."""
+
+    kind: KeyedKind
+    origin: Origin
+
+    def prepare(self, target: str, *, api_key: str, body: bytes) -> Lone:
+        """One of them, ready to be sent."""
+        query = self.kind.request(target, api_key=api_key, body=body)
+        return Lone(query, self.origin, forwarded_reply, may_be_repeated=False)
+
+
 class _Alone(Struct, eq=False):
     """Takes the answer to one request."""
 
@@ -155,7 +167,7 @@ class DirectGateway:
         self._catalogue = catalogue
         self._tells_time = tells_time
         self._forwards_keyed = catalogue.forwards_keyed
-        self.found: dict[tuple[str, str], Place | None] = {}
+        self._found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
     def prepare(self, place: Place, request: ClientRequest) -> Lone | Shared | None:
@@ -164,8 +176,8 @@ class DirectGateway:
         if is_keyed(endpoint, request):
             if not self._forwards_keyed:
                 return None
-            keyed = keyed_request(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-            return Lone(keyed, origin, forwarded_reply, may_be_repeated=False)
+            kind = keyed_kind(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
+            return OfAccounts(kind, origin).prepare(request.target, api_key=request.api_key, body=request.body)
         if request.body:
             return None
         if endpoint.path not in ENDPOINTS:
@@ -176,6 +188,13 @@ class DirectGateway:
             return None
         return self._public(canonical, origin, passed_reply)
 
+    def of_accounts(self, place: Place, request: ClientRequest) -> OfAccounts | None:
+        """What requests like this one have in common, if all of them are of accounts; None: each is prepared alone."""
+        endpoint = place.endpoint
+        if endpoint.security is Security.PUBLIC or not self._forwards_keyed:
+            return None
+        return OfAccounts(keyed_kind(endpoint, request, gzip=accepts_gzip(request.accept_encoding)), place.origin)
+
     def _public(self, query: PublicQuery, origin: Origin, pass_on: PassOn) -> Lone | Shared:
         if query.endpoint.policy is CachePolicy.FORWARDED:
             return Lone(query, origin, pass_on, may_be_repeated=True)
@@ -185,8 +204,8 @@ class DirectGateway:
     def find(self, method: str, path: str) -> Place | None:
         """Where requests with this method and path go; None: not this way."""
         name = method, path
-        if name in self.found:
-            return self.found[name]
+        if name in self._found:
+            return self._found[name]
         try:
             endpoint = self._catalogue.find(path, method)
         except SidecarError:
@@ -194,8 +213,8 @@ class DirectGateway:
         if endpoint.name == UNKNOWN or endpoint.path != path or method == "HEAD":
             return None
         origin = None if endpoint.policy is CachePolicy.CACHED else self._origins.direct(endpoint)
-        self.found[name] = None if origin is None else Place(endpoint, origin)
-        return self.found[name]
+        self._found[name] = None if origin is None else Place(endpoint, origin)
+        return self._found[name]
 
 
 class Ways(Struct, frozen=True):

@@ -11,7 +11,6 @@ nothing of it, so what else comes on the connection is held back and read after 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol
@@ -28,7 +27,7 @@ from proxy.server.api import Headers, TrafficObserver
 from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.fast_path_table import LifeCycle
-from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Heads
+from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Asked, Heads
 from proxy.server.peers import Peers, peer_of
 from proxy.server.refusals import TooManyRequests
 from proxy.server.unreadable import internal_error
@@ -61,18 +60,36 @@ class Prepared(Protocol):
         """Whether the request is under way, or refused; `asker` gets the reply, at once or later. False: neither."""
 
 
+class OfAccounts(Protocol):
+    """What requests of accounts have in common that differ in target, key and body alone."""
+
+    def prepare(self, target: str, *, api_key: str, body: bytes) -> Prepared:
+        """One of them, ready to be sent."""
+
+
 class Direct(Protocol):
     """Sends requests on without waiting."""
-
-    @property
-    def found(self) -> Mapping[tuple[str, str], Any]:
-        """What `find` has returned, by method and path."""
 
     def find(self, method: str, path: str) -> Any:
         """Where requests with this method and path go; None: not this way."""
 
     def prepare(self, place: Any, request: ClientRequest) -> Prepared | None:
         """The request, ready to be sent; None: it goes another way. `place`: what was found."""
+
+    def of_accounts(self, place: Any, request: ClientRequest) -> OfAccounts | None:
+        """What requests like this one have in common, if all of them are of accounts; None: each is prepared alone."""
+
+
+class Kind(Struct, frozen=True, eq=False):
+    """What requests have in common whose head, method and path are the same."""
+
+    method: str
+    path: str
+    is_public: bool
+    place: Any
+    of_accounts: OfAccounts | None
+    target_at: int
+    """Where the target begins in the request line."""
 
 
 class Course(Struct, frozen=True, eq=False):
@@ -109,16 +126,39 @@ class ForwardPath:
 
     def read(self, data: bytes) -> Course | None:
         """That of a request with these bytes; None: it goes another way."""
-        request = self.heads.request(data) if len(data) <= _MAX_CHUNK_BYTES else None
-        if request is None:
+        asked = self.heads.asked(data) if len(data) <= _MAX_CHUNK_BYTES else None
+        if asked is None:
             return None
-        method, path = request.method, request.path
-        place = self.direct.found.get((method, path)) or self.direct.find(method, path)
-        prepared = None if place is None else self.direct.prepare(place, request)
+        head = asked.head
+        kind = head.kinds.get(asked.start) or self._kind(asked)
+        if kind is None:
+            return None
+        of_accounts = kind.of_accounts
+        if of_accounts is None:
+            return self._read_alone(data, asked, kind)
+        target = asked.line[kind.target_at :].decode("ascii")
+        prepared = of_accounts.prepare(target, api_key=asked.api_key, body=asked.body)
+        return Course(prepared, head.claimed, kind.path, kind.is_public)
+
+    def _kind(self, asked: Asked) -> Kind | None:
+        place = asked.place()
+        if place is None:
+            return None
+        method, path = place
+        found = self.direct.find(method, path)
+        if found is None:
+            return None
+        of_accounts = self.direct.of_accounts(found, asked.request(method, path))
+        kind = Kind(method, path, is_public(path), found, of_accounts, len(method) + 1)
+        asked.head.keep(asked.start, kind)
+        return kind
+
+    def _read_alone(self, data: bytes, asked: Asked, kind: Kind) -> Course | None:
+        prepared = self.direct.prepare(kind.place, asked.request(kind.method, kind.path))
         if prepared is None:
             return None
-        course = Course(prepared, request.client, path, is_public(path))
-        if prepared.may_be_repeated and not request.api_key and len(data) <= _SHORT_BYTES:
+        course = Course(prepared, asked.head.claimed, kind.path, kind.is_public)
+        if prepared.may_be_repeated and not asked.api_key and len(data) <= _SHORT_BYTES:
             if len(self.known) >= _MAX_KNOWN:
                 del self.known[next(iter(self.known))]
             self.known[data] = course

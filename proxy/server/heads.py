@@ -10,6 +10,7 @@ is cut out of a head before it is remembered, so no secret stays here.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
@@ -35,13 +36,14 @@ _EXCLUDED_HEADERS = (
     hdrs.IF_NONE_MATCH,
 )
 """A request with one of these, or with a `Connection` other than `keep-alive`, is never remembered."""
-_KEY = re.compile(rb"\r\n(x-mbx-apikey):[ \t]*([A-Za-z0-9]{1,256})(?=\r\n)", re.IGNORECASE)
-"""The line of an API key. It is cut out of what is remembered."""
+_KEY = re.compile(rb"(\r\nx-mbx-apikey:[ \t]*)([A-Za-z0-9]{1,256})(?=\r\n|\Z)", re.IGNORECASE)
+"""The line of an API key. The key is cut out of what is remembered."""
 _START = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)\Z")
 """A request line up to its query, without a byte that is read differently anywhere."""
 _QUERY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~!$&'()*+,;=:@/?%-"
 """The bytes of such a query."""
-_END = b" HTTP/1.1"
+_VERSION, _HEAD_END = b" HTTP/1.1", b"\r\n\r\n"
+_MAX_KINDS = 32
 
 
 class Head(Struct, frozen=True):
@@ -58,6 +60,53 @@ class Head(Struct, frozen=True):
     content_type: str
     host: str
     body_bytes: int
+    kinds: dict[bytes, Any]
+    """What requests with this head have in common that begin alike, by these bytes: for whoever asks."""
+
+    def keep(self, start: bytes, kind: Any) -> None:
+        """Remember the kind of the requests that begin so, up to the query: not of too many."""
+        if len(self.kinds) >= _MAX_KINDS:
+            self.kinds.clear()
+        self.kinds[start] = kind
+
+
+class Asked(Struct):
+    """One whole request with a known head."""
+
+    head: Head
+    line: bytes
+    """Method and target."""
+    start: bytes
+    """The same up to the query."""
+    query: bytes
+    """Without a byte that is read differently anywhere."""
+    api_key: str
+    body: bytes
+
+    def place(self) -> tuple[str, str] | None:
+        """Method and path; None for a line that must be read."""
+        read = _START.match(self.start) if len(self.start) <= MAX_LINE_BYTES else None
+        return None if read is None else (read[1].decode("ascii"), read[2].decode("ascii"))
+
+    def request(self, method: str, path: str) -> ClientRequest:
+        """All of it, by its `place`. Its client is the name that it claims."""
+        head = self.head
+        return ClientRequest(
+            method=method,
+            path=path,
+            host=head.host,
+            raw_query=self.query.decode("ascii"),
+            accept=head.accept,
+            accept_encoding=head.accept_encoding,
+            time_unit=head.time_unit,
+            sbe_schema=head.sbe_schema,
+            client=head.claimed,
+            target=self.line[len(method) + 1 :].decode("ascii"),
+            sent=head.sent,
+            api_key=self.api_key,
+            body=self.body,
+            content_type=head.content_type,
+        )
 
 
 class Heads:
@@ -65,80 +114,40 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
-        self._places: dict[bytes, tuple[str, str]] = {}
-        """Method and path of the lines that were read last, up to their queries."""
 
     def learn(self, chunk: bytes, message: RawRequestMessage) -> None:
         """Remember the head of a chunk that is one whole request, as it was read."""
-        start, end = chunk.find(b"\r\n"), chunk.find(b"\r\n\r\n") + 4
-        if end - start > MAX_HEAD_BYTES or not _may_be_remembered(message):
+        block = chunk.partition(_VERSION)[2].partition(_HEAD_END)[0]
+        if len(block) > MAX_HEAD_BYTES or not block.startswith(b"\r\n") or not _may_be_remembered(message):
             return
-        head, api_key = _without_key(chunk[start:end])
+        head, api_key = _without_key(block)
         if head in self._known or message.headers.getall(API_KEY, []) != ([api_key] if api_key else []):
             return
         if len(self._known) >= MAX_HEADS:
             del self._known[next(iter(self._known))]
         self._known[head] = _read(message)
 
-    def request(self, chunk: bytes) -> ClientRequest | None:
-        """The request that these bytes are, if they are one whole request with a known head; else None.
-
-        Its client is the name that it claims.
-        """
-        start = chunk.find(b"\r\n")
-        end = chunk.find(b"\r\n\r\n", start) + 4
-        found = _KEY.search(chunk, start, end)
-        if found is None:
-            bare, api_key = chunk[start:end], ""
-        else:
-            at, stop = found.span(2)
-            bare, api_key = chunk[start:at] + chunk[stop:end], found[2].decode("ascii")
+    def asked(self, chunk: bytes) -> Asked | None:
+        """The request that these bytes are, if they are one whole request with a known head; else None."""
+        line, _, rest = chunk.partition(_VERSION)
+        block, end, body = rest.partition(_HEAD_END)
+        bare, api_key = _without_key(block)
         head = self._known.get(bare)
-        if head is None or len(chunk) - end != head.body_bytes or not chunk.endswith(_END, 0, start):
+        if head is None or not end or len(body) != head.body_bytes:
             return None
-        start -= len(_END)
-        at = chunk.find(b"?", 0, start)
-        line = chunk[:start] if at < 0 else chunk[:at]
-        place = self._places.get(line) or self._place(line)
-        query = b"" if at < 0 else chunk[at + 1 : start]
-        if place is None or query.translate(None, _QUERY):
+        start, _, query = line.partition(b"?")
+        if query.translate(None, _QUERY):
             return None
-        method, path = place
-        return ClientRequest(
-            method=method,
-            path=path,
-            host=head.host,
-            raw_query=query.decode("ascii"),
-            accept=head.accept,
-            accept_encoding=head.accept_encoding,
-            time_unit=head.time_unit,
-            sbe_schema=head.sbe_schema,
-            client=head.claimed,
-            target=chunk[len(method) + 1 : start].decode("ascii"),
-            sent=head.sent,
-            api_key=api_key,
-            body=chunk[end:],
-            content_type=head.content_type,
-        )
-
-    def _place(self, line: bytes) -> tuple[str, str] | None:
-        """Method and path of a request line, which here ends before its query; None for one that must be read."""
-        read = _START.match(line) if len(line) <= MAX_LINE_BYTES else None
-        if read is None:
-            return None
-        if len(self._places) >= MAX_HEADS:
-            self._places.clear()
-        place = self._places[line] = read[1].decode("ascii"), read[2].decode("ascii")
-        return place
+        return Asked(head, line, start, query, api_key, body)
 
 
-def _without_key(head: bytes) -> tuple[bytes, str]:
-    """A head without the value of its first API key, and that; empty if it has none that is plain."""
-    found = _KEY.search(head)
-    if found is None:
-        return head, ""
-    at, end = found.span(2)
-    return head[:at] + head[end:], found[2].decode("ascii")
+def _without_key(block: bytes) -> tuple[bytes, str]:
+    """The lines of a head without the value of the first API key, and that; empty if they have none that is plain."""
+    parts = _KEY.split(block, 1)
+    if len(parts) == 1:
+        return block, ""
+    before, name, key, after = parts
+    return before + name + after, key.decode("ascii")
 
 
 def _read(message: RawRequestMessage) -> Head:
@@ -156,6 +165,7 @@ def _read(message: RawRequestMessage) -> Head:
         content_type=headers.get("Content-Type", ""),
         host=without_port(headers.get("Host", "").lower()),
         body_bytes=int(headers.get("Content-Length", "0")),
+        kinds={},
     )
 
 

@@ -65,26 +65,43 @@ class KeyedRequest(Struct, frozen=True, eq=False):
         return {**self.sent.all(self.api_key), "Accept-Encoding": "gzip" if self.accepts_gzip else "identity"}
 
 
+class KeyedKind(Struct, frozen=True, eq=False):
+    """What requests of accounts have in common that differ in target, key and body alone."""
+
+    endpoint: Endpoint
+    method: str
+    sent: SentHeaders
+    accepts_gzip: bool
+    content_type: str
+    weight: int | None
+    """What each of them costs; None: that depends on its parameters."""
+
+    def request(self, target: str, *, api_key: str, body: bytes) -> KeyedRequest:
+        """The request as it is sent on."""
+        weight = self.weight
+        if weight is None:
+            weight = _weight(self.endpoint, target, body, self.content_type)
+        return KeyedRequest(self.endpoint, self.method, target, self.sent, api_key, self.accepts_gzip, body, weight)
+
+
 def is_keyed(endpoint: Endpoint, request: ClientRequest) -> bool:
     """Whether a request is one of a single account: its endpoint wants a key, or it carries a signature."""
     if endpoint.security is not Security.PUBLIC or is_signed(request.raw_query):
         return True
-    return b"signature=" in request.body and is_signed(_form(request) or "")
+    return b"signature=" in request.body and is_signed(_form(request.body, request.content_type) or "")
+
+
+def keyed_kind(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> KeyedKind:
+    """That of a request. `gzip`: whether the client accepts it."""
+    rule = endpoint.weight
+    weight = rule.weight if isinstance(rule, Fixed) else None
+    return KeyedKind(endpoint, request.method, request.sent, gzip, request.content_type, weight)
 
 
 def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> KeyedRequest:
     """The request as it is sent on. `gzip`: whether the client accepts it."""
-    rule = endpoint.weight
-    return KeyedRequest(
-        endpoint=endpoint,
-        method=request.method,
-        target=request.target,
-        sent=request.sent,
-        api_key=request.api_key,
-        accepts_gzip=gzip,
-        body=request.body,
-        weight=rule.weight if isinstance(rule, Fixed) else _weight(endpoint, request),
-    )
+    kind = keyed_kind(endpoint, request, gzip=gzip)
+    return kind.request(request.target, api_key=request.api_key, body=request.body)
 
 
 def is_form(content_type: str) -> bool:
@@ -92,18 +109,19 @@ def is_form(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == _FORM
 
 
-def _weight(endpoint: Endpoint, request: ClientRequest) -> int:
-    form = _form(request)
+def _weight(endpoint: Endpoint, target: str, body: bytes, content_type: str) -> int:
+    form = _form(body, content_type)
     if form is None:
         return endpoint.weight.dearest
-    parameters = read_parameters("&".join(part for part in (request.raw_query, form) if part))
+    query = target.partition("#")[0].partition("?")[2]
+    parameters = read_parameters("&".join(part for part in (query, form) if part))
     return endpoint.weight.dearest if parameters is None else endpoint.weight.of(parameters)
 
 
-def _form(request: ClientRequest) -> str | None:
+def _form(body: bytes, content_type: str) -> str | None:
     """The parameters in the body; None for a body that is long or has another form."""
-    if not request.body:
+    if not body:
         return ""
-    if not is_form(request.content_type) or len(request.body) > MAX_READ_BYTES or not request.body.isascii():
+    if not is_form(content_type) or len(body) > MAX_READ_BYTES or not body.isascii():
         return None
-    return request.body.decode("ascii")
+    return body.decode("ascii")
