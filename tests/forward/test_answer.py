@@ -144,6 +144,14 @@ def test_a_body_of_just_the_bound_is_let_through() -> None:
         assert complete(one, HEAD + text, 3).body == b"123456789"
 
 
+def test_the_bound_holds_for_a_body_behind_a_known_head() -> None:
+    text, known = HEAD + b"Content-Length: %d\r\n\r\n%b", KnownHeads()
+    for length in (1, 2, 9):
+        assert complete(reader(max_body_bytes=9, known=known), text % (length, bytes(length)), 99).body == bytes(length)
+    with pytest.raises(InvalidAnswer):
+        reader(max_body_bytes=9, known=known).feed(text % (10, bytes(10)))
+
+
 @pytest.mark.no_cover
 def test_what_is_kept_of_tiny_chunks_is_not_much_more_than_the_body() -> None:
     one = reader()

@@ -489,6 +489,7 @@ async def test_connections_that_nobody_takes_are_closed() -> None:
         assert one.open == 4
         clock.now += 15
         raw.pool.sweep()
+        assert len(raw.pool._free[one.url]) == 1
         await until(lambda: one.open == 1)
         await ask(raw, one.url)
     assert one.connections == 4

@@ -14,7 +14,7 @@ from proxy.forward.known_heads import MOST_SHAPES, KnownHeads
 from tests.forward.answers import Answer, answers
 
 HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nDate: %b\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Fixed: a.b*\r\nContent-Length: %d\r\nDate: %b\r\n"
     b"x-mbx-uuid: %b\r\nServer: nginx\r\nConnection: keep-alive\r\n\r\n"
 )
 
@@ -47,6 +47,8 @@ def test_values_that_changed_once_may_change_again() -> None:
     [
         (b"nginx", b"other"),
         (b"200 OK", b"201 OK"),
+        (b"a.b*", b"axb*"),
+        (b"a.b*", b"a.bb"),
         (b"keep-alive", b"close"),
         (b": 1\r\n", b": x\r\n"),
         (b": 1\r\n", b": -1\r\n"),
@@ -73,6 +75,20 @@ def test_any_other_difference_is_left_to_the_reader_of_all_heads(before: bytes, 
     text = HEAD % (1, b"a", b"1")
     assert known.read(text) is not None
     assert known.read(text.replace(before, after)) is None
+
+
+def test_a_pattern_is_made_when_other_values_change_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    compiled = re.compile
+
+    def compile_(pattern: str) -> re.Pattern[str]:
+        made.append(pattern)
+        return compiled(pattern)
+
+    monkeypatch.setattr(re, "compile", compile_)
+    heads = [(1, b"a", b"1"), (2, b"a", b"2"), (3, b"b", b"3"), (4, b"c", b"4"), (5, b"\xe9", b"5"), (6, b"\xe8", b"6")]
+    learned(*[HEAD % values for values in heads], times=1)
+    assert len(made) == 2, "when the id changed, and when the date did"
 
 
 def test_a_part_of_a_head_is_not_read() -> None:

@@ -6,11 +6,13 @@ import asyncio
 import gc
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import AnswerCut, Cause, ConnectionLost, TooSlow, Unreachable
+from proxy.forward.tls import Tls
 from tests.forward.origin import HEAD, OK, Exchange, answering, ask, client, cutting, hanging, origin, resetting, until
 from tests.redis_client.tls import Certificates, make_certificates, needs_openssl
 
@@ -168,3 +170,46 @@ async def test_a_handshake_that_fails_leaves_nothing_behind(certificates: Certif
         with pytest.raises(Unreachable):
             await ask(raw, one.url)
         assert not raw.pool._open
+
+
+async def test_what_cannot_be_encrypted_before_the_peer_has_spoken_waits(tls: ssl.SSLContext) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = tls.wrap_bio(incoming, outgoing, server_side=True)
+    one = Tls(ssl.create_default_context(), "127.0.0.1")
+
+    def send(data: bytes) -> None:
+        incoming.write(data)
+
+    one.begin(send)
+    while not one.received(outgoing.read()) and outgoing.pending + incoming.pending:
+        with suppress(ssl.SSLWantReadError):
+            peer.do_handshake()
+    await one.shaken()
+    assert one.is_free
+
+    class Renegotiating:
+        def __init__(self) -> None:
+            self.waits = True
+
+        def write(self, data: memoryview) -> int:
+            if self.waits:
+                raise ssl.SSLWantReadError
+            return inner.write(data)
+
+        def read(self, size: int) -> bytes:
+            self.waits = False
+            return inner.read(size)
+
+    inner, one._object = one._object, Renegotiating()  # type: ignore[assignment]
+    one.write(b"abc")
+    one.write(b"def")
+    assert (one.is_free, incoming.pending) == (False, 0)
+    peer.write(b"x")
+    assert one.received(outgoing.read()) == b"x"
+    assert one.is_free
+    assert peer.read(99) == b"abcdef"
+    peer.write(b"y")
+    with suppress(ssl.SSLError):
+        peer.unwrap()
+    assert one.received(outgoing.read()) == b"y"
+    assert (one.is_over, one.is_free) == (True, False)
