@@ -104,15 +104,20 @@ class Tls:
 
     def _read_on(self, pieces: list[bytes]) -> bytes:
         """What the peer said: these pieces and those that follow. The last is empty if it sends no more."""
-        with suppress(ssl.SSLWantReadError):
-            while self._incoming.pending and b"" not in pieces:
-                pieces.append(self._object.read(_RECORD_BYTES))
-        if b"" in pieces:
-            self.is_ended = True
-        if self._waiting:
-            self._write_waiting()
-        self._flush()
-        self._note()
+        incoming, session = self._incoming, self._object
+        try:
+            while incoming.pending and b"" not in pieces:
+                pieces.append(session.read(_RECORD_BYTES))
+        except ssl.SSLWantReadError:  # the rest of a record has not come yet
+            has_ended = False
+        else:
+            has_ended = b"" in pieces
+        if has_ended or not self._is_usual or self._outgoing.pending:
+            self.is_ended = self.is_ended or has_ended
+            if self._waiting:
+                self._write_waiting()
+            self._flush()
+            self._note()
         return b"".join(pieces)
 
     def _is_shaken(self, shaken: asyncio.Future[None]) -> bool:
