@@ -38,7 +38,6 @@ PublicQuery = CanonicalQuery | MarketQuery
 Query = PublicQuery | KeyedRequest
 PassOn = Callable[..., Reply]
 """`passed_reply` or `forwarded_reply`, whichever the kind of a query wants."""
-Answer = AcceptedResponse | Exception
 
 
 class Asker(Protocol):
@@ -64,7 +63,7 @@ class Lone(Struct, frozen=True, eq=False):
     query: Query
     origin: Origin
     pass_on: PassOn
-    may_be_repeated: bool
+    may_be_repeated: bool = False
 
     def begin(self, client: str, asker: Asker) -> bool:
         """Send it for this client in this turn of the loop; False: nothing was done, and the gateway must handle it.
@@ -120,7 +119,7 @@ class OfAccounts(Struct, frozen=True, eq=False):
     def prepare(self, target: str, *, api_key: str, body: bytes) -> Lone:
         """One of them, ready to be sent."""
         query = self.kind.request(target, api_key=api_key, body=body)
-        return Lone(query, self.origin, forwarded_reply, may_be_repeated=False)
+        return Lone(query, self.origin, forwarded_reply)
 
 
 class _Alone(Struct, eq=False):
@@ -130,11 +129,11 @@ class _Alone(Struct, eq=False):
     pass_on: PassOn
     asker: Asker
 
-    def take(self, answer: Answer) -> None:
-        if isinstance(answer, AcceptedResponse):
-            self.asker.answer(self.pass_on(answer.response, _BYPASS, query=self.query))
-        else:
-            _fail(self.query, answer, self.asker)
+    def take(self, answer: AcceptedResponse) -> None:
+        self.asker.answer(self.pass_on(answer.response, _BYPASS, query=self.query))
+
+    def fail(self, error: Exception) -> None:
+        _fail(self.query, error, self.asker)
 
 
 class _Leader(Struct, eq=False):
@@ -146,15 +145,19 @@ class _Leader(Struct, eq=False):
     flights: SingleFlight
     joined: asyncio.Future[Any] | None = None
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: AcceptedResponse) -> None:
         query = self.query
         joined = self.flights.land(query.key, self)
         if joined is not None:
-            give(joined, _for_those_that_joined(query, answer))
-        if isinstance(answer, AcceptedResponse):
-            self.asker.answer(self.pass_on(answer.response, _BYPASS, query=query))
-        else:
-            _fail(query, answer, self.asker)
+            give(joined, answer if isinstance(query, MarketQuery) else _for_all(query, answer))
+        self.asker.answer(self.pass_on(answer.response, _BYPASS, query=query))
+
+    def fail(self, error: Exception) -> None:
+        query = self.query
+        joined = self.flights.land(query.key, self)
+        if joined is not None:
+            give(joined, error)
+        _fail(query, error, self.asker)
 
 
 class DirectGateway:
@@ -248,9 +251,7 @@ def _fail(query: Query, error: Exception, asker: Asker) -> None:
         asker.fail(error)
 
 
-def _for_those_that_joined(query: PublicQuery, answer: Answer) -> Answer | tuple[Reply, Reply]:
-    """The answer; of a ping what the gateway keeps: the reply to the client that asked, and to those that joined."""
-    if isinstance(query, MarketQuery) or isinstance(answer, Exception):
-        return answer
+def _for_all(query: CanonicalQuery, answer: AcceptedResponse) -> tuple[Reply, Reply]:
+    """What the gateway keeps of a ping: the reply to the client that asked, and to those that joined."""
     response = answer.response
     return passed_reply(response, _BYPASS, query=query), passed_reply(response, Outcome.COLLAPSED, query=query)

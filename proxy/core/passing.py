@@ -21,7 +21,8 @@ def passing_headers(headers: Mapping[str, str]) -> tuple[Passing, bytes]:
     """What passes of the origin's headers (names in lower case), and the same as lines of a head."""
     names, spelled, lines = _passing(*headers)
     values = tuple(map(headers.__getitem__, names))
-    if notice("".join(values)) is not None:
+    text = "".join(values)
+    if text.isascii() and text.isprintable():  # as in `notice`
         return tuple(zip(spelled, values, strict=True)), (lines % values).encode()
     passing = tuple((name, value) for name, value in zip(spelled, values, strict=True) if notice(value) is not None)
     return passing, lines_of(passing)

@@ -235,6 +235,7 @@ def _forwarded_headers(
     return headers, begin_of(status, headers)
 
 
+@lru_cache(maxsize=512)
 def reported_pool(endpoint: Endpoint) -> str | None:
     """The pool whose used weight the answers of an endpoint tell; None for a limit of its own, without a weight."""
     return None if endpoint.pool is not None else IP_POOLS[endpoint.api]

@@ -23,8 +23,11 @@ from proxy.origin.reading import AcceptedResponse, AnswerReading
 class Taker(Protocol):
     """Who waits for an answer."""
 
-    def take(self, answer: AcceptedResponse | Exception) -> None:
-        """Here it is, or what `Origin.ask` raises."""
+    def take(self, answer: AcceptedResponse) -> None:
+        """Here it is."""
+
+    def fail(self, error: Exception) -> None:
+        """There is none: what `Origin.ask` raises."""
 
 
 class Attempts(Struct):
@@ -98,7 +101,7 @@ class Flight(Struct, eq=False):
                 return
         except Exception as error:
             self.gate.leave(demand)
-            self.taker.take(error)
+            self.taker.fail(error)
         else:
             try:
                 self.taker.take(accepted)  # first: a client waits
@@ -119,7 +122,8 @@ class Flight(Struct, eq=False):
 
     async def _finish(self, work: Awaitable[AcceptedResponse]) -> None:
         try:
-            outcome: AcceptedResponse | Exception = await work
+            accepted = await work
         except Exception as error:
-            outcome = error
-        self.taker.take(outcome)
+            self.taker.fail(error)
+        else:
+            self.taker.take(accepted)

@@ -175,7 +175,7 @@ class Traffic:
         try:
             return await self._reply(request, path)
         finally:
-            self._room.end_request()
+            self._room.requests -= 1
 
     async def _reply(self, request: web.BaseRequest, path: str) -> Reply:
         if request.method == "OPTIONS" and is_public(path):

@@ -136,7 +136,7 @@ class Connections:
         self.count = 0
         """How many are open."""
         self.requests = 0
-        """How many requests are under way."""
+        """How many requests are under way. Whoever has begun one takes it away once it is answered."""
 
     @property
     def most(self) -> int | None:
@@ -179,17 +179,13 @@ class Connections:
         self._heads[slot] = None
 
     def begin_request(self) -> bool:
-        """Whether one more request may be under way; `end_request` must follow then."""
+        """Whether one more request may be under way; then it counts among `requests`."""
         most = self._bounds.requests
         if most is not None and self.requests >= most:
             self._report(Bound.REQUESTS, refused=1)
             return False
         self.requests += 1
         return True
-
-    def end_request(self) -> None:
-        """A request that was let in is answered."""
-        self.requests -= 1
 
     def stalled(self) -> None:
         """A connection was closed whose client takes too little."""

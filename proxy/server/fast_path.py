@@ -115,7 +115,7 @@ class FastPathProtocol(ClientConnection):
     def _look_and_receive(self, data: bytes) -> None:
         """Write the remembered response, if the connection may use the fast path; else take the slow path."""
         self._turn.restart()
-        if not self._exact:
+        if self.is_forwarding or not self._exact:
             self.data_is_inexact(data)
             return
         waiter = self._waiter
@@ -149,14 +149,14 @@ class FastPathProtocol(ClientConnection):
         self._take_slow_path(data, idle=idle)
 
     def begins(self, data: bytes) -> bool:
-        """Whether a request is answered from here. Until then the connection is not exact."""
+        """Whether a request is answered from here. Until then the connection `is_forwarding`."""
         return False
 
     def learns(self, data: bytes, message: RawRequestMessage) -> None:
         """A chunk was read that is one whole request."""
 
     def data_is_inexact(self, data: bytes) -> None:
-        """What comes on a connection that is not exact."""
+        """What comes on a connection that is not exact, or while a request is under way."""
         super().data_received(data)
 
     @property
@@ -195,8 +195,8 @@ class FastPathProtocol(ClientConnection):
         await super().shutdown(timeout)
 
     def answered(self) -> None:
-        """Do what aiohttp does after an answer. The connection is exact."""
-        self._exact, self._write = True, self._usual_write
+        """Do what aiohttp does after an answer."""
+        self._write = self._usual_write
         turn = self._turn
         if turn.has_begun:
             turn.restart()

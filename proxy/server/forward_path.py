@@ -27,12 +27,11 @@ from proxy.server.api import Headers, TrafficObserver
 from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.fast_path_table import LifeCycle
-from proxy.server.heads import MAX_BODY_BYTES, MAX_HEAD_BYTES, Asked, Heads
+from proxy.server.heads import Asked, Heads
 from proxy.server.peers import Peers, peer_of
 from proxy.server.refusals import TooManyRequests
 from proxy.server.unreadable import internal_error
 
-_MAX_CHUNK_BYTES = 2 * MAX_HEAD_BYTES + MAX_BODY_BYTES
 _SHORT_BYTES = 1 << 10
 _MAX_KNOWN = 1024
 JOIN_BYTES = 16 << 10
@@ -80,27 +79,29 @@ class Direct(Protocol):
         """What requests like this one have in common, if all of them are of accounts; None: each is prepared alone."""
 
 
-class Kind(Struct, frozen=True, eq=False):
-    """What requests have in common whose head, method and path are the same."""
+class Course(Struct, frozen=True, eq=False):
+    """What answers have in common to requests with the same head, method and path."""
 
-    method: str
+    claimed: str
+    """The name that the client gives itself."""
     path: str
     is_public: bool
+    """Whether pages of other sites may read the answer."""
+
+
+class Kind(Struct, frozen=True, eq=False):
+    """What such requests have in common."""
+
+    course: Course
+    method: str
     place: Any
     of_accounts: OfAccounts | None
     target_at: int
     """Where the target begins in the request line."""
 
 
-class Course(Struct, frozen=True, eq=False):
-    """Where a request goes, and how its answer is written."""
-
-    prepared: Prepared
-    claimed: str
-    """The name that its client gives itself."""
-    path: str
-    is_public: bool
-    """Whether pages of other sites may read the answer."""
+_NOWHERE = Course("", "", is_public=False)
+"""Of a connection on which nothing was sent on."""
 
 
 class ForwardPath:
@@ -116,29 +117,27 @@ class ForwardPath:
         life_cycle: LifeCycle,
     ) -> None:
         self.heads = Heads()
-        self.known: dict[bytes, Course] = {}
-        """Those of requests that are asked again and again; none with a key."""
+        self.known: dict[bytes, tuple[Course, Prepared]] = {}
+        """Requests that are asked again and again; none with a key."""
         self.peers = peers
         self.direct = direct
         self.life_cycle = life_cycle
         self.answer_heads = AnswerHeads(headers)
         self.observer = observer
 
-    def read(self, data: bytes) -> Course | None:
-        """That of a request with these bytes; None: it goes another way."""
-        asked = self.heads.asked(data) if len(data) <= _MAX_CHUNK_BYTES else None
+    def read(self, data: bytes) -> tuple[Course, Prepared] | None:
+        """The request with these bytes; None: it goes another way."""
+        asked = self.heads.asked(data)
         if asked is None:
             return None
-        head = asked.head
-        kind = head.kinds.get(asked.start) or self._kind(asked)
+        kind = asked.head.kinds.get(asked.start) or self._kind(asked)
         if kind is None:
             return None
         of_accounts = kind.of_accounts
         if of_accounts is None:
             return self._read_alone(data, asked, kind)
         target = asked.line[kind.target_at :].decode("ascii")
-        prepared = of_accounts.prepare(target, api_key=asked.api_key, body=asked.body)
-        return Course(prepared, head.claimed, kind.path, kind.is_public)
+        return kind.course, of_accounts.prepare(target, api_key=asked.api_key, body=asked.body)
 
     def _kind(self, asked: Asked) -> Kind | None:
         place = asked.place()
@@ -148,21 +147,22 @@ class ForwardPath:
         found = self.direct.find(method, path)
         if found is None:
             return None
+        course = Course(asked.head.claimed, path, is_public(path))
         of_accounts = self.direct.of_accounts(found, asked.request(method, path))
-        kind = Kind(method, path, is_public(path), found, of_accounts, len(method) + 1)
+        kind = Kind(course, method, found, of_accounts, len(method) + 1)
         asked.head.keep(asked.start, kind)
         return kind
 
-    def _read_alone(self, data: bytes, asked: Asked, kind: Kind) -> Course | None:
-        prepared = self.direct.prepare(kind.place, asked.request(kind.method, kind.path))
+    def _read_alone(self, data: bytes, asked: Asked, kind: Kind) -> tuple[Course, Prepared] | None:
+        course = kind.course
+        prepared = self.direct.prepare(kind.place, asked.request(kind.method, course.path))
         if prepared is None:
             return None
-        course = Course(prepared, asked.head.claimed, kind.path, kind.is_public)
         if prepared.may_be_repeated and not asked.api_key and len(data) <= _SHORT_BYTES:
             if len(self.known) >= _MAX_KNOWN:
                 del self.known[next(iter(self.known))]
-            self.known[data] = course
-        return course
+            self.known[data] = course, prepared
+        return course, prepared
 
 
 class ForwardPathProtocol(FastPathProtocol):
@@ -173,11 +173,11 @@ class ForwardPathProtocol(FastPathProtocol):
     def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._forward_path = forward_path
+        self._course = _NOWHERE
+        """That of the last request that took this way."""
         self._claimed: str | None = None
         self._charged = ""
-        """The name that the last request claimed, and who it was charged to."""
-        self._course: Course
-        """That of the last request that took this way; until then there is none."""
+        """The name that it claimed, and who it was charged to."""
         self._began = 0.0
         """When that request came."""
         self._held: list[bytes] = []
@@ -197,30 +197,32 @@ class ForwardPathProtocol(FastPathProtocol):
         if shared.life_cycle.draining:
             return False
         self._began = perf_counter()
-        course = shared.known.get(data) or shared.read(data)
-        if course is None:
+        found = shared.known.get(data) or shared.read(data)
+        if found is None:
             return False
-        self._course, claimed = course, course.claimed
-        client = self._charged if claimed == self._claimed else self._client(claimed)
+        course, prepared = found
+        if course is not self._course:
+            self._turn_to(course)
         if not self._room.begin_request():
             self.answer(error_reply(TooManyRequests(), Outcome.REJECTED))
             return True
-        self._exact, self.is_forwarding = False, True
+        self.is_forwarding = True
         try:
-            if course.prepared.begin(client, self):
+            if prepared.begin(self._charged, self):
                 return True
         except Exception as error:
             self.fail(error)
             return True
-        self._exact, self.is_forwarding = True, False
-        self._room.end_request()
+        self.is_forwarding = False
+        self._room.requests -= 1
         return False
 
-    def _client(self, claimed: str) -> str:
-        """Who a request on this connection is charged to."""
-        assert self.transport is not None  # it has just received data
-        self._claimed, self._charged = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
-        return self._charged
+    def _turn_to(self, course: Course) -> None:
+        """From now on requests are of this course, and charged to the client that it names."""
+        self._course, claimed = course, course.claimed
+        if claimed != self._claimed:
+            assert self.transport is not None  # it has just received data
+            self._claimed, self._charged = claimed, self._forward_path.peers.client(peer_of(self.transport), claimed)
 
     def answer(self, reply: Reply) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
@@ -240,7 +242,7 @@ class ForwardPathProtocol(FastPathProtocol):
             self.answered()
         if self.is_forwarding:  # it was let in
             self.is_forwarding = False
-            self._room.end_request()
+            self._room.requests -= 1
         shared.observer.answered(reply, seconds)
         if closes or self._was_disturbed:
             self._do_what_waited(closes=closes)

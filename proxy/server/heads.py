@@ -23,8 +23,10 @@ from proxy.server.target import without_port
 API_KEY = "x-mbx-apikey"
 MAX_HEAD_BYTES = 4096
 MAX_HEADS = 256
-MAX_LINE_BYTES = 256
-"""Method and path of a longer line are not read here: no endpoint has one."""
+MAX_LINE_BYTES = 8000
+"""Longer request lines are not read here. Those that aiohttp refuses are longer still."""
+MAX_START_BYTES = 256
+"""Method and path of a longer start are not read here: no endpoint has one."""
 MAX_BODY_BYTES = 1 << 16
 _EXCLUDED_HEADERS = (
     hdrs.AUTHORIZATION,
@@ -85,7 +87,7 @@ class Asked(Struct):
 
     def place(self) -> tuple[str, str] | None:
         """Method and path; None for a line that must be read."""
-        read = _START.match(self.start) if len(self.start) <= MAX_LINE_BYTES else None
+        read = _START.match(self.start) if len(self.start) <= MAX_START_BYTES else None
         return None if read is None else (read[1].decode("ascii"), read[2].decode("ascii"))
 
     def request(self, method: str, path: str) -> ClientRequest:
@@ -136,7 +138,7 @@ class Heads:
         if head is None or not end or len(body) != head.body_bytes:
             return None
         start, _, query = line.partition(b"?")
-        if query.translate(None, _QUERY):
+        if len(line) > MAX_LINE_BYTES or query.translate(None, _QUERY):
             return None
         return Asked(head, line, start, query, api_key, body)
 
@@ -175,4 +177,5 @@ def _may_be_remembered(message: RawRequestMessage) -> bool:
     is_plain = message.version == HttpVersion11 and not message.should_close and not message.upgrade
     is_kept_alive = all(option.lower() == "keep-alive" for option in headers.getall(hdrs.CONNECTION, []))
     has_length = len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit() and len(lengths[0]) < 9
-    return is_plain and is_kept_alive and has_length and not any(name in headers for name in _EXCLUDED_HEADERS)
+    is_short = has_length and int(lengths[0]) <= MAX_BODY_BYTES
+    return is_plain and is_kept_alive and is_short and not any(name in headers for name in _EXCLUDED_HEADERS)

@@ -260,7 +260,7 @@ def test_an_address_makes_room_for_itself() -> None:
 def test_requests_under_way_have_a_bound() -> None:
     on = room(requests=2)
     assert [on.connections.begin_request() for _ in range(3)] == [True, True, False]
-    on.connections.end_request()
+    on.connections.requests -= 1
     assert on.connections.begin_request()
     assert on.counted == {Bound.REQUESTS: 1}
 

@@ -135,3 +135,14 @@ async def test_what_happens_to_a_connection_while_a_request_is_under_way_is_look
         monkeypatch.setattr(ForwardPathProtocol, "answer", disturbed)
         await client.ask(get("/api/v3/time"))
         assert [connection._write for connection in made] == [None]
+
+
+@pytest.mark.parametrize("extra", [7000, 7999, 8100, 8190, 8300, 20_000])
+async def test_a_target_may_be_as_long_as_on_the_ordinary_way(extra: int) -> None:
+    target = f"/api/v3/klines?symbol=BTCUSDT&interval=1m&other={'x' * extra}"
+    async with stage(forward="all") as on, raw(on.app) as client, raw(on.app) as other:
+        ordinary, _ = await other.ask(get(target))
+        for _ in range(3):
+            await client.ask(get("/api/v3/time"))
+        forwarded, _ = await client.ask(get(target))
+        assert forwarded[:12] == ordinary[:12]
