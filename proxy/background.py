@@ -36,7 +36,13 @@ def until_tick(seconds: float) -> float:
 
 async def tick(seconds: float) -> None:
     """Sleep until the next tick of this period."""
-    await Alarm().wait(until_tick(seconds))
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_future()
+    timer = loop.call_later(until_tick(seconds), _wake, waiting)
+    try:
+        await waiting
+    finally:
+        timer.cancel()
 
 
 class Alarm:

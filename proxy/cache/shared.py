@@ -14,6 +14,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from importlib import resources
+from itertools import chain
 from typing import Any, cast
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from proxy.core.cache.fill_wait import LockState, LockStatus, WaitEnd
 from proxy.core.messages import Entry
 from proxy.redis_client.clients import Client
 from proxy.redis_client.connection import RedisConnection, RedisOperation
+from proxy.redis_client.pool import transact
 
 _FAILED = b"failed"
 _FAILED_SECONDS = 1.0
@@ -164,11 +166,12 @@ class RedisFillLock(Struct, frozen=True, kw_only=True):
 
 async def replace(client: Client, name: str, fields: Mapping[Any, bytes], *, expiry_ms: int) -> None:
     """Store a hash in the place of what is there, as one transaction."""
-    async with client.pipeline(transaction=True) as transaction:
-        transaction.delete(name)  # so that no field of another version survives
-        transaction.hset(name, mapping=fields)
-        transaction.pexpire(name, expiry_ms)
-        await transaction.execute()
+    await transact(
+        client,
+        ("DEL", name),  # so that no field of another version survives
+        ("HSET", name, *chain.from_iterable(fields.items())),
+        ("PEXPIRE", name, expiry_ms),
+    )
 
 
 def _milliseconds(seconds: float) -> int:

@@ -81,7 +81,7 @@ class Heartbeat:
         if fault is None and self._write_entry is not None:
             fault = await self._try(self._write_entry)
         self._tell_away(fault)
-        if fault is None:
+        if fault is None and (self._refused or self._connection.refuses):
             for part in Part:
                 self._tell_refused(part, self._connection.refusal(part))
         return fault is None

@@ -69,6 +69,8 @@ class RedisOperation(Enum):
     """What is new in the streams of changes."""
 
     def __init__(self, word: str) -> None:
+        self.word = word
+        """The value, without a call for it."""
         self.part = Part.FEED if word in _FEED else Part.QUOTA if word in _QUOTA else Part.CACHE
         """What it serves."""
         self.is_probe = word in _PROBES
@@ -129,7 +131,7 @@ class RedisConnection:
         self.client: Client = opened.client
         self.prefix = prefix
         self._close = opened.close
-        self._closed = asyncio.Event()
+        self._closed = False
         self._running: set[Deadline] = set()
         self._deadline_seconds = deadline_seconds
         self._observer = observer
@@ -150,6 +152,11 @@ class RedisConnection:
         """Why the last operation without an answer failed: the driver's error and its words."""
         return self._fault
 
+    @property
+    def refuses(self) -> bool:
+        """Whether Redis has refused anything that it was not seen to do since."""
+        return self._refusals.has_any
+
     def refusal(self, part: Part) -> Refusal | None:
         """The error that Redis answered to a part of our work; None: it does it, or does not answer at all."""
         return self._refusals.of(part)
@@ -164,7 +171,7 @@ class RedisConnection:
         Raises RedisAway, whose cause is the driver's error; at once and without I/O while the breaker is open and after
         `close`. `call` must read the answer too: one that makes no sense is an error like those of the driver.
         """
-        if self._closed.is_set():
+        if self._closed:
             raise _closed(operation)
         admission = self._breaker.admit()
         if admission is Admission.REFUSED:
@@ -193,7 +200,7 @@ class RedisConnection:
 
         Never fails: a connection that cannot be closed properly is dropped.
         """
-        self._closed.set()
+        self._closed = True
         await self._break_off()
         for close in self._close:
             try:
@@ -231,7 +238,7 @@ class RedisConnection:
     def _failed(self, operation: RedisOperation, admission: Admission, started: float, error: Exception) -> RedisAway:
         """Take note of what the driver raised."""
         is_answer = isinstance(error, redis_errors.RedisError) and not isinstance(error, _NO_ANSWER)
-        if self._closed.is_set() and not is_answer:
+        if self._closed and not is_answer:
             self._breaker.abandoned(admission)
             return _closed(operation)
         words = f"{type(error).__name__}: {str(error) or 'deadline'}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from sys import getsizeof
 from typing import Any, TypeAlias, TypeGuard
 
 import hiredis
@@ -21,7 +22,7 @@ from redis.asyncio.connection import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from proxy.redis_client.replies import Replies, TooLate
@@ -73,12 +74,17 @@ class Named(AbstractConnection):
     def pack_command(self, *args: Any) -> list[bytes]:
         """The bytes of a command: in C, but for long ones, which would be copied."""
         is_one_word = isinstance(args[0], str) and " " not in args[0]
-        if not is_one_word or _has_long(args):
+        if not is_one_word or max(map(getsizeof, args)) > SHORT_BYTES:
             return super().pack_command(*args)
         try:
             return [hiredis.pack_command(args)]
         except TypeError:
             return super().pack_command(*args)  # says what is wrong
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        """The bytes of several commands: in one piece, if they are short."""
+        packed = [part for command in commands for part in self.pack_command(*command)]
+        return [b"".join(packed)] if sum(map(len, packed)) <= SHORT_BYTES else packed
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         """Write a short command at once. redis-py makes a task of each, to bound a wait that there is not."""
@@ -96,20 +102,24 @@ class Named(AbstractConnection):
         *,
         disconnect_on_error: bool = True,
         push_request: bool | None = False,
+        to: tuple[str, ...] = (),
     ) -> Any:
         """An answer; None if a `timeout` is given and over. Raises what redis-py does.
 
+        `to`: so many commands, by name. Then it is a list, or the first error of one of them: all are read.
         No variable of a frame that an error passes holds it. That would be a cycle, which keeps the task and its
         result in memory, such as a document, until the next full garbage collection.
         """
         replies = self._replies
         try:
-            if replies is None or self._writer is None:
-                return await super().read_response(
-                    disable_decoding, timeout, disconnect_on_error=disconnect_on_error, push_request=push_request
-                )
-            reply = await replies.next(self.socket_timeout if timeout is None else timeout)
+            if replies is not None and self._writer is not None:
+                reply = await replies.next(self.socket_timeout if timeout is None else timeout, count=len(to))
+            else:
+                reply = await self._read_slowly(to, disable_decoding, timeout, disconnect_on_error, push_request)
+            if to:
+                raise_first(reply, to)
         except ResponseError as error:
+            reply = None
             raise error.with_traceback(None) from None
         except TooLate:
             if timeout is not None:
@@ -118,6 +128,7 @@ class Named(AbstractConnection):
                 await self.disconnect(nowait=True)
             raise NoAnswer(f"Timeout reading from {self._host_error()}") from None
         except BaseException:
+            reply = None
             if disconnect_on_error:
                 await self.disconnect(nowait=True)
             raise
@@ -125,16 +136,38 @@ class Named(AbstractConnection):
             self.next_health_check = asyncio.get_running_loop().time() + self.health_check_interval
         return reply
 
+    async def _read_slowly(self, to: tuple[str, ...], *args: Any) -> Any:
+        """What `read_response` reads, as redis-py does it."""
+        disable_decoding, timeout, disconnect_on_error, push_request = args
+        if not to:
+            return await super().read_response(
+                disable_decoding, timeout, disconnect_on_error=disconnect_on_error, push_request=push_request
+            )
+        replies: list[Any] = []
+        for _ in to:
+            try:
+                replies.append(await super().read_response())
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+
+def raise_first(replies: list[Any], to: tuple[str, ...]) -> None:
+    """Raise the first error of the replies to a transaction, also of those in its last one.
+
+    As in redis-py, an error of what is done in it begins with the command that was refused.
+    """
+    done = replies[-1] if isinstance(replies[-1], list) else []
+    for number, reply in enumerate(replies + done):
+        if isinstance(reply, RedisError):
+            place = number % (len(to) - 1)
+            if isinstance(reply, ResponseError) and place:
+                reply.args = (f"Command # {place} ({to[place]}) of pipeline caused error: {reply}",)
+            raise reply
+
 
 def _transport_of(writer: asyncio.StreamWriter | None) -> asyncio.WriteTransport | None:
     return None if writer is None else writer.transport
-
-
-def _has_long(args: tuple[Any, ...]) -> bool:
-    for arg in args:  # noqa: SIM110 - a generator would be called for each
-        if isinstance(arg, (bytes, str)) and len(arg) > SHORT_BYTES:
-            return True
-    return False
 
 
 def _is_short(command: bytes | str | Iterable[bytes]) -> TypeGuard[list[bytes]]:

@@ -15,6 +15,7 @@ from redis.asyncio.client import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
+from proxy.redis_client.clients import Client
 from proxy.redis_client.driver import Named
 
 
@@ -66,6 +67,8 @@ class SingleClient(Redis):
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_command(*args)
+            if args[0] == "EVALSHA":  # redis-py changes nothing of what a script returns
+                return await connection.read_response()
             return await self.parse_response(connection, args[0], **options)
         except ResponseError:
             raise
@@ -74,3 +77,30 @@ class SingleClient(Redis):
             raise
         finally:
             await pool.release(connection)
+
+    async def transact(self, commands: tuple[tuple[Any, ...], ...]) -> None:
+        """Have commands done together, or none of them. Raises what redis-py does."""
+        pool = self.connection_pool
+        connection = cast(Named, await pool.get_connection())  # type: ignore[no-untyped-call]
+        block = (("MULTI",), *commands, ("EXEC",))
+        try:
+            await connection.send_packed_command(connection.pack_commands(block))
+            await connection.read_response(to=tuple([command[0] for command in block]))
+        except ResponseError:
+            raise
+        except RedisError:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+
+
+async def transact(client: Client, *commands: tuple[Any, ...]) -> None:
+    """Have commands done together, or none of them. Raises what redis-py does: a refusal names the command."""
+    if isinstance(client, SingleClient):
+        await client.transact(commands)
+    else:
+        async with client.pipeline(transaction=True) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            await pipeline.execute()

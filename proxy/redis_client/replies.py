@@ -39,6 +39,8 @@ class Replies(asyncio.Protocol):
         """Its writer still waits for it, so it learns of pauses and of the end."""
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=error_of, notEnoughData=_NOT_YET)
         self._waiting: asyncio.Future[Any] | None = None
+        self._count = 0
+        """Of the replies that are waited for together; 0: one by itself."""
         self._timer: asyncio.TimerHandle | None = None
         self._came: deque[Any] = deque()
         self._is_paused = False
@@ -50,15 +52,19 @@ class Replies(asyncio.Protocol):
         """Whether a reply, a part of one, or the connection's end has come."""
         return bool(self._came) or self._end is not None or self._reader.has_data()
 
-    def next(self, seconds: float | None) -> asyncio.Future[Any]:
-        """The next reply.
+    def next(self, seconds: float | None, *, count: int = 0) -> asyncio.Future[Any]:
+        """The next reply, or a list of the next `count`.
 
-        Fails with the error that a reply is, with TooLate after so many seconds, with NoConnection where the
-        connection has ended, and with InvalidResponse after bytes that are no reply.
+        Fails with TooLate after so many seconds, with NoConnection where the connection has ended, with
+        InvalidResponse after bytes that are no reply, and with the error that a reply is, but not one of several.
         """
         loop = asyncio.get_running_loop()
-        waiting = self._waiting = loop.create_future()
-        if not self._hand_over() and seconds is not None and seconds < math.inf:
+        waiting, self._count = loop.create_future(), count
+        if len(self._came) >= (count or 1) or self._end is not None:
+            self._settle(waiting)
+            return waiting
+        self._waiting = waiting
+        if seconds is not None and seconds < math.inf:
             self._timer = loop.call_later(seconds, _give_up, waiting)
         return waiting
 
@@ -72,7 +78,7 @@ class Replies(asyncio.Protocol):
         except InvalidResponse as error:
             self._end = partial(InvalidResponse, *error.args)
         if self._waiting is not None:
-            self._hand_over()
+            self._hand_over(self._waiting)
         elif len(came) > _MOST_WAITING:
             self._is_paused = True
             self.transport.pause_reading()
@@ -99,38 +105,37 @@ class Replies(asyncio.Protocol):
         if self._end is None:
             words = "Connection closed by server." if error is None else f"Connection lost: {error}"
             self._end = partial(NoConnection, words)
-        self._hand_over()
+        if self._waiting is not None:
+            self._hand_over(self._waiting)
 
-    def _hand_over(self) -> bool:
-        """Give what has come to whoever waits. Whether nobody waits any more."""
-        waiting = self._waiting
-        if waiting is None:
-            return True
+    def _hand_over(self, waiting: asyncio.Future[Any]) -> None:
+        """Give what has come to whoever waits, if it suffices."""
         if not waiting.done():
-            if self._came:
-                _settle(waiting, self._came.popleft())
-            elif self._end is not None:
-                waiting.set_exception(self._end())
-            else:
-                return False
+            if len(self._came) < (self._count or 1) and self._end is None:
+                return
+            self._settle(waiting)
         self._waiting = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._is_paused and not self._came:
+
+    def _settle(self, waiting: asyncio.Future[Any]) -> None:
+        came, count = self._came, self._count
+        if self._end is not None and len(came) < (count or 1):
+            waiting.set_exception(self._end())
+        elif count:
+            waiting.set_result([came.popleft() for _ in range(count)])
+        else:
+            reply = came.popleft()
+            # A transaction that was broken off, for instance by a server that loads, is a list of errors.
+            failure = reply[0] if isinstance(reply, list) and reply else reply
+            if isinstance(reply, RedisError) or isinstance(failure, NoConnection):
+                waiting.set_exception(failure)
+            else:
+                waiting.set_result(reply)
+        if self._is_paused and not came:
             self._is_paused = False
             self.transport.resume_reading()
-        return True
-
-
-def _settle(waiting: asyncio.Future[Any], reply: Any) -> None:
-    first = reply[0] if isinstance(reply, list) and reply else None
-    if isinstance(reply, RedisError):
-        waiting.set_exception(reply)
-    elif isinstance(first, NoConnection):  # a transaction that the server broke off, for instance while it loads
-        waiting.set_exception(first)
-    else:
-        waiting.set_result(reply)
 
 
 def _give_up(waiting: asyncio.Future[Any]) -> None:

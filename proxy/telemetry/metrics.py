@@ -89,9 +89,11 @@ class Metrics:
         self._feed_ended = self._counter("feed_ended", "Streams of the feed, by why they ended.", "end")
         self._redis_operations = self._counter("redis_operations", "Redis operations.", "operation")
         self._redis_errors = self._counter("redis_errors", "Redis operations that failed.", "operation")
-        self._redis_durations = self._histogram(
-            "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
+        self._redis_durations, self._redis = (
+            self._histogram("redis_operation_duration_seconds", "Time of a Redis operation.", "operation"),
+            dict[str, tuple[Callable[[], None], Callable[[float], None]]](),
         )
+        """The latter has what counts each operation and takes its time: to look for a series takes longer."""
         self._closed = self._counter("connections_closed", "Connections that the gateway closed or refused.", "reason")
         self._bounds = self._counter("bounds_reached", "Connections and requests over a bound.", "setting")
         self._certificates = self._counter("certificate_reads", "Times the certificate was read again.", "result")
@@ -188,10 +190,15 @@ class Metrics:
 
     def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
         """A Redis operation ended."""
-        self._redis_operations.labels(operation.value).inc()
-        self._redis_durations.labels(operation.value).observe(seconds)
+        count, observe = self._redis.get(operation.word) or self._redis_series(operation.word)
+        count()
+        observe(seconds)
         if not ok:
-            self._redis_errors.labels(operation.value).inc()
+            self._redis_errors.labels(operation.word).inc()
+
+    def _redis_series(self, operation: str) -> tuple[Callable[[], None], Callable[[float], None]]:
+        count, observe = self._redis_operations.labels(operation).inc, self._redis_durations.labels(operation).observe
+        return self._redis.setdefault(operation, (count, observe))
 
     def connection_closed(self, why: Closing) -> None:
         """A client's connection was closed or refused."""

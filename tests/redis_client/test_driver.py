@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio.client import Redis
 from redis.asyncio.connection import Connection
-from redis.exceptions import DataError
+from redis.exceptions import DataError, NoPermissionError, ResponseError
 
 from proxy.redis_client.clients import Client
 from proxy.redis_client.driver import SHORT_BYTES, TcpConnection
-from proxy.redis_client.pool import Pool
-from tests.redis_client.fixtures import Opener
+from proxy.redis_client.pool import Pool, transact
+from tests.redis_client.fixtures import Opener, StartValkey
 
 ARGUMENTS = st.one_of(
     st.text(alphabet=st.characters(exclude_categories=["Cs"])),
@@ -107,3 +107,34 @@ async def test_only_the_idle_connections_are_closed_if_so_asked(redis_url: str, 
     await pool.release(used)
     await pool.disconnect()
     assert not used.is_connected
+
+
+@pytest.mark.parametrize("options", ["", "?protocol=3"])
+async def test_commands_are_done_together_or_not_at_all(
+    start_valkey: StartValkey, opened: Opener, options: str
+) -> None:
+    server = start_valkey()
+    client = opened(server.url + options).client
+    await transact(client, ("SET", "k", b"v"), ("APPEND", "k", 1))
+    assert await client.get("k") == b"v1"
+
+    with pytest.raises(ResponseError, match=r"^Command # 1 \(HSET\) of pipeline caused error: .*wrong kind"):
+        await transact(client, ("HSET", "k", "a", "b"), ("SET", "other", b"v"))
+    assert await client.get("other") == b"v"  # as Redis does it
+
+    server.admin("ACL", "SETUSER", "default", "-append")
+    with pytest.raises(NoPermissionError, match=r"^Command # 2 \(APPEND\) of pipeline caused error: "):
+        await transact(client, ("SET", "k", b"w"), ("APPEND", "k", 1))
+    assert await client.get("k") == b"v1"
+
+    server.admin("ACL", "SETUSER", "default", "-multi")
+    with pytest.raises(NoPermissionError, match="multi"):
+        await transact(client, ("SET", "k", b"w"))
+    assert await client.ping()
+
+
+async def test_a_document_in_a_transaction_is_written_whole(redis_url: str, opened: Opener) -> None:
+    client = opened(redis_url).client
+    document = b"x" * (1 << 20)
+    await transact(client, ("DEL", "k"), ("HSET", "k", "body", document, "short", b"s"))
+    assert await client.hmget("k", ["body", "short"]) == [document, b"s"]

@@ -183,13 +183,14 @@ class ProcessLeases:
         self.is_urgent |= not lease.is_exact and self.demanded_at >= lease.retry_at and self._may_fetch(part, now)
 
     def due_at(self, now: float) -> float:
-        """When the store should be called next; infinity: not before something happens."""
+        """When it should be asked next whether to call the store; infinity: not before something happens."""
         if self.is_urgent:
             return now
         due = self.news.settled_at
         if due < math.inf:
             due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._parts_at(now)))
-        return min(due, self._called_at + TELL_SECONDS) if self._leases.has_news else due
+        told_at = self._called_at + TELL_SECONDS
+        return min(due, told_at) if now < told_at or self._leases.has_news else due
 
     def call(self, now: float, *, replicas: int, floors: Mapping[WindowKey, int], publishes: bool = False) -> Call:
         """The next call. It takes what is told once. `floors`: the most `kept` that the store told."""
@@ -282,9 +283,9 @@ class ProcessLeases:
         return window_call(key, lease, part, want=want, floor=floor, settled=settled, clients=clients)
 
     def _want(self, lease: Lease, part: Part, now: float) -> int:
+        if not (lease.is_low or self._missing[part.window.kind] > lease.held):
+            return 0
         is_idle = now - self.demanded_at > IDLE_SECONDS
         if lease.is_exact or is_idle or now < lease.retry_at or not self._may_fetch(part, now):
-            return 0
-        if not (lease.is_low or self._missing[part.window.kind] > lease.held):
             return 0
         return max(0, self._target(part, now) - lease.held)
