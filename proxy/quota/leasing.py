@@ -21,13 +21,13 @@ from msgspec import Struct
 from proxy.background import Alarm
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of
-from proxy.core.quota.client_share import ClientShare, share_of
+from proxy.core.quota.client_share import ClientShare
 from proxy.core.quota.demand import Demand
 from proxy.core.quota.process_leases import ProcessLeases
-from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.ratios import Ratios
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.core.quota.usage_report import UsageReport, reported_usage
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.view import LeaseState
 from proxy.core.quota.windows import MINUTE_SECONDS
 from proxy.errors import RedisAway
@@ -81,7 +81,6 @@ class Leasing:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.leases = ProcessLeases(secrets.token_hex(6), ratios)
-        self._client_ratios = {purpose: ratios.client_of(purpose) for purpose in Purpose}
         self._script = SyncScript(connection, domain_key)
         self._name = push_channel(domain_key)
         self._channel = PushChannel(connection.client, self._name, on_push=self.on_push)
@@ -116,12 +115,8 @@ class Leasing:
         if not self._running or not self.proof.holds():
             return None
         leases = self.leases
-        frame = leases.frame(now, self._ledger.limits.windows, self._clock.last_guard_seconds)
-        if frame is None:
-            return None
-        share = None if demand.refundable else share_of(demand.client, self._client_ratios[demand.purpose])
-        field = None if share is None else share.field
-        charges = leases.spend(frame, demand.weight, purpose=demand.purpose, refundable=demand.refundable, client=field)
+        limits, guard_seconds = self._ledger.limits, self._clock.last_guard_seconds
+        charges = leases.spend(now, demand, limits.windows, guard_seconds)
         if charges is not None:
             leases.demand(demand.weight, now)
         if leases.is_urgent:
@@ -129,20 +124,22 @@ class Leasing:
         if charges is None:
             return None
         self._seen.budget.version += 1
-        return Reservation(charges, now, leased=True, is_proven=self._is_proven)
+        return Reservation(charges, now, leased=True, is_proven=self._is_proven, is_refundable=demand.refundable)
 
     def settle(self, reservation: Reservation, report: UsageReport, now: float) -> None:
         """A request has ended; Redis is told in the background."""
         leases = self.leases
-        leases.record_headers(reported_usage(report, reservation.at, now, self._clock.last_guard_seconds))
-        if reservation.leased:
-            self._seen.budget.version += leases.settle(reservation, ok=report.ok)
-        else:
+        leases.record_headers(report, reservation.at, now, self._clock.last_guard_seconds)
+        if not reservation.leased:
             leases.news.settle(reservation, now, ok=report.ok)
             self._ended.append((reservation, report))
-        if report.ok:
-            self._good_at = max(reservation.at, self._good_at or reservation.at)
-        if leases.is_urgent or len(self._ended) == 1:
+            if len(self._ended) == 1:
+                self._wake.set()
+        elif reservation.is_refundable:
+            self._seen.budget.version += leases.settle(reservation, ok=report.ok)
+        if report.ok and (self._good_at is None or self._good_at < reservation.at):
+            self._good_at = reservation.at
+        if leases.is_urgent:
             self._wake.set()
 
     def see(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
@@ -153,7 +150,7 @@ class Leasing:
         """Whether Redis must learn what the client spent before it can judge its share."""
         share: ClientShare | None = wanted.client_share
         return share is not None and any(
-            self.leases.news.used_by(charge.window_key, share.field)
+            self.leases.used_by(charge.window_key, share.field)
             and 2 * (self._seen.budget.usage(charge.window_key).most_spent + charge.weight)
             > budget_of(charge.window.limit, wanted.ratio)
             for charge in wanted.charges()

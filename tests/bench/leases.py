@@ -21,6 +21,7 @@ from typing import TypeVar
 from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of, cost_of
 from proxy.core.quota.client_share import share_of
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.lease import NEAR_HALF
 from proxy.core.quota.lease_calls import Call, Reply, State
 from proxy.core.quota.lease_news import EARLY_SETTLE_SECONDS, SETTLE_SECONDS
@@ -31,6 +32,7 @@ from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
 from proxy.core.quota.replica_view import ReplicaView, Wanted
 from proxy.core.quota.unsynced_usage import Total
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, MINUTE_SECONDS
 from proxy.errors import RedisAway
 from proxy.quota.leasing import EARLY_BEAT_SECONDS
@@ -327,7 +329,7 @@ class Replica:
         self.listen()
         self.leases.may_hold = self.is_proven()
         wanted = self._wanted(weight, client)
-        reservation = self._leased(wanted)
+        reservation = self._leased(wanted, client)
         if reservation is None:
             self.figures.waited[self.world.minute] += 1
             self.leases.demand(weight, self.world.now)
@@ -350,12 +352,11 @@ class Replica:
         if self.alive:
             self._settle(reservation, told, at)
 
-    def _leased(self, wanted: Wanted) -> Reservation | None:
-        frame = self.leases.frame(wanted.now, wanted.windows, GUARD_SECONDS)
-        if not self.is_proven() or frame is None or wanted.client_share is None:
+    def _leased(self, wanted: Wanted, client: str) -> Reservation | None:
+        if not self.is_proven():
             return None
-        field_ = wanted.client_share.field
-        charges = self.leases.spend(frame, wanted.weight, purpose=wanted.purpose, refundable=False, client=field_)
+        demand = demand_of(wanted.weight, wanted.purpose, False, client)
+        charges = self.leases.spend(wanted.now, demand, wanted.windows, GUARD_SECONDS)
         if charges is None:
             return None
         self.leases.demand(wanted.weight, wanted.now)
@@ -372,8 +373,8 @@ class Replica:
             if is_first and self.scenario.leases:
                 self.world.start(self._later(), after_seconds=EARLY_SETTLE_SECONDS)
                 self.world.start(self._later(), after_seconds=SETTLE_SECONDS)
-        start = math.floor(at / MINUTE_SECONDS) * MINUTE_SECONDS
-        self.leases.record_headers({WindowKey("REQUEST_WEIGHT:1m", MINUTE_SECONDS, start): told})
+        report = UsageReport(at, {MINUTE_SECONDS: told}, ok=True)
+        self.leases.record_headers(report, reservation.at, now, GUARD_SECONDS)
         self.mind()
 
     def _later(self) -> Process[None]:

@@ -150,7 +150,7 @@ class Life:
 
     def lacks(self, start: int, *, orders: int) -> int:
         """What it misses of its own open orders, where Redis has so much of all orders."""
-        news, windows = self.leasing.leases.news, self.leasing.leases._parts_at(self.clock.origin())
+        news, windows = self.leasing.leases.news, self.leasing.leases._spendings.parts_at(self.clock.origin())
         own = news._orders.get(window_of(start), 0) if window_of(start) in [part.key for part in windows] else 0
         return max(0, own - orders)
 

@@ -14,10 +14,12 @@ from proxy.core.quota import lease_store
 from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import WindowKey, cost_of
 from proxy.core.quota.client_share import ClientShare
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.lease_calls import Call, Reply
 from proxy.core.quota.lease_store import LeaseStore
 from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
 from proxy.quota import sync_script
 from proxy.quota.script_replies import Reserved
@@ -111,9 +113,10 @@ class Sides:
                     process.settle(reservation, ok=ok)
                 else:
                     process.news.settle(reservation, self.now, ok=ok)
-                key = reservation.charges[0].window_key
-                if used >= 0 and self.now < key.expires:
-                    process.record_headers({key: used})
+                start = reservation.charges[0].window_key.start
+                if used >= 0:
+                    report = UsageReport(start, {60: used}, ok)
+                    process.record_headers(report, reservation.at, self.now, GUARD_SECONDS)
             case Sync(number, answered):
                 await self._sync(number, answered=answered)
             case GiveBack(number):
@@ -127,10 +130,8 @@ class Sides:
     async def _spend(self, number: int, weight: int, *, refundable: bool) -> None:
         process = self.processes[number]
         process.demand(weight, self.now)
-        frame = process.frame(self.now, WINDOWS, GUARD_SECONDS)
-        charges = None
-        if frame is not None:
-            charges = process.spend(frame, weight, purpose=Purpose.KEYED, refundable=refundable, client="client:a")
+        demand = demand_of(weight, Purpose.KEYED, refundable, "a")
+        charges = process.spend(self.now, demand, WINDOWS, GUARD_SECONDS)
         if charges is not None:
             self.under_way.append((process, Reservation(charges, self.now, leased=True)))
             return
@@ -200,7 +201,7 @@ async def test_lost_data_ends_no_calls_where_more_was_spent_than_leased(domain: 
     frame = process.frame(HOUR + 2.0, DEFAULT_WINDOWS, GUARD_SECONDS)
     assert frame is not None
     for part in frame.parts:
-        part.lease.charge(5, refundable=False)
+        part.lease.charge(5)
     for _ in range(2):
         for _ in range(2):
             call = process.call(HOUR + 3.0, replicas=1, floors={})

@@ -44,6 +44,8 @@ class Reservation(Struct, frozen=True):
     """Taken from the budget that the process held ahead of need."""
     is_proven: Callable[[], bool] | None = None
     """Whether the process would know of a block by now; None: it need not ask."""
+    is_refundable: bool = True
+    """Whether some of the charges may be taken back."""
     rows: Rows | None = None
     """The counters that the charges were added to, for whoever made it."""
 
@@ -168,8 +170,8 @@ class Budget:
         A good answer takes the refundable weight back first: its headers tell the usage without it.
         """
         foreign_weight = self.settle(reservation, report, now, guard_seconds)
-        reported = reported_usage(report, reservation.at, now, guard_seconds)
-        touched = [charge.window_key for charge in reservation.charges] + list(reported)
+        touched = [charge.window_key for charge in reservation.charges]
+        touched += reported_usage(report, reservation.at, now, guard_seconds)
         return Reconciled(foreign_weight, {window_key: self.usage(window_key) for window_key in touched})
 
     def settle(
@@ -221,12 +223,10 @@ class Budget:
     def minute(self, now: float) -> Present[WindowCount]:
         """The window of weight of the minute that holds at `now`, whether anything is recorded in it or not."""
         minute = self._minute
-        if minute.begins <= now < minute.ends:
-            return minute
-        start = math.floor(now / MINUTE_SECONDS) * MINUTE_SECONDS
-        count = self._count_at(WEIGHT_NAME, start)
-        self._minute = Present(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, start), start, start + MINUTE_SECONDS, count)
-        return self._minute
+        if not minute.begins <= now < minute.ends:
+            key = WindowKey(WEIGHT_NAME, MINUTE_SECONDS, math.floor(now / MINUTE_SECONDS) * MINUTE_SECONDS)
+            self._minute = minute = Present(key, key.start, key.end, self._count_at(key.name, key.start))
+        return minute
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""

@@ -66,6 +66,12 @@ def share_of(client: str | None, ratio: float) -> ClientShare | None:
     return ClientShare(f"client:{digest.hexdigest()}", ratio, not isinstance(client, Address))
 
 
+def field_of(client: str | None) -> str | None:
+    """The name of a client in the table, whatever its share is; None: nobody pays."""
+    share = share_of(client, 1.0)
+    return None if share is None else share.field
+
+
 class ClientUsage(Struct, frozen=True):
     """What is known of one client in one window."""
 

@@ -154,12 +154,14 @@ class Lease:
         self.told = told
         self.tell_at = told.spent + max(1, -(-told.held // TOLD_PART))
 
-    def charge(self, weight: int, *, refundable: bool) -> None:
+    def charge(self, weight: int) -> None:
         """Spend so much, which must be held or need no lease."""
-        if refundable:
-            self.open += weight
-        else:
-            self.spent += weight
+        self.spent += weight
+        self.held -= weight
+
+    def open_order(self, weight: int) -> None:
+        """The same for an order, whose end is open."""
+        self.open += weight
         self.held -= weight
 
     def settle(self, weight: int, *, succeeded: bool) -> None:
@@ -203,13 +205,17 @@ class Rate:
 
     def add(self, weight: int, now: float) -> None:
         """One more request."""
-        if not -STEP_SECONDS <= now - self._at <= 4 * RATE_SECONDS:  # after a pause, or a clock was set
-            self._weight = self._requests = 0.0
-            self._began = self._at = now
-        if now - self._at > STEP_SECONDS:
-            self._decay(now)
+        if not -STEP_SECONDS <= now - self._at <= STEP_SECONDS:
+            self._step(now)
         self._weight += weight
         self._requests += 1
+
+    def _step(self, now: float) -> None:
+        """Another moment has begun, maybe after a pause, or since a clock was set."""
+        if not -STEP_SECONDS <= now - self._at <= 4 * RATE_SECONDS:
+            self._weight = self._requests = 0.0
+            self._began = self._at = now
+        self._decay(now)
 
     def per_second(self, now: float) -> float:
         """The expected weight in a second."""

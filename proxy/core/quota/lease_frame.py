@@ -1,8 +1,7 @@
 """The windows between two edges, or around one, and what a request is charged in them.
 
-Owns: `Frame`: as long as it holds every request of a weight has the same charges; when a lease of it may be fetched.
-Must not know: how leases are fetched, what is told to the store. Times are seconds since the epoch by the origin's
-clock.
+Owns: `Frame`; when a lease of it may be fetched. Must not know: how leases are fetched, what is told to the store.
+Times are seconds since the epoch by the origin's clock.
 
 Around an edge the origin may count a request in the window that ends or in the one that begins. There it is charged to
 the leases of both, as one that is reserved by itself is charged in both.
@@ -12,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from proxy.core.quota.charges import Charge, WindowKey, budget_of, window_key_of
+from proxy.core.quota.charges import WindowKey, budget_of, window_key_of
 from proxy.core.quota.lease import NEAR_HALF, Lease, cannot_bind, ceiling_of, half_of, may_lease
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import RateLimitKind, Window
@@ -60,15 +59,7 @@ class Part(Struct, frozen=True):
         return now >= self.edge - CROWDED_SECONDS and 4 * self.lease.seen > 3 * self.budgets[Purpose.PUBLIC]
 
 
-class Spending(Struct, frozen=True, eq=False):
-    """What one kind of request adds."""
-
-    charges: tuple[Charge, ...]
-    rows: tuple[tuple[Part, Lease, int, int], ...]
-    """Of each charge: the part with its lease, the cost, and the budget."""
-
-
-class Frame(Struct):
+class Frame(Struct, frozen=True):
     """The windows that count a request which is sent from `begins` until `ends`: never, if nothing is leased."""
 
     windows: tuple[Window, ...]
@@ -78,8 +69,6 @@ class Frame(Struct):
     parts: tuple[Part, ...]
     coming: tuple[Part, ...]
     """The windows that are added when it ends."""
-    made: dict[tuple[int, Purpose, bool], Spending] = field(default_factory=dict)
-    """By weight, purpose, and whether the origin takes the weight back."""
 
     def parts_at(self, now: float) -> tuple[Part, ...]:
         """The windows that may be spent from now or in a moment."""
@@ -88,16 +77,6 @@ class Frame(Struct):
     def may_fetch(self, part: Part, now: float) -> bool:
         """Whether a block of this window could be spent, now or in a moment."""
         return self.begins < self.ends and now < part.closes - PREFETCH_SECONDS and not part.is_crowded(now)
-
-    def make(self, weight: int, purpose: Purpose, *, refundable: bool) -> Spending:
-        """What a request adds, kept in `made`: it is the same as long as this frame holds."""
-        parts = sorted(self.parts, key=lambda part: part.key.end)
-        charges = [
-            Charge(part.window, part.key, part.cost(weight), refundable and part.counts_weight) for part in parts
-        ]
-        rows = [(part, part.lease, part.cost(weight), part.budgets[purpose]) for part in parts]
-        made = self.made[weight, purpose, refundable] = Spending(tuple(charges), tuple(rows))
-        return made
 
 
 def frame_at(

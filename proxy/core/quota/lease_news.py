@@ -46,13 +46,13 @@ class News:
         self._lost_at = -math.inf
         """The store may lack what was reserved until then."""
 
-    def use(self, charges: Iterable[Charge], client: str) -> None:
-        """A client used so much. `client`: its field in the table of clients."""
+    def use(self, charges: Iterable[Charge], client: str, times: int = 1) -> None:
+        """A client was charged so often. `client`: its field in the table of clients."""
         for charge in charges:
             clients = self._clients.get(charge.window_key)
             if clients is None:
                 clients = self._clients[charge.window_key] = {}
-            clients[client] = clients.get(client, 0) + charge.weight
+            clients[client] = clients.get(client, 0) + charge.weight * times
 
     def used_by(self, key: WindowKey, client: str) -> int:
         """What a client used and the store may not know."""

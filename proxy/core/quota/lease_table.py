@@ -9,6 +9,7 @@ import math
 
 from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.lease import Lease
+from proxy.core.quota.usage_report import PresentWindows
 
 
 class LeaseTable(dict[WindowKey, Lease]):
@@ -17,6 +18,8 @@ class LeaseTable(dict[WindowKey, Lease]):
     def __init__(self) -> None:
         super().__init__()
         self._first_expiry = math.inf
+        self.reported = PresentWindows(self.__getitem__)
+        """Those that the origin told of last."""
 
     def __missing__(self, key: WindowKey) -> Lease:
         lease = self[key] = Lease(key.key)
@@ -36,4 +39,5 @@ class LeaseTable(dict[WindowKey, Lease]):
         if now >= self._first_expiry:
             for key in [key for key in self if key.expires <= now]:
                 del self[key]
+            self.reported.by_interval.clear()
             self._first_expiry = min((key.expires for key in self), default=math.inf)

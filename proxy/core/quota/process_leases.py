@@ -13,14 +13,17 @@ from collections.abc import Mapping
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
+from proxy.core.quota.demand import Demand
 from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rate, Totals, enough, is_awake
 from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
-from proxy.core.quota.lease_frame import Frame, Part, frame_at
+from proxy.core.quota.lease_frame import Frame, Part
 from proxy.core.quota.lease_news import News
+from proxy.core.quota.lease_spending import Spendings
 from proxy.core.quota.lease_table import LeaseTable
 from proxy.core.quota.lease_window import window_call
-from proxy.core.quota.ratios import Purpose, Ratios
+from proxy.core.quota.ratios import Ratios
 from proxy.core.quota.store_mark import StoreMark
+from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import RateLimitKind, Window
 
 IDLE_SECONDS = 300.0
@@ -41,33 +44,15 @@ class ProcessLeases:
         """Whether the process would know of a block in time: else nothing is fetched."""
         self.demanded_at = -math.inf
         """When the last request came."""
-        self.news, self._run = News(), run
-        self._ratios = ratios
-        self._suspects_loss = False
-        self._leases = LeaseTable()
-        self._frame: Frame | None = None
-        self._rate = Rate()
-        self._missing = dict.fromkeys(RateLimitKind, 0)
+        self.news, self._leases, self._run = News(), LeaseTable(), run
+        self._spendings = Spendings(self._leases, self.news, ratios)
+        self._rate, self._missing = Rate(), dict.fromkeys(RateLimitKind, 0)
         """What the last request needed that found too little."""
-        self._called_at, self._store = -math.inf, StoreMark()
+        self._called_at, self._store, self._suspects_loss = -math.inf, StoreMark(), False
 
     def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
-        """The windows that a request is charged in now; None where no leases are spent.
-
-        One for a smaller guard than this holds no more: the clock was set, or its error has grown.
-        """
-        frame = self._frame
-        if (
-            frame is not None
-            and frame.begins <= now < frame.ends
-            and frame.windows is windows
-            and frame.guard_seconds >= guard_seconds
-        ):
-            return frame
-        frame = self._frame = frame_at(
-            now, windows, guard_seconds, ratios=self._ratios, lease_of=self._leases.__getitem__
-        )
-        return frame if frame.begins <= now < frame.ends else None
+        """The windows that a request is charged in now; None where no leases are spent."""
+        return self._spendings.frame_at(now, windows, guard_seconds)
 
     def demand(self, weight: int, now: float) -> None:
         """Note that a request of this weight wants to be sent."""
@@ -79,44 +64,63 @@ class ProcessLeases:
         return is_awake(now - self.demanded_at, lambda: self._rate.requests_per_second(now))
 
     def spend(
-        self, frame: Frame, weight: int, *, purpose: Purpose, refundable: bool, client: str | None
+        self, now: float, demand: Demand, windows: tuple[Window, ...], guard_seconds: float
     ) -> tuple[Charge, ...] | None:
-        """Charge a request to the leases, and to its client's field. None: they do not suffice; nothing is charged."""
-        spending = frame.made.get((weight, purpose, refundable)) or frame.make(weight, purpose, refundable=refundable)
-        for part, lease, cost, budget in spending.rows:
-            if part.is_free:
-                continue
+        """Charge a request to the leases, and to its client. None: they do not suffice; nothing is charged."""
+        spending = self._spendings.made.get(demand)
+        if (
+            spending is None
+            or not spending.begins <= now < spending.ends
+            or spending.windows is not windows
+            or spending.guard_seconds < guard_seconds
+        ):
+            spending = self._spendings.find(now, demand, windows, guard_seconds)
+            if spending is None:
+                return None
+        for lease, cost, budget, part in spending.bound:
             if lease.is_exact or lease.seen > budget or lease.header > budget:
                 return None
             if cost > lease.held:
-                if cost > self._missing[part.window.kind] or lease.is_low:
-                    self._missing[part.window.kind] = cost
-                    self._fetch(part, self.demanded_at)
+                self._miss(part, cost)
                 return None
-        for part, lease, cost, _ in spending.rows:
-            lease.charge(cost, refundable=refundable and part.counts_weight)
-            if not part.is_free and (lease.held <= lease.low_at or lease.spent >= lease.tell_at):
-                self._mind(part)
-        if client is not None:
-            self.news.use(spending.charges, client)
+        for lease, cost, minded in spending.rows:
+            lease.held = held = lease.held - cost
+            lease.spent = spent = lease.spent + cost
+            if minded is not None and (held <= lease.low_at or spent >= lease.tell_at):
+                self._mind(minded)
+        for lease, cost, minded in spending.orders:
+            lease.open_order(cost)
+            if minded is not None and lease.is_low:
+                self._mind(minded)
+        spending.times += 1
         return spending.charges
+
+    def used_by(self, key: WindowKey, client: str) -> int:
+        """What a client used in a window and the store may not know. `client`: its field."""
+        self._spendings.count_clients()
+        return self.news.used_by(key, client)
 
     def settle(self, reservation: Reservation, *, ok: bool) -> bool:
         """A request that was charged to leases has ended. Whether something of it could be taken back."""
-        is_refundable = False
-        for charge in reservation.charges:
-            if charge.is_refundable:
-                self._leases[charge.window_key].settle(charge.weight, succeeded=ok)
-                is_refundable = True
-        return is_refundable
+        orders = [charge for charge in reservation.charges if charge.is_refundable]
+        for charge in orders:
+            self._leases[charge.window_key].settle(charge.weight, succeeded=ok)
+        return bool(orders)
 
-    def record_headers(self, reported: Mapping[WindowKey, int]) -> None:
+    def record_headers(self, report: UsageReport, reserved_at: float, now: float, guard_seconds: float) -> None:
         """Note what the origin told. If it is more than the store knows, the store is told at once."""
-        for key, header in reported.items():
-            lease = self._leases[key]
+        at, reported = report.answered_at, self._leases.reported.by_interval
+        for interval_seconds, header in report.used_weight.items():
+            window = reported.get(interval_seconds)
+            if window is None or not window.begins <= at <= now < window.ends:
+                window = self._leases.reported.find(interval_seconds, at, reserved_at, now, guard_seconds)
+                if window is None:
+                    continue
+            lease = window.counter
             if header > lease.header:
                 lease.header = header
-                self.is_urgent |= not lease.is_exact and header + lease.held > lease.seen
+                if header + lease.held > lease.seen and not lease.is_exact:
+                    self.is_urgent = True
 
     def untold(self, key: WindowKey) -> int:
         """What was spent in a window and the store still counts as leased, or does not count."""
@@ -141,7 +145,7 @@ class ProcessLeases:
         if now - self.demanded_at > IDLE_SECONDS:
             self.give_back()
             return
-        for part in self._parts_at(now):
+        for part in self._spendings.parts_at(now):
             if part.is_free:
                 continue
             if part.is_crowded(now):
@@ -152,11 +156,14 @@ class ProcessLeases:
                 part.lease.give_back(keep=self._target(part, now))
                 self.is_urgent = True
 
-    def _parts_at(self, now: float) -> tuple[Part, ...]:
-        return () if self._frame is None else self._frame.parts_at(now)
+    def _miss(self, part: Part, cost: int) -> None:
+        """A request found too little: fetch enough for it."""
+        if cost > self._missing[part.window.kind] or part.lease.is_low:
+            self._missing[part.window.kind] = cost
+            self._fetch(part, self.demanded_at)
 
     def _may_fetch(self, part: Part, now: float) -> bool:
-        return self._frame is not None and self.may_hold and self._frame.may_fetch(part, now)
+        return self.may_hold and self._spendings.may_fetch(part, now)
 
     def _give_back(self, lease: Lease) -> None:
         if lease.held > 0:
@@ -188,17 +195,18 @@ class ProcessLeases:
             return now
         due = self.news.settled_at
         if due < math.inf:
-            due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._parts_at(now)))
+            due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._spendings.parts_at(now)))
         told_at = self._called_at + TELL_SECONDS
         return min(due, told_at) if now < told_at or self._leases.has_news else due
 
     def call(self, now: float, *, replicas: int, floors: Mapping[WindowKey, int], publishes: bool = False) -> Call:
         """The next call. It takes what is told once. `floors`: the most `kept` that the store told."""
+        self._spendings.count_clients()
         self.news.forget(now)
         self._leases.forget(now)
         self.is_urgent, self._called_at = False, now
         settled = self.news.take()
-        parts = {part.key: part for part in self._parts_at(now)}
+        parts = {part.key: part for part in self._spendings.parts_at(now)}
         news = [key for key in self._leases if key not in parts and self._has_news(key, settled)]
         keys = [*parts, *news, *(key for key in settled if key not in self._leases and key not in parts)]
         return Call(

@@ -26,9 +26,9 @@ WEIGHT, RAW = DEFAULT_WINDOWS
 def test_what_is_held_is_what_is_left_of_what_was_taken() -> None:
     lease = Lease()
     lease.adopt_taken(100)
-    lease.charge(10, refundable=False)
-    lease.charge(20, refundable=True)
-    lease.charge(30, refundable=True)
+    lease.charge(10)
+    lease.open_order(20)
+    lease.open_order(30)
     assert lease.held == 40
     lease.settle(20, succeeded=True)
     assert lease.held == 60, "the origin took the weight of an order back"
@@ -43,7 +43,7 @@ def test_what_is_held_is_what_is_left_of_what_was_taken() -> None:
 def test_orders_are_spent_once_the_store_has_lost_them() -> None:
     lease = Lease()
     lease.adopt_taken(10)
-    lease.charge(10, refundable=True)
+    lease.open_order(10)
     lease.forget_orders()
     lease.settle(10, succeeded=True)
 
@@ -56,9 +56,9 @@ def test_the_next_block_is_fetched_long_before_a_request_must_wait(block: int, s
     lease = Lease()
     lease.adopt_taken(block)
     lease.asked()
-    lease.charge(spent - 1, refundable=False)
+    lease.charge(spent - 1)
     assert not lease.is_low
-    lease.charge(1, refundable=False)
+    lease.charge(1)
     assert lease.is_low
 
 
@@ -68,7 +68,7 @@ def test_the_store_is_told_when_half_is_spent() -> None:
     lease.was_told(Totals(100))
     seen = []
     for weight, is_order in ((49, False), (20, True), (1, False)):
-        lease.charge(weight, refundable=is_order)
+        (lease.open_order if is_order else lease.charge)(weight)
         seen.append(lease.must_tell)
     assert seen == [False, False, True]
     lease.was_told(lease.totals)

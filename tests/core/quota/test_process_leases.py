@@ -9,9 +9,12 @@ from collections import Counter
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.lease_calls import State, WindowState
 from proxy.core.quota.lease_store import LeaseStore
 from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
@@ -38,10 +41,8 @@ class Side:
         self, now: float, weight: int = 1, *, purpose: Purpose = Purpose.PUBLIC, refundable: bool = False
     ) -> bool:
         self.leases.demand(weight, now)
-        frame = self.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
-        if frame is None:
-            return False
-        return self.leases.spend(frame, weight, purpose=purpose, refundable=False, client="client:a") is not None
+        demand = demand_of(weight, purpose, False, "a")
+        return self.leases.spend(now, demand, DEFAULT_WINDOWS, GUARD_SECONDS) is not None
 
     def sync(self, now: float, *, answered: bool = True) -> None:
         self.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
@@ -208,9 +209,8 @@ def prefetched(store: LeaseStore) -> Side:
 
 
 def charges(side: Side, now: float) -> list[WindowKey]:
-    frame = side.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
-    assert frame is not None
-    spent = side.leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) or ()
+    demand = demand_of(1, Purpose.PUBLIC, False, None)
+    spent = side.leases.spend(now, demand, DEFAULT_WINDOWS, GUARD_SECONDS) or ()
     return [charge.window_key for charge in spent if charge.window.kind is RateLimitKind.REQUEST_WEIGHT]
 
 
@@ -275,10 +275,8 @@ def test_a_process_that_may_not_hold_asks_for_nothing(store: LeaseStore) -> None
 
 def test_the_weight_of_an_order_is_held_again_when_it_succeeds(store: LeaseStore) -> None:
     side = granted(store)
-    frame = side.leases.frame(START + 3.0, DEFAULT_WINDOWS, GUARD_SECONDS)
-    assert frame is not None
-    held = side.held
-    charges = side.leases.spend(frame, 5, purpose=Purpose.KEYED, refundable=True, client=None)
+    held, order = side.held, demand_of(5, Purpose.KEYED, True, None)
+    charges = side.leases.spend(START + 3.0, order, DEFAULT_WINDOWS, GUARD_SECONDS)
     assert charges is not None
     assert (side.held, side.leases.untold(KEY)) == (held - 5, 5)
     side.leases.settle(Reservation(charges, START + 3.0, leased=True), ok=True)
@@ -287,7 +285,7 @@ def test_the_weight_of_an_order_is_held_again_when_it_succeeds(store: LeaseStore
 
 def test_no_return_brings_used_below_what_a_header_told(store: LeaseStore) -> None:
     side, other = granted(store), granted(store, "b")
-    other.leases.record_headers({KEY: 200})
+    other.leases.record_headers(UsageReport(START + 3.0, {60: 200}, ok=True), START + 3.0, START + 3.0, GUARD_SECONDS)
     other.sync(START + 3.0)
     for one in (side, other):
         one.leases.give_back()
@@ -361,9 +359,8 @@ def test_no_fleet_spends_more_than_the_budget(loses: str) -> None:
             if side.leases.is_urgent and dice.random() < 0.5:
                 side.sync(now, answered=dice.random() < 0.9)
             if step % 200 == 0:
-                side.leases.record_headers(
-                    {WindowKey("REQUEST_WEIGHT:1m", 60, int(now // 60) * 60): counted[int(now) // 60]}
-                )
+                report = UsageReport(now, {60: counted[int(now) // 60]}, ok=True)
+                side.leases.record_headers(report, now, now, GUARD_SECONDS)
             if loses == "all" and step % 1500 == 1499:
                 for one in sides:
                     one.sync(now)  # what a heartbeat tells all of them
@@ -392,12 +389,11 @@ def test_a_raw_limit_that_can_bind_is_leased_too() -> None:
     leases = ProcessLeases("a", RATIOS)
     leases.may_hold = True
     leases.demand(1, START + 2.0)
-    frame = leases.frame(START + 2.0, windows, GUARD_SECONDS)
-    assert frame is not None
-    assert leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) is None
+    demand = demand_of(1, Purpose.PUBLIC, False, None)
+    assert leases.spend(START + 2.0, demand, windows, GUARD_SECONDS) is None
     call = leases.call(START + 2.0, replicas=1, floors={})
     leases.answered(call, store.call(call))
-    assert leases.spend(frame, 1, purpose=Purpose.PUBLIC, refundable=False, client=None) is not None
+    assert leases.spend(START + 2.0, demand, windows, GUARD_SECONDS) is not None
     assert store.budget.usage(WindowKey("RAW_REQUESTS:5m", 300, START)).leased == 150
 
 
@@ -414,3 +410,42 @@ def test_what_was_seen_is_told_a_store_that_lost_it_whatever_that_one_says_first
     assert older.budget.usage(KEY).used < 700
     side.sync(START + 4.1)
     assert older.budget.usage(KEY).used >= 700
+
+
+wanted = st.tuples(
+    st.floats(0.0, 40.0),
+    st.sampled_from((1, 5, 40)),
+    st.sampled_from(Purpose),
+    st.booleans(),
+    st.sampled_from(("a", "b", None)),
+    st.sampled_from((DEFAULT_WINDOWS, (*DEFAULT_WINDOWS,), DEFAULT_WINDOWS[:1])),
+    st.sampled_from((1.0, 1.5, 14.0)),
+)
+
+
+@pytest.mark.no_cover
+@given(st.lists(st.tuples(wanted, st.booleans()), min_size=1, max_size=30))
+def test_what_is_kept_of_a_demand_is_what_would_be_made_anew(
+    steps: list[tuple[tuple[float, int, Purpose, bool, str | None, tuple[Window, ...], float], bool]],
+) -> None:
+    kept, anew = (ProcessLeases("a", RATIOS) for _ in range(2))
+    stores = [LeaseStore(Budget(), birth="b", born_at=START - 100.0) for _ in range(2)]
+    now, guard_seconds = START + 2.0, 1.0
+    for (passed, weight, purpose, refundable, client, windows, guard), syncs in steps:
+        now += passed / 4
+        guard_seconds = max(guard, guard_seconds)  # a frame for a larger one holds for a smaller one too
+        anew._spendings.count_clients()
+        anew._spendings.made, anew._spendings.frame = {}, None
+        for leases, store in zip((kept, anew), stores, strict=True):
+            leases.may_hold = True
+            leases.frame(now, windows, guard_seconds)
+            if syncs or leases.is_urgent:
+                call = leases.call(now, replicas=1, floors={})
+                leases.answered(call, store.call(call))
+        demand = demand_of(weight, purpose, refundable, client)
+        one, other = (leases.spend(now, demand, windows, guard_seconds) for leases in (kept, anew))
+        for leases in (kept, anew):
+            leases.demand(weight, now)
+        assert one == other
+        assert kept.is_urgent == anew.is_urgent
+        assert kept.call(now, replicas=1, floors={}) == anew.call(now, replicas=1, floors={})

@@ -1,0 +1,130 @@
+"""What requests are charged in the windows that hold, kept for those that come again and again.
+
+Owns: the frame that holds, and what every request of one demand adds in it. Must not know: whether leases suffice, how
+they are fetched. Times are seconds since the epoch by the origin's clock.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from proxy.core.quota.charges import Charge
+from proxy.core.quota.client_share import field_of
+from proxy.core.quota.demand import Demand
+from proxy.core.quota.lease import Lease
+from proxy.core.quota.lease_frame import Frame, Part, frame_at
+from proxy.core.quota.lease_news import News
+from proxy.core.quota.lease_table import LeaseTable
+from proxy.core.quota.ratios import Ratios
+from proxy.core.quota.windows import Window
+
+_MAX_MADE = 1024
+
+
+class Spending(Struct, eq=False):
+    """What every request of one demand adds, and for how long that holds."""
+
+    windows: tuple[Window, ...]
+    guard_seconds: float
+    """For a larger one it holds no more."""
+    begins: float
+    ends: float
+    charges: tuple[Charge, ...]
+    bound: tuple[tuple[Lease, int, int, Part], ...]
+    """Of each charge that needs a lease: what it costs, and the budget."""
+    rows: tuple[tuple[Lease, int, Part | None], ...]
+    """Of each charge for good: what it costs, and the part; None: it needs no lease."""
+    orders: tuple[tuple[Lease, int, Part | None], ...]
+    """The same of each charge that may be taken back."""
+    client: str | None
+    """The field of who pays, if anybody does."""
+    times: int = 0
+    """How often it was charged and is not told of the client yet."""
+
+
+class Spendings:
+    """Those of the frame that holds."""
+
+    __slots__ = ("_leases", "_news", "_ratios", "frame", "made")
+
+    def __init__(self, leases: LeaseTable, news: News, ratios: Ratios) -> None:
+        """`news`: is told what clients used."""
+        self._leases = leases
+        self._news = news
+        self._ratios = ratios
+        self.frame: Frame | None = None
+        """The last one."""
+        self.made: dict[Demand, Spending] = {}
+        """What was wanted in it."""
+
+    def frame_at(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
+        """The windows that a request is charged in now; None where no leases are spent.
+
+        One for a smaller guard than this holds no more: the clock was set, or its error has grown.
+        """
+        frame = self.frame
+        if (
+            frame is not None
+            and frame.begins <= now < frame.ends
+            and frame.windows is windows
+            and frame.guard_seconds >= guard_seconds
+        ):
+            return frame
+        self._clear()
+        frame = self.frame = frame_at(
+            now, windows, guard_seconds, ratios=self._ratios, lease_of=self._leases.__getitem__
+        )
+        return frame if frame.begins <= now < frame.ends else None
+
+    def find(self, now: float, demand: Demand, windows: tuple[Window, ...], guard_seconds: float) -> Spending | None:
+        """What a request adds, kept in `made`: it is the same as long as the frame holds. None as in `frame_at`."""
+        frame = self.frame_at(now, windows, guard_seconds)
+        if frame is None or demand in self.made:
+            return None if frame is None else self.made[demand]
+        if len(self.made) >= _MAX_MADE:
+            self._clear()
+        made = self.made[demand] = _spending(frame, demand)
+        return made
+
+    def parts_at(self, now: float) -> tuple[Part, ...]:
+        """The windows that may be spent from now or in a moment."""
+        return () if self.frame is None else self.frame.parts_at(now)
+
+    def may_fetch(self, part: Part, now: float) -> bool:
+        """Whether a block of this window could be spent, now or in a moment."""
+        return self.frame is not None and self.frame.may_fetch(part, now)
+
+    def count_clients(self) -> None:
+        """Count for the clients what was charged to them since this was last called."""
+        for spending in self.made.values():
+            if spending.times and spending.client is not None:
+                self._news.use(spending.charges, spending.client, spending.times)
+            spending.times = 0
+
+    def _clear(self) -> None:
+        self.count_clients()
+        self.made.clear()
+
+
+def _spending(frame: Frame, demand: Demand) -> Spending:
+    charges: list[Charge] = []
+    bound: list[tuple[Lease, int, int, Part]] = []
+    rows: list[tuple[Lease, int, Part | None]] = []
+    orders: list[tuple[Lease, int, Part | None]] = []
+    for part in sorted(frame.parts, key=lambda part: part.key.end):
+        cost, is_order = part.cost(demand.weight), demand.refundable and part.counts_weight
+        charges.append(Charge(part.window, part.key, cost, is_order))
+        (orders if is_order else rows).append((part.lease, cost, None if part.is_free else part))
+        if not part.is_free:
+            bound.append((part.lease, cost, part.budgets[demand.purpose], part))
+    return Spending(
+        frame.windows,
+        frame.guard_seconds,
+        frame.begins,
+        frame.ends,
+        tuple(charges),
+        tuple(bound),
+        tuple(rows),
+        tuple(orders),
+        None if demand.refundable else field_of(demand.client),
+    )
