@@ -26,8 +26,8 @@ class AnswerHeads:
         self._headers = headers
         self._wall, self._used_weight = headers.wall, headers.used_weight
         self._second = 0.0
-        self._ends: dict[_Kind, bytes] = {}
-        """What ends the heads of this second, with places for the used weight and the length of the body."""
+        self._ends: dict[_Kind, tuple[bytes, slice]] = {}
+        """What ends the heads of this second, and which of used weight, used weight, and length have a place there."""
 
     def render(self, reply: Reply, *, is_public: bool, closes: bool) -> bytes:
         """Status line, headers, Content-Length, Connection. Raises ValueError for what cannot be written."""
@@ -36,19 +36,20 @@ class AnswerHeads:
         if weight is None:
             pool = None
         kind = self._wall() // 1, pool, is_public, closes, size > 0 or reply.status not in _BODILESS
-        end = self._ends.get(kind) or self._end(kind)
-        return (reply.begin or begin_of(reply.status, reply.headers)) + end % {b"weight": weight, b"size": size}
+        end, places = self._ends.get(kind) or self._end(kind)
+        return (reply.begin or begin_of(reply.status, reply.headers)) + end % (weight, weight, size)[places]
 
-    def _end(self, kind: _Kind) -> bytes:
+    def _end(self, kind: _Kind) -> tuple[bytes, slice]:
         second, pool, is_public, closes, has_length = kind
         if second != self._second:
             self._ends.clear()
             self._second = second
-        used = None if pool is None else "%(weight)d"
+        used = None if pool is None else "%d"
         headers = self._headers.with_used(used, pool, is_public=is_public, is_kept=not closes)
+        places = slice(2 - sum(text == used for _, text in headers), 3 if has_length else 2)
         if has_length:
-            headers.append(("Content-Length", "%(size)d"))
+            headers.append(("Content-Length", "%d"))
         if closes:
             headers.append(("Connection", "close"))
-        end = self._ends[kind] = lines_of(headers) + b"\r\n"
+        end = self._ends[kind] = lines_of(headers) + b"\r\n", places
         return end

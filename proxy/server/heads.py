@@ -38,8 +38,9 @@ _EXCLUDED_HEADERS = (
     hdrs.IF_NONE_MATCH,
 )
 """A request with one of these, or with a `Connection` other than `keep-alive`, is never remembered."""
-_KEY = re.compile(rb"(\r\nx-mbx-apikey:[ \t]*)([A-Za-z0-9]{1,256})(?=\r\n|\Z)", re.IGNORECASE)
-"""The line of an API key. The key is cut out of what is remembered."""
+_EITHER_CASE = "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in API_KEY)
+_KEY = re.compile(rb"(\r\n%b:[ \t]*)([A-Za-z0-9]{1,256})(?=\r\n|\Z)" % _EITHER_CASE.encode())
+"""The line of an API key, which is cut out of what is remembered. To ignore the case would take twice as long."""
 _START = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)\Z")
 """A request line up to its query, without a byte that is read differently anywhere."""
 _QUERY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~!$&'()*+,;=:@/?%-"
