@@ -1,39 +1,24 @@
 """Events that are counted later, many in a row.
 
-Owns: their order, how many wait, and that all are counted before the registry is read. Must not know: which events.
+Owns: how many may wait, and their order. Must not know: which events.
 
 What is counted for each request alone, between requests that are far apart, costs several times as much as in a row:
-nothing that it needs is in the processor's caches any more.
+nothing that it needs is in the processor's caches any more. An event is a tuple that begins with what it belongs to.
+Whoever keeps events counts them before anybody reads, and when there are too many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
-Event = tuple[Callable[..., None], tuple[Any, ...]]
-"""What counts it, and with which arguments."""
-MOST = 64
+MOST = 256
 """With so many it is time to count."""
+_OWNER = itemgetter(0)
 
 
-class Backlog(Collector):
-    """Register it before the series that it counts for."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        """Each is counted after all before it. Add them here, and call `count` once there are `MOST`."""
-
-    def count(self) -> None:
-        """Count all that waits."""
-        events, self.events = self.events, []
-        for count, event in events:
-            count(*event)
-
-    def collect(self) -> Iterable[Metric]:
-        """No series."""
-        self.count()
-        return ()
+def by_owner(events: Iterable[tuple[Any, ...]]) -> Iterable[tuple[str, Iterator[tuple[Any, ...]]]]:
+    """The events of each endpoint or host, in the order in which they happened. Read one's before the next one's."""
+    return groupby(sorted(events, key=_OWNER), _OWNER)

@@ -15,7 +15,9 @@ So every counter only grows while it exists, and the sum of all increases is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -25,6 +27,7 @@ OTHER = "other"
 SHOWN = 10
 _WATCHED = 256
 _LEAD = 2
+_NAME = itemgetter(0)
 
 
 class _Weight(Struct):
@@ -58,6 +61,13 @@ class HeavyHitters:
             self._shown[name] = weight
         else:
             self._other += weight
+
+    def spend_all(self, spending: Sequence[tuple[str, int]]) -> None:
+        """`spend` for each name and weight, in this order."""
+        if self._shown.keys() >= set(map(_NAME, spending)):  # nobody is replaced: the order makes no difference
+            spending = [(name, weight * times) for (name, weight), times in Counter(spending).items()]
+        for name, weight in spending:
+            self.spend(name, weight)
 
     def counters(self) -> Mapping[str, int]:
         """Weight by name, `OTHER` last."""

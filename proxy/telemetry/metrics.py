@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics import Counter, Histogram, Info, disable_created_metrics
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -24,12 +24,9 @@ from proxy.background import until_tick
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.document.changes import Changes
 from proxy.core.quota.limits import Absurdity
-from proxy.core.reply import Reply
 from proxy.redis_client.connection import RedisOperation
 from proxy.server.bounds import Bound, Closing
-from proxy.telemetry.backlog import MOST, Backlog
 from proxy.telemetry.durations import BUCKETS_SECONDS
-from proxy.telemetry.heavy_hitters import HeavyHitters
 from proxy.telemetry.request_counters import RequestCounters
 from proxy.telemetry.upstream_counters import UpstreamCounters
 
@@ -53,26 +50,21 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the creation times of the series say nothing here
         self.registry = CollectorRegistry()
-        self._later = Backlog()
-        self.registry.register(self._later)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         Info(f"{PREFIX}_build", "Version of the gateway and of Python.", registry=self.registry).info(
             {"version": __version__, "python": sys.version.partition(" ")[0]}
         )
-        self._requests = RequestCounters(PREFIX)
-        self.registry.register(self._requests)
-        self._upstream = UpstreamCounters(PREFIX)
-        self.registry.register(self._upstream)
+        self.requests, self.upstream = RequestCounters(PREFIX), UpstreamCounters(PREFIX)
+        self.registry.register(self.requests)
+        self.registry.register(self.upstream)
+        # Events of every request: no call on the way.
+        self.answered, self.spent = self.requests.answered, self.requests.spent
+        self.upstream_answered = self.upstream.answered
         self._connection_failures = self._counter(
             "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
         )
-        # A bound method is made anew each time that it is asked for.
-        self._count_answer, self._count_attempt = self._requests.answered, self._upstream.answered
-        self._count_spending = self._count_spent
-        self._clients = HeavyHitters()
-        self.registry.register(_Clients(self._clients))
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
         self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "pool", "reason")
         self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "pool", "reason")
@@ -108,45 +100,6 @@ class Metrics:
     def read_at_scrape(self, read: Callable[[], Iterable[Sample]]) -> None:
         """Add gauges whose values are read at scrape time."""
         self.registry.register(_Reader(read))
-
-    @property
-    def requests(self) -> RequestCounters:
-        """The answers to clients."""
-        self._later.count()
-        return self._requests
-
-    @property
-    def clients(self) -> HeavyHitters:
-        """What was spent for each client."""
-        self._later.count()
-        return self._clients
-
-    def answered(self, reply: Reply, seconds: float) -> None:
-        """A client got its reply on the slow path, after this time."""
-        labels = reply.endpoint, reply.status, reply.outcome, reply.weight  # the body must not wait
-        later = self._later
-        later.events.append((self._count_answer, (labels, seconds)))
-        if len(later.events) >= MOST:
-            later.count()
-
-    def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
-        """A request of this weight was sent to the origin; `client` is who asked for it, if anybody did."""
-        later = self._later
-        later.events.append((self._count_spending, (endpoint, weight, client)))
-        if len(later.events) >= MOST:
-            later.count()
-
-    def _count_spent(self, endpoint: str, weight: int, client: str | None) -> None:
-        if client:
-            self._clients.spend(client, weight)
-        self._requests.spent(endpoint, weight)
-
-    def upstream_answered(self, host: str, *, status: str, seconds: float) -> None:
-        """One attempt at one host ended."""
-        later = self._later
-        later.events.append((self._count_attempt, (host, status, seconds)))
-        if len(later.events) >= MOST:
-            later.count()
 
     def connection_failed(self, host: str, *, cause: str) -> None:
         """A connection to the origin could not be made, or broke."""
@@ -265,25 +218,6 @@ class _Reader(Collector):
             )
             family.add_metric([value for _, value in sample.labels], sample.value)
         return families.values()
-
-
-class _Clients(Collector):
-    """The weight of the heaviest clients."""
-
-    def __init__(self, clients: HeavyHitters) -> None:
-        self._clients = clients
-
-    def collect(self) -> Iterable[Metric]:
-        text = "Weight of the requests sent to the origin for a client: the ten heaviest, and all others."
-        family = CounterMetricFamily(f"{PREFIX}_client_weight_spent", text, labels=["client"])
-        for client, weight in self._clients.counters().items():
-            family.add_metric([printable(client)], weight)
-        yield family
-
-
-def printable(client: str) -> str:
-    """A client's name, with its bytes that are not UTF-8 escaped."""
-    return client.encode("utf-8", "backslashreplace").decode()
 
 
 LAG_SECONDS = 0.5

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from proxy.telemetry.metrics import Metrics, printable
-from proxy.telemetry.request_counters import EndpointTotals
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.request_counters import EndpointTotals, printable
 
 SHOWN_ENDPOINTS = 20
 
@@ -25,7 +25,7 @@ def spending(metrics: Metrics) -> dict[str, Any]:
         "endpoints": _dearest(totals),
         "clients": [
             {"client": printable(client)[:100], "weight_spent": weight}
-            for client, weight in sorted(metrics.clients.counters().items(), key=lambda item: -item[1])
+            for client, weight in sorted(metrics.requests.clients().items(), key=lambda item: -item[1])
             if weight
         ],
     }

@@ -83,6 +83,16 @@ def test_counters_only_grow_while_they_are_there_and_all_growth_is_all_that_was_
     assert all(name in before for name, weight in totals.items() if weight > bar and name != OTHER)
 
 
+@given(st.lists(st.lists(st.tuples(names, st.sampled_from((1, 1, 20))), min_size=5), min_size=3), st.integers(1, 20))
+def test_many_at_once_count_as_one_after_the_other(plan: list[list[tuple[str, int]]], times: int) -> None:
+    at_once, one_by_one = HeavyHitters(), HeavyHitters()
+    for spending in plan:
+        at_once.spend_all(spending * times)
+        for name, weight in spending * times:
+            one_by_one.spend(name, weight)
+        assert at_once.counters() == one_by_one.counters()
+
+
 @pytest.mark.no_cover
 @given(st.integers(11, 40), st.integers(1, ROUNDS))
 def test_names_of_the_same_weight_do_not_chase_each_other(clients: int, rounds: int) -> None:
