@@ -278,13 +278,11 @@ class Leasing:
         self._publish_refused = bool(synced.refusal)
         self.proof.answered(synced.push.state.server_seconds, sent_at=sent_at)
         self.leases.answered(call, synced.reply)
-        keys = [told.key for told in call.windows]
-        self._seen.adopt({key: said.usage for key, said in zip(keys, synced.reply.windows, strict=True)})
-        foreign = sum(
-            said.raised
-            for key, said in zip(keys, synced.reply.windows, strict=True)
-            if key.interval_seconds == MINUTE_SECONDS
-        )
+        usages, foreign = {}, 0
+        for told, said in zip(call.windows, synced.reply.windows, strict=True):
+            usages[told.key] = said.usage
+            foreign += said.raised if told.key.interval_seconds == MINUTE_SECONDS else 0
+        self._seen.adopt(usages)
         if foreign:
             self._observer.foreign_weight(foreign)
         block = self._stored_block(synced.push)

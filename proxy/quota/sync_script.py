@@ -6,7 +6,8 @@ while Redis is away. The call raises RedisAway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from itertools import count
 from typing import Any
@@ -60,24 +61,51 @@ class Synced(Struct, frozen=True):
 
 def read_push(data: bytes | str) -> Push:
     """Read a push. Raises ValueError."""
-    words = (data.decode() if isinstance(data, bytes) else data).split(" ")
-    if len(words) < 3 + _BLOCK_WORDS or (len(words) - 3 - _BLOCK_WORDS) % _WINDOW_WORDS:
+    number, micros, birth, *words = (data.decode() if isinstance(data, bytes) else data).split(" ", 3 + _BLOCK_WORDS)
+    if len(words) < _BLOCK_WORDS:
+        raise ValueError("a push has too few words")
+    windows = _read_windows(words.pop()) if len(words) > _BLOCK_WORDS else {}
+    state = State(int(number), int(micros) / 1_000_000, "" if birth == "-" else birth, windows)
+    return Push(state, () if words[0] == "-" else tuple(words))
+
+
+@lru_cache(maxsize=8)
+def _read_windows(text: str) -> Mapping[str, WindowState]:
+    """The windows of a push, which are often those of the last one. Raises ValueError."""
+    words = text.split(" ")
+    if len(words) % _WINDOW_WORDS:
         raise ValueError("a push has the wrong number of words")
-    block = tuple(words[3 : 3 + _BLOCK_WORDS])
     windows = {}
-    for at in range(3 + _BLOCK_WORDS, len(words), _WINDOW_WORDS):
+    for at in range(0, len(words), _WINDOW_WORDS):
         key, *numbers = words[at : at + _WINDOW_WORDS]
         used, pending, refundable, leased, exact = map(int, numbers)
         windows[key] = WindowState(WindowUsage(used, pending, refundable, leased), exact != 0)
-    birth = "" if words[2] == "-" else words[2]
-    state = State(int(words[0]), int(words[1]) / 1_000_000, birth, windows)
-    return Push(state, () if block[0] == "-" else block)
+    return windows
+
+
+class _Told(Struct, frozen=True):
+    """What a call tells of one window."""
+
+    window: WindowCall
+    name: str
+    """Of its key in Redis."""
+    figures: str
 
 
 class SyncScript:
     """The script of one quota domain."""
 
-    __slots__ = ("_channel", "_connection", "_constants", "_domain_key", "_names", "_script", "_state", "_told")
+    __slots__ = (
+        "_channel",
+        "_connection",
+        "_constants",
+        "_domain_key",
+        "_keys",
+        "_names",
+        "_script",
+        "_state",
+        "_told",
+    )
 
     def __init__(self, connection: ScriptRunner, domain_key: str) -> None:
         self._connection = connection
@@ -90,19 +118,21 @@ class SyncScript:
         )
         source = resources.files("proxy.quota").joinpath("lua", "sync.lua").read_bytes()
         self._script = connection.client.register_script(source)
-        self._told: dict[WindowKey, tuple[WindowCall, str]] = {}
-        """What the last call told of each window, and in which words."""
+        self._keys = [f"{domain_key}:{name}" for name in ("block", "clock", "leases")]
+        self._told: dict[WindowKey, _Told] = {}
+        """By the last call."""
         self._state: tuple[bytes | str, Push] | None = None
         """What was read last: a process that pushes is told the same twice, as an answer and as a push."""
 
     async def call(self, call: Call, *, good_at: float | None, may_teach: bool) -> Synced:
         """One call. `good_at`: when the last request was reserved that got a good answer."""
-        names = ("block", "clock", "leases", *(window.key.key for window in call.windows))
-        keys = [f"{self._domain_key}:{name}" for name in names]
+        told = {window.key: self._tell(window) for window in call.windows}
+        self._told = told
         args = [self._channel, self._words(call, good_at=good_at, may_teach=may_teach)]
         for window in call.windows:
             for client, weight in window.clients.items():
                 args += [client, str(weight)]
+        keys = [*self._keys, *[one.name for one in told.values()]]
 
         async def run() -> Synced:
             return self._read_answer(call, await self._script(keys=keys, args=args))
@@ -124,26 +154,25 @@ class SyncScript:
             f" {call.suspects_loss:d} {news} {call.publishes:d}",
             self._constants,
         ]
-        told = {window.key: self._words_of(window) for window in call.windows}
-        self._told = told
-        for key, (window, figures) in told.items():
-            words.append(f"{figures} {ttl_ms(key, call.now)} {len(window.clients)}")
+        for key, one in self._told.items():
+            words.append(f"{one.figures} {ttl_ms(key, call.now)} {len(one.window.clients)}")
         return " ".join(words)
 
-    def _words_of(self, window: WindowCall) -> tuple[WindowCall, str]:
-        """The figures of a window, which are often those of the last call."""
+    def _tell(self, window: WindowCall) -> _Told:
+        """The figures of a window are often those of the last call."""
         told = self._told.get(window.key)
-        return told if told is not None and told[0] == window else (window, _figures(window))
+        if told is None or told.window != window:
+            told = _Told(window, f"{self._domain_key}:{window.key.key}", _figures(window))
+        return told
 
     def _read_answer(self, call: Call, row: Sequence[Any]) -> Synced:
         push, refusal = self.read_push(row[0]), row[1]
-        states = [push.state.windows[window.key.key] for window in call.windows]
-        replies = tuple(
-            WindowReply(state.usage, state.is_exact, int(taken), int(raised))
-            for state, taken, raised in zip(states, row[2::2], row[3::2], strict=True)
-        )
+        replies: list[WindowReply] = []
+        for window, taken, raised in zip(call.windows, row[2::2], row[3::2], strict=True):
+            state = push.state.windows[window.key.key]
+            replies.append(WindowReply(state.usage, state.is_exact, int(taken), int(raised)))
         text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
-        return Synced(Reply(push.state.birth, replies, push.state.number, push.state.server_seconds), push, text)
+        return Synced(Reply(push.state.birth, tuple(replies), push.state.number, push.state.server_seconds), push, text)
 
 
 def _figures(window: WindowCall) -> str:

@@ -24,6 +24,9 @@ class Settled(Struct, frozen=True):
     """The weight that it could have taken back, and did not."""
 
 
+NONE_ENDED = Settled()
+
+
 class WindowCall(Struct, frozen=True, kw_only=True):
     """What a process tells of one window, and what it asks for."""
 

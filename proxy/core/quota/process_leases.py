@@ -15,7 +15,7 @@ from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
 from proxy.core.quota.demand import Demand
 from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rate, Totals, enough, is_awake
-from proxy.core.quota.lease_calls import Call, Reply, Settled, State, WindowCall
+from proxy.core.quota.lease_calls import NONE_ENDED, Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part
 from proxy.core.quota.lease_news import News
 from proxy.core.quota.lease_spending import Spendings
@@ -209,6 +209,10 @@ class ProcessLeases:
         parts = {part.key: part for part in self._spendings.parts_at(now)}
         news = [key for key in self._leases if key not in parts and self._has_news(key, settled)]
         keys = [*parts, *news, *(key for key in settled if key not in self._leases and key not in parts)]
+        windows = [
+            self._window_call(key, parts.get(key), now, settled.get(key, NONE_ENDED), floors.get(key, 0))
+            for key in keys
+        ]
         return Call(
             now=now,
             run=self._run,
@@ -217,10 +221,7 @@ class ProcessLeases:
             birth=self._store.birth,
             suspects_loss=self._suspects_loss,
             publishes=publishes,
-            windows=tuple(
-                self._window_call(key, parts.get(key), now, settled.get(key, Settled()), floors.get(key, 0))
-                for key in keys
-            ),
+            windows=tuple(windows),
         )
 
     def answered(self, call: Call, reply: Reply) -> None:

@@ -6,6 +6,7 @@ away. Must not know: Redis, when it is asked, how usage is merged into it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -54,7 +55,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 class ReplicaView:
     """The ledger as one replica sees it. No I/O."""
 
-    __slots__ = ("budget", "floors", "unsynced")
+    __slots__ = ("_first_expiry", "budget", "floors", "unsynced")
 
     def __init__(self) -> None:
         self.budget = Budget()
@@ -65,6 +66,8 @@ class ReplicaView:
         Refunds do not lower it. If Redis has less used later, it has lost data.
         """
         self.unsynced = UnsyncedUsage()
+        self._first_expiry = math.inf
+        """Of the floors."""
 
     def refuse(self, wanted: Wanted) -> Refused | Blocked | None:
         """The refusal that needs no round trip, if any. For a client only its own confirmed usage counts."""
@@ -124,7 +127,9 @@ class ReplicaView:
     def adopt(self, usage: Mapping[WindowKey, WindowUsage]) -> None:
         """Adopt the usage that Redis reported, plus what it does not know yet."""
         for key, reported in usage.items():
-            self.floors[key] = max(reported.kept, self.floors.get(key, 0))
+            if reported.kept > self.floors.get(key, -1):
+                self.floors[key] = reported.kept
+                self._first_expiry = min(key.expires, self._first_expiry)
             missing = self.unsynced.unmerged(key)
             used, pending = reported.used + missing.used, max(0, reported.pending + missing.pending)
             known = WindowUsage(used, pending, reported.refundable, reported.leased)
@@ -148,5 +153,7 @@ class ReplicaView:
     def forget(self, now: float) -> None:
         """Drop the windows that have expired."""
         self.budget.forget(now)
-        for key in [key for key in self.floors if key.expires <= now]:
-            del self.floors[key]
+        if now >= self._first_expiry:
+            for key in [key for key in self.floors if key.expires <= now]:
+                del self.floors[key]
+            self._first_expiry = min((key.expires for key in self.floors), default=math.inf)
