@@ -20,6 +20,12 @@ def begin_of(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
     return status_line(status) + lines_of(headers)
 
 
+def headers_in(begin: bytes) -> tuple[tuple[str, str], ...]:
+    """The headers that `begin_of` has written."""
+    parts = [line.partition(": ") for line in begin.decode().split("\r\n")[1:-1]]
+    return tuple((name, value) for name, _, value in parts)
+
+
 @lru_cache(maxsize=64)
 def status_line(status: int) -> bytes:
     """With its end. A status that has no phrase has an empty one."""

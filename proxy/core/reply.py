@@ -13,9 +13,9 @@ import orjson
 from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint
-from proxy.core.lines import begin_of
+from proxy.core.lines import begin_of, headers_in
 from proxy.core.messages import Entry, OriginResponse, content_type_of, notice
-from proxy.core.passing import SBE_DEPRECATED, passing_headers
+from proxy.core.passing import SBE_DEPRECATED, passing_headers, passing_lines
 from proxy.core.query.accepted import matches
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.keyed import KeyedRequest
@@ -91,7 +91,10 @@ class Reply(Struct, frozen=True, kw_only=True):
     """An answer before the server adds Date and framing. A HEAD request gets everything but the body."""
 
     status: int
-    headers: Lines
+    headers: Lines = ()
+    """Empty where `begin` has them."""
+    begin: bytes = b""
+    """Status line and headers as the begin of a head, where whoever made the reply has them so."""
     body: bytes
     outcome: Outcome
     endpoint: str = "other"
@@ -100,10 +103,12 @@ class Reply(Struct, frozen=True, kw_only=True):
     """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
     pool: str | None = SPOT
     """The pool of limits whose used weight the answer tells; None: it tells none."""
-    begin: bytes = b""
-    """Status line and headers as the begin of a head, if whoever made the reply has them; empty: not."""
     rendition: Rendition | None = None
     """How to make this reply again later; None if it is not made from an entry."""
+
+    def all_headers(self) -> Lines:
+        """In either form."""
+        return headers_in(self.begin) if self.begin else self.headers
 
 
 class Rendition(Struct, frozen=True, kw_only=True):
@@ -173,11 +178,9 @@ class Rendition(Struct, frozen=True, kw_only=True):
 def passed_reply(response: OriginResponse, outcome: Outcome, *, query: CanonicalQuery) -> Reply:
     """Pass on an answer that is not stored: status, content type, body and notices are the origin's, the rest ours."""
     status, told, body = response.status, response.headers, response.body
-    headers, begin = _passed_headers(status, told.get("content-type"), body != b"", told.get(_SBE_DEPRECATED), outcome)
     return Reply(
         status=status,
-        headers=headers,
-        begin=begin,
+        begin=_passed_begin(status, told.get("content-type"), body != b"", told.get(_SBE_DEPRECATED), outcome),
         body=body,
         outcome=outcome,
         endpoint=query.endpoint.name,
@@ -186,10 +189,10 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, query: Canonical
 
 
 @lru_cache(maxsize=64)
-def _passed_headers(
+def _passed_begin(
     status: int, content_type: str | None, has_body: bool, deprecated: str | None, outcome: Outcome
-) -> tuple[Lines, bytes]:
-    """Those of `passed_reply`, and the begin of its head; kept: few differ."""
+) -> bytes:
+    """That of `passed_reply`; kept: few differ."""
     text = notice(deprecated)
     headers = (
         *_content_type(content_type_of(content_type, has_body=has_body)),
@@ -197,7 +200,7 @@ def _passed_headers(
         ("Cache-Status", cache_status(outcome)),
         *(() if text is None else ((SBE_DEPRECATED, text),)),
     )
-    return headers, begin_of(status, headers)
+    return begin_of(status, headers)
 
 
 def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
@@ -205,13 +208,11 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
     status, told, body, packed = response.status, response.headers, response.body, response.gzip
     if packed is not None and not query.accepts_gzip:
         packed = None
-    fixed, begin = _forwarded_headers(status, told.get("content-type"), body != b"", packed is not None, outcome)
-    passing, lines = passing_headers(told)
+    begin = _forwarded_begin(status, told.get("content-type"), body != b"", packed is not None, outcome)
     endpoint = query.endpoint
     return Reply(
         status=status,
-        headers=fixed + passing,
-        begin=begin + lines,
+        begin=begin + passing_lines(told),
         body=body if packed is None else packed,
         outcome=outcome,
         endpoint=endpoint.name,
@@ -221,10 +222,8 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
 
 
 @lru_cache(maxsize=64)
-def _forwarded_headers(
-    status: int, content_type: str | None, has_body: bool, is_packed: bool, outcome: Outcome
-) -> tuple[Lines, bytes]:
-    """Those of an answer that passes as it came, but for Binance's own, and the begin of its head; kept: few differ."""
+def _forwarded_begin(status: int, content_type: str | None, has_body: bool, is_packed: bool, outcome: Outcome) -> bytes:
+    """That of an answer that passes as it came, up to Binance's own headers; kept: few differ."""
     headers = (
         *_content_type(content_type_of(content_type, has_body=has_body)),
         *((("Content-Encoding", "gzip"),) if is_packed else ()),
@@ -232,7 +231,7 @@ def _forwarded_headers(
         ("Vary", VARY),
         ("Cache-Status", cache_status(outcome)),
     )
-    return headers, begin_of(status, headers)
+    return begin_of(status, headers)
 
 
 @lru_cache(maxsize=512)
@@ -269,7 +268,7 @@ def error_reply(error: SidecarError, outcome: Outcome, *, endpoint: str = "other
         ("Cache-Status", cache_status(outcome, detail=error.reason)),
     ]
     if isinstance(error, PassedOn):
-        headers += passing_headers(error.headers)[0]
+        headers += passing_headers(error.headers)
     elif error.retry_after is not None:
         headers.append(("Retry-After", error.retry_after))
     if isinstance(error, MethodNotAllowed):

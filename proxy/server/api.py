@@ -69,7 +69,7 @@ class Headers(Struct, frozen=True):
 
         `is_public`: of a path that pages of other sites may read. `is_kept`: on a connection that stays open.
         """
-        return [*reply.headers, *self.beside(reply.pool, is_public=is_public, is_kept=is_kept)]
+        return [*reply.all_headers(), *self.beside(reply.pool, is_public=is_public, is_kept=is_kept)]
 
     def beside(self, pool: str | None, *, is_public: bool = True, is_kept: bool = True) -> list[tuple[str, str]]:
         """Those that do not depend on the reply but on its pool. What is stored is of public paths only."""

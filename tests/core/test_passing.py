@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.lines import lines_of
-from proxy.core.passing import passing_headers
+from proxy.core.passing import passing_headers, passing_lines
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,5 @@ from proxy.core.passing import passing_headers
 def test_lines_are_those_of_the_pairs(headers: dict[str, str], passing: tuple[tuple[str, str], ...] | None) -> None:
     if passing is None:
         passing = tuple((name, value) for name, value in headers.items() if name != "server")
-    assert passing_headers(headers) == (passing, lines_of(passing))
+    assert passing_headers(headers) == [*passing]
+    assert passing_lines(headers) == lines_of(passing)
