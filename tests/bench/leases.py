@@ -35,7 +35,7 @@ from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, MINUTE_SECONDS
 from proxy.errors import RedisAway
-from proxy.quota.leasing import EARLY_BEAT_SECONDS
+from proxy.quota.leasing import EARLY_BEAT_SECONDS, TICK_SECONDS
 from proxy.quota.push_proof import beat_after
 from tests.bench.virtual import LIMIT, Process, World
 
@@ -54,7 +54,6 @@ PUSH_SECONDS = 0.0011
 TICKS_SECONDS = (2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.7)
 """In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
 idle lease, one that is given back before the edge."""
-TICK_SECONDS = 0.2
 NEARING_SECONDS = 0.5
 """How often what was pushed is looked at near half of the budget."""
 SILENT_SECONDS = 1.0
