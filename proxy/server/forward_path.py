@@ -197,7 +197,11 @@ class ForwardPathProtocol(FastPathProtocol):
         if shared.life_cycle.draining:
             return False
         self._began = perf_counter()
-        found = shared.known.get(data) or shared.read(data)
+        try:
+            found = shared.known.get(data) or shared.read(data)
+        except Exception:
+            log.exception("unexpected_error")
+            return False
         if found is None:
             return False
         course, prepared = found

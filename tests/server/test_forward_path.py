@@ -17,6 +17,7 @@ from proxy.errors import UpstreamFailed
 from proxy.origin.flight import Flight
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.forward_path import ForwardPathProtocol
+from tests.events import capture_logs
 from tests.gateway.harness import stage
 from tests.server.conftest import LOOPS
 from tests.server.forward_streams import forwarded
@@ -146,3 +147,18 @@ async def test_a_target_may_be_as_long_as_on_the_ordinary_way(extra: int) -> Non
             await client.ask(get("/api/v3/time"))
         forwarded, _ = await client.ask(get(target))
         assert forwarded[:12] == ordinary[:12]
+
+
+async def test_what_cannot_be_prepared_by_a_bug_goes_the_ordinary_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(forward="all") as on, raw(on.app) as client:
+        for _ in range(3):
+            await client.ask(get("/api/v3/time"))
+        monkeypatch.setattr("proxy.direct.market_query", broken)
+        with capture_logs() as logs:
+            head, _ = await client.ask(get("/api/v3/klines?symbol=BTCUSDT&interval=1m"))
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert "unexpected_error" in [entry["event"] for entry in logs]
+
+
+def broken(*_: object, **__: object) -> None:
+    raise RuntimeError
