@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from proxy.core.document.floor import Symbol, decode_bounded, decode_limits
 from proxy.core.document.parsed import ERROR_IN_200, Document, parse_document
+from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.messages import OriginResponse
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.upstream_query import UpstreamQuery
@@ -36,7 +37,7 @@ class Good(Struct, frozen=True, eq=False):
     rate_limits: Sequence[Mapping[str, Any]] = ()
     """The document's `rateLimits`; empty if it has none."""
     server_time: float | None = None
-    """The body's `serverTime` in seconds; None if it has none."""
+    """The body's `serverTime` in seconds; None if it has none, or nothing else: ask `told_time`."""
     document: Document | None = None
     """The parsed exchangeInfo body, so that a large one is not parsed twice. It is not compared."""
 
@@ -117,12 +118,18 @@ def judge(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict
     if response.status == 200:
         if query.passes_as_it_came:
             return GOOD
-        if query.endpoint.name == "time" and (plain := _PLAIN_TIME.fullmatch(response.body)) is not None:
-            return Good((), int(plain[1]) / 1e3)
+        if query.endpoint.name == "time" and _PLAIN_TIME.fullmatch(response.body) is not None:
+            return GOOD
     if query.is_keyed and 200 <= response.status < 300:
         return GOOD
     of_account = _of_account(response) if query.is_keyed else None
     return of_account or _of_ip(query, response, now)
+
+
+def told_time(endpoint: Endpoint, good: Good, response: OriginResponse) -> float | None:
+    """The `serverTime` of a good answer, in seconds; None if it tells none. Few of them are asked."""
+    plain = _PLAIN_TIME.fullmatch(response.body) if endpoint.name == "time" else None
+    return good.server_time if plain is None else int(plain[1]) / 1e3
 
 
 def _of_ip(query: UpstreamQuery, response: OriginResponse, now: float) -> Verdict:

@@ -17,7 +17,7 @@ from proxy.core.quota.demand import Demand
 from proxy.errors import BackedOff, Banned, Paused, UpstreamFailed
 from proxy.origin.gate import Gate, Ticket
 from proxy.origin.passage import MustWait, Passage
-from proxy.origin.reading import AcceptedResponse, AnswerReading
+from proxy.origin.reading import AcceptedResponse, AnswerReading, Unsettled
 
 
 class Taker(Protocol):
@@ -87,18 +87,16 @@ class Flight(Struct, eq=False):
 
     def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
         """The first attempt has ended."""
-        demand, reservation, read = self.demand, self.reservation, None
+        demand, reservation, accepted = self.demand, self.reservation, None
         assert reservation is not None  # it was checked
         try:
             if isinstance(outcome, OriginResponse):
-                read = self.reader.read_now(self.query, outcome, demand, reservation)
-            if read is None:
+                accepted = self.reader.read_now(self.query, outcome, demand, reservation)
+            if accepted is None:
                 self.asking.start(self._finish(self.asking.rest(self._attempts(outcome, reservation))))
                 return
-            accepted, is_settled = read
-            if not is_settled:
-                self.asking.start(self._finish(self._settle(accepted, reservation)))
-                return
+        except Unsettled as unsettled:
+            self.asking.start(self._finish(self._settle(unsettled.accepted, reservation)))
         except Exception as error:
             self.gate.leave(demand)
             self.taker.fail(error)

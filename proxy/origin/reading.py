@@ -20,7 +20,7 @@ from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.demand import Demand
 from proxy.core.quota.origin_headers import is_api_answer, origin_time, without_used_weight
 from proxy.core.quota.windows import GUARD_SECONDS
-from proxy.core.verdict import GOOD, Failed, Good, Negative, Throttled, Verdict, judge
+from proxy.core.verdict import GOOD, Failed, Good, Negative, Throttled, Verdict, judge, told_time
 from proxy.errors import SendingRefused, UpstreamFailed
 from proxy.event_log import log
 from proxy.origin.gate import Gate
@@ -44,6 +44,14 @@ class AcceptedResponse(Struct, frozen=True):
     def is_by_firewall(self) -> bool:
         """Whether the firewall refused it: its words, or this IP."""
         return isinstance(self.verdict, Negative) and self.verdict.by_firewall
+
+
+class Unsettled(Exception):
+    """The ledger cannot take an answer without waiting."""
+
+    def __init__(self, accepted: AcceptedResponse) -> None:
+        super().__init__()
+        self.accepted = accepted
 
 
 class AnswerReading:
@@ -109,10 +117,10 @@ class AnswerReading:
 
     def read_now(
         self, query: UpstreamQuery, response: OriginResponse, demand: Demand, reservation: Reservation
-    ) -> tuple[AcceptedResponse, bool] | None:
+    ) -> AcceptedResponse | None:
         """`read` of a usual answer, without waiting. None, and nothing is done, for any other.
 
-        Also whether the ledger could take it so; else the caller awaits `settle`.
+        Raises Unsettled if the ledger could not take it so: then the caller awaits `settle`.
         """
         if response.status == 200 and query.passes_as_it_came:
             verdict: Verdict = GOOD
@@ -134,8 +142,10 @@ class AnswerReading:
         self._observer.spent(endpoint.name, weight, client=demand.client)
         if not endpoint.has_used_weight or endpoint.pool is not None:
             headers = without_used_weight(headers)
-        is_settled = self._ledger.settle_now(reservation, headers, ok=is_good)
-        return AcceptedResponse(response, verdict), is_settled
+        accepted = AcceptedResponse(response, verdict)
+        if not self._ledger.settle_now(reservation, headers, ok=is_good):
+            raise Unsettled(accepted)
+        return accepted
 
     async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
         """Correct the ledger by the answer."""
@@ -189,10 +199,9 @@ class AnswerReading:
     def _learn(self, endpoint: Endpoint, good: Good, response: OriginResponse) -> None:
         if good.rate_limits:
             self._learn_limits(endpoint, good.rate_limits)
-        if good.server_time is not None:
-            self._clock.observe_server_time(
-                good.server_time, sent_at=response.sent_at, received_at=response.received_at
-            )
+        server_time = told_time(endpoint, good, response)
+        if server_time is not None:
+            self._clock.observe_server_time(server_time, sent_at=response.sent_at, received_at=response.received_at)
 
 
 def _believed(endpoint: Endpoint, headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -117,8 +117,6 @@ class Leasing:
         leases = self.leases
         limits, guard_seconds = self._ledger.limits, self._clock.last_guard_seconds
         charges = leases.spend(now, demand, limits.windows, guard_seconds)
-        if charges is not None:
-            leases.demand(demand.weight, now)
         if leases.is_urgent:
             self._wake.set()
         if charges is None:

@@ -358,7 +358,6 @@ class Replica:
         charges = self.leases.spend(wanted.now, demand, wanted.windows, GUARD_SECONDS)
         if charges is None:
             return None
-        self.leases.demand(wanted.weight, wanted.now)
         return Reservation(charges, wanted.now, leased=True, is_proven=self.is_proven)
 
     def _settle(self, reservation: Reservation, told: int, at: float) -> None:

@@ -23,6 +23,7 @@ from proxy.core.verdict import (
     Verdict,
     contracts_rate_limits,
     judge,
+    told_time,
 )
 from proxy.errors import BadAnswer, OriginError, Restricted
 
@@ -70,7 +71,7 @@ def verdict(
     ("path", "body", "expected"),
     [
         (PING, b"{}", Good()),
-        (TIME, b'{"serverTime":1800000000123}', Good((), 1_800_000_000.123)),
+        (TIME, b'{"serverTime":1800000000123}', Good()),
         (TIME, b'{"serverTime":1800000000123456}', Good((), 1_800_000_000.123456)),
         (TIME, b'{"serverTime":1800000000123,"new":[1]}', Good((), 1_800_000_000.123)),
         (RULES, b'{"symbolRules":[]}', Good()),
@@ -79,6 +80,21 @@ def verdict(
 )
 def test_a_whole_answer_that_was_asked_for_is_good(path: str, body: bytes, expected: Good) -> None:
     assert verdict(path, 200, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b'{"serverTime":1800000000123}', 1_800_000_000.123),
+        (b'{"serverTime":1800000000123456}', 1_800_000_000.123456),
+        (b'{"new":[1],"serverTime":1800000000123}', 1_800_000_000.123),
+    ],
+)
+def test_the_time_is_told_to_those_that_ask(body: bytes, seconds: float) -> None:
+    response = OriginResponse(status=200, headers={}, body=body, sent_at=NOW, received_at=NOW)
+    good = judge(query(TIME), response, NOW)
+    assert isinstance(good, Good)
+    assert told_time(query(TIME).endpoint, good, response) == seconds
 
 
 def test_a_document_tells_its_limits_and_its_time() -> None:

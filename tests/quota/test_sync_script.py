@@ -129,12 +129,12 @@ class Sides:
 
     async def _spend(self, number: int, weight: int, *, refundable: bool) -> None:
         process = self.processes[number]
-        process.demand(weight, self.now)
         demand = demand_of(weight, Purpose.KEYED, refundable, "a")
         charges = process.spend(self.now, demand, WINDOWS, GUARD_SECONDS)
         if charges is not None:
             self.under_way.append((process, Reservation(charges, self.now, leased=True)))
             return
+        process.demand(weight, self.now)
         ratio = RATIOS.of(Purpose.KEYED, local=False)
         model = self.store.budget.reserve(self.now, cost_of(weight), WINDOWS, ratio=ratio, refundable=refundable)
         made = Budget().reserve(self.now, cost_of(weight), WINDOWS, ratio=100.0, refundable=refundable)

@@ -66,7 +66,8 @@ class ProcessLeases:
     def spend(
         self, now: float, demand: Demand, windows: tuple[Window, ...], guard_seconds: float
     ) -> tuple[Charge, ...] | None:
-        """Charge a request to the leases, and to its client. None: they do not suffice; nothing is charged."""
+        """Charge and note a request, also for its client. None: the leases do not suffice; nothing is charged."""
+        self.demanded_at = now
         spending = self._spendings.made.get(demand)
         if (
             spending is None
@@ -93,6 +94,7 @@ class ProcessLeases:
             if minded is not None and lease.is_low:
                 self._mind(minded)
         spending.times += 1
+        self._rate.add(demand.weight, now)
         return spending.charges
 
     def used_by(self, key: WindowKey, client: str) -> int:
@@ -119,8 +121,7 @@ class ProcessLeases:
             lease = window.counter
             if header > lease.header:
                 lease.header = header
-                if header + lease.held > lease.seen and not lease.is_exact:
-                    self.is_urgent = True
+                self.is_urgent |= not lease.is_exact and header + lease.held > lease.seen
 
     def untold(self, key: WindowKey) -> int:
         """What was spent in a window and the store still counts as leased, or does not count."""
@@ -162,9 +163,6 @@ class ProcessLeases:
             self._missing[part.window.kind] = cost
             self._fetch(part, self.demanded_at)
 
-    def _may_fetch(self, part: Part, now: float) -> bool:
-        return self.may_hold and self._spendings.may_fetch(part, now)
-
     def _give_back(self, lease: Lease) -> None:
         if lease.held > 0:
             lease.give_back()
@@ -186,8 +184,8 @@ class ProcessLeases:
         return enough(rate(now), part.closes - now, least=max(least, self._missing[kind]))
 
     def _fetch(self, part: Part, now: float) -> None:
-        lease = part.lease
-        self.is_urgent |= not lease.is_exact and self.demanded_at >= lease.retry_at and self._may_fetch(part, now)
+        is_due = not part.lease.is_exact and self.demanded_at >= part.lease.retry_at
+        self.is_urgent |= is_due and self.may_hold and self._spendings.may_fetch(part, now)
 
     def due_at(self, now: float) -> float:
         """When it should be asked next whether to call the store; infinity: not before something happens."""
@@ -295,6 +293,7 @@ class ProcessLeases:
         if not (lease.is_low or self._missing[part.window.kind] > lease.held):
             return 0
         is_idle = now - self.demanded_at > IDLE_SECONDS
-        if lease.is_exact or is_idle or now < lease.retry_at or not self._may_fetch(part, now):
+        may_fetch = self.may_hold and self._spendings.may_fetch(part, now)
+        if lease.is_exact or is_idle or now < lease.retry_at or not may_fetch:
             return 0
         return max(0, self._target(part, now) - lease.held)

@@ -40,9 +40,11 @@ class Side:
     def spend(
         self, now: float, weight: int = 1, *, purpose: Purpose = Purpose.PUBLIC, refundable: bool = False
     ) -> bool:
-        self.leases.demand(weight, now)
         demand = demand_of(weight, purpose, False, "a")
-        return self.leases.spend(now, demand, DEFAULT_WINDOWS, GUARD_SECONDS) is not None
+        if self.leases.spend(now, demand, DEFAULT_WINDOWS, GUARD_SECONDS) is not None:
+            return True
+        self.leases.demand(weight, now)
+        return False
 
     def sync(self, now: float, *, answered: bool = True) -> None:
         self.leases.frame(now, DEFAULT_WINDOWS, GUARD_SECONDS)
@@ -444,8 +446,9 @@ def test_what_is_kept_of_a_demand_is_what_would_be_made_anew(
                 leases.answered(call, store.call(call))
         demand = demand_of(weight, purpose, refundable, client)
         one, other = (leases.spend(now, demand, windows, guard_seconds) for leases in (kept, anew))
-        for leases in (kept, anew):
-            leases.demand(weight, now)
+        if one is None:
+            for leases in (kept, anew):
+                leases.demand(weight, now)
         assert one == other
         assert kept.is_urgent == anew.is_urgent
         assert kept.call(now, replicas=1, floors={}) == anew.call(now, replicas=1, floors={})
