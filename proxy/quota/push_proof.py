@@ -20,6 +20,8 @@ BEAT_SPREAD_SECONDS = 0.066
 """The random part of that, so that one replica calls for all."""
 APART = 10
 """The larger this is, the farther apart lie the shortest moments of many replicas."""
+OWN_SECONDS = 0.03
+"""A push that is heard so soon after this process called for one is its own."""
 SILENCE_SECONDS = 1.0
 """After so long without proof the channel is silent: everything is given back, and it is opened anew."""
 
@@ -58,9 +60,11 @@ class PushProof:
         self._trust.answered(server_seconds, sent_at=sent_at)
 
     def pushed(self, server_seconds: float) -> None:
-        """A push arrived."""
-        self._trust.pushed(server_seconds, received_at=self._monotonic())
-        self.beat()
+        """A push arrived. To one that was called for a moment ago the next moment is drawn already."""
+        at = self._monotonic()
+        self._trust.pushed(server_seconds, received_at=at)
+        if self._beat_at - at < BEAT_SECONDS - OWN_SECONDS:
+            self.beat()
 
     def beat(self) -> None:
         """A heartbeat was heard or called for: the next one is due a moment later."""

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 from redis.asyncio.client import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.exceptions import RedisError, ResponseError
+from redis.commands.core import AsyncScript
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from proxy.redis_client.clients import Client
+from proxy.redis_client.clients import Client, is_cluster
 from proxy.redis_client.driver import Named
 
 
@@ -58,8 +59,25 @@ class Pool(ConnectionPool):
         return cast(Named, self.get_available_connection())  # type: ignore[no-untyped-call]
 
 
+class Script(AsyncScript):
+    """A script that is called by its hash. redis-py's looks on the way whether a pipeline calls it."""
+
+    async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
+        """Call it; if the server does not know it, load it first. Raises what redis-py does."""
+        to, keys, args = client or self.registered_client, keys or (), args or ()
+        try:
+            return await to.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            self.sha = await to.script_load(self.script)
+            return await to.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+
+
 class SingleClient(Redis):
     """A client of one server at a time."""
+
+    def register_script(self, script: Any) -> AsyncScript:  # type: ignore[override]
+        """A script to call."""
+        return Script(self, script)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command, once. Raises what redis-py does."""
@@ -97,8 +115,8 @@ class SingleClient(Redis):
 
 async def transact(client: Client, *commands: tuple[Any, ...]) -> None:
     """Have commands done together, or none of them. Raises what redis-py does: a refusal names the command."""
-    if isinstance(client, SingleClient):
-        await client.transact(commands)
+    if not is_cluster(client):
+        await cast(SingleClient, client).transact(commands)
     else:
         async with client.pipeline(transaction=True) as pipeline:
             for command in commands:

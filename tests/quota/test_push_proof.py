@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from proxy.core.quota.push_trust import TRUST_SECONDS
-from proxy.quota.push_proof import PushProof
+from proxy.quota.push_proof import BEAT_SECONDS, PushProof
 
 
 @pytest.mark.no_cover
@@ -27,3 +27,16 @@ def test_few_of_many_replicas_call_for_the_same_heartbeat(replicas: int) -> None
         )
     assert calls < 1.5 * 200
     assert 4 < 200 / seconds < 5.5
+
+
+def test_the_own_push_moves_nothing_and_that_of_another_does() -> None:
+    now, dice = 100.0, iter([0.5, 0.0])
+    proof = PushProof(lambda: now, lambda: next(dice), lambda: 1)
+    proof.beat()
+    due_at = now + proof.beat_in()
+    now += 0.002
+    proof.pushed(1.0)
+    assert now + proof.beat_in() == pytest.approx(due_at)
+    now += 0.1
+    proof.pushed(1.1)
+    assert proof.beat_in() == pytest.approx(BEAT_SECONDS)

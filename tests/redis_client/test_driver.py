@@ -138,3 +138,12 @@ async def test_a_document_in_a_transaction_is_written_whole(redis_url: str, open
     document = b"x" * (1 << 20)
     await transact(client, ("DEL", "k"), ("HSET", "k", "body", document, "short", b"s"))
     assert await client.hmget("k", ["body", "short"]) == [document, b"s"]
+
+
+async def test_a_script_that_the_server_does_not_know_is_loaded(redis_url: str, opened: Opener) -> None:
+    client = opened(redis_url).client
+    script = client.register_script("return {KEYS[1], ARGV[1]}")
+    for _ in range(2):
+        assert await script(keys=["k"], args=["a"]) == [b"k", b"a"]
+        await client.script_flush()
+    assert await client.register_script("return 1")() == 1

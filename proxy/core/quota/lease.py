@@ -85,6 +85,7 @@ class Lease:
         "taken",
         "tell_at",
         "told",
+        "usage",
     )
 
     def __init__(self, name: str = "") -> None:
@@ -105,6 +106,8 @@ class Lease:
         """No lease is granted or spent in this window any more."""
         self.seen = 0
         """The most that was seen used, with all leases."""
+        self.usage = WindowUsage()
+        """As last seen."""
         self.most_spent = 0
         """The most that may be spent, as last seen."""
         self.header = -1
@@ -128,11 +131,6 @@ class Lease:
         return (
             self.header >= 0 or self.spent != told.spent or self.taken != told.taken or self._returned != told.returned
         )
-
-    @property
-    def untold(self) -> int:
-        """What was spent and the store still counts as leased."""
-        return self.spent - self.told.spent + self.open
 
     @property
     def is_low(self) -> bool:

@@ -268,14 +268,14 @@ class ProcessLeases:
 
     def see(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
         """Take over what another answer of the store said."""
-        for key, usage in usages.items():
-            if key in self._leases:
-                self._see(self._leases[key], usage, is_exact=False)
+        for key in usages.keys() & self._leases.keys():
+            self._see(self._leases[key], usages[key], is_exact=False)
 
     def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool) -> None:
         """What was seen stays known until a store that has lost it is told."""
         lease.seen = max(usage.used, lease.seen if self._suspects_loss else 0)
-        lease.most_spent = usage.most_spent
+        if usage != lease.usage:
+            lease.usage, lease.most_spent = usage, usage.most_spent
         lease.is_exact |= is_exact
         if lease.is_exact:
             self._give_back(lease)
