@@ -40,18 +40,12 @@ LOOK_AHEAD_SECONDS = 60.0
 """A block is meant to last so long."""
 LEAST_SECONDS = 2.0
 """It lasts so long at least: also just before its window ends."""
-RATE_SECONDS = 20.0
-"""For how long a request raises the rate that is expected."""
 REST_SECONDS = 30.0
 """A process without a request for so long expects none."""
 SHORT_REST_SECONDS = 5.0
 """The same if by then several would have come."""
 RESTING_REQUESTS = 4
 """So many."""
-STEP_SECONDS = 0.05
-"""Requests so near together count as one moment."""
-LEAST_RATE_SECONDS = 0.5
-"""The first requests of a process are taken for the rate of so long a time."""
 
 
 class Totals(Struct, frozen=True):
@@ -73,9 +67,10 @@ class Lease:
     __slots__ = (
         "_returned",
         "header",
-        "held",
         "is_exact",
         "low_at",
+        "mind_at",
+        "most",
         "most_spent",
         "name",
         "open",
@@ -96,8 +91,8 @@ class Lease:
         """All that the store granted."""
         self.spent = 0
         """All that was charged for good."""
-        self.held = 0
-        """What may be spent: what was taken, less what is returned, spent and open."""
+        self.most = 0
+        """Up to so much may be spent: what was taken, less what is returned and open."""
         self.open = 0
         """Charged for orders whose end is open: each becomes spent, or is held again."""
         self.told = Totals()
@@ -116,8 +111,15 @@ class Lease:
         """With so little held the next block is due."""
         self.tell_at = 1
         """With so much spent the store must know."""
+        self.mind_at = 0
+        """With so much spent one of both is due."""
         self.retry_at = -math.inf
         """The store granted nothing: it is not asked before this."""
+
+    @property
+    def held(self) -> int:
+        """What may still be spent."""
+        return self.most - self.spent
 
     @property
     def totals(self) -> Totals:
@@ -146,98 +148,60 @@ class Lease:
         """The store was asked: the next block is due at half of what is held, or at three quarters of little."""
         held = max(0, self.held)
         self.low_at = max(held // 2, min(HEAVY_WEIGHT - 1, 3 * held // 4))
+        self._look_ahead()
 
     def was_told(self, told: Totals) -> None:
         """The store has these totals."""
         self.told = told
         self.tell_at = told.spent + max(1, -(-told.held // TOLD_PART))
+        self._look_ahead()
 
     def charge(self, weight: int) -> None:
         """Spend so much, which must be held or need no lease."""
         self.spent += weight
-        self.held -= weight
 
     def open_order(self, weight: int) -> None:
-        """The same for an order, whose end is open."""
+        """So much of what was charged is that of an order, whose end is open."""
+        self.spent -= weight
         self.open += weight
-        self.held -= weight
+        self.most -= weight
+        self._look_ahead()
 
     def settle(self, weight: int, *, succeeded: bool) -> None:
         """An order's end: if it succeeded, the origin takes its weight back, and so do we."""
         closed = min(weight, self.open)
         self.open -= closed
-        if succeeded:
-            self.held += closed
-        else:
+        self.most += closed
+        if not succeeded:
             self.spent += closed
+        self._look_ahead()
 
     def give_back(self, *, keep: int = 0) -> None:
         """Hold no more than `keep`. It is forgotten first and told later, so that it is returned once or never."""
         given = max(0, self.held - keep)
         self._returned += given
-        self.held -= given
+        self.most -= given
         self.low_at = 0
+        self._look_ahead()
         if keep:
             self.asked()
 
     def forget_orders(self) -> None:
         """Count open orders as spent: a store that has lost them takes nothing back."""
         self.spent += self.open
+        self.most += self.open
         self.open = 0
+        self._look_ahead()
 
     def adopt_taken(self, taken: int) -> None:
         """Learn what the store granted in all. An answer that comes late tells less."""
         granted = max(0, taken - self.taken)
         self.taken += granted
-        self.held += granted
+        self.most += granted
+        self._look_ahead()
 
-
-class Rate:
-    """How much a process spends in a second, and in how many requests, by what it did in the last ones."""
-
-    __slots__ = ("_at", "_began", "_requests", "_weight")
-
-    def __init__(self) -> None:
-        self._weight = self._requests = 0.0
-        self._began = self._at = -math.inf
-
-    def add(self, weight: int, now: float) -> None:
-        """One more request."""
-        if not -STEP_SECONDS <= now - self._at <= STEP_SECONDS:
-            self._step(now)
-        self._weight += weight
-        self._requests += 1
-
-    def _step(self, now: float) -> None:
-        """Another moment has begun, maybe after a pause, or since a clock was set."""
-        if not -STEP_SECONDS <= now - self._at <= 4 * RATE_SECONDS:
-            self._weight = self._requests = 0.0
-            self._began = self._at = now
-        self._decay(now)
-
-    def per_second(self, now: float) -> float:
-        """The expected weight in a second."""
-        return self._per_second(now)[0]
-
-    def requests_per_second(self, now: float) -> float:
-        """How many requests are expected in a second."""
-        return self._per_second(now)[1]
-
-    def _per_second(self, now: float) -> tuple[float, float]:
-        """Weight and requests."""
-        if self._requests == 0.0:
-            return 0.0, 0.0
-        self._decay(now)
-        seconds = RATE_SECONDS * -math.expm1(-max(0.0, now - self._began) / RATE_SECONDS)
-        seconds = max(seconds, LEAST_RATE_SECONDS)
-        return self._weight / seconds, self._requests / seconds
-
-    def _decay(self, now: float) -> None:
-        passed_seconds = now - self._at
-        if passed_seconds > 0:
-            left = math.exp(-passed_seconds / RATE_SECONDS)
-            self._weight, self._requests = self._weight * left, self._requests * left
-            self._at = now
+    def _look_ahead(self) -> None:
+        self.mind_at = min(self.most - self.low_at, self.tell_at)
 
 
 def expected_need(per_second: float, seconds_left: float) -> int:

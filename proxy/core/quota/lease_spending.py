@@ -6,6 +6,8 @@ they are fetched. Times are seconds since the epoch by the origin's clock.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from msgspec import Struct
 
 from proxy.core.quota.charges import Charge
@@ -21,6 +23,9 @@ from proxy.core.quota.windows import Window
 _MAX_MADE = 1024
 
 
+BoundRow = tuple[Lease, int, int, Part]
+
+
 class Spending(Struct, eq=False):
     """What every request of one demand adds, and for how long that holds."""
 
@@ -30,16 +35,21 @@ class Spending(Struct, eq=False):
     begins: float
     ends: float
     charges: tuple[Charge, ...]
-    bound: tuple[tuple[Lease, int, int, Part], ...]
-    """Of each charge that needs a lease: what it costs, and the budget."""
-    rows: tuple[tuple[Lease, int, Part | None], ...]
-    """Of each charge for good: what it costs, and the part; None: it needs no lease."""
-    orders: tuple[tuple[Lease, int, Part | None], ...]
-    """The same of each charge that may be taken back."""
+    bound: tuple[BoundRow, ...]
+    """Of each charge that needs a lease: what it costs, the budget, and the part."""
+    free: tuple[tuple[Lease, int], ...]
+    """Of each other charge: what it costs."""
+    orders: tuple[tuple[Lease, int], ...]
+    """Of each of both that may be taken back."""
     client: str | None
     """The field of who pays, if anybody does."""
     times: int = 0
     """How often it was charged and is not told of the client yet."""
+
+    def take_back(self, row: BoundRow) -> None:
+        """Take back what was charged before this row."""
+        for lease, cost, *_ in takewhile(lambda charged: charged is not row, self.bound):
+            lease.spent -= cost
 
 
 class Spendings:
@@ -108,14 +118,17 @@ class Spendings:
 
 def _spending(frame: Frame, demand: Demand) -> Spending:
     charges: list[Charge] = []
-    bound: list[tuple[Lease, int, int, Part]] = []
-    rows: list[tuple[Lease, int, Part | None]] = []
-    orders: list[tuple[Lease, int, Part | None]] = []
+    bound: list[BoundRow] = []
+    free: list[tuple[Lease, int]] = []
+    orders: list[tuple[Lease, int]] = []
     for part in sorted(frame.parts, key=lambda part: part.key.end):
         cost, is_order = part.cost(demand.weight), demand.refundable and part.counts_weight
         charges.append(Charge(part.window, part.key, cost, is_order))
-        (orders if is_order else rows).append((part.lease, cost, None if part.is_free else part))
-        if not part.is_free:
+        if is_order:
+            orders.append((part.lease, cost))
+        if part.is_free:
+            free.append((part.lease, cost))
+        else:
             bound.append((part.lease, cost, part.budgets[demand.purpose], part))
     return Spending(
         frame.windows,
@@ -124,7 +137,7 @@ def _spending(frame: Frame, demand: Demand) -> Spending:
         frame.ends,
         tuple(charges),
         tuple(bound),
-        tuple(rows),
+        tuple(free),
         tuple(orders),
         None if demand.refundable else field_of(demand.client),
     )

@@ -14,17 +14,18 @@ from collections.abc import Mapping
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
 from proxy.core.quota.demand import Demand
-from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, PARTS, Lease, Rate, Totals, enough, is_awake
+from proxy.core.quota.lease import PARTS, Lease, Totals, is_awake
 from proxy.core.quota.lease_calls import NONE_ENDED, Call, Reply, Settled, State, WindowCall
 from proxy.core.quota.lease_frame import Frame, Part
+from proxy.core.quota.lease_need import Need
 from proxy.core.quota.lease_news import News
-from proxy.core.quota.lease_spending import Spendings
+from proxy.core.quota.lease_spending import BoundRow, Spending, Spendings
 from proxy.core.quota.lease_table import LeaseTable
 from proxy.core.quota.lease_window import window_call
 from proxy.core.quota.ratios import Ratios
 from proxy.core.quota.store_mark import StoreMark
 from proxy.core.quota.usage_report import UsageReport
-from proxy.core.quota.windows import RateLimitKind, Window
+from proxy.core.quota.windows import Window
 
 IDLE_SECONDS = 300.0
 """A process without a request for so long gives back what it holds."""
@@ -46,8 +47,8 @@ class ProcessLeases:
         """When the last request came."""
         self.news, self._leases, self._run = News(), LeaseTable(), run
         self._spendings = Spendings(self._leases, self.news, ratios)
-        self._rate, self._missing = Rate(), dict.fromkeys(RateLimitKind, 0)
-        """What the last request needed that found too little."""
+        self._need = Need()
+        self._rate = self._need.rate
         self._called_at, self._store, self._suspects_loss = -math.inf, StoreMark(), False
 
     def frame(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
@@ -78,21 +79,23 @@ class ProcessLeases:
             spending = self._spendings.find(now, demand, windows, guard_seconds)
             if spending is None:
                 return None
-        for lease, cost, budget, part in spending.bound:
-            if lease.is_exact or lease.seen > budget or lease.header > budget:
+        is_due = False
+        for row in spending.bound:
+            lease, cost, budget, _ = row
+            spent = lease.spent + cost
+            if spent > lease.most or lease.seen > budget or lease.header > budget or lease.is_exact:
+                self._refuse(spending, row)
                 return None
-            if cost > lease.held:
-                self._miss(part, cost)
-                return None
-        for lease, cost, minded in spending.rows:
-            lease.held = held = lease.held - cost
-            lease.spent = spent = lease.spent + cost
-            if minded is not None and (held <= lease.low_at or spent >= lease.tell_at):
-                self._mind(minded)
-        for lease, cost, minded in spending.orders:
+            lease.spent = spent
+            if spent >= lease.mind_at:
+                is_due = True
+        for lease, cost in spending.free:
+            lease.spent += cost
+        for lease, cost in spending.orders:
             lease.open_order(cost)
-            if minded is not None and lease.is_low:
-                self._mind(minded)
+        if is_due:
+            for *_, part in spending.bound:
+                self._mind(part)
         spending.times += 1
         self._rate.add(demand.weight, now)
         return spending.charges
@@ -121,7 +124,7 @@ class ProcessLeases:
             lease = window.counter
             if header > lease.header:
                 lease.header = header
-                self.is_urgent |= not lease.is_exact and header + lease.held > lease.seen
+                self.is_urgent |= not lease.is_exact and header + lease.most - lease.spent > lease.seen
 
     def untold(self, key: WindowKey) -> int:
         """What was spent in a window and the store still counts as leased, or does not count."""
@@ -153,14 +156,16 @@ class ProcessLeases:
                 self._give_back(part.lease)
             elif part.lease.taken == 0:
                 self._fetch(part, now)
-            elif part.is_near_half and part.lease.held >= 2 * self._target(part, now):
-                part.lease.give_back(keep=self._target(part, now))
+            elif part.is_near_half and part.lease.held >= 2 * self._need.target(part, now):
+                part.lease.give_back(keep=self._need.target(part, now))
                 self.is_urgent = True
 
-    def _miss(self, part: Part, cost: int) -> None:
-        """A request found too little: fetch enough for it."""
-        if cost > self._missing[part.window.kind] or part.lease.is_low:
-            self._missing[part.window.kind] = cost
+    def _refuse(self, spending: Spending, row: BoundRow) -> None:
+        """Take back what was charged before this row. If it found too little, fetch enough for it."""
+        spending.take_back(row)
+        lease, cost, budget, part = row
+        is_allowed = not (lease.is_exact or lease.seen > budget or lease.header > budget)
+        if is_allowed and self._need.miss(part, cost):
             self._fetch(part, self.demanded_at)
 
     def _give_back(self, lease: Lease) -> None:
@@ -172,16 +177,10 @@ class ProcessLeases:
         """Tell what was spent, and fetch the next block, unless what is held lasts to the end of the window."""
         lease = part.lease
         self.is_urgent |= lease.must_tell
-        if lease.is_low and lease.held >= self._target(part, self.demanded_at):
+        if lease.is_low and lease.held >= self._need.target(part, self.demanded_at):
             lease.asked()
         elif lease.is_low:
             self._fetch(part, self.demanded_at)
-
-    def _target(self, part: Part, now: float) -> int:
-        kind = part.window.kind
-        least = LIGHT_WEIGHT if part.is_near_half else HEAVY_WEIGHT
-        rate = self._rate.per_second if kind is RateLimitKind.REQUEST_WEIGHT else self._rate.requests_per_second
-        return enough(rate(now), part.closes - now, least=max(least, self._missing[kind]))
 
     def _fetch(self, part: Part, now: float) -> None:
         is_due = not part.lease.is_exact and self.demanded_at >= part.lease.retry_at
@@ -230,7 +229,7 @@ class ProcessLeases:
         for told, said in zip(call.windows, reply.windows, strict=True):
             lease = self._leases[told.key]
             if said.taken > lease.taken:
-                self._missing = dict.fromkeys(RateLimitKind, 0)
+                self._need.granted()
                 lease.adopt_taken(said.taken)
             elif told.want:
                 lease.retry_at = call.now + RETRY_SECONDS
@@ -290,10 +289,10 @@ class ProcessLeases:
         return window_call(key, lease, part, want=want, floor=floor, settled=settled, clients=clients)
 
     def _want(self, lease: Lease, part: Part, now: float) -> int:
-        if not (lease.is_low or self._missing[part.window.kind] > lease.held):
+        if not (lease.is_low or self._need.is_missed(part)):
             return 0
         is_idle = now - self.demanded_at > IDLE_SECONDS
         may_fetch = self.may_hold and self._spendings.may_fetch(part, now)
         if lease.is_exact or is_idle or now < lease.retry_at or not may_fetch:
             return 0
-        return max(0, self._target(part, now) - lease.held)
+        return max(0, self._need.target(part, now) - lease.held)

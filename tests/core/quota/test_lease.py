@@ -7,7 +7,6 @@ import pytest
 from proxy.core.quota.charges import WindowUsage
 from proxy.core.quota.lease import (
     Lease,
-    Rate,
     Totals,
     cannot_bind,
     ceiling_of,
@@ -16,6 +15,7 @@ from proxy.core.quota.lease import (
     largest_block,
     may_lease,
 )
+from proxy.core.quota.lease_need import Rate
 from proxy.core.quota.push_trust import TRUST_SECONDS, PushTrust
 from proxy.core.quota.ratios import Ratios
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
@@ -27,8 +27,9 @@ def test_what_is_held_is_what_is_left_of_what_was_taken() -> None:
     lease = Lease()
     lease.adopt_taken(100)
     lease.charge(10)
-    lease.open_order(20)
-    lease.open_order(30)
+    for weight in (20, 30):
+        lease.charge(weight)
+        lease.open_order(weight)
     assert lease.held == 40
     lease.settle(20, succeeded=True)
     assert lease.held == 60, "the origin took the weight of an order back"
@@ -43,6 +44,7 @@ def test_what_is_held_is_what_is_left_of_what_was_taken() -> None:
 def test_orders_are_spent_once_the_store_has_lost_them() -> None:
     lease = Lease()
     lease.adopt_taken(10)
+    lease.charge(10)
     lease.open_order(10)
     lease.forget_orders()
     lease.settle(10, succeeded=True)
@@ -68,7 +70,9 @@ def test_the_store_is_told_when_half_is_spent() -> None:
     lease.was_told(Totals(100))
     seen = []
     for weight, is_order in ((49, False), (20, True), (1, False)):
-        (lease.open_order if is_order else lease.charge)(weight)
+        lease.charge(weight)
+        if is_order:
+            lease.open_order(weight)
         seen.append(lease.must_tell)
     assert seen == [False, False, True]
     lease.was_told(lease.totals)

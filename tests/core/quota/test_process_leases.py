@@ -398,6 +398,11 @@ def test_a_raw_limit_that_can_bind_is_leased_too() -> None:
     assert leases.spend(START + 2.0, demand, windows, GUARD_SECONDS) is not None
     assert store.budget.usage(WindowKey("RAW_REQUESTS:5m", 300, START)).leased == 150
 
+    held = leases._leases[KEY].held
+    leases._leases[WindowKey("RAW_REQUESTS:5m", 300, START)].give_back()
+    assert leases.spend(START + 2.0, demand, windows, GUARD_SECONDS) is None
+    assert leases._leases[KEY].held == held > 0, "what finds too little in one window is charged in none"
+
 
 def test_what_was_seen_is_told_a_store_that_lost_it_whatever_that_one_says_first(store: LeaseStore) -> None:
     """It kept its birth mark and all that stays: only the number of the last push shows it."""
