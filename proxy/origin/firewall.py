@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from proxy.core.query.upstream_query import UpstreamQuery
-from proxy.core.quota.demand import Demand
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.ratios import Purpose
 from proxy.errors import BackedOff, Banned, Paused, SidecarError
 from proxy.origin.passage import Passage
@@ -44,7 +44,9 @@ class FirewallProbe:
             if self._monotonic() - self._asked_at < PROBE_SECONDS:
                 return
             try:
-                await self._ask(self._ping, Passage(Demand(self._ping.weight, Purpose.PUBLIC), deadline))
+                await self._ask(
+                    self._ping, Passage(demand_of(self._ping.weight, Purpose.PUBLIC, False, None), deadline)
+                )
             except (BackedOff, Banned, Paused):
                 raise
             except SidecarError:

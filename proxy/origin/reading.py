@@ -31,7 +31,6 @@ LEARN_SECONDS = 0.25
 
 RateLimits = Sequence[Mapping[str, Any]]
 """The `rateLimits` of an exchangeInfo document."""
-NO_LIMITS: RateLimits = ()
 
 
 class AcceptedResponse(Struct, frozen=True):
@@ -126,18 +125,17 @@ class AnswerReading:
             verdict: Verdict = GOOD
         else:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
-        weight, limits = query.weight, NO_LIMITS
         if isinstance(verdict, Good):
-            is_good, limits = True, verdict.rate_limits
-            weight = 0 if demand.refundable else weight
+            is_good, weight = True, demand.lasting
         elif isinstance(verdict, Negative) and not verdict.by_firewall:
-            is_good = False
+            is_good, weight = False, demand.weight
         else:
             return None
-        endpoint, headers, received_at = query.endpoint, response.headers, response.received_at
-        if headers.get("date", "") != self._date or not self._learned_at <= received_at < self._learn_at:
+        endpoint, headers = query.endpoint, response.headers
+        is_new = headers.get("date", "") != self._date
+        if is_new or not self._learned_at <= response.received_at < self._learn_at:
             self._learn_now(endpoint, verdict, response)
-        elif limits and isinstance(verdict, Good):
+        elif verdict is not GOOD and isinstance(verdict, Good) and verdict.rate_limits:
             self._learn(endpoint, verdict, response)
         self._observer.spent(endpoint.name, weight, client=demand.client)
         if not endpoint.has_used_weight or endpoint.pool is not None:
@@ -153,8 +151,8 @@ class AnswerReading:
         await self._ledger.reconcile(reservation, headers, ok=isinstance(accepted.verdict, Good))
 
     def _note_spent(self, query: UpstreamQuery, verdict: Verdict, demand: Demand) -> None:
-        is_free = demand.refundable and isinstance(verdict, Good)
-        self._observer.spent(query.endpoint.name, 0 if is_free else query.weight, client=demand.client)
+        weight = demand.lasting if isinstance(verdict, Good) else demand.weight
+        self._observer.spent(query.endpoint.name, weight, client=demand.client)
 
     async def _block(self, throttled: Throttled) -> None:
         """Tell the ledger, which tells the other replicas; then refuse all that wait here."""

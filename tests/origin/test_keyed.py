@@ -13,7 +13,7 @@ from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
-from proxy.core.quota.demand import Demand
+from proxy.core.quota.demand import demand_of
 from proxy.core.quota.ratios import Purpose
 from proxy.errors import (
     AnswerCut,
@@ -197,7 +197,7 @@ def gate(world: World, **bounds: float) -> Gate:
     return Gate(world, OriginClock(world.clock), observer=world, monotonic=world.clock, **bounds)  # type: ignore[arg-type]
 
 
-KEYED, PUBLIC = (Passage(Demand(1, purpose), NOW + 100) for purpose in (Purpose.KEYED, Purpose.PUBLIC))
+KEYED, PUBLIC = (Passage(demand_of(1, purpose, False, None), NOW + 100) for purpose in (Purpose.KEYED, Purpose.PUBLIC))
 
 
 class Holders:
