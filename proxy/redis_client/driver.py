@@ -1,7 +1,7 @@
 """The connections that redis-py's pools open for us.
 
 Owns: the name that the server shows for us, one TLS context a client, the map of addresses behind NAT, how a short
-command is written. Must not know: URLs, deadlines, the breaker.
+command is written, and how answers are read. Must not know: URLs, deadlines, the breaker.
 
 redis-py makes a connection of the class that a pool was given, so these are subclasses of its own.
 """
@@ -18,6 +18,7 @@ import hiredis
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
+    DefaultParser,
     RedisSSLContext,
     SSLConnection,
     UnixDomainSocketConnection,
@@ -59,7 +60,7 @@ class Named(AbstractConnection):
         transport = _transport_of(self._writer)
         # A newer protocol has messages between the replies, which redis-py sorts out.
         if transport is not None and self._replies is None and str(self.protocol) == "2" and not await self.can_read():
-            self._replies = Replies(transport, error_of=self._parser.parse_error)
+            self._replies = Replies(transport, error_of=DefaultParser.parse_error)
 
     @property
     def is_in_step(self) -> bool:
@@ -88,12 +89,12 @@ class Named(AbstractConnection):
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         """Write a short command at once. redis-py makes a task of each, to bound a wait that there is not."""
-        writer, now = self._writer, asyncio.get_running_loop().time()
+        transport, now = _transport_of(self._writer), asyncio.get_running_loop().time()
         is_due = check_health and now > self.next_health_check
-        if writer is None or is_due or not _is_short(command) or writer.transport.get_write_buffer_size():
+        if transport is None or is_due or not _is_short(command) or transport.get_write_buffer_size():
             await super().send_packed_command(command, check_health)
         else:
-            writer.transport.write(command[0])
+            transport.write(command[0])
 
     async def read_response(
         self,

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio.connection import DefaultParser
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
-from proxy.redis_client.driver import TcpConnection
 from proxy.redis_client.replies import Replies, TooLate
 
 REPLIES: dict[bytes, Any] = {
@@ -67,8 +67,7 @@ class Stream(asyncio.Protocol):
 
 def opened() -> tuple[Replies, Transport]:
     transport = Transport()
-    error_of = TcpConnection(address_map={})._parser.parse_error
-    return Replies(cast("asyncio.WriteTransport", transport), error_of=error_of), transport
+    return Replies(cast("asyncio.WriteTransport", transport), error_of=DefaultParser.parse_error), transport
 
 
 @given(st.lists(st.sampled_from(sorted(REPLIES)), min_size=1), st.data())
