@@ -74,7 +74,8 @@ class Gate:
         self.is_probing = False
         """Whether the origin has answered no request since the last block, as far as this process knows."""
         self._observer = observer
-        self._slots = slots
+        self._slots = self._most = slots
+        """The most requests on the wire, and the most of now: one while `is_probing`."""
         self._others_slots = slots - slots // KEPT_PART
         """The most slots for requests without a key."""
         self._keyed_wait_seconds = keyed_wait_seconds
@@ -119,7 +120,7 @@ class Gate:
 
     def close(self) -> None:
         """The origin refuses, as the ledger knows by now: refuse all that wait, then send one at a time."""
-        self.is_probing = True
+        self.is_probing, self._most = True, 1
         for queue in (self._keyed_waiting, self._others_waiting):
             while queue:
                 turn = queue.popleft()
@@ -128,7 +129,7 @@ class Gate:
 
     def open(self) -> None:
         """The origin has answered a request that was sent after the block."""
-        self.is_probing = False
+        self.is_probing, self._most = False, self._slots
         self._serve()
 
     def raise_if_blocked(self) -> None:
@@ -154,16 +155,15 @@ class Gate:
     def _take(self, is_keyed: bool) -> bool:
         """Take a slot, if there is one."""
         others = self._others_in_use
-        if self._keyed_in_use + others >= (1 if self.is_probing else self._slots):
+        if self._keyed_in_use + others >= self._most:
             return False
         if is_keyed:
             self._keyed_in_use += 1
             return True
+        if others >= self._others_slots:
+            return False
         self._others_in_use = others + 1
-        if others < self._others_slots:
-            return True
-        self._others_in_use = others
-        return False
+        return True
 
     async def _acquire(self, passage: Passage) -> None:
         self.raise_if_blocked()

@@ -55,7 +55,7 @@ class Spending(Struct, eq=False):
 class Spendings:
     """Those of the frame that holds."""
 
-    __slots__ = ("_leases", "_news", "_ratios", "frame", "made")
+    __slots__ = ("_leases", "_news", "_ratios", "charged", "frame", "made")
 
     def __init__(self, leases: LeaseTable, news: News, ratios: Ratios) -> None:
         """`news`: is told what clients used."""
@@ -66,6 +66,8 @@ class Spendings:
         """The last one."""
         self.made: dict[Demand, Spending] = {}
         """What was wanted in it."""
+        self.charged: list[Spending] = []
+        """Those that were charged and are not counted for their clients yet."""
 
     def frame_at(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
         """The windows that a request is charged in now; None where no leases are spent.
@@ -106,10 +108,11 @@ class Spendings:
 
     def count_clients(self) -> None:
         """Count for the clients what was charged to them since this was last called."""
-        for spending in self.made.values():
-            if spending.times and spending.client is not None:
+        for spending in self.charged:
+            if spending.client is not None:
                 self._news.use(spending.charges, spending.client, spending.times)
             spending.times = 0
+        self.charged.clear()
 
     def _clear(self) -> None:
         self.count_clients()

@@ -94,8 +94,9 @@ class ProcessLeases:
         for lease, cost in spending.orders:
             lease.open_order(cost)
         if is_due:
-            for *_, part in spending.bound:
-                self._mind(part)
+            self._mind(spending)
+        if not spending.times:
+            self._spendings.charged.append(spending)
         spending.times += 1
         self._rate.add(demand.weight, now)
         return spending.charges
@@ -173,14 +174,14 @@ class ProcessLeases:
             lease.give_back()
             self.is_urgent = True
 
-    def _mind(self, part: Part) -> None:
-        """Tell what was spent, and fetch the next block, unless what is held lasts to the end of the window."""
-        lease = part.lease
-        self.is_urgent |= lease.must_tell
-        if lease.is_low and lease.held >= self._need.target(part, self.demanded_at):
-            lease.asked()
-        elif lease.is_low:
-            self._fetch(part, self.demanded_at)
+    def _mind(self, spending: Spending) -> None:
+        """Tell what was spent, and fetch the next blocks, unless what is held lasts to the end of the window."""
+        for lease, _, _, part in spending.bound:
+            self.is_urgent |= lease.must_tell
+            if lease.is_low and lease.held >= self._need.target(part, self.demanded_at):
+                lease.asked()
+            elif lease.is_low:
+                self._fetch(part, self.demanded_at)
 
     def _fetch(self, part: Part, now: float) -> None:
         is_due = not part.lease.is_exact and self.demanded_at >= part.lease.retry_at
