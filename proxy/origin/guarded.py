@@ -102,15 +102,16 @@ class Origin:
         upstream, seconds, monotonic = self._upstream, self._total_seconds, self._monotonic
         candidates = upstream.candidates(query.endpoint)
         flight = Flight(query, demand, monotonic() + seconds, candidates, gate, self.reader, self, taker)
-        is_begun = False
         try:
-            is_begun = upstream.begin(candidates[0], query, flight=flight, seconds=seconds)
+            if upstream.begin(candidates[0], query, flight=flight, seconds=seconds):
+                return True
         except MustWait:
-            return False
-        finally:
-            if not is_begun:
-                gate.leave(demand)
-        return is_begun
+            pass
+        except BaseException:
+            gate.leave(demand)
+            raise
+        gate.leave(demand)
+        return False
 
     async def rest(self, attempts: Attempts) -> AcceptedResponse:
         """`ask` from the end of its first attempt on. Gives back the slot."""
