@@ -139,7 +139,7 @@ class Budget:
         if client is not None:
             rows.count_client(client, 1)
         if name is not None and is_early:
-            self._table.name(name, rows, client, guard_seconds)
+            self._table.name(name, rows, client)
         return Reservation(rows.charges, now, rows=rows)
 
     def reserve_again(
@@ -151,7 +151,7 @@ class Budget:
             known is None
             or known.windows is not windows
             or not known.begins <= now < known.ends
-            or guard_seconds > known.guard_seconds
+            or guard_seconds != known.guard_seconds
             or self.last_block is not None
         ):
             return None

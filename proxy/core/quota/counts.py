@@ -1,6 +1,6 @@
 """The counters of windows, and what one kind of request adds to them.
 
-Owns: `WindowCount`; `Rows`, which are made once for all requests of a weight between two edges. Must not know: what is
+Owns: `WindowCount`; `Rows`, which are made once for all requests of a weight. Must not know: what is
 refused, blocks, clocks. Times are seconds since the epoch by the origin's clock.
 
 While each window stays in the first half of its budget, no limit is near and no client's share counts. There a request
@@ -71,8 +71,6 @@ class Rows(Struct, frozen=True, eq=False):
     """Of each charge that may be taken back: the window, and the weight."""
     expires: float
     """When the first of the windows is forgotten."""
-    is_between: bool = False
-    """Whether they hold until the next edge."""
 
     def add_early(self) -> bool:
         """Charge one request; False, and nothing is charged, if a window would leave the first half of its budget."""
@@ -139,7 +137,7 @@ class Known(Struct, eq=False):
     rows: Rows
     windows: tuple[Window, ...]
     guard_seconds: float
-    """For a larger one they hold no more."""
+    """For another one they do not hold."""
     begins: float
     ends: float
     client: str | None
@@ -155,29 +153,32 @@ class Known(Struct, eq=False):
 
 
 class RowTable:
-    """The rows between two edges: there all requests of a weight have the same ones.
+    """The rows from one moment at which the windows change in which the origin may count a request to the next.
 
-    Near an edge, where a request may count in several windows, they are made for each request.
+    Until then all requests of a weight have the same ones.
     """
 
-    __slots__ = ("_begins", "_count_of", "_ends", "_made", "_windows", "named")
+    __slots__ = ("_begins", "_count_of", "_ends", "_guard_seconds", "_made", "_starts", "_windows", "named")
 
     def __init__(self, count_of: Callable[[WindowKey], WindowCount]) -> None:
         self._count_of = count_of
         self._windows: tuple[Window, ...] = ()
-        self._begins = self._ends = 0
-        """The last start and the first end of the windows that hold."""
+        self._starts: list[tuple[int, ...]] = []
+        """Of each window: those in which a request may be counted."""
+        self._guard_seconds = self._begins = self._ends = 0.0
+        """For this guard the starts are these from one time to another."""
         self._made: dict[tuple[object, ...], Rows] = {}
         self.named: dict[Hashable, Known] = {}
         """By the names of those that ask again and again."""
 
-    def name(self, name: Hashable, rows: Rows, client: str | None, guard_seconds: float) -> None:
-        """Give a name to what a request adds, until the next edge. Rows made near an edge get none."""
-        if rows.is_between:
-            if len(self.named) >= _MAX_KNOWN:
-                self.count_clients()
-            begins, ends = self._begins + guard_seconds, self._ends - guard_seconds
-            self.named[name] = Known(rows, self._windows, guard_seconds, begins, ends, client)
+    def name(self, name: Hashable, rows: Rows, client: str | None) -> None:
+        """Give a name to what a request adds that `of` was just asked for, as long as it is the same."""
+        before = self.named.get(name)
+        if before is not None:
+            before.count_client()
+        elif len(self.named) >= _MAX_KNOWN:
+            self.count_clients()
+        self.named[name] = Known(rows, self._windows, self._guard_seconds, self._begins, self._ends, client)
 
     def count_clients(self) -> None:
         """Count for the clients what was charged to them by name. The names are given anew then."""
@@ -196,49 +197,43 @@ class RowTable:
         guard_seconds: float,
     ) -> Rows:
         """What a request that is sent at `now` adds: the charges are those of `charges_of`."""
-        if self._is_between(now, windows, guard_seconds):
-            key = refundable, ratio, *cost.items()
-            rows = self._made.get(key)
-            if rows is None:
-                if len(self._made) >= _MAX_MADE:
-                    self._made.clear()
-                charges = charges_of(now, cost, windows, guard_seconds=guard_seconds, refundable=refundable)
-                rows = self._made[key] = self._rows(charges, ratio, is_between=True)
-            return rows
-        self._enter(now, tuple(windows))
-        charges = charges_of(now, cost, self._windows, guard_seconds=guard_seconds, refundable=refundable)
-        return self._rows(charges, ratio, is_between=False)
-
-    def _is_between(self, now: float, windows: Iterable[Window], guard_seconds: float) -> bool:
-        return windows is self._windows and self._begins + guard_seconds <= now < self._ends - guard_seconds
+        is_known = windows is self._windows and guard_seconds == self._guard_seconds
+        if not (is_known and self._begins <= now < self._ends):
+            self._enter(now, tuple(windows), guard_seconds)
+        key = refundable, ratio, *cost.items()
+        rows = self._made.get(key)
+        if rows is None:
+            if len(self._made) >= _MAX_MADE:
+                self._made.clear()
+            charges = charges_of(now, cost, self._windows, guard_seconds=guard_seconds, refundable=refundable)
+            counted = [(self._count_of(charge.window_key), charge) for charge in charges]
+            rows = self._made[key] = rows_of(charges, counted, ratio=ratio)
+        return rows
 
     def clear(self) -> None:
         """Hold no window any more."""
         self.count_clients()
         self._made = {}
 
-    def _rows(self, charges: tuple[Charge, ...], ratio: float, *, is_between: bool) -> Rows:
-        counted = [(self._count_of(charge.window_key), charge) for charge in charges]
-        return rows_of(charges, counted, ratio=ratio, is_between=is_between)
+    def _enter(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> None:
+        """The first start drops out when its window is over, and the next one is added before that, by the guard."""
+        starts = [window.possible_starts(now, guard_seconds) for window in windows]
+        if windows is not self._windows or starts != self._starts:
+            self.clear()
+        self._windows, self._starts, self._guard_seconds = windows, starts, guard_seconds
+        since = [max(at[0] + guard_seconds, at[-1] - guard_seconds) for at in starts]
+        until = [
+            min(window.counted_until(at[0], guard_seconds), at[-1] + window.interval_seconds - guard_seconds)
+            for window, at in zip(windows, starts, strict=True)
+        ]
+        self._begins, self._ends = max(since, default=0.0), min(until, default=0.0)
 
-    def _enter(self, now: float, windows: tuple[Window, ...]) -> None:
-        self.clear()
-        self._windows = windows
-        self._begins = max((window.start(now) for window in windows), default=0)
-        self._ends = min((window.reset(now) for window in windows), default=0)
 
-
-def rows_of(
-    charges: tuple[Charge, ...],
-    counted: Sequence[tuple[WindowCount, Charge]],
-    *,
-    ratio: float = 0.0,
-    is_between: bool = False,
-) -> Rows:
+def rows_of(charges: tuple[Charge, ...], counted: Sequence[tuple[WindowCount, Charge]], *, ratio: float = 0.0) -> Rows:
     """The rows of these charges, of which those are counted whose counters are there."""
     rows = [
         (count, charge.weight, budget_of(charge.window.limit, ratio) // 2 - charge.weight) for count, charge in counted
     ]
     refunds = [(count, charge.weight) for count, charge in counted if charge.is_refundable]
     expires = min((count.expires for count, _ in counted), default=math.inf)
-    return Rows(charges, tuple(rows), tuple(refunds), expires, is_between)
+    return Rows(charges, tuple(rows), tuple(refunds), expires)

@@ -1,4 +1,4 @@
-"""Rows that are kept between two edges are those that would be made anew."""
+"""Rows that are kept are those that would be made anew."""
 
 from __future__ import annotations
 
@@ -98,7 +98,19 @@ def test_what_is_known_by_name_is_counted_for_its_clients_whenever_somebody_asks
                 budget.reserve(START + 5.0, cost_of(7), DEFAULT_WINDOWS, ratio=0.9, client_share=share, name=(number,))
     usages = [budget.client_usage(WindowKey("REQUEST_WEIGHT:1m", 60, START), share) for share in clients]
     assert [(usage.used, usage.others) for usage in usages] == [(28, 2)] * 3
-    assert known == 8, "the first request after an edge is not kept"
+    assert known == 9
+
+
+def test_what_is_known_by_name_is_counted_for_its_client_when_the_guard_changes() -> None:
+    budget, share = Budget(), share_of("bot", 0.25)
+    for guard_seconds in (1.0, 1.0, 1.5, 1.0, 1.0):
+        now, name = START + 5.0, ("bot",)
+        if budget.reserve_again(now, DEFAULT_WINDOWS, guard_seconds, name) is None:
+            cost = cost_of(7)
+            budget.reserve(
+                now, cost, DEFAULT_WINDOWS, ratio=0.9, client_share=share, guard_seconds=guard_seconds, name=name
+            )
+    assert budget.client_usage(WindowKey("REQUEST_WEIGHT:1m", 60, START), share).used == 35
 
 
 def test_a_request_that_leaves_the_first_half_of_one_window_changes_no_other() -> None:
