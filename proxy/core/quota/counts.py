@@ -101,11 +101,12 @@ class Rows(Struct, frozen=True, eq=False):
 
         A counter that was forgotten since then has expired.
         """
-        rows = self.rows if now < self.expires else [row for row in self.rows if now < row[0].expires]
-        for count, weight, _ in rows:
+        if now >= self.expires:
+            return self._unexpired(now).settle(now, refund)
+        for count, weight, _ in self.rows:
             answered = count.answered + weight
             count.answered = answered if answered < count.used else count.used  # noqa: FURB136 - `min` is a call
-        return self._close_refunds(now, refund) if self.refunds else False
+        return self._close_refunds(refund) if self.refunds else False
 
     def _take_out(self, last: tuple[WindowCount, int, int]) -> None:
         """Take back what was charged before this row."""
@@ -118,17 +119,19 @@ class Rows(Struct, frozen=True, eq=False):
         for count, weight in self.refunds:
             count.refundable += weight
 
-    def _close_refunds(self, now: float, refund: bool) -> bool:
-        is_taken_back = False
+    def _close_refunds(self, refund: bool) -> bool:
         for count, weight in self.refunds:
-            if now < count.expires:
-                settled = min(weight, count.refundable)
-                count.refundable -= settled
-                if refund:
-                    count.used -= settled
-                    count.answered -= settled
-                    is_taken_back = True
-        return is_taken_back
+            settled = min(weight, count.refundable)
+            count.refundable -= settled
+            if refund:
+                count.used -= settled
+                count.answered -= settled
+        return refund
+
+    def _unexpired(self, now: float) -> Rows:
+        rows = tuple(row for row in self.rows if now < row[0].expires)
+        refunds = tuple(row for row in self.refunds if now < row[0].expires)
+        return Rows(self.charges, rows, refunds, math.inf)
 
 
 class Known(Struct, eq=False):
