@@ -66,6 +66,7 @@ class Lease:
 
     __slots__ = (
         "_returned",
+        "_was_forgotten",
         "header",
         "is_exact",
         "low_at",
@@ -83,9 +84,10 @@ class Lease:
         "usage",
     )
 
-    def __init__(self, name: str = "") -> None:
-        """`name`: the window's key, as the store tells it."""
+    def __init__(self, name: str = "", *, was_forgotten: bool = False) -> None:
+        """`name`: the window's key, as the store tells it. `was_forgotten`: there was another lease in this window."""
         self.name = name
+        self._was_forgotten = was_forgotten
         self._returned = 0
         self.taken = 0
         """All that the store granted."""
@@ -97,7 +99,7 @@ class Lease:
         """Charged for orders whose end is open: each becomes spent, or is held again."""
         self.told = Totals()
         """What the store has of the totals."""
-        self.is_exact = False
+        self.is_exact = was_forgotten
         """No lease is granted or spent in this window any more."""
         self.seen = 0
         """The most that was seen used, with all leases."""
@@ -194,10 +196,15 @@ class Lease:
         self._look_ahead()
 
     def adopt_taken(self, taken: int) -> None:
-        """Learn what the store granted in all. An answer that comes late tells less."""
+        """Learn what the store granted in all. An answer that comes late tells less.
+
+        What was granted to a lease that is forgotten may have been spent, so it counts as spent.
+        """
         granted = max(0, taken - self.taken)
         self.taken += granted
         self.most += granted
+        if self._was_forgotten:
+            self.spent += granted
         self._look_ahead()
 
     def _look_ahead(self) -> None:

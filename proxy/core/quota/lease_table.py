@@ -18,11 +18,14 @@ class LeaseTable(dict[WindowKey, Lease]):
     def __init__(self) -> None:
         super().__init__()
         self._first_expiry = math.inf
+        self._forgotten_until = -math.inf
+        """The last expiry of those that were forgotten."""
         self.reported = PresentWindows(self.__getitem__)
         """Those that the origin told of last."""
 
     def __missing__(self, key: WindowKey) -> Lease:
-        lease = self[key] = Lease(key.key)
+        # A clock that is set forward and back lets windows expire and come back.
+        lease = self[key] = Lease(key.key, was_forgotten=key.expires <= self._forgotten_until)
         self._first_expiry = min(self._first_expiry, key.expires)
         return lease
 
@@ -39,5 +42,6 @@ class LeaseTable(dict[WindowKey, Lease]):
         if now >= self._first_expiry:
             for key in [key for key in self if key.expires <= now]:
                 del self[key]
+                self._forgotten_until = max(self._forgotten_until, key.expires)
             self.reported.by_interval.clear()
             self._first_expiry = min((key.expires for key in self), default=math.inf)

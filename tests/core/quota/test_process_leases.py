@@ -266,6 +266,24 @@ def test_an_idle_process_gives_back(store: LeaseStore) -> None:
     assert (side.held, store.budget.usage(KEY).used) == (0, 0)
 
 
+@pytest.mark.parametrize("told", [0, 40])
+def test_a_window_that_comes_back_when_the_clock_is_set_right_is_not_spent_again(store: LeaseStore, told: int) -> None:
+    side = granted(store, replicas=1)
+    spent = sum(side.spend(START + 3.0) for _ in range(told))
+    side.sync(START + 3.0)
+    while side.spend(START + 4.0):
+        spent += 1
+    side.sync(START + 604.0)
+    for _ in range(3):
+        while side.spend(START + 5.0):
+            spent += 1
+        side.sync(START + 5.0)
+
+    usage = store.budget.usage(KEY)
+    assert spent == usage.used > 0
+    assert usage.leased == 0, "it asks for nothing more in this window"
+
+
 def test_a_process_that_may_not_hold_asks_for_nothing(store: LeaseStore) -> None:
     side = Side(store, "a")
     side.leases.may_hold = False
