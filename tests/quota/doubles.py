@@ -177,6 +177,27 @@ def reason_of(outcome: Refused | Blocked) -> str:
     return "quota" if outcome.by is Limit.BUDGET else "client-share"
 
 
+Copied = list[tuple[bytes | str, int, bytes]]
+"""Keys, each with the milliseconds until it expires, and what it holds."""
+
+
+async def copy_of(client: Client, domain_key: str) -> Copied:
+    """What Redis knows of a domain."""
+    copy: Copied = []
+    for key in await client.keys(f"{domain_key}:*".replace("[", r"\[")):
+        ttl, value = max(0, await client.pttl(key)), await client.dump(key)
+        if value is not None:  # it has not expired meanwhile
+            copy.append((key, ttl, value))
+    return copy
+
+
+async def replace_by(client: Client, copy: Copied) -> None:
+    """Make Redis forget all that is not in the copy."""
+    await client.flushall()
+    for key, ttl, value in copy:
+        await client.restore(key, ttl, value)
+
+
 class SwitchedConnection:
     """A connection that can be away, or lose the answers of what it has run."""
 

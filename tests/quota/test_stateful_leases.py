@@ -36,7 +36,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import WindowKey
 from proxy.core.quota.clock_offset import JUMP_SECONDS, UNKNOWN_SECONDS
-from proxy.core.quota.lease import MARGIN, PARTS
+from proxy.core.quota.lease import MARGIN, PARTS, Totals
 from proxy.core.quota.push_trust import TRUST_SECONDS
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.replicas import ReplicaCount
@@ -48,7 +48,18 @@ from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.scripts import domain_key, push_channel
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import NullRedisObserver, connect
-from tests.quota.doubles import HOUR, Ageing, ManualClock, SwitchedConnection, Tally, ask, headers
+from tests.quota.doubles import (
+    HOUR,
+    Ageing,
+    Copied,
+    ManualClock,
+    SwitchedConnection,
+    Tally,
+    ask,
+    copy_of,
+    headers,
+    replace_by,
+)
 from tests.sizes import sized
 
 T = TypeVar("T")
@@ -145,8 +156,12 @@ class Life:
         If it is the last that it heard, only what stays (`kept`) shows that data was lost.
         """
         lease = self.leasing.leases._leases.get(window_of(start))
-        notices = lease is not None and self.leasing.leases._store.number > number
-        return max(lease.seen if notices and lease else 0, self.ledger._seen.floors.get(window_of(start), 0))
+        seen = lease.seen if lease is not None and self.notices(number) else 0
+        return max(seen, self.ledger._seen.floors.get(window_of(start), 0))
+
+    def notices(self, number: int) -> bool:
+        """Whether it finds that a Redis whose last push had this number has lost what it heard later."""
+        return self.leasing.leases._store.number > number
 
     def lacks(self, start: int, *, orders: int) -> int:
         """What it misses of its own open orders, where Redis has so much of all orders."""
@@ -157,6 +172,11 @@ class Life:
     def held(self, start: int) -> int:
         lease = self.leasing.leases._leases.get(window_of(start))
         return 0 if lease is None else max(0, lease.held)
+
+    def totals(self, start: int) -> tuple[Totals, Totals]:
+        """Of its lease, and what of them Redis has told to have."""
+        lease = self.leasing.leases._leases.get(window_of(start))
+        return (Totals(), Totals()) if lease is None else (lease.totals, lease.told)
 
 
 @dataclass(eq=False)
@@ -202,7 +222,7 @@ class Leased(RuleBasedStateMachine):
         self.is_plain = True
         """Nothing was lost, and no header told more than Redis knew."""
         self.blocked_at = math.inf
-        self.stored: list[tuple[bytes, int, bytes]] = []
+        self.stored: Copied = []
         """An older copy of the data."""
         self.run(self._beat(self.lives[0]))
         self.clock.now = HOUR + 45.0  # a Redis that is not new grants leases
@@ -307,6 +327,12 @@ class Leased(RuleBasedStateMachine):
         """Used, and the leased part of it."""
         used, leased = self.run(self.connection.client.hmget(f"{self.key}:{window_of(start).key}", ["used", "leased"]))
         return int(used or 0), int(leased or 0)
+
+    def record_of(self, life: Life, start: int) -> Totals | None:
+        """What Redis has of its lease."""
+        name, run = f"{self.key}:{window_of(start).key}", life.leasing.leases._run
+        record = self.run(self.connection.client.hget(name, f"lease:{run}"))
+        return None if record is None else Totals(*map(int, record.split()[:3]))
 
     @property
     def starts(self) -> list[int]:
@@ -501,24 +527,19 @@ class Troubled(Leased):
 
     @rule()
     def redis_is_copied(self) -> None:
-        self.stored = self.run(self._copy())
+        self.stored = self.run(copy_of(self.connection.client, self.key))
 
     @rule(first=replicas)
     def redis_is_replaced_by_the_copy(self, first: int) -> None:
         self._lose(first, self.stored)
 
-    async def _copy(self) -> list[tuple[bytes, int, bytes]]:
-        client = self.connection.client
-        keys = await client.keys(f"{self.key}:*".replace("[", r"\["))
-        return [(key, max(0, await client.pttl(key)), await client.dump(key)) for key in keys]
-
-    def _lose(self, first: int, copy: list[tuple[bytes, int, bytes]]) -> None:
+    def _lose(self, first: int, copy: Copied) -> None:
         """In a busy minute a heartbeat tells of it at once all replicas that hear, and each tells what it had seen."""
         for life in self.lives:
             if not life.is_deaf:
                 self.run(self._hear(life))
         before = {start: self.in_redis(start)[0] for start in self.starts}
-        self.run(self._replace(copy))
+        self.run(replace_by(self.connection.client, copy))
         self.is_plain = False
         self.blocked_at = math.inf
         self.seen["lost"] += any(before.values())
@@ -537,15 +558,23 @@ class Troubled(Leased):
         now = minute(self.clock.now)
         known = min(before[now], told[now])
         known -= sum(life.refunds(now) for life in tells)
+        returns = [self._may_return(life, now, number=number) for life in tells]
         self.run(self._beat(self.lives[first]))
         for life in tells:
             self.run(self._beat(life))
+        known -= sum(returned() for returned in returns)
         assert self.in_redis(now)[0] >= known
 
-    async def _replace(self, copy: list[tuple[bytes, int, bytes]]) -> None:
-        await self.connection.client.flushall()
-        for key, ttl, value in copy:
-            await self.connection.client.restore(key, ttl, value)
+    def _may_return(self, life: Life, start: int, *, number: int) -> Callable[[], int]:
+        """What it takes from `used` from now on, as a silent channel or a near edge makes it give back what it holds.
+
+        Only what Redis has not been told, and still has as leased. Nothing, if it finds that data was lost: then it
+        tells the most it saw, which holds all leases.
+        """
+        (totals, told), record = life.totals(start), self.record_of(life, start)
+        if life.notices(number) or record is None or record.taken < totals.taken:
+            return lambda: 0
+        return lambda: min(record.held, life.totals(start)[0].returned - told.returned)
 
 
 class OwnClocks(Troubled):
@@ -665,6 +694,30 @@ def test_an_order_that_a_copy_lacks_is_counted_again(valkey_url: str) -> None:
         fleet.the_budget_holds()
     finally:
         fleet.teardown()
+
+
+@pytest.mark.no_cover
+def test_what_is_held_may_be_given_back_to_a_copy_that_lacks_nothing(valkey_url: str) -> None:
+    """The channel was silent, so what is held is given back at once, by a replica that finds nothing lost."""
+    fleet = on(Troubled, valkey_url)()
+    try:
+        hold(fleet)
+        fleet.redis_is_copied()
+        fleet.time_passes(2.0)
+        fleet.redis_is_replaced_by_the_copy(0)
+        assert fleet.lives[0].totals(fleet.starts[1])[0].returned > 0
+        fleet.the_budget_holds()
+    finally:
+        fleet.teardown()
+
+
+def hold(fleet: Leased) -> None:
+    """Let the first replica hold a lease, as all hear."""
+    fleet.beat(1)
+    for _ in range(2):
+        fleet.ask(0, 25, CLIENTS[0], False, "answer")
+    fleet.beat(1)
+    assert fleet.lives[0].held(fleet.starts[1]) > 0
 
 
 def step(fleet: Leased, dice: Random) -> None:
