@@ -179,7 +179,7 @@ def _figures(window: WindowCall) -> str:
     totals, settled = window.totals, window.settled
     return (
         f"{window.budget} {window.ceiling} {window.want} {window.half}"
-        f" {totals.taken} {totals.returned} {totals.spent} {window.is_known:d}"
+        f" {totals.taken} {totals.returned} {totals.spent} {window.known_returned}"
         f" {window.header} {window.held} {window.floor} {window.seen}"
         f" {settled.pending} {settled.refunded} {settled.kept}"
     )

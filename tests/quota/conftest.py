@@ -10,7 +10,7 @@ from proxy.core.quota.replicas import ReplicaCount
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
-from tests.quota.doubles import RATIOS, Ageing, ManualClock, SwitchedConnection, Tally
+from tests.quota.doubles import RATIOS, Ageing, Copied, ManualClock, SwitchedConnection, Tally, copy_of, replace_by
 
 
 @pytest.fixture
@@ -64,6 +64,14 @@ class Domain:
     async def forget_all(self) -> None:
         """Lose all data."""
         await self._connection.client.flushall()
+
+    async def copy(self) -> Copied:
+        """What Redis knows now."""
+        return await copy_of(self._connection.client, self.key)
+
+    async def replace_by(self, copy: Copied) -> None:
+        """Go back to what Redis knew then."""
+        await replace_by(self._connection.client, copy)
 
     async def stored(self, key: str) -> dict[str, str]:
         """A hash of this domain as redis-cli shows it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
 
@@ -15,7 +16,7 @@ from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import WindowKey, cost_of
 from proxy.core.quota.client_share import ClientShare
 from proxy.core.quota.demand import demand_of
-from proxy.core.quota.lease_calls import Call, Reply
+from proxy.core.quota.lease_calls import Call, Reply, WindowCall
 from proxy.core.quota.lease_store import LeaseStore
 from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
@@ -26,7 +27,7 @@ from proxy.quota.script_replies import Reserved
 from proxy.quota.scripts import Request, Scripts
 from proxy.quota.sync_script import Push, SyncScript, read_push
 from tests.quota.conftest import Domain
-from tests.quota.doubles import HOUR
+from tests.quota.doubles import HOUR, Copied
 from tests.sizes import sized
 
 WINDOWS = (Window(RateLimitKind.REQUEST_WEIGHT, 60, 1000), Window(RateLimitKind.RAW_REQUESTS, 300, 600))
@@ -63,8 +64,15 @@ class GiveBack:
 
 
 @dataclass(frozen=True)
-class Flush:
+class Copy:
     pass
+
+
+@dataclass(frozen=True)
+class Replace:
+    """The store is replaced by the last copy, or by an empty one."""
+
+    is_empty: bool
 
 
 @dataclass(frozen=True)
@@ -72,18 +80,27 @@ class Pass:
     seconds: float
 
 
-def step(dice: Random) -> Spend | End | Sync | GiveBack | Flush | Pass:
+Step = Spend | End | Sync | GiveBack | Copy | Replace | Pass
+
+
+def step(dice: Random) -> Step:
     """Often what grants and spends, seldom what ends it."""
     number = dice.randrange(PROCESSES)
-    acts: list[Spend | End | Sync | GiveBack | Flush | Pass] = [
+    acts: list[Step] = [
         Spend(number, dice.choice([1, 1, 2, 5, 20]), dice.random() < 0.3),
         End(dice.randrange(20), dice.choice([-1, -1, 10, 100, 500]), dice.random() < 0.7),
         Sync(number, dice.random() < 0.8),
         GiveBack(number),
         Pass(dice.choice([0.2, 0.5, 2.0, 15.0])),
-        Flush(),
+        Copy(),
+        Replace(is_empty=True),
+        Replace(is_empty=False),
     ]
-    return dice.choices(acts, [10, 6, 6, 0.5, 3, 0.15])[0]
+    return dice.choices(acts, [10, 6, 6, 0.5, 3, 0.5, 0.15, 0.15])[0]
+
+
+def new_store() -> LeaseStore:
+    return LeaseStore(Budget(), birth="", born_at=0.0)
 
 
 class Sides:
@@ -94,7 +111,7 @@ class Sides:
         self.domain = domain
         self.script = SyncScript(domain.switched(), domain.key)
         self.scripts = Scripts(domain.switched(), domain.key)
-        self.store = LeaseStore(Budget(), birth="", born_at=0.0)
+        self.store = new_store()
         self.processes = [ProcessLeases(f"run{number}", RATIOS) for number in range(PROCESSES)]
         for process in self.processes:
             process.may_hold = True
@@ -102,8 +119,9 @@ class Sides:
         self.under_way: list[tuple[ProcessLeases, Reservation]] = []
         self.seen: Counter[str] = Counter()
         self.floors: list[dict[WindowKey, int]] = [{} for _ in range(PROCESSES)]
+        self.copy: tuple[Copied, LeaseStore] = [], new_store()
 
-    async def take(self, step: Spend | End | Sync | GiveBack | Flush | Pass) -> None:
+    async def take(self, step: Step) -> None:
         match step:
             case Spend(number, weight, refundable):
                 await self._spend(number, weight, refundable=refundable)
@@ -121,9 +139,12 @@ class Sides:
                 await self._sync(number, answered=answered)
             case GiveBack(number):
                 self.processes[number].give_back()
-            case Flush():
-                await self.domain.forget_all()
-                self.store = LeaseStore(Budget(), birth="", born_at=0.0)
+            case Copy():
+                self.copy = await self.domain.copy(), deepcopy(self.store)
+            case Replace(is_empty):
+                copied, store = ([], new_store()) if is_empty else self.copy
+                await self.domain.replace_by(copied)
+                self.store = deepcopy(store)
             case Pass(seconds):
                 self.now += seconds
 
@@ -152,6 +173,7 @@ class Sides:
         call = process.call(self.now, replicas=PROCESSES, floors=self.floors[number])
         synced = await self.script.call(call, good_at=None, may_teach=False)
         self.store.birth = synced.reply.birth
+        self.seen["returned after the copy"] += any(self._lacks_return(call, told) for told in call.windows)
         reply = self.store.call(call)
         self._note(call, reply)
         for told, did, does in zip(call.windows, synced.reply.windows, reply.windows, strict=True):
@@ -164,6 +186,10 @@ class Sides:
         else:
             process.failed(call)
 
+    def _lacks_return(self, call: Call, told: WindowCall) -> bool:
+        record = self.store._known(told.key).records.get(call.run)
+        return record is not None and record.returned < told.known_returned
+
     def _note(self, call: Call, reply: Reply) -> None:
         for told, said in zip(call.windows, reply.windows, strict=True):
             self.seen["granted"] += said.taken > told.totals.taken
@@ -172,7 +198,7 @@ class Sides:
             self.seen["raised"] += said.raised > 0
             self.seen["refunded"] += told.settled.refunded > 0
             self.seen["clients"] += bool(told.clients)
-            self.seen["lost"] += told.is_known and call.birth != reply.birth
+            self.seen["lost"] += told.known_returned >= 0 and call.birth != reply.birth
 
     def _compare(self, call: Call, usages: Mapping[str, object]) -> None:
         for told in call.windows:
@@ -192,7 +218,16 @@ async def test_the_script_does_what_the_model_does(domain: Domain) -> None:
             for _ in range(500):
                 await sides.take(step(dice))
             seen += sides.seen
-    assert set(seen) == {"granted", "returned", "exact", "raised", "refunded", "clients", "lost"}
+    assert set(seen) == {
+        "granted",
+        "returned",
+        "exact",
+        "raised",
+        "refunded",
+        "clients",
+        "lost",
+        "returned after the copy",
+    }
 
 
 async def test_lost_data_ends_no_calls_where_more_was_spent_than_leased(domain: Domain) -> None:

@@ -39,8 +39,8 @@ class WindowCall(Struct, frozen=True, kw_only=True):
     half: int = 0
     """From so much on that may be spent the window is exact; 0: never."""
     totals: Totals = field(default_factory=Totals)
-    is_known: bool = False
-    """Whether the store has told that it has some of the totals."""
+    known_returned: int = -1
+    """How much of `totals.returned` the store has told that it has; -1: it has told of none of the totals."""
     header: int = -1
     """The most that the origin told to be used; -1: nothing."""
     held: int = 0

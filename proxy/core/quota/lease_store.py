@@ -5,7 +5,8 @@ processes but by what they tell. `used` of a window holds all that is leased, an
 
 A store that has lost data grants nothing in the windows that it lost: it takes the most that anybody saw used, and a
 part of what is left for what nobody saw, and leaves them exact. A store that is new, and that nobody contradicts for
-some seconds, has lost nothing that anybody knows.
+some seconds, has lost nothing that anybody knows. What was returned is taken from `used` once: a store that has less of
+it than it has told has lost data too.
 """
 
 from __future__ import annotations
@@ -78,15 +79,15 @@ class LeaseStore:
         record = window.records.get(call.run)
         is_lost = (
             ((call.suspects_loss or is_other) and told.seen > 0)
-            or (told.is_known and record is None)
-            or (record is not None and record.taken < told.totals.taken)
+            or (told.known_returned >= 0 and record is None)
+            or (record is not None and (record.taken < told.totals.taken or record.returned < told.known_returned))
             or usage.kept < told.floor
         )
         if is_lost:
             usage = self._recover(window, usage, told)
             usage = _without(usage, max(0, record.held) if record is not None else 0)
             totals = told.totals
-            record = Totals(totals.taken, max(0, totals.taken - totals.spent), totals.spent)
+            record = Totals(totals.taken, max(totals.returned, totals.taken - totals.spent), totals.spent)
         else:
             usage, record = _told(usage, record or Totals(), told.totals)
             usage = replace(usage, used=max(usage.used, window.told))

@@ -33,7 +33,7 @@ def window_call(  # noqa: PLR0913 - all that is told
         want=want,
         half=part.half if part is not None and is_leased else 0,
         totals=lease.totals,
-        is_known=lease.told != Totals(),
+        known_returned=lease.told.returned if lease.told != Totals() else -1,
         header=lease.header,
         held=max(0, lease.held),
         floor=floor,

@@ -107,6 +107,7 @@ for i = 4, #KEYS do
   local key = KEYS[i]
   local budget, ceiling, want, half = tonumber(word[at + 1]), tonumber(word[at + 2]), tonumber(word[at + 3]), tonumber(word[at + 4])
   local taken, returned, spent = tonumber(word[at + 5]), tonumber(word[at + 6]), tonumber(word[at + 7])
+  local known = tonumber(word[at + 8])
   local header, held, floor, seen = tonumber(word[at + 9]), tonumber(word[at + 10]), tonumber(word[at + 11]), tonumber(word[at + 12])
   local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told')
   local used, pending = tonumber(window[1] or '0'), tonumber(window[2] or '0')
@@ -123,8 +124,8 @@ for i = 4, #KEYS do
 
   local gone = 0
   local is_lost = ((word[7] == '1' or is_other) and seen > 0)
-    or (word[at + 8] == '1' and not has_record)
-    or (has_record and r_taken < taken)
+    or (known >= 0 and not has_record)
+    or (has_record and (r_taken < taken or r_returned < known))
     or used - refundable < floor
   if is_lost then
     used = math.max(used, floor, seen)
@@ -133,7 +134,7 @@ for i = 4, #KEYS do
     end
     exact = 2
     gone = r_held
-    r_taken, r_returned, r_spent = taken, math.max(0, taken - spent), spent
+    r_taken, r_returned, r_spent = taken, math.max(returned, taken - spent), spent
   else
     local more_spent, more_returned = math.max(0, spent - r_spent), math.max(0, returned - r_returned)
     local from_lease = math.min(more_spent, r_held)
