@@ -14,9 +14,9 @@ from types import TracebackType
 class Deadline:
     """`with Deadline(seconds):` raises TimeoutError if the block runs longer, and CancelledError if it was cancelled.
 
-    The latter also where the block has swallowed its cancellation. redis-py sends long commands within
-    asyncio.wait_for, which does that to one that comes as it ends (CPython issue 86296, mended in 3.12): whoever
-    cancelled us would wait for us in vain.
+    The latter also where the block has swallowed its cancellation, or raised another error instead. redis-py sends
+    long commands within asyncio.wait_for, which does that to one that comes as it ends (CPython issue 86296, mended in
+    3.12): whoever cancelled us would wait for us in vain.
     """
 
     __slots__ = ("_before", "_is_over", "_seconds", "_task", "_timer")
@@ -46,7 +46,8 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         is_cancelled = (self._task.uncancel() if self._is_over else self._task.cancelling()) > self._before
-        if is_cancelled and kind is None:
-            raise asyncio.CancelledError
-        if self._is_over and not is_cancelled and kind is not None and issubclass(kind, asyncio.CancelledError):
+        if is_cancelled:
+            if kind is None or issubclass(kind, Exception):
+                raise asyncio.CancelledError from error
+        elif self._is_over and kind is not None and issubclass(kind, asyncio.CancelledError):
             raise TimeoutError from error

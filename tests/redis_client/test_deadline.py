@@ -49,9 +49,9 @@ async def test_an_error_at_the_end_stays_that_error() -> None:
     await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("is_swallowed", [False, True])
+@pytest.mark.parametrize("instead", ["cancellation", "nothing", "error"])
 @pytest.mark.parametrize("is_over", [False, True])
-async def test_whoever_is_cancelled_by_another_ends_cancelled(is_swallowed: bool, is_over: bool) -> None:
+async def test_whoever_is_cancelled_by_another_ends_cancelled(instead: str, is_over: bool) -> None:
     deadline = Deadline(LONG)
 
     async def work() -> None:
@@ -59,7 +59,9 @@ async def test_whoever_is_cancelled_by_another_ends_cancelled(is_swallowed: bool
             try:
                 await asyncio.sleep(LONG)
             except asyncio.CancelledError:
-                if not is_swallowed:
+                if instead == "error":
+                    raise ValueError from None
+                if instead == "cancellation":
                     raise
 
     task = asyncio.create_task(work())
