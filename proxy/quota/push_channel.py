@@ -105,10 +105,12 @@ class PushChannel:
                         await self._take(message["type"].encode(), message["data"])
             await subscription.subscribe(self._channel)
             read = subscription.connection.read_response
+            timeout_seconds: float | None = None  # the server confirms in the time of any reply, then may be silent
             while True:
                 # What the driver does around this serves those who subscribe to much, or never hear anything.
-                kind, _, data = await read(timeout=math.inf, disconnect_on_error=False, push_request=True)
+                kind, _, data = await read(timeout=timeout_seconds, disconnect_on_error=False, push_request=True)
                 await self._take(kind, data)
+                timeout_seconds = math.inf
         finally:
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):

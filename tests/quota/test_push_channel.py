@@ -1,4 +1,4 @@
-"""The subscription ends quietly, whatever its last message was."""
+"""The subscription ends quietly, whatever its last message was, and is tried again until it is confirmed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from proxy.quota.push_channel import PushChannel
 from proxy.redis_client.clients import Client
+from tests.redis_client.fixtures import Opener
 
 
 class Nonsense:
@@ -45,3 +46,31 @@ async def test_an_error_after_the_end_is_retrieved(caplog: pytest.LogCaptureFixt
     del listener
     gc.collect()
     assert caplog.records == []
+
+
+async def test_a_subscription_that_is_never_confirmed_is_tried_again(opened: Opener) -> None:
+    subscribed = asyncio.Semaphore(0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (data := await reader.read(1024)) and b"SUBSCRIBE" not in data:
+            writer.write(b"+OK\r\n")
+        subscribed.release()
+        await reader.read()
+        writer.close()
+
+    async def on_push(_: Any) -> None:
+        raise AssertionError("nothing is pushed")
+
+    async def pause(_: float) -> None:
+        await asyncio.sleep(0)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = opened(f"redis://127.0.0.1:{port}", deadline_seconds=0.05).client
+        listener = asyncio.create_task(PushChannel(client, "channel", on_push=on_push, sleep=pause).run())
+        async with asyncio.timeout(10.0):
+            for _ in range(2):
+                await subscribed.acquire()
+        listener.cancel()
+        await asyncio.wait([listener])
+        await client.aclose()
