@@ -87,7 +87,7 @@ class OriginResponse(Struct, frozen=True, kw_only=True):
     def content_type(self) -> str:
         """The Content-Type; JSON for a body that has none, empty for no body that has none.
 
-        One that may not be sent again is that of bytes that nobody knows.
+        One that is empty or may not be sent again is that of bytes that nobody knows.
         """
         return content_type_of(self.headers.get("content-type"), has_body=bool(self.body))
 
@@ -98,7 +98,7 @@ def content_type_of(told: str | None, *, has_body: bool) -> str:
     if told is None:
         return JSON_CONTENT_TYPE if has_body else ""
     text = notice(told.replace("\t", " "))
-    return UNKNOWN_CONTENT_TYPE if text is None else text
+    return text or UNKNOWN_CONTENT_TYPE
 
 
 FUTURE_SECONDS = 2.0

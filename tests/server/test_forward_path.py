@@ -18,7 +18,8 @@ from proxy.origin.flight import Flight
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.forward_path import ForwardPathProtocol
 from tests.events import capture_logs
-from tests.gateway.harness import stage
+from tests.gateway.harness import Clock, gateway, stage
+from tests.gateway.scripted import scripted
 from tests.server.conftest import LOOPS
 from tests.server.forward_streams import forwarded
 from tests.server.raw import get, raw
@@ -147,6 +148,19 @@ async def test_a_target_may_be_as_long_as_on_the_ordinary_way(extra: int) -> Non
             await client.ask(get("/api/v3/time"))
         forwarded, _ = await client.ask(get(target))
         assert forwarded[:12] == ordinary[:12]
+
+
+async def test_an_empty_content_type_of_the_origin_is_answered_alike_on_both_ways() -> None:
+    heads = []
+    for fast_lane in (True, False):
+        async with (
+            scripted({"/api/v3/klines": (200, {"Content-Type": ""}, b"[]")}) as script,
+            gateway(script, Clock(), fast_lane=fast_lane) as app,
+            raw(app) as client,
+        ):
+            asked = [await client.ask(get("/api/v3/klines?symbol=BTCUSDT&interval=1m")) for _ in range(3)]
+            heads.append(sorted(asked[-1][0].split(b"\r\n")))
+    assert heads[0] == heads[1]
 
 
 async def test_what_cannot_be_prepared_by_a_bug_goes_the_ordinary_way(monkeypatch: pytest.MonkeyPatch) -> None:
