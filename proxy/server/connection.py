@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
-from aiohttp.http import HttpVersion, HttpVersion11
+from aiohttp.http import HttpVersion, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
@@ -79,7 +79,7 @@ class ClientConnection(ReadConnection):
         self._start = b""
         """The first bytes of the request that is being read, for the case that it cannot be read."""
         self._is_partial = False
-        """Whether the head of that request has not ended yet."""
+        """Whether the head of that request has not ended yet, or cannot be read: what comes next is no other begin."""
 
     def take(self, slot: Slot) -> None:
         """Have this place, which the connection had while its TLS handshake was under way."""
@@ -132,7 +132,8 @@ class ClientConnection(ReadConnection):
         if parsed:
             if not body.is_eof():
                 self._break_off(body)
-            self._newest = _body_of_newest(self)
+            message, self._newest = _newest_of(self)
+            self._is_partial = message is not None and not isinstance(message, RawRequestMessage)
             # Behind a body none is looked for: it begins with the first bytes of the next read.
             is_head = self._newest is EMPTY_PAYLOAD and not data.endswith(b"\r\n\r\n")
         else:
@@ -255,10 +256,10 @@ def _answer_in(version: HttpVersion, request: web.BaseRequest) -> None:
     getattr(request, "_cache", {}).pop("version", None)
 
 
-def _body_of_newest(connection: web.RequestHandler) -> Any:
-    """The body of the request that came last. If aiohttp keeps it elsewhere, it is taken for empty."""
+def _newest_of(connection: web.RequestHandler) -> tuple[Any, Any]:
+    """The request that came last, and its body. If aiohttp keeps them elsewhere, the body is taken for empty."""
     messages = getattr(connection, "_messages", None)
-    return messages[-1][1] if messages else EMPTY_PAYLOAD
+    return messages[-1] if messages else (None, EMPTY_PAYLOAD)
 
 
 class Server(web.Server):
@@ -279,9 +280,7 @@ class Server(web.Server):
         self.room = room or Connections(Bounds(), now=loop.time)
         chosen = {"keepalive_timeout": KEEP_ALIVE_SECONDS} | kwargs | {"access_log": None}
         self._make = partial(connection, self, room=self.room, loop=loop, **chosen)
-
-        self._certificate = certificate
-        self._handshake_seconds = handshake_seconds
+        self._certificate, self._handshake_seconds = certificate, handshake_seconds
         self._handshakes: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> Any:

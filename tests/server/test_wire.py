@@ -255,6 +255,23 @@ async def test_a_version_that_there_is_not_is_malformed(version: str) -> None:
         assert status_of(head) == 400
 
 
+async def test_the_answer_to_what_cannot_be_read_does_not_depend_on_what_comes_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    received = connection.ClientConnection.data_received
+
+    def in_parts(one: connection.ClientConnection, data: bytes) -> None:
+        for part in data.split(b"|"):  # before the answer to the first is written
+            received(one, part)
+
+    monkeypatch.setattr(connection.ClientConnection, "data_received", in_parts)
+    unreadable = get(ONE).replace(b"\r\n", b"\n")
+    async with stage() as on:
+        for behind in (b"", b"|" + get("/nowhere"), b"|" + get(ONE, method="get")):
+            status, head, _ = await asked_alone(on.app, unreadable + behind)
+            assert (status, cors_in(head)) == (400, CORS)
+
+
 # --- Too long.
 
 LONG = "a" * 8200
