@@ -166,7 +166,8 @@ class Origin:
         lost_attempts = 0
         failure: UpstreamFailed | None = None
         for base_url in attempts.candidates:
-            if self._monotonic() >= attempts.passage.deadline or lost_attempts == LOST_ATTEMPTS:
+            is_over = self._monotonic() >= attempts.passage.deadline or lost_attempts == LOST_ATTEMPTS
+            if is_over and attempts.outcome is None:  # what was sent before counts, however late
                 break
             try:
                 return await self._send(base_url, attempts)

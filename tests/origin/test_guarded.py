@@ -24,7 +24,7 @@ from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import charges_of, cost_of
-from proxy.core.quota.demand import Demand
+from proxy.core.quota.demand import Demand, demand_of
 from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
@@ -45,8 +45,10 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from proxy.origin.gate import PUBLIC_SLOTS, Gate
+from proxy.origin.flight import Attempts
+from proxy.origin.gate import PUBLIC_SLOTS, Gate, Ticket
 from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, Origin
+from proxy.origin.passage import Passage
 from proxy.origin.reading import AcceptedResponse
 from proxy.ports import Outbound
 from proxy.quota.clock import OriginClock
@@ -275,6 +277,27 @@ async def test_an_answer_that_proves_nothing_is_reconciled_all_the_same(
     assert type(await failure(world)) is error
     assert world.done == ["reserve 1", "send one", "spent ping 1", "reconcile 1 not ok"]
     assert world.seen == [USED]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "done"),
+    [
+        (TooSlow(headers=USED), TooSlow, ["spent ping 1", "reconcile 1 not ok"]),
+        (ConnectionLost("a", headers=USED), ConnectionLost, ["spent ping 1", "reconcile 1 not ok"]),
+        (answer(429), BackedOff, ["spent ping 1", "block back-off", "reconcile 1 not ok"]),
+    ],
+    ids=["too slow", "lost", "429"],
+)
+async def test_how_an_attempt_ended_that_was_made_before_counts_after_the_deadline_too(
+    outcome: OriginResponse | UpstreamFailed, error: type[SidecarError], done: list[str]
+) -> None:
+    world = World()
+    origin, passage = world.origin(), Passage(demand_of(PING.weight, Purpose.PUBLIC, False, None), world.now)
+    assert origin._gate.enter_now(passage.demand)
+    ticket = Ticket(origin._gate, passage, await world.reserve(PING.weight), is_sent=True)
+    with pytest.raises(error):
+        await origin.rest(Attempts(PING, passage, ticket, world.hosts, outcome))
+    assert world.done == ["reserve 1", *done]
 
 
 # --- Refusals of the IP.
