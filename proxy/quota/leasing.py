@@ -212,12 +212,12 @@ class Leasing:
     async def _work(self) -> None:
         while True:
             now = self._ledger.now()
-            is_active = self._is_active(now)
-            await self.turn(now, is_active=is_active)
+            await self.turn(now, is_active=self._is_active(now))
             self._wake.clear()
             if self.leases.is_urgent and self._monotonic() >= self._retry_at:
                 await asyncio.sleep(0)
                 continue
+            is_active = self._is_active(now)  # the first request after a while may have come during the turn
             await self._wake.wait(self._pause_seconds(now) if is_active else IDLE_TICK_SECONDS)
 
     def _pause_seconds(self, now: float) -> float:
