@@ -60,7 +60,7 @@ class PushProof:
         self._trust.answered(server_seconds, sent_at=sent_at)
 
     def pushed(self, server_seconds: float) -> None:
-        """A push arrived. To one that was called for a moment ago the next moment is drawn already."""
+        """A push arrived. If this process has just called for it, the moment of the next one is drawn already."""
         at = self._monotonic()
         self._trust.pushed(server_seconds, received_at=at)
         if self._beat_at - at < BEAT_SECONDS - OWN_SECONDS:

@@ -81,11 +81,11 @@ class Metrics:
         self._feed_ended = self._counter("feed_ended", "Streams of the feed, by why they ended.", "end")
         self._redis_operations = self._counter("redis_operations", "Redis operations.", "operation")
         self._redis_errors = self._counter("redis_errors", "Redis operations that failed.", "operation")
-        self._redis_durations, self._redis = (
-            self._histogram("redis_operation_duration_seconds", "Time of a Redis operation.", "operation"),
-            dict[str, tuple[Callable[[], None], Callable[[float], None]]](),
+        self._redis_durations = self._histogram(
+            "redis_operation_duration_seconds", "Time of a Redis operation.", "operation"
         )
-        """The latter has what counts each operation and takes its time: to look for a series takes longer."""
+        self._redis: dict[str, tuple[Callable[[], None], Callable[[float], None]]] = {}
+        """What counts each operation, and what takes its time: to look for a series takes longer."""
         self._closed = self._counter("connections_closed", "Connections that the gateway closed or refused.", "reason")
         self._bounds = self._counter("bounds_reached", "Connections and requests over a bound.", "setting")
         self._certificates = self._counter("certificate_reads", "Times the certificate was read again.", "result")

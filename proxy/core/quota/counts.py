@@ -140,7 +140,7 @@ class Known(Struct, eq=False):
     rows: Rows
     windows: tuple[Window, ...]
     guard_seconds: float
-    """For another one they do not hold."""
+    """With another guard they do not hold."""
     begins: float
     ends: float
     client: str | None
@@ -175,7 +175,7 @@ class RowTable:
         """By the names of those that ask again and again."""
 
     def name(self, name: Hashable, rows: Rows, client: str | None) -> None:
-        """Give a name to what a request adds that `of` was just asked for, as long as it is the same."""
+        """Keep by a name what `of` has just told, for as long as the next request with this name adds the same."""
         before = self.named.get(name)
         if before is not None:
             before.count_client()

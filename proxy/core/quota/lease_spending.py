@@ -22,8 +22,8 @@ from proxy.core.quota.windows import Window
 
 _MAX_MADE = 1024
 
-
 BoundRow = tuple[Lease, int, int, Part]
+"""A charge that needs a lease: the lease, what the charge costs, the budget, and the part of the frame."""
 
 
 class Spending(Struct, eq=False):
@@ -36,11 +36,11 @@ class Spending(Struct, eq=False):
     ends: float
     charges: tuple[Charge, ...]
     bound: tuple[BoundRow, ...]
-    """Of each charge that needs a lease: what it costs, the budget, and the part."""
+    """The charges that need a lease."""
     free: tuple[tuple[Lease, int], ...]
-    """Of each other charge: what it costs."""
+    """The other charges: the lease that counts each, and what it costs."""
     orders: tuple[tuple[Lease, int], ...]
-    """Of each of both that may be taken back."""
+    """Those charges of both kinds that may be taken back."""
     client: str | None
     """The field of who pays, if anybody does."""
     times: int = 0
@@ -91,12 +91,14 @@ class Spendings:
     def find(self, now: float, demand: Demand, windows: tuple[Window, ...], guard_seconds: float) -> Spending | None:
         """What a request adds, kept in `made`: it is the same as long as the frame holds. None as in `frame_at`."""
         frame = self.frame_at(now, windows, guard_seconds)
-        if frame is None or demand in self.made:
-            return None if frame is None else self.made[demand]
-        if len(self.made) >= _MAX_MADE:
-            self._clear()
-        made = self.made[demand] = _spending(frame, demand)
-        return made
+        if frame is None:
+            return None
+        spending = self.made.get(demand)
+        if spending is None:
+            if len(self.made) >= _MAX_MADE:
+                self._clear()
+            spending = self.made[demand] = _spending(frame, demand)
+        return spending
 
     def parts_at(self, now: float) -> tuple[Part, ...]:
         """The windows that may be spent from now or in a moment."""

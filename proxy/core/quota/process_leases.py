@@ -195,7 +195,8 @@ class ProcessLeases:
         if due < math.inf:
             due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._spendings.parts_at(now)))
         told_at = self._called_at + TELL_SECONDS
-        return min(due, told_at) if now < told_at or self._leases.has_news else due
+        may_tell = now < told_at or self._leases.has_news  # until then nobody need look for news
+        return min(due, told_at) if may_tell else due
 
     def call(self, now: float, *, replicas: int, floors: Mapping[WindowKey, int], publishes: bool = False) -> Call:
         """The next call. It takes what is told once. `floors`: the most `kept` that the store told."""
