@@ -183,14 +183,20 @@ class Connection(asyncio.Protocol):
         """Write one request. `asker` gets its answer, or the error.
 
         It is called once, in a later turn of the loop, until `deadline` by the loop's clock. Before an answer
-        `stays_seconds` tells whether the connection may be used again; before an error it is closed.
+        `stays_seconds` tells whether the connection may be used again; before an error it is closed. What the write
+        raises is raised here: then the connection is closed too, and `asker` hears nothing.
         """
         self._asker, self._deadline = asker, deadline
-        if len(body) > ONE_WRITE_BYTES:
-            self._way.write(head)
-            self._way.write(body)
-        else:
-            self._way.write(head + body)
+        try:
+            if len(body) > ONE_WRITE_BYTES:
+                self._way.write(head)
+                self._way.write(body)
+            else:
+                self._way.write(head + body)
+        except BaseException:
+            self._asker = None
+            self.abort()
+            raise
         if deadline < self._wakes_at:
             self._set_timer(deadline)
 

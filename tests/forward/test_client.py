@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
+from unittest import mock
 
 import pytest
 
@@ -349,6 +351,29 @@ async def test_what_the_check_raises_ends_the_attempt_and_keeps_the_connection()
             await ask(raw, one.url, check=refuse)
         await ask(raw, one.url)
     assert (len(one.asked), one.connections) == (2, 1)
+
+
+async def test_a_request_that_cannot_be_written_ends_its_connection_and_is_never_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+
+    def broken(_: Tls, __: bytes) -> None:
+        raise RuntimeError
+
+    async with origin(answering(OK)) as one, client() as raw:
+        await ask(raw, one.url)
+        connection = raw.pool.take(one.url, time.monotonic())
+        assert connection is not None
+        transport = connection._transport
+        monkeypatch.setattr(Tls, "write", broken)
+        connection._way = Tls(ssl.create_default_context(), "127.0.0.1")
+        asker = mock.Mock(answered=told.append, failed=told.append)
+        with pytest.raises(RuntimeError):
+            connection.send(b"GET / HTTP/1.1\r\n\r\n", b"", asker=asker, deadline=connection.loop.time() + 0.01)
+        assert transport.is_closing()
+        await raw.pool.close()
+        assert not told
 
 
 async def test_nothing_is_waited_for_between_the_check_and_the_first_byte() -> None:
