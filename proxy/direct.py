@@ -130,7 +130,12 @@ class _Alone(Struct, eq=False):
     asker: Asker
 
     def take(self, answer: AcceptedResponse) -> None:
-        self.asker.answer(self.pass_on(answer.response, _BYPASS, query=self.query))
+        try:
+            reply = self.pass_on(answer.response, _BYPASS, query=self.query)
+        except Exception as error:  # a bug of ours: the client waits
+            self.fail(error)
+            return
+        self.asker.answer(reply)
 
     def fail(self, error: Exception) -> None:
         _fail(self.query, error, self.asker)
@@ -148,9 +153,14 @@ class _Leader(Struct, eq=False):
     def take(self, answer: AcceptedResponse) -> None:
         query = self.query
         joined = self.flights.land(query.key, self)
-        if joined is not None:
-            give(joined, answer if isinstance(query, MarketQuery) else _for_all(query, answer))
-        self.asker.answer(self.pass_on(answer.response, _BYPASS, query=query))
+        try:
+            if joined is not None:
+                give(joined, answer if isinstance(query, MarketQuery) else _for_all(query, answer))
+            reply = self.pass_on(answer.response, _BYPASS, query=query)
+        except Exception as error:  # as in `_Alone`
+            self.fail(error)
+            return
+        self.asker.answer(reply)
 
     def fail(self, error: Exception) -> None:
         query = self.query

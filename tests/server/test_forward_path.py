@@ -25,6 +25,7 @@ from tests.server.forward_streams import forwarded
 from tests.server.raw import get, raw
 from tests.server.streams import Send, Step
 from tests.server.twins import Twins, twins
+from tests.simulator.account import HMAC_KEY
 from tests.sizes import sized
 
 EXAMPLES = sized(quick=20, usual=30, long=1000)
@@ -172,6 +173,25 @@ async def test_what_cannot_be_prepared_by_a_bug_goes_the_ordinary_way(monkeypatc
             head, _ = await client.ask(get("/api/v3/klines?symbol=BTCUSDT&interval=1m"))
         assert head.startswith(b"HTTP/1.1 200 ")
         assert "unexpected_error" in [entry["event"] for entry in logs]
+
+
+@pytest.mark.parametrize("target", ["/api/v3/time", "/api/v3/ping", "/api/v3/account?timestamp=1&signature=00"])
+async def test_an_answer_that_cannot_be_passed_on_by_a_bug_is_a_500(
+    monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    asked = get(target, f"X-MBX-APIKEY: {HMAC_KEY}")
+    async with stage(forward="all") as on, raw(on.app) as client:
+        for _ in range(3):
+            await client.ask(asked)
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr("proxy.core.reply._passed_begin", broken)
+            patched.setattr("proxy.core.reply._forwarded_begin", broken)
+            head, _ = await client.ask(asked)
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert "unexpected_error" in [entry["event"] for entry in logs]
+        assert on.app.room.requests == 0
+        head, _ = await client.ask(asked)
+        assert not head.startswith(b"HTTP/1.1 500 ")
 
 
 def broken(*_: object, **__: object) -> None:
