@@ -17,7 +17,7 @@ _CANCEL_SECONDS = 1.0
 
 
 class Flight(Protocol):
-    """Work that is done elsewhere. Most of it nobody joins: then it needs no future."""
+    """Work that is done elsewhere. It gets a future only when somebody joins it, which is seldom."""
 
     joined: asyncio.Future[Any] | None
     """What its callers wait for, once there is one."""

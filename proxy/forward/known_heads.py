@@ -56,7 +56,7 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[bytes, ...], Mapping[str, str]] = {}
-        """The headers of those that came once, by what others like them have in common with them."""
+        """The headers of heads that came once, by the lines that all heads like them share (`_common`)."""
         self._shapes: list[_Shape] = []
         """The one that fitted last is the first."""
 

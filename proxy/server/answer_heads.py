@@ -14,7 +14,8 @@ from proxy.server.api import Headers
 _BODILESS = (204, 304)
 """Their answers tell no length if they have no body."""
 _Kind = tuple[float, str | None, bool, bool, bool]
-"""The second, the pool whose used weight is told, and if the path is public, the connection closed, a length told."""
+"""The second, the pool whose used weight is told, and whether the path is public, the connection closes, a length is
+told."""
 
 
 class AnswerHeads:
@@ -27,7 +28,8 @@ class AnswerHeads:
         self._wall, self._used_weight = headers.wall, headers.used_weight
         self._second = 0.0
         self._ends: dict[_Kind, tuple[bytes, slice]] = {}
-        """What ends the heads of this second, and which of used weight, used weight, and length have a place there."""
+        """What ends the heads of this second, with a `%d` for each number that is told. These are the part at the slice
+        of (used weight, used weight, length): spot tells its used weight under two names."""
 
     def render(self, reply: Reply, *, is_public: bool, closes: bool) -> bytes:
         """Status line, headers, Content-Length, Connection. Raises ValueError for what cannot be written."""

@@ -91,7 +91,7 @@ class FastPathProtocol(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Answer at once, if nothing has happened before but this; else look at everything."""
-        if (write := self._write) is not None:  # what is answered so is not `asked`: no head is under way then
+        if (write := self._write) is not None:  # not counted in `asked`, which matters only while a head is under way
             turn = self._turn
             known = turn.known
             hit = known(data)

@@ -80,7 +80,7 @@ class Direct(Protocol):
 
 
 class Course(Struct, frozen=True, eq=False):
-    """What answers have in common to requests with the same head, method and path."""
+    """What the answers to requests with the same head, method and path have in common."""
 
     claimed: str
     """The name that the client gives itself."""
@@ -90,7 +90,7 @@ class Course(Struct, frozen=True, eq=False):
 
 
 class Kind(Struct, frozen=True, eq=False):
-    """What such requests have in common."""
+    """What the requests with the same head, method and path have in common themselves."""
 
     course: Course
     method: str
