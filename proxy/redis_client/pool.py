@@ -9,6 +9,7 @@ once.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from redis.asyncio.client import Redis
@@ -81,29 +82,31 @@ class SingleClient(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command, once. Raises what redis-py does."""
-        pool = self.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
+
+        async def ask(connection: Named) -> Any:
             await connection.send_command(*args)
             if args[0] == "EVALSHA":  # redis-py changes nothing of what a script returns
                 return await connection.read_response()
-            return await self.parse_response(connection, args[0], **options)
-        except ResponseError:
-            raise
-        except RedisError:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
+            return await self.parse_response(cast(Any, connection), args[0], **options)
+
+        return await self._on_one(ask)
 
     async def transact(self, commands: tuple[tuple[Any, ...], ...]) -> None:
         """Have commands done together, or none of them. Raises what redis-py does."""
-        pool = self.connection_pool
-        connection = cast(Named, await pool.get_connection())  # type: ignore[no-untyped-call]
         block = (("MULTI",), *commands, ("EXEC",))
-        try:
+
+        async def ask(connection: Named) -> None:
             await connection.send_packed_command(connection.pack_commands(block))
             await connection.read_response(to=tuple([command[0] for command in block]))
+
+        await self._on_one(ask)
+
+    async def _on_one(self, ask: Callable[[Named], Awaitable[Any]]) -> Any:
+        """Ask on one connection. After an error that is not a server's answer it is closed."""
+        pool = self.connection_pool
+        connection = cast(Named, await pool.get_connection())  # type: ignore[no-untyped-call]
+        try:
+            return await ask(connection)
         except ResponseError:
             raise
         except RedisError:

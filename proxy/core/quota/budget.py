@@ -181,14 +181,10 @@ class Budget:
         rows = reservation.rows or self._rows_of(reservation.charges)
         if rows.settle(now, report.ok):
             self.version += 1
-        foreign_weight, at, reported = 0, report.answered_at, self._reported.by_interval
+        foreign_weight, at, reported = 0, report.answered_at, self._reported
         for interval_seconds, header in report.used_weight.items():
-            window = reported.get(interval_seconds)
-            if window is None or not window.begins <= at <= now < window.ends:
-                window = self._reported.find(interval_seconds, at, reservation.at, now, guard_seconds)
-                if window is None:
-                    continue
-            if header > window.counter.answered:
+            window = reported.of(interval_seconds, at, reservation.at, now, guard_seconds)
+            if window is not None and header > window.counter.answered:
                 raised = window.counter.raise_to(header)
                 self.version += 1
                 foreign_weight = raised if interval_seconds == MINUTE_SECONDS else foreign_weight
@@ -269,7 +265,7 @@ class Budget:
         for place in [place for place, count in self._counts.items() if count.expires <= now]:
             del self._counts[place]
         self._table.clear()  # its rows may hold what is forgotten
-        self._reported.by_interval.clear()
+        self._reported.clear()
         self._minute = _NO_MINUTE
         self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
 

@@ -70,6 +70,12 @@ class Frame(Struct, frozen=True):
     coming: tuple[Part, ...]
     """The windows that are added when it ends."""
 
+    def holds(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> bool:
+        """Whether requests are charged in it now. Not if it is for a smaller guard: the clock was set, or its error has
+        grown.
+        """
+        return self.begins <= now < self.ends and self.windows is windows and self.guard_seconds >= guard_seconds
+
     def parts_at(self, now: float) -> tuple[Part, ...]:
         """The windows that may be spent from now or in a moment."""
         return (*self.parts, *self.coming) if now >= self.ends - PREFETCH_SECONDS else self.parts

@@ -27,13 +27,9 @@ BoundRow = tuple[Lease, int, int, Part]
 
 
 class Spending(Struct, eq=False):
-    """What every request of one demand adds, and for how long that holds."""
+    """What every request of one demand adds, as long as a frame holds."""
 
-    windows: tuple[Window, ...]
-    guard_seconds: float
-    """For a larger one it holds no more."""
-    begins: float
-    ends: float
+    frame: Frame
     charges: tuple[Charge, ...]
     bound: tuple[BoundRow, ...]
     """The charges that need a lease."""
@@ -70,23 +66,15 @@ class Spendings:
         """Those that were charged and are not counted for their clients yet."""
 
     def frame_at(self, now: float, windows: tuple[Window, ...], guard_seconds: float) -> Frame | None:
-        """The windows that a request is charged in now; None where no leases are spent.
-
-        One for a smaller guard than this holds no more: the clock was set, or its error has grown.
-        """
+        """The windows that a request is charged in now; None where no leases are spent."""
         frame = self.frame
-        if (
-            frame is not None
-            and frame.begins <= now < frame.ends
-            and frame.windows is windows
-            and frame.guard_seconds >= guard_seconds
-        ):
+        if frame is not None and frame.holds(now, windows, guard_seconds):
             return frame
         self._clear()
         frame = self.frame = frame_at(
             now, windows, guard_seconds, ratios=self._ratios, lease_of=self._leases.__getitem__
         )
-        return frame if frame.begins <= now < frame.ends else None
+        return frame if frame.holds(now, windows, guard_seconds) else None
 
     def find(self, now: float, demand: Demand, windows: tuple[Window, ...], guard_seconds: float) -> Spending | None:
         """What a request adds, kept in `made`: it is the same as long as the frame holds. None as in `frame_at`."""
@@ -136,10 +124,7 @@ def _spending(frame: Frame, demand: Demand) -> Spending:
         else:
             bound.append((part.lease, cost, part.budgets[demand.purpose], part))
     return Spending(
-        frame.windows,
-        frame.guard_seconds,
-        frame.begins,
-        frame.ends,
+        frame,
         tuple(charges),
         tuple(bound),
         tuple(free),

@@ -43,5 +43,5 @@ class LeaseTable(dict[WindowKey, Lease]):
             for key in [key for key in self if key.expires <= now]:
                 del self[key]
                 self._forgotten_until = max(self._forgotten_until, key.expires)
-            self.reported.by_interval.clear()
+            self.reported.clear()
             self._first_expiry = min((key.expires for key in self), default=math.inf)

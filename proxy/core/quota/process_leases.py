@@ -70,12 +70,7 @@ class ProcessLeases:
         """Charge and note a request, also for its client. None: the leases do not suffice; nothing is charged."""
         self.demanded_at = now
         spending = self._spendings.made.get(demand)
-        if (
-            spending is None
-            or not spending.begins <= now < spending.ends
-            or spending.windows is not windows
-            or spending.guard_seconds < guard_seconds
-        ):
+        if spending is None or not spending.frame.holds(now, windows, guard_seconds):
             spending = self._spendings.find(now, demand, windows, guard_seconds)
             if spending is None:
                 return None
@@ -115,15 +110,11 @@ class ProcessLeases:
 
     def record_headers(self, report: UsageReport, reserved_at: float, now: float, guard_seconds: float) -> None:
         """Note what the origin told. If it is more than the store knows, the store is told at once."""
-        at, reported = report.answered_at, self._leases.reported.by_interval
+        at, reported = report.answered_at, self._leases.reported
         for interval_seconds, header in report.used_weight.items():
-            window = reported.get(interval_seconds)
-            if window is None or not window.begins <= at <= now < window.ends:
-                window = self._leases.reported.find(interval_seconds, at, reserved_at, now, guard_seconds)
-                if window is None:
-                    continue
-            lease = window.counter
-            if header > lease.header:
+            window = reported.of(interval_seconds, at, reserved_at, now, guard_seconds)
+            if window is not None and header > window.counter.header:
+                lease = window.counter
                 lease.header = header
                 self.is_urgent |= not lease.is_exact and header + lease.most - lease.spent > lease.seen
 

@@ -57,8 +57,8 @@ def reported_window(
 class Present(Struct, Generic[T], frozen=True, eq=False):
     """A window that has not ended, with what counts in it.
 
-    An answer that was made in it reports it, as long as it has not ended: `begins <= answered_at <= now < ends`. Then
-    `reported_window` need not be asked, because it says the same of both times.
+    An answer that was made in it reports it, as long as it has not ended. Then `reported_window` need not be asked,
+    because it says the same of both times.
     """
 
     key: WindowKey
@@ -70,19 +70,26 @@ class Present(Struct, Generic[T], frozen=True, eq=False):
 class PresentWindows(Generic[T]):
     """The windows that the last answers reported."""
 
-    __slots__ = ("_counter_of", "by_interval")
+    __slots__ = ("_by_interval", "_counter_of")
 
     def __init__(self, counter_of: Callable[[WindowKey], T]) -> None:
         self._counter_of = counter_of
-        self.by_interval: dict[int, Present[T]] = {}
+        self._by_interval: dict[int, Present[T]] = {}
         """Intervals are in seconds."""
 
-    def find(
+    def of(
         self, interval_seconds: int, answered_at: float, reserved_at: float, now: float, guard_seconds: float
     ) -> Present[T] | None:
-        """`reported_window` with what counts in it, kept in `by_interval`."""
+        """`reported_window` with what counts in it; None if it is forgotten."""
+        known = self._by_interval.get(interval_seconds)
+        if known is not None and known.begins <= answered_at <= now < known.ends:
+            return known
         key = reported_window(interval_seconds, answered_at, reserved_at, now, guard_seconds)
         if key is None:
             return None
-        found = self.by_interval[interval_seconds] = Present(key, key.start, key.end, self._counter_of(key))
+        found = self._by_interval[interval_seconds] = Present(key, key.start, key.end, self._counter_of(key))
         return found
+
+    def clear(self) -> None:
+        """Forget them: their counters may be forgotten."""
+        self._by_interval.clear()
