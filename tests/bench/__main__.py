@@ -24,7 +24,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import footprint, forwarded, load, report
-from tests.bench.baseline import Baseline, baseline
+from tests.bench.baseline import baseline
+from tests.bench.interpreter import Installed, add_flag, present
 from tests.bench.load import Work
 from tests.bench.processes import Running
 from tests.bench.programs import EARLIER, INFO, Missing, Program, haproxy, nginx, sidecar, simulator, varnish
@@ -176,10 +177,10 @@ def measure(programs: Sequence[Program], *, seconds: float, rounds: int, only: s
     return Table(machine=report.machine(), versions=report.versions(versions), rows=rows, idle=idle, storms=storms)
 
 
-def footprints(earlier: Baseline | None, starts: int) -> list[Footprint]:
-    """Memory and start of ours, and of the earlier commit."""
-    ours = [footprint.measure(report.OURS, starts=starts)]
-    return ours + ([footprint.measure(EARLIER, starts=starts, earlier=earlier)] if earlier is not None else [])
+def footprints(installed: Sequence[Installed], starts: int) -> list[Footprint]:
+    """Memory and start of ours, and of an earlier commit."""
+    names = [EARLIER if each.is_earlier else report.OURS for each in installed]
+    return [footprint.measure(name, each, starts=starts) for name, each in zip(names, installed, strict=True)]
 
 
 def _rows(bench: Bench, rounds: int, works: Sequence[Work]) -> Iterator[Row]:
@@ -204,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="WORDS",
         help=f"the works with these words in their names; {IDLE}, {STORM}, {MEMORY}, {FORWARDED}",
     )
+    add_flag(parser)
     flags = parser.parse_args(arguments)
     needed = {"wrk": "wrk", "taskset": "util-linux"}
     absent = [
@@ -225,25 +227,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(peer)
     with ExitStack() as stack:
         try:
-            earlier = stack.enter_context(baseline(flags.baseline)) if flags.baseline else None
+            installed = [stack.enter_context(present(flags.python))]
+            if flags.baseline:
+                installed.append(stack.enter_context(baseline(flags.baseline, installed[0].python)))
         except RuntimeError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
         if flags.only == FORWARDED:
-            print(forwarded.table(rounds=flags.rounds, earlier=earlier))
+            print(installed[0].version, forwarded.table(installed, rounds=flags.rounds), sep="\n")
             return 0
         found = (peer for peer in peers if isinstance(peer, Program))
-        before = [sidecar(earlier=earlier)] if earlier is not None else []
-        programs = (sidecar(), *before, *found, sidecar(fast_lane=False))
+        programs = (*map(sidecar, installed), *found, sidecar(installed[0], fast_lane=False))
         table = measure(programs, seconds=flags.seconds, rounds=flags.rounds, only=flags.only)
         if flags.only in MEMORY:
-            table = replace(table, footprints=footprints(earlier, starts=flags.rounds + 2))
-        through = "" if flags.only else forwarded.table(rounds=flags.rounds, earlier=earlier)
+            table = replace(table, footprints=footprints(installed, starts=flags.rounds + 2))
+        through = "" if flags.only else forwarded.table(installed, rounds=flags.rounds)
     print(report.markdown(table), through, sep="\n")
     print("For README.md:", *report.ratios(table), sep="\n")
     if not (flags.no_save or flags.only):
-        present = [line for line in through.splitlines(keepends=True) if EARLIER not in line]
-        report.save(table.without(EARLIER), RESULTS, beside="".join(present))
+        kept = [line for line in through.splitlines(keepends=True) if EARLIER not in line]
+        report.save(table.without(EARLIER), RESULTS, beside="".join(kept))
     return 0
 
 

@@ -1,37 +1,25 @@
 """An earlier commit of this project, in an environment of its own, so that it can be measured beside the present one.
 
-Owns: its files and its environment, for as long as they are needed. Must not know: how it is started or measured.
+Owns: its files, for as long as they are needed. Must not know: how it is started or measured.
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-INSTALL = ROOT / "tests" / "tools" / "install.py"
-LOCKS = ("run-requirements.lock", "tests/requirements.lock")
-"""Each holds what the gateway needs to run with a Valkey of its own; commits have the first, the second or both."""
+from tests.bench.interpreter import LOCK, ROOT, Installed, install
 
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """A commit that is ready to run."""
-
-    commit: str
-    """Its short name."""
-    folder: Path
-    python: Path
+LOCKS = (LOCK, "tests/requirements.lock")
+"""Each holds what the gateway needs; commits have the first, the second or both."""
 
 
 @contextmanager
-def baseline(commit: str, repository: Path = ROOT) -> Iterator[Baseline]:
-    """Check a commit out and install what it needs; both are gone after the block.
+def baseline(commit: str, python: Path, repository: Path = ROOT) -> Iterator[Installed]:
+    """Check a commit out and install what it needs, for this Python; both are gone after the block.
 
     Raises RuntimeError if there is no such commit, or if it cannot be installed.
     """
@@ -40,20 +28,16 @@ def baseline(commit: str, repository: Path = ROOT) -> Iterator[Baseline]:
         name = _git(repository, "rev-parse", "--short", "--verify", f"{commit}^{{commit}}")
         _git(repository, "worktree", "add", "--quiet", "--detach", str(tree), name)
         try:
-            yield Baseline(name, tree, _install(environment, tree))
+            yield Installed(install(environment, _lock(tree), str(python)), tree, name, is_earlier=True)
         finally:
             _git(repository, "worktree", "remove", "--force", str(tree))
 
 
-def _install(environment: Path, tree: Path) -> Path:
+def _lock(tree: Path) -> Path:
     lock = next((tree / name for name in LOCKS if (tree / name).exists()), None)
     if lock is None:
         raise RuntimeError(f"the commit has none of {', '.join(LOCKS)}")
-    try:
-        subprocess.run((sys.executable, INSTALL, environment, lock), check=True)
-    except subprocess.CalledProcessError as error:
-        raise RuntimeError("the earlier commit cannot be installed") from error
-    return environment / "bin" / "python"
+    return lock
 
 
 def _git(repository: Path, *words: str) -> str:

@@ -18,9 +18,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def child(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m module`, ended with the block."""
-    command = [sys.executable, "-m", module, *arguments]
+def child(module: str, *arguments: str, python: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """`python -m module`, ended with the block; without another Python by the one that runs this."""
+    command = [python or sys.executable, "-m", module, *arguments]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """The benchmark `make bench-snapshot`, second part: memory and start. `make bench` has them beside an earlier commit's.
 
-    python -m tests.bench.footprint [--starts 5]
+    python -m tests.bench.footprint [--starts 5] [--python PATH]
 
 Owns: a stand-in of full size, a Valkey, and the real command `python -m proxy`, each in a process of its own; what the
 kernel says of its memory (Linux), and the time from its start to its first answers, beside what importing the five
@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
@@ -26,8 +26,8 @@ from urllib.parse import quote
 
 import orjson
 
-from tests.bench.baseline import Baseline
 from tests.bench.children import child, die_with_parent, peak_rss_bytes, prefer, read_line, rss_bytes
+from tests.bench.interpreter import ROOT, Installed, add_flag, present
 from tests.bench.report import OURS, Footprint
 from tests.environment import without_settings
 from tests.ports import free_port
@@ -64,7 +64,7 @@ class Place:
     origin: str
     redis_url: str
     python: str = sys.executable
-    folder: Path | None = None
+    folder: Path = ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def import_seconds(place: Place, imported: str = LIBRARIES) -> float:
     return time.perf_counter() - started
 
 
-def measure(program: str, *, starts: int, earlier: Baseline | None = None) -> Footprint:
+def measure(program: str, installed: Installed, *, starts: int) -> Footprint:
     """Everything. Memory once, the start so many times; the median counts."""
     valkey = Valkey().start()
     before = dict(os.environ)
@@ -209,9 +209,8 @@ def measure(program: str, *, starts: int, earlier: Baseline | None = None) -> Fo
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(valkey.folder / "bytecode")
         with child("tests.simulator", "--symbols", str(SYMBOLS), "--weight-limit", "1000000") as simulator:
-            place = Place(read_line(simulator).rsplit(" ", 1)[1], valkey.url)
-            if earlier is not None:
-                place = replace(place, python=str(earlier.python), folder=earlier.folder)
+            origin = read_line(simulator).rsplit(" ", 1)[1]
+            place = Place(origin, valkey.url, str(installed.python), installed.folder)
             return _measured(program, place, starts)
     finally:
         os.environ.clear()
@@ -258,8 +257,11 @@ def main() -> int:
     """Print everything. 1 when one is above its bound."""
     parser = argparse.ArgumentParser("python -m tests.bench.footprint", description="Memory and start.")
     parser.add_argument("--starts", type=int, default=5, help="how often it is started; the median counts")
+    add_flag(parser)
     flags = parser.parse_args()
-    found = measure(OURS, starts=flags.starts)
+    with present(flags.python) as installed:
+        print(installed.version, flush=True)
+        found = measure(OURS, installed, starts=flags.starts)
     print(f"memory: {found.idle_bytes / 1e6:.1f} MB idle, {found.steady_bytes / 1e6:.1f} in steady refreshes", end="")
     print(f" (at the most {found.peak_bytes / 1e6:.1f}), {found.asked_bytes / 1e6:.1f} with every symbol asked for")
     print(f"start: /livez after {found.livez_seconds * 1e3:.0f} ms, where the five libraries take", end=" ")

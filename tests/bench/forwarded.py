@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from tests.bench.baseline import Baseline
 from tests.bench.forwarded_programs import (
     WEIGHT_LIMIT,
     constant_origin,
@@ -28,6 +27,7 @@ from tests.bench.forwarded_programs import (
     name_of,
     nginx_before,
 )
+from tests.bench.interpreter import Installed
 from tests.bench.processes import Running
 from tests.bench.programs import Missing, find
 
@@ -41,6 +41,8 @@ SETTLING_SECONDS = 8.0
 """Before the first round. A Redis that has just started grants no lease for five seconds: that is no usual state."""
 DIRECT, NGINX, NGINX_TLS = "origin", "nginx", "nginx, TLS"
 _SETUPS = tuple((tls, redis) for tls in (False, True) for redis in (False, True))
+_SETUPS_OF_EARLIER = _SETUPS[:2]
+"""Without TLS."""
 _HEAD = "Host: api.binance.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
 
 
@@ -190,26 +192,26 @@ def _busy_seconds(program: Measured, client: Client, work: Forwarded) -> float:
     return program.cpu_seconds(program.running) - before
 
 
-def table(*, rounds: int, earlier: Baseline | None) -> str:
+def table(installed: Sequence[Installed], *, rounds: int) -> str:
     """Measure and tell; without nginx, what is missing."""
     nginx = find("nginx")
     if nginx is None:
         return f"{Missing('nginx', 'nginx-light')}: no forwarded requests were measured"
-    return markdown(measure(nginx, rounds=rounds, earlier=earlier))
+    return markdown(measure(nginx, installed, rounds=rounds))
 
 
 def measure(
     nginx: str,
+    installed: Sequence[Installed],
     *,
     rounds: int,
     requests: int = REQUESTS,
-    earlier: Baseline | None = None,
     per_second: int = PER_SECOND,
 ) -> list[Line]:
-    """All kinds of requests in turn, so many rounds."""
+    """All kinds of requests in turn, so many rounds. `installed`: the present gateway, and perhaps an earlier one."""
     lines = []
     with ExitStack() as stack:
-        programs = list(_start(nginx, stack, earlier))
+        programs = list(_start(nginx, installed, stack))
         round_of(programs, WORKS[0], round(SETTLING_SECONDS * per_second), per_second)
         for number in range(rounds):
             for work in WORKS:
@@ -226,19 +228,17 @@ def _serves(program: Measured, work: Forwarded) -> bool:
     return work.name == "time" or "earlier" not in program.name
 
 
-def _start(nginx: str, stack: ExitStack, earlier: Baseline | None) -> Iterator[Measured]:
+def _start(nginx: str, installed: Sequence[Installed], stack: ExitStack) -> Iterator[Measured]:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     origin = stack.enter_context(constant_origin(nginx, _under(folder, "origin")))
     yield Measured(DIRECT, Running(0, origin.url), lambda _: 0.0)
     for tls, name in ((False, NGINX), (True, NGINX_TLS)):
         started = stack.enter_context(nginx_before(nginx, origin, _under(folder, name), tls=tls))
         yield Measured(name, started, workers)
-    for tls, redis in _SETUPS:
-        started = stack.enter_context(gateway_before(origin, tls=tls, redis=redis))
-        yield Measured(name_of(tls=tls, redis=redis), started, cpu_seconds)
-    for redis in (False, True) if earlier is not None else ():
-        started = stack.enter_context(gateway_before(origin, tls=False, redis=redis, earlier=earlier))
-        yield Measured(name_of(tls=False, redis=redis, earlier=True), started, cpu_seconds)
+    for each in installed:
+        for tls, redis in _SETUPS if not each.is_earlier else _SETUPS_OF_EARLIER:
+            started = stack.enter_context(gateway_before(origin, each, tls=tls, redis=redis))
+            yield Measured(name_of(tls=tls, redis=redis, earlier=each.is_earlier), started, cpu_seconds)
 
 
 def _under(folder: Path, name: str) -> Path:

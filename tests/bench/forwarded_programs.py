@@ -10,14 +10,13 @@ import grp
 import json
 import os
 import pwd
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.baseline import Baseline
+from tests.bench.interpreter import Installed
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, Running, running
 from tests.bench.programs import EARLIER
 from tests.ports import free_port
@@ -77,9 +76,7 @@ def nginx_before(nginx: str, origin: Origin, folder: Path, *, tls: bool) -> Abst
     )
 
 
-def gateway_before(
-    origin: Origin, *, tls: bool, redis: bool, earlier: Baseline | None = None
-) -> AbstractContextManager[Running]:
+def gateway_before(origin: Origin, installed: Installed, *, tls: bool, redis: bool) -> AbstractContextManager[Running]:
     """This project, one process. Market data is kept for no time, as by default, so every candle is forwarded."""
     port = free_port()
     chosen: dict[str, str] = {
@@ -94,12 +91,12 @@ def gateway_before(
         "SSL_CERT_FILE": str(origin.folder / "ca.pem"),
     }
     return running(
-        (sys.executable if earlier is None else str(earlier.python), "-m", "proxy"),
+        (str(installed.python), "-m", "proxy"),
         url=f"http://127.0.0.1:{port}",
         core=SERVER_CORE,
         ready="/readyz",
-        environment=_known_to(chosen, earlier),
-        folder=None if earlier is None else earlier.folder,
+        environment=_known_to(chosen, installed),
+        folder=installed.folder,
     )
 
 
@@ -109,9 +106,9 @@ def name_of(*, tls: bool, redis: bool, earlier: bool = False) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _known_to(chosen: Mapping[str, str], earlier: Baseline | None) -> Mapping[str, str]:
+def _known_to(chosen: Mapping[str, str], installed: Installed) -> Mapping[str, str]:
     """Commits before market data know one mode only."""
-    return {name: value for name, value in chosen.items() if earlier is None or name != "SIDECAR_FORWARD"}
+    return {name: value for name, value in chosen.items() if not installed.is_earlier or name != "SIDECAR_FORWARD"}
 
 
 def _config(folder: Path, name: str, **values: str) -> Path:

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.baseline import Baseline
+from tests.bench.interpreter import Installed
 from tests.bench.processes import LOAD_CORE, SERVER_CORE, Running, running
 from tests.ports import free_port
 
@@ -68,9 +68,8 @@ def simulator() -> AbstractContextManager[Running]:
     )
 
 
-def sidecar(*, fast_lane: bool = True, earlier: Baseline | None = None) -> Program:
-    """This project, as `make run` starts it: one process, uvloop, a Valkey of its own. `earlier`: as it once was."""
-    python = sys.executable if earlier is None else str(earlier.python)
+def sidecar(installed: Installed, *, fast_lane: bool = True) -> Program:
+    """This project, as `make run` starts it: one process, uvloop, a Valkey of its own."""
 
     def start(origin: str, _: Path) -> AbstractContextManager[Running]:
         port = free_port()
@@ -85,18 +84,18 @@ def sidecar(*, fast_lane: bool = True, earlier: Baseline | None = None) -> Progr
             "SIDECAR_LOG_LEVEL": "error",
         }
         return running(
-            (python, "-m", "proxy"),
+            (str(installed.python), "-m", "proxy"),
             url=f"http://127.0.0.1:{port}",
             core=SERVER_CORE,
             ready="/readyz",
             environment=chosen,
-            folder=None if earlier is None else earlier.folder,
+            folder=installed.folder,
         )
 
-    if earlier is not None:
-        return Program(EARLIER, earlier.commit, start)
+    if installed.is_earlier:
+        return Program(EARLIER, installed.version, start)
     name = "binance-sidecar" if fast_lane else "binance-sidecar, fast path off"
-    return Program(name, "Python " + sys.version.partition(" ")[0], start)
+    return Program(name, installed.version, start)
 
 
 def nginx(*, from_memory: bool) -> Program | Missing:

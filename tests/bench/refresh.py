@@ -1,6 +1,6 @@
 """The benchmark `make bench-snapshot`, first part: hits while the full document is refreshed every second.
 
-    python -m tests.bench.refresh [--seconds 15] [--rate 2000] [--symbols 200]
+    python -m tests.bench.refresh [--seconds 15] [--rate 2000] [--symbols 200] [--python PATH]
 
 Owns: a stand-in of full size, a gateway with its own Valkey that refreshes every second, and a client that asks at a
 steady rate, each in a process of its own. The gateway samples its own event loop: how late a task wakes that wants to
@@ -21,6 +21,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -34,6 +35,7 @@ from proxy.settings import KeepWarm, LogFormat, LogLevel, Settings
 from proxy.telemetry import logs
 from tests.bench import at_once, steady
 from tests.bench.children import child, prefer, read_line, write_line
+from tests.bench.interpreter import add_flag, present
 from tests.bench.steady import Latencies, quantile
 
 T = TypeVar("T")
@@ -73,11 +75,15 @@ def main() -> int:
     if flags.gateway is not None:
         _run(_gateway(flags.gateway, Way(flags.way), flags.redis_url))
         return 0
-    with child("tests.simulator", "--symbols", str(SYMBOLS), "--weight-limit", "1000000") as simulator:
-        origin = read_line(simulator).rsplit(" ", 1)[1]
-        _measured(origin, flags, Way.NO_REFRESH)
-        stalls, hits = _measured(origin, flags, Way.SLICES)
-        _measured(origin, flags, Way.AT_ONCE)
+    with (
+        present(flags.python) as installed,
+        child("tests.simulator", "--symbols", str(SYMBOLS), "--weight-limit", "1000000") as simulator,
+    ):
+        print(installed.version, flush=True)
+        origin, python = read_line(simulator).rsplit(" ", 1)[1], installed.python
+        _measured(origin, flags, Way.NO_REFRESH, python)
+        stalls, hits = _measured(origin, flags, Way.SLICES, python)
+        _measured(origin, flags, Way.AT_ONCE, python)
     is_good = stalls.longest <= MOST_STALL_MS and hits.p999 <= MOST_P999_MS and not hits.failed
     verdict = "held" if is_good else "BROKEN"
     print(f"bounds: longest stall {MOST_STALL_MS:g} ms, p99.9 of hits {MOST_P999_MS:g} ms: {verdict}")
@@ -90,14 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=2000.0, help="hits a second")
     parser.add_argument("--symbols", type=int, default=200, help="how many different one-symbol queries are asked")
     parser.add_argument("--redis-url", default="embedded:")
+    add_flag(parser)
     parser.add_argument("--gateway", metavar="ORIGIN", help=argparse.SUPPRESS)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     return parser
 
 
-def _measured(origin: str, flags: argparse.Namespace, way: Way) -> tuple[Stalls, Latencies]:
+def _measured(origin: str, flags: argparse.Namespace, way: Way, python: Path) -> tuple[Stalls, Latencies]:
     options = ["--gateway", origin, "--way", way.value, "--redis-url", flags.redis_url]
-    with child("tests.bench.refresh", *options) as gateway:
+    with child("tests.bench.refresh", *options, python=python) as gateway:
         host, _, port = read_line(gateway).removeprefix("http://").partition(":")
         latencies = _run(
             steady.ask(

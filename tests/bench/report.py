@@ -23,6 +23,7 @@ _NOTES = (
     "Medians of the rounds. Each program runs on one core, load and origin on another, one under load at a time.",
     "`seen`: our requests/s as wrk saw them divided by this program's; `a core`: the same for one core's work. A peer "
     "that was measured with several settings has those with the most requests/s in the row. `to origin`: meanwhile.",
+    "In brackets behind a Python: its time for a fixed piece of work, divided by that of the fastest on this machine.",
 )
 _FIGURES = (
     *("requests/s", "seen", "requests/s a core", "a core", "p50 ms", "p99 ms"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.bench import baseline as earlier
+from tests.bench import interpreter
 from tests.bench.baseline import baseline
 from tests.bench.programs import EARLIER, sidecar
+
+OWN = Path(sys.executable)
 
 
 def git(repository: Path, *words: str) -> str:
@@ -37,14 +40,14 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """An installer that tells what it was asked for."""
     told, script = tmp_path / "told", tmp_path / "install.py"
     script.write_text(f"import sys; open({str(told)!r}, 'w').write(sys.argv[2])")
-    monkeypatch.setattr(earlier, "INSTALL", script)
+    monkeypatch.setattr(interpreter, "INSTALL", script)
     return [str(told)]
 
 
 def test_the_files_are_those_of_the_commit_and_go_away(repository: Path, installed: list[str]) -> None:
-    with baseline("HEAD~1", repository) as found:
+    with baseline("HEAD~1", OWN, repository) as found:
         assert (found.folder / "proxy.txt").read_text() == "old"
-        assert found.commit == git(repository, "rev-parse", "--short", "HEAD~1")
+        assert found.version == git(repository, "rev-parse", "--short", "HEAD~1")
         assert Path(installed[0]).read_text() == str(found.folder / "tests" / "requirements.lock")
         assert len(git(repository, "worktree", "list").splitlines()) == 2
     assert not found.folder.exists()
@@ -53,7 +56,7 @@ def test_the_files_are_those_of_the_commit_and_go_away(repository: Path, install
 
 
 def test_a_commit_that_is_not_there_is_named(repository: Path) -> None:
-    with pytest.raises(RuntimeError, match="fatal"), baseline("no-such-commit", repository):
+    with pytest.raises(RuntimeError, match="fatal"), baseline("no-such-commit", OWN, repository):
         pass
 
 
@@ -61,14 +64,14 @@ def test_a_commit_that_cannot_be_installed_leaves_nothing_behind(
     repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "fails.py").write_text("raise SystemExit(3)")
-    monkeypatch.setattr(earlier, "INSTALL", tmp_path / "fails.py")
-    with pytest.raises(RuntimeError, match="cannot be installed"), baseline("HEAD", repository):
+    monkeypatch.setattr(interpreter, "INSTALL", tmp_path / "fails.py")
+    with pytest.raises(RuntimeError, match="cannot be installed"), baseline("HEAD", OWN, repository):
         pass
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
 def test_it_is_a_program_of_its_own(repository: Path, installed: list[str]) -> None:
-    with baseline("HEAD", repository) as found:
-        program = sidecar(earlier=found)
+    with baseline("HEAD", OWN, repository) as found:
+        program = sidecar(found)
     assert program.name == EARLIER
-    assert program.version == found.commit
+    assert program.version == found.version
