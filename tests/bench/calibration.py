@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 
-REQUESTS, TIMES = 10_000, 8
+REQUESTS, TIMES = 5_000, 6
 _ASKED = tuple(
     b"GET /api/v3/klines?symbol=SYMBOL%d&interval=1m HTTP/1.1\r\nHost: binance\r\nAccept: */*\r\n\r\n" % number
     for number in range(64)

@@ -27,7 +27,8 @@ INSTALL = ROOT / "tests" / "tools" / "install.py"
 WORK = Path(__file__).with_name("calibration.py")
 LOCK = "run-requirements.lock"
 """What the gateway needs to run with a Valkey of its own."""
-ROUNDS = 3
+ROUNDS = 12
+"""In turn, over seconds: a machine that others share is slow for a while now and then."""
 TIE = 1.05
 """A Python that is faster by less than this is no better than the one that runs the bench."""
 
@@ -86,7 +87,7 @@ def present(named: str | None = None) -> Iterator[Installed]:
     Raises RuntimeError if the one that is named cannot be used. If the one that is chosen cannot, it says why, and the
     one that runs this takes its place.
     """
-    choice = _named(named) if named is not None else choose(measured(commands()))
+    choice = _named(named) if named is not None else choose(measured(filter(usable, commands())))
     if choice.chosen.command == sys.executable:
         yield Installed(Path(sys.executable), ROOT, str(choice))
         return
@@ -103,7 +104,7 @@ def present(named: str | None = None) -> Iterator[Installed]:
 
 
 def _named(command: str) -> Choice:
-    found = measured([command])
+    found = measured(filter(usable, [command]))
     if not found:
         raise RuntimeError(f"{command} is no Python 3.11 or newer with venv and pip")
     return Choice(found[0], found)
@@ -130,7 +131,7 @@ def commands(path: str | None = None, makefile: Path = ROOT / "Makefile") -> lis
 
 
 def measured(commands: Iterable[str], look: Callable[[str], Python | None] | None = None) -> list[Python]:
-    """Those that can be used, each once however many names it has, with the least seconds of some rounds in turn."""
+    """Each once however many names it has, with the least seconds of some rounds in turn."""
     look = look or calibrate
     found: dict[str, Python] = {}
     for command in commands:
@@ -145,11 +146,18 @@ def measured(commands: Iterable[str], look: Callable[[str], Python | None] | Non
     return list(found.values())
 
 
-def calibrate(command: str) -> Python | None:
-    """One round of the fixed piece of work; None for one that cannot make an environment. This one has its own."""
+def usable(command: str) -> bool:
+    """Whether this Python can make an environment. The one that runs this has its own."""
     try:
-        if command != sys.executable:
-            subprocess.run((command, INSTALL, "--usable"), capture_output=True, check=True)
+        words = (command, INSTALL, "--usable")
+        return command == sys.executable or subprocess.run(words, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def calibrate(command: str) -> Python | None:
+    """One round of the fixed piece of work; None if this fails."""
+    try:
         done = subprocess.run((command, "-I", WORK), capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -25,6 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(interpreter, "commands", lambda: [OWN.command, SYSTEM.command, SLOW.command])
     system = replace(SYSTEM, command=str(_linked(tmp_path)))
     looked = {OWN.command: OWN, SYSTEM.command: system, system.command: system, SLOW.command: SLOW}
+    monkeypatch.setattr(interpreter, "usable", looked.__contains__)
     monkeypatch.setattr(interpreter, "calibrate", looked.get)
     return told
 
@@ -54,15 +55,17 @@ def test_one_alone_is_told_without_figures() -> None:
 
 
 def test_each_has_its_best_of_some_rounds_and_counts_once_however_many_names_it_has() -> None:
-    rounds = {"a": [0.3, 0.2, 0.4], "b": [0.5, 0.6, 0.5], "also a": [0.1]}
+    looked: list[str] = []
     homes = {"a": "/a", "also a": "/a", "b": "/b"}
 
     def look(command: str) -> Python | None:
-        return Python(command, "3.11.2", homes[command], rounds[command].pop(0)) if command in homes else None
+        looked.append(command)
+        seconds = 0.2 if looked.count(command) == 2 else 0.3
+        return Python(command, "3.11.2", homes[command], seconds) if command in homes else None
 
-    found = measured(["a", "not usable", "also a", "b"], look)
-    assert [(each.command, each.seconds) for each in found] == [("a", 0.2), ("b", 0.5)]
-    assert len(rounds["a"]) == 3 - ROUNDS
+    found = measured(["a", "fails", "also a", "b"], look)
+    assert [(each.command, each.seconds) for each in found] == [("a", 0.2), ("b", 0.2)]
+    assert looked == ["a", "fails", "also a", "b"] + ["a", "b"] * (ROUNDS - 1)
 
 
 def test_every_folder_of_the_path_is_looked_into_for_the_names_that_make_tries(tmp_path: Path) -> None:
@@ -84,12 +87,14 @@ def test_the_makefile_names_pythons(tmp_path: Path) -> None:
     assert commands(str(tmp_path))[0] == sys.executable
 
 
-def test_what_is_no_python_is_none(tmp_path: Path) -> None:
-    assert interpreter.calibrate(str(tmp_path / "absent")) is None
-    assert interpreter.calibrate("/bin/false") is None
+def test_what_is_no_python_is_not_usable(tmp_path: Path) -> None:
+    for command in (str(tmp_path / "absent"), "/bin/false"):
+        assert not interpreter.usable(command)
+        assert interpreter.calibrate(command) is None
 
 
 def test_the_python_that_runs_the_bench_is_calibrated() -> None:
+    assert interpreter.usable(sys.executable)
     own = interpreter.calibrate(sys.executable)
     assert own is not None
     assert own.seconds > 0
