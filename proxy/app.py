@@ -176,7 +176,7 @@ async def _start(
     background(app.hub.run(), stack)
     background(build_feed_demand(settings, app.hub, app.fills, app.local, app.clock).run(), stack)
     background(measure_lag(app.metrics), stack)
-    background(watch_clock(app.clock), stack)
+    background(watch_clock(app.clock, ledgers.keep_blocks), stack)
     background(ledgers.watch_blocks(), stack)
     stack.push_async_callback(_drain, app)
 

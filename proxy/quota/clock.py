@@ -1,13 +1,13 @@
 """The wall clock of this machine, and the origin's clock as estimated from it.
 
-Owns: `OriginClock`, the watch for a wall clock that was set, blocks across a change of the clock. Must not know:
-windows, freshness, who asks for the time.
+Owns: `OriginClock`, the watch for a wall clock that was set, blocks and usage across a change of the clock. Must not
+know: windows, freshness, who asks for the time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from proxy.background import tick
 from proxy.core.quota.budget import Budget
@@ -135,8 +135,11 @@ class OriginClock:
         return 0.0 if self._monotonic is None else self.wall() - self._monotonic()
 
 
-class BlockAnchor:
-    """Keeps the seconds that are left of a block when the clock is moved: a block is a duration, not a time."""
+class Anchor:
+    """Keeps what is left of a budget's block and of its usage when the clock is moved: these are durations, not times.
+
+    A clock that is set forward and back would end the one, and forget the other, long before the origin does.
+    """
 
     __slots__ = ("_budget", "_clock", "_shift_seconds")
 
@@ -147,13 +150,13 @@ class BlockAnchor:
         self._shift_seconds = clock.gap_seconds + clock.offset_seconds
 
     def now(self) -> float:
-        """The origin's time. Moves the block first, if the clock was moved."""
+        """The origin's time. Moves block and usage first, if the clock was moved."""
         clock = self._clock
         now = clock.look()
         shift_seconds = clock.gap_seconds + clock.offset_seconds
         moved_seconds = shift_seconds - self._shift_seconds
         if not -JUMP_SECONDS <= moved_seconds <= JUMP_SECONDS:
-            self._budget.move_block(moved_seconds)
+            self._budget.move(moved_seconds)
             self._shift_seconds = shift_seconds
         return now
 
@@ -162,8 +165,14 @@ WATCH_SECONDS = 1.0
 """How often the wall clock is compared with the monotonic one."""
 
 
-async def watch_clock(clock: OriginClock) -> None:
-    """Notice within a second that the wall clock was set: until then all ages are wrong."""
+async def watch_clock(
+    clock: Clock, was_set: Callable[[], Awaitable[None]], *, sleep: Callable[[float], Awaitable[None]] = tick
+) -> None:
+    """Notice within a second that the wall clock was set: until then all ages are wrong. Then call `was_set`."""
+    gap_seconds = clock.gap_seconds
     while True:
-        await tick(WATCH_SECONDS)
-        clock.is_synchronized()  # compares the clocks
+        await sleep(WATCH_SECONDS)
+        clock.look()
+        if abs(clock.gap_seconds - gap_seconds) > STEP_SECONDS:
+            gap_seconds = clock.gap_seconds
+            await was_set()

@@ -18,7 +18,7 @@ from proxy.core.quota.refusal import Refused
 from proxy.core.quota.view import LedgerView, view_of
 from proxy.core.quota.windows import Window
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
-from proxy.quota.clock import BlockAnchor
+from proxy.quota.clock import Anchor
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.refusals import Refusals
 
@@ -45,7 +45,7 @@ class MemoryLedger:
         """For each purpose the ratio, and that of one client."""
         self._observer = observer or NullLedgerObserver()
         self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
-        self._anchor = BlockAnchor(self.local_view, clock)
+        self._anchor = Anchor(self.local_view, clock)
         self._refusals = Refusals(self._limits, self._observer)
         self._keeper = keeper or NullBlockKeeper()
 
@@ -68,9 +68,10 @@ class MemoryLedger:
         budget, clock, windows = self.local_view, self._clock, self._limits.windows
         now = clock.look() if budget.last_block is None else self._anchor.now()  # without a block nothing is moved
         again = budget.reserve_again(now, windows, clock.last_guard_seconds, demand)
-        return self._reserve(demand, now) if again is None else again
+        return self._reserve(demand) if again is None else again
 
-    def _reserve(self, demand: Demand, now: float) -> Reservation:
+    def _reserve(self, demand: Demand) -> Reservation:
+        now = self._anchor.now()  # before anything is forgotten
         ratio, client_ratio = self._parts[demand.purpose]
         outcome = self.local_view.reserve(
             now,
@@ -123,6 +124,12 @@ class MemoryLedger:
         await self._keeper.keep(
             self.local_view.block(reason, self._anchor.now(), until=until, guard_seconds=guard_seconds)
         )
+
+    async def keep_block(self) -> None:
+        """Keep the block anew: this machine's clock was set, and its end is kept by that clock."""
+        block = self.held_block()
+        if block is not None:
+            await self._keeper.keep(block)
 
     async def raise_if_blocked(self) -> None:
         """Raise the SendingRefused of a block, if one holds."""

@@ -104,6 +104,11 @@ class PoolLedgers:
         if ledger is not self.of(endpoint):
             await ledger.raise_if_blocked()
 
+    async def keep_blocks(self) -> None:
+        """Keep all blocks anew: this machine's clock was set."""
+        for ledger in self.all():
+            await ledger.keep_block()
+
     async def watch_blocks(self) -> None:
         """Follow blocks and leases of all pools in Redis. Runs as long as the process lives; returns without Redis."""
         followed: set[RedisLedger] = set()

@@ -14,7 +14,6 @@ than two seconds the expiry holds. Every version writes both alike, so versions 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any, Protocol, TypeVar
@@ -23,7 +22,7 @@ from msgspec import Struct
 
 from proxy.core.quota.block import MAX_DOUBLINGS, PENALTIES, STRIKE_MEMORY_SECONDS, BlockReason, earliest_end
 from proxy.core.quota.budget import Reservation
-from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, budget_of
+from proxy.core.quota.charges import KEEP_SECONDS, Charge, WindowKey, WindowUsage, budget_of
 from proxy.core.quota.client_share import MAX_CLIENTS, ClientShare, ClientUsage
 from proxy.core.quota.clock_offset import JUMP_SECONDS
 from proxy.core.quota.unsynced_usage import Total
@@ -123,7 +122,7 @@ class Scripts:
             args += [charge.weight, budget, budget if client_share is None else client_share.of(budget)]
             client_usage = client_usages.get(charge.window_key, ClientUsage())
             args += [floors.get(charge.window_key, 0), client_usage.used, client_usage.others]
-            args += [charge.refundable, ttl_ms(charge.window_key, now)]
+            args += [charge.refundable, ttl_ms(charge.window_key)]
         keys = [charge.window_key for charge in charges]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(
@@ -188,7 +187,7 @@ class Scripts:
         """Add the usage that a process counted while Redis was away. Returns the usage of its windows."""
         args: list[str | int] = [process, state]
         for key, total in totals.items():
-            args += [total.used, total.pending, total.header, floors.get(key, 0), ttl_ms(key, now)]
+            args += [total.used, total.pending, total.header, floors.get(key, 0), ttl_ms(key)]
         keys = list(totals)
         return await self._run(
             RedisOperation.RECONCILE,
@@ -215,7 +214,7 @@ class Scripts:
         for key in keys:
             charge = charges.get(key)
             args += [0, 0] if charge is None else [charge.weight, charge.refundable]
-            args += [reported.get(key, -1), floors.get(key, 0), ttl_ms(key, now)]
+            args += [reported.get(key, -1), floors.get(key, 0), ttl_ms(key)]
         redis_keys = self._redis_keys("block", "clock", *keys)
         return await self._run(operation, self._reconcile, redis_keys, args, read=lambda row: read_settled(row, keys))
 
@@ -244,6 +243,9 @@ class Scripts:
         return await self._connection.run(operation, call)
 
 
-def ttl_ms(key: WindowKey, now: float) -> int:
-    """How long Redis keeps a window's usage, in milliseconds."""
-    return max(1, math.ceil((key.expires - now) * 1000))
+def ttl_ms(key: WindowKey) -> int:
+    """How long Redis keeps a window's usage after the last call, in milliseconds.
+
+    It is the same at all times, so that a process whose clock is ahead shortens the life of no window.
+    """
+    return (key.interval_seconds + KEEP_SECONDS) * 1000

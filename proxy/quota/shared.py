@@ -1,8 +1,8 @@
 """A ledger in Redis, which all replicas of a quota domain share; while Redis is away, a smaller share in this process.
 
 Owns: when to ask Redis, which refusals need no round trip, how unsynced usage is merged into Redis. Must not know:
-deadlines and the breaker (`proxy.redis_client.connection`), keys and arguments (`proxy.quota.scripts`), which of two
-blocks holds (`proxy.quota.shared_block`).
+deadlines and the breaker (`proxy.redis_client.connection`), keys and arguments (`proxy.quota.scripts`), how the block
+is followed (`proxy.quota.block_watch`).
 
 `local_view` is a model with the usage and the block that this process has last seen. It serves the view, and it is the
 ledger while Redis is away. If it already proves a refusal, that costs no round trip: the part of `used` that no refund
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -33,7 +32,8 @@ from proxy.core.quota.view import LedgerView, no_lease, view_of
 from proxy.core.quota.windows import Window
 from proxy.errors import RedisAway
 from proxy.ports import BlockKeeper, Clock, LedgerObserver, NullBlockKeeper, NullLedgerObserver
-from proxy.quota.clock import BlockAnchor
+from proxy.quota.block_watch import BlockWatch
+from proxy.quota.clock import Anchor
 from proxy.quota.leasing import Leasing, LedgerFace
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.one_by_one import OneByOne
@@ -41,9 +41,6 @@ from proxy.quota.refusals import Refusals
 from proxy.quota.scripts import ScriptRunner, Scripts
 from proxy.quota.shared_block import SharedBlock
 from proxy.quota.unmerged import Unmerged
-
-BLOCK_READ_SECONDS = 5.0
-"""How often the block is read again from Redis while it holds."""
 
 
 class RedisLedger:
@@ -65,7 +62,7 @@ class RedisLedger:
     ) -> None:
         """`leases`: whether weight may be taken ahead of need, while `run_leases` runs."""
         self._scripts = Scripts(connection, domain_key)
-        self._clock, self._ratios, self._sleep = clock, ratios, sleep
+        self._clock, self._ratios = clock, ratios
         self._replica_count = replica_count or ReplicaCount()
         self._observer = observer or NullLedgerObserver()
         self._limits = limits or KnownLimits(refresh_ratio=ratios.refresh, fetch_weight=FETCH_WEIGHT, observer=observer)
@@ -74,11 +71,23 @@ class RedisLedger:
         self._seen = ReplicaView()
         self.local_view = self._seen.budget
         """The usage of the windows and the block, as this process has last seen them."""
-        self._anchor = BlockAnchor(self.local_view, clock)
+        self._anchor = Anchor(self.local_view, clock)
         self._block = SharedBlock(
             self._scripts, budget=self.local_view, anchor=self._anchor, clock=clock, keeper=self._keeper
         )
         self._unmerged = Unmerged(self._scripts, self._seen, self._block)
+        self._blocks = BlockWatch(
+            self._scripts,
+            self._block,
+            self._unmerged,
+            budget=self.local_view,
+            anchor=self._anchor,
+            keeper=self._keeper,
+            note_away=lambda: self._note_contact(False),
+            sleep=sleep,
+        )
+        self.watch_block, self.read_block = self._blocks.run, self._blocks.read
+        self.held_block, self.keep_block = self._blocks.held, self._blocks.keep
         self._local = False
         """Whether the last call found Redis away."""
         self._leasing = self._lease(connection, domain_key) if leases else None
@@ -203,46 +212,18 @@ class RedisLedger:
 
         Returns when the block is kept.
         """
-        held = await self._block.refuse(reason, until)
-        try:
-            await self._unmerged.send_usage(self._anchor.now())
-            await self._block.tell(held)
-        except RedisAway:
-            self._local = True
-
-    async def watch_block(self) -> None:
-        """Read the block again every few seconds while one holds. Runs for as long as the process lives."""
-        while True:
-            await self._sleep(BLOCK_READ_SECONDS)
-            await self.read_block()
+        await self._blocks.refuse(reason, until)
 
     async def run_leases(self) -> None:
         """Fetch and return leases for as long as the process lives."""
         await (asyncio.sleep(0) if self._leasing is None else self._leasing.run())
 
-    async def read_block(self) -> None:
-        """Adopt the block as Redis counts it down, if one holds here. Never raises."""
-        now = self._anchor.now()
-        if self.local_view.block_at(now) is None:
-            return
-        try:
-            await self._unmerged.send(now)
-            await self._block.read(now)
-        except RedisAway:
-            self._local = True
-
     async def raise_if_blocked(self) -> None:
         """Raise the SendingRefused of a block, if one holds here or Redis knows of one."""
-        now = self._anchor.now()
         is_known = self._leasing is not None and self._leasing.proof.holds()
-        if self.local_view.block_at(now) is None and not is_known:
-            with suppress(RedisAway):
-                stored = await self._scripts.read_block(now)
-                if stored is not None and stored.block.until > now:
-                    await self._block.adopt(stored, now)
-        block = self.local_view.block_at(now)
+        block = self.held_block() if is_known else await self._blocks.look()
         if block is not None:
-            raise self._refusals.blocked(block, now)
+            raise self._refusals.blocked(block, self._anchor.now())
 
     def restore(self, block: Block) -> None:
         """Adopt the block that an earlier process kept, and tell Redis, which may have lost it."""
@@ -266,10 +247,6 @@ class RedisLedger:
             leases=None if self._leasing is None else self._leasing.state(),
             untold=self._untold,
         )
-
-    def held_block(self) -> Block | None:
-        """The block that holds now, as last seen. No I/O."""
-        return None if self.local_view.last_block is None else self.local_view.block_at(self._anchor.now())
 
     def used_weight(self) -> int:
         """The used weight of the current one-minute window, as last seen. No I/O."""

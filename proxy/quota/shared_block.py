@@ -15,7 +15,7 @@ from msgspec import Struct
 from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Budget
 from proxy.ports import BlockKeeper, Clock
-from proxy.quota.clock import BlockAnchor
+from proxy.quota.clock import Anchor
 from proxy.quota.script_replies import StoredBlock
 from proxy.quota.scripts import Scripts
 
@@ -36,9 +36,7 @@ class SharedBlock:
 
     __slots__ = ("_anchor", "_budget", "_clock", "_is_unpublished", "_keeper", "_scripts", "_written_until")
 
-    def __init__(
-        self, scripts: Scripts, *, budget: Budget, anchor: BlockAnchor, clock: Clock, keeper: BlockKeeper
-    ) -> None:
+    def __init__(self, scripts: Scripts, *, budget: Budget, anchor: Anchor, clock: Clock, keeper: BlockKeeper) -> None:
         self._scripts = scripts
         self._budget = budget
         self._anchor = anchor

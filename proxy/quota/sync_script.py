@@ -155,7 +155,7 @@ class SyncScript:
             self._constants,
         ]
         for key, one in self._told.items():
-            words.append(f"{one.figures} {ttl_ms(key, call.now)} {len(one.window.clients)}")
+            words.append(f"{one.figures} {ttl_ms(key)} {len(one.window.clients)}")
         return " ".join(words)
 
     def _tell(self, window: WindowCall) -> _Told:

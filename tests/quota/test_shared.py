@@ -139,8 +139,8 @@ async def test_every_key_expires_after_its_use(domain: Domain, connection: Redis
     }
 
     assert lives == {
-        f"REQUEST_WEIGHT:1m:{HOUR}": pytest.approx(30 + 120, abs=5),
-        f"RAW_REQUESTS:5m:{HOUR}": pytest.approx(270 + 120, abs=5),
+        f"REQUEST_WEIGHT:1m:{HOUR}": pytest.approx(60 + 120, abs=5),
+        f"RAW_REQUESTS:5m:{HOUR}": pytest.approx(300 + 120, abs=5),
         "block": pytest.approx(120 + 86_400, abs=5),
         "clock": pytest.approx(4 * 86_400, abs=5),
     }
@@ -154,7 +154,7 @@ async def test_a_key_that_local_weight_was_added_to_expires_too(domain: Domain, 
     await ledger.reconcile(local, {}, ok=True)
     lives = await connection.client.pttl(f"{domain.key}:REQUEST_WEIGHT:1m:{HOUR}")
 
-    assert lives / 1000 == pytest.approx(30 + 120, abs=5)
+    assert lives / 1000 == pytest.approx(60 + 120, abs=5)
 
 
 async def test_of_clients_it_holds_short_names_and_what_they_used(domain: Domain) -> None:

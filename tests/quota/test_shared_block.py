@@ -8,8 +8,9 @@ import math
 import pytest
 
 from proxy.core.quota.block import STRIKE_MEMORY_SECONDS, BlockReason
+from proxy.quota.block_watch import BLOCK_READ_SECONDS
 from proxy.quota.clock import OriginClock
-from proxy.quota.shared import BLOCK_READ_SECONDS, RedisLedger
+from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
 from tests.quota.conftest import Domain
 from tests.quota.doubles import HOUR, RATIOS, ManualClock, admitted, ask, headers

@@ -253,20 +253,34 @@ class Budget:
         """Replace our block by the one that all replicas share."""
         self.last_block = shared
 
-    def move_block(self, seconds: float) -> None:
-        """Keep the time that is left of a block when the clock was moved by so many seconds."""
+    def move(self, seconds: float) -> None:
+        """Keep the time that is left of the block and of what is recorded when the clock was moved by so many seconds.
+
+        Windows that a wrong clock says are over may come back.
+        """
         if self.last_block is not None:
             self.last_block = replace(self.last_block, until=self.last_block.until + seconds)
+        for count in self._counts.values():
+            count.move(seconds)
+        self._look_ahead()
 
-    def forget(self, now: float) -> None:
-        """Drop the usages that have expired."""
+    def keeps(self, window_key: WindowKey) -> bool:
+        """Whether anything is recorded of a window."""
+        return (window_key.name, window_key.start) in self._counts
+
+    def forget(self, now: float) -> bool:
+        """Drop the usages that have expired. Whether there were any."""
         if now < self._first_expiry:
-            return
+            return False
         for place in [place for place, count in self._counts.items() if count.expires <= now]:
             del self._counts[place]
         self._table.clear()  # its rows may hold what is forgotten
         self._reported.clear()
         self._minute = _NO_MINUTE
+        self._look_ahead()
+        return True
+
+    def _look_ahead(self) -> None:
         self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
 
     def _count_of(self, window_key: WindowKey) -> WindowCount:

@@ -26,11 +26,11 @@ _MAX_KNOWN = 1024
 class WindowCount:
     """What is used in one window from one start. It changes in place, so that rows may hold it."""
 
-    __slots__ = ("answered", "clients", "expires", "leased", "refundable", "used")
+    __slots__ = ("_least_expires", "answered", "clients", "expires", "leased", "refundable", "used")
 
-    def __init__(self, expires: int) -> None:
-        """`expires`: when it is forgotten."""
-        self.expires = expires
+    def __init__(self, expires: float) -> None:
+        """`expires`: when it is forgotten, unless the clock is moved."""
+        self.expires = self._least_expires = expires
         self.used = self.refundable = self.leased = 0
         self.answered = 0
         """The part of `used` that is not pending."""
@@ -45,6 +45,10 @@ class WindowCount:
         """Replace the values."""
         self.used, self.answered = usage.used, usage.used - usage.pending
         self.refundable, self.leased = usage.refundable, usage.leased
+
+    def move(self, seconds: float) -> None:
+        """Keep it for as long as before: the clock was moved by so many seconds. It may be moved back later."""
+        self.expires = max(self._least_expires, self.expires + seconds)
 
     def raise_to(self, header: int) -> int:
         """Raise `used` to what a header proves: as much, and all that is pending. Returns the difference."""

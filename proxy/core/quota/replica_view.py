@@ -6,7 +6,6 @@ away. Must not know: Redis, when it is asked, how usage is merged into it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -55,7 +54,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 class ReplicaView:
     """The ledger as one replica sees it. No I/O."""
 
-    __slots__ = ("_first_expiry", "budget", "floors", "unsynced")
+    __slots__ = ("budget", "floors", "unsynced")
 
     def __init__(self) -> None:
         self.budget = Budget()
@@ -66,8 +65,6 @@ class ReplicaView:
         Refunds do not lower it. If Redis has less used later, it has lost data.
         """
         self.unsynced = UnsyncedUsage()
-        self._first_expiry = math.inf
-        """Of the floors."""
 
     def refuse(self, wanted: Wanted) -> Refused | Blocked | None:
         """The refusal that needs no round trip, if any. For a client only its own confirmed usage counts."""
@@ -129,7 +126,6 @@ class ReplicaView:
         for key, reported in usage.items():
             if reported.kept > self.floors.get(key, -1):
                 self.floors[key] = reported.kept
-                self._first_expiry = min(key.expires, self._first_expiry)
             missing = self.unsynced.unmerged(key)
             used, pending = reported.used + missing.used, max(0, reported.pending + missing.pending)
             known = WindowUsage(used, pending, reported.refundable, reported.leased)
@@ -151,9 +147,8 @@ class ReplicaView:
             self.budget.adopt_client_count(key, count[key])
 
     def forget(self, now: float) -> None:
-        """Drop the windows that have expired."""
-        self.budget.forget(now)
-        if now >= self._first_expiry:
-            for key in [key for key in self.floors if key.expires <= now]:
+        """Drop the windows that have expired: those that the budget drops."""
+        if self.budget.forget(now):
+            for key in [key for key in self.floors if not self.budget.keeps(key)]:
                 del self.floors[key]
-            self._first_expiry = min((key.expires for key in self.floors), default=math.inf)
+            self.unsynced.forget(self.budget.keeps)

@@ -8,7 +8,7 @@ lost can be repeated, and two transfers may arrive in either order (`merge_unsyn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -60,17 +60,21 @@ class UnsyncedUsage:
             self._change(window_key, replace(total, header=max(total.header, header)))
 
     def unsynced(self, now: float) -> dict[WindowKey, Total]:
-        """All totals if Redis lacks any of them, else an empty mapping."""
-        if not self._totals and not self._merged:
+        """All totals of windows that count at `now` if Redis lacks any of them, else an empty mapping."""
+        if self._totals == self._merged:
             return {}
-        for window_key in [window_key for window_key in self._totals if window_key.expires <= now]:
-            del self._totals[window_key]
-            self._merged.pop(window_key, None)
-        return {} if self._totals == self._merged else dict(self._totals)
+        totals = {window_key: total for window_key, total in self._totals.items() if now < window_key.expires}
+        return {} if all(self._merged.get(window_key) == total for window_key, total in totals.items()) else totals
 
     def mark_merged(self, totals: Mapping[WindowKey, Total]) -> None:
         """Record that Redis has these totals."""
         self._merged.update({window_key: total for window_key, total in totals.items() if window_key in self._totals})
+
+    def forget(self, is_kept: Callable[[WindowKey], bool]) -> None:
+        """Drop the windows that are not kept."""
+        for window_key in [window_key for window_key in self._totals if not is_kept(window_key)]:
+            del self._totals[window_key]
+            self._merged.pop(window_key, None)
 
     def unmerged(self, window_key: WindowKey) -> WindowUsage:
         """The part of a window's usage that Redis lacks."""
