@@ -24,13 +24,13 @@ from msgspec.structs import replace
 from proxy.core.quota.block import Block, BlockReason, next_block
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage, window_key_of
 from proxy.core.quota.client_share import Clients, ClientShare, ClientUsage
+from proxy.core.quota.count_table import UNUSED, CountTable
 from proxy.core.quota.counts import Rows, RowTable, WindowCount, rows_of
 from proxy.core.quota.refusal import Refused, first_refusal
 from proxy.core.quota.usage_report import Present, PresentWindows, UsageReport, reported_usage
 from proxy.core.quota.windows import GUARD_SECONDS, MINUTE_SECONDS, WEIGHT_NAME, RateLimitKind, Window
 
-_UNUSED = WindowCount(0)
-_NO_MINUTE: Present[WindowCount] = Present(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, 0), 0, 0, _UNUSED)
+_NO_MINUTE: Present[WindowCount] = Present(WindowKey(WEIGHT_NAME, MINUTE_SECONDS, 0), 0, 0, UNUSED)
 
 
 class Reservation(Struct, frozen=True):
@@ -81,19 +81,16 @@ class Reconciled(Struct, frozen=True):
 class Budget:
     """Usage and block of one quota domain, in memory."""
 
-    __slots__ = ("_counts", "_first_expiry", "_minute", "_reported", "_table", "last_block", "version")
+    __slots__ = ("_counts", "_minute", "_reported", "_table", "last_block", "version")
 
     def __init__(self) -> None:
         self.version = 0
         """Grows whenever what is spent in a window changes: a caller that caches that must then read it again."""
         self.last_block: Block | None = None
         """The block that holds, or the one before, whose strikes still count."""
-        self._counts: dict[tuple[str, int], WindowCount] = {}
-        """By the window's name and start."""
-        self._first_expiry = math.inf
-        """No usage expires before this."""
-        self._table = RowTable(self._count_of)
-        self._reported = PresentWindows(self._count_of)
+        self._counts = CountTable()
+        self._table = RowTable(self._counts.of)
+        self._reported = PresentWindows(self._counts.of)
         self._minute = _NO_MINUTE
         """The minute that somebody asked for last."""
 
@@ -114,8 +111,7 @@ class Budget:
         `refundable`: the origin takes the weight back if the request succeeds. `name`: of all requests like this one,
         for `reserve_again`.
         """
-        if now >= self._first_expiry:
-            self.forget(now)
+        self.forget(now)
         block = self.last_block
         if block is not None and block.until > now:
             return Blocked(block.reason, block.until)
@@ -214,14 +210,15 @@ class Budget:
 
     def usage(self, window_key: WindowKey) -> WindowUsage:
         """The usage of a window; zeros if nothing is recorded."""
-        return self._count_at(window_key.name, window_key.start).usage()
+        return self._counts.at(window_key.name, window_key.start).usage()
 
     def minute(self, now: float) -> Present[WindowCount]:
         """The window of weight of the minute that holds at `now`, whether anything is recorded in it or not."""
         minute = self._minute
         if not minute.begins <= now < minute.ends:
             key = WindowKey(WEIGHT_NAME, MINUTE_SECONDS, math.floor(now / MINUTE_SECONDS) * MINUTE_SECONDS)
-            self._minute = minute = Present(key, key.start, key.end, self._count_at(key.name, key.start))
+            minute = Present(key, key.start, key.end, self._counts.at(key.name, key.start))
+            self._minute = _NO_MINUTE if minute.counter is UNUSED else minute  # one may be made at any time
         return minute
 
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
@@ -231,18 +228,18 @@ class Budget:
 
     def put(self, window_key: WindowKey, usage: WindowUsage) -> None:
         """Replace the usage of a window."""
-        count = self._count_of(window_key)
+        count = self._counts.of(window_key)
         self.version += usage.spent != count.used - count.leased
         count.put(usage)
 
     def adopt_client(self, window_key: WindowKey, client_share: ClientShare, used: int) -> None:
         """Adopt what one client used; call `adopt` for the window first."""
         self._table.count_clients()
-        self._count_of(window_key).of_clients().adopt(client_share.field, used)
+        self._counts.of(window_key).of_clients().adopt(client_share.field, used)
 
     def adopt_client_count(self, window_key: WindowKey, count: int) -> None:
         """Adopt how many clients were charged; call `adopt` for the window first."""
-        self._count_of(window_key).of_clients().adopt_count(count)
+        self._counts.of(window_key).of_clients().adopt_count(count)
 
     def client_usage(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         """What this client alone used in a window, as far as this is recorded under its name."""
@@ -260,45 +257,24 @@ class Budget:
         """
         if self.last_block is not None:
             self.last_block = replace(self.last_block, until=self.last_block.until + seconds)
-        for count in self._counts.values():
-            count.move(seconds)
-        self._look_ahead()
+        self._counts.move(seconds)
 
     def keeps(self, window_key: WindowKey) -> bool:
         """Whether anything is recorded of a window."""
-        return (window_key.name, window_key.start) in self._counts
+        return self._counts.has(window_key)
 
     def forget(self, now: float) -> bool:
         """Drop the usages that have expired. Whether there were any."""
-        if now < self._first_expiry:
+        if not self._counts.forget(now):
             return False
-        for place in [place for place, count in self._counts.items() if count.expires <= now]:
-            del self._counts[place]
         self._table.clear()  # its rows may hold what is forgotten
         self._reported.clear()
         self._minute = _NO_MINUTE
-        self._look_ahead()
         return True
-
-    def _look_ahead(self) -> None:
-        self._first_expiry = min((count.expires for count in self._counts.values()), default=math.inf)
-
-    def _count_of(self, window_key: WindowKey) -> WindowCount:
-        place = window_key.name, window_key.start
-        count = self._counts.get(place)
-        if count is None:
-            count = self._counts[place] = WindowCount(window_key.expires)
-            self._minute = _NO_MINUTE  # which may have had none
-            self._first_expiry = min(count.expires, self._first_expiry)
-        return count
-
-    def _count_at(self, name: str, start: int) -> WindowCount:
-        """What is recorded; zeros if nothing is, which nobody changes."""
-        return self._counts.get((name, start), _UNUSED)
 
     def _clients_of(self, window_key: WindowKey) -> Clients | None:
         self._table.count_clients()
-        return self._count_at(window_key.name, window_key.start).clients
+        return self._counts.at(window_key.name, window_key.start).clients
 
     def _charged_to_client(self, window_key: WindowKey, client_share: ClientShare | None) -> ClientUsage:
         clients = self._clients_of(window_key)
@@ -306,5 +282,5 @@ class Budget:
 
     def _rows_of(self, charges: tuple[Charge, ...]) -> Rows:
         """The counters that are there of what was charged."""
-        counted = [(self._counts.get((charge.window_key.name, charge.window_key.start)), charge) for charge in charges]
+        counted = [(self._counts.known(charge.window_key.name, charge.window_key.start), charge) for charge in charges]
         return rows_of(charges, [(count, charge) for count, charge in counted if count is not None])
