@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ from proxy.gateway import Gateway, failed
 from proxy.origin.guarded import Origin
 from proxy.origin.origins import Origins
 from proxy.origin.reading import AcceptedResponse
+from proxy.ports import Asker
 from proxy.quota.clock import OriginClock
 from proxy.settings import Settings, TimeSource
 
@@ -38,16 +39,6 @@ PublicQuery = CanonicalQuery | MarketQuery
 Query = PublicQuery | KeyedRequest
 PassOn = Callable[..., Reply]
 """`passed_reply` or `forwarded_reply`, whichever the kind of a query wants."""
-
-
-class Asker(Protocol):
-    """Who waits for a reply."""
-
-    def answer(self, reply: Reply) -> None:
-        """Here is the reply."""
-
-    def fail(self, error: Exception) -> None:
-        """There is none, by a bug of ours."""
 
 
 class Place(Struct, frozen=True, eq=False):

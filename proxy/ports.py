@@ -20,6 +20,7 @@ from proxy.core.quota.limits import Absurdity
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.view import LedgerView
 from proxy.core.quota.windows import Window
+from proxy.core.reply import Reply
 from proxy.errors import UpstreamFailed
 
 
@@ -73,8 +74,11 @@ class Ledger(Protocol):
         A 2xx takes the weight of a refundable reservation back.
         """
 
-    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
-        """The same without waiting; never raises. False: nothing is changed, and the caller awaits `reconcile`."""
+    def can_settle_now(self, reservation: Reservation) -> bool:
+        """Whether `settle_now` may take an answer in this turn of the loop. If not, the caller awaits `reconcile`."""
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        """`reconcile` without waiting; never raises."""
 
     async def release(self, reservation: Reservation) -> None:
         """Cancel a reservation: the request was certainly not sent."""
@@ -93,6 +97,16 @@ class Ledger(Protocol):
 
     def used_weight(self) -> int:
         """The last known used weight of the current one-minute window. No I/O."""
+
+
+class Asker(Protocol):
+    """Who waits for a reply."""
+
+    def answer(self, reply: Reply) -> None:
+        """Here is the reply."""
+
+    def fail(self, error: Exception) -> None:
+        """There is none, by a bug of ours."""
 
 
 class Outbound(Protocol):

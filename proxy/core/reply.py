@@ -20,6 +20,7 @@ from proxy.core.query.accepted import matches
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
+from proxy.core.quota.origin_headers import used_in_minute
 from proxy.core.quota.pools import IP_POOLS, SPOT
 from proxy.errors import JSON_CONTENT_TYPE, MethodNotAllowed, PassedOn, SidecarError
 
@@ -103,6 +104,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """What the origin would have charged for this answer; 0 for an error that does not come from the origin."""
     pool: str | None = SPOT
     """The pool of limits whose used weight the answer tells; None: it tells none."""
+    told_weight: int = 0
+    """What the origin's answer tells of that pool's used weight, which may not be counted yet; 0: nothing."""
     rendition: Rendition | None = None
     """How to make this reply again later; None if it is not made from an entry."""
 
@@ -185,6 +188,7 @@ def passed_reply(response: OriginResponse, outcome: Outcome, *, query: Canonical
         outcome=outcome,
         endpoint=query.endpoint.name,
         weight=query.weight,
+        told_weight=used_in_minute(told),
     )
 
 
@@ -218,6 +222,7 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
         endpoint=endpoint.name,
         weight=query.weight,
         pool=reported_pool(endpoint),
+        told_weight=used_in_minute(told) if endpoint.has_used_weight else 0,
     )
 
 

@@ -125,8 +125,8 @@ class _Exchange(Struct, eq=False):
         client, base_url, head = self.client, self.base_url, answer.head
         headers, monotonic = head.texts, client.monotonic
         now = monotonic()
-        client.pool.give(base_url, self.connection, now)  # first: the client may ask again at once
         if "content-encoding" in headers:
+            client.pool.give(base_url, self.connection, now)
             client.unpack(self, answer)
             return
         response = OriginResponse(
@@ -136,8 +136,11 @@ class _Exchange(Struct, eq=False):
             sent_at=self.sent_at,
             received_at=answer.received_at,
         )
-        self.flight.landed(response)  # before it is counted: a client waits
-        client.told.answered(base_url, head.status, now - self.started)
+        try:
+            self.flight.landed(response)  # first: a client waits
+        finally:
+            client.pool.give(base_url, self.connection, now)
+            client.told.answered(base_url, head.status, now - self.started)
 
     def failed(self, error: UpstreamFailed) -> None:
         """There is no answer that can be used."""

@@ -17,7 +17,7 @@ from proxy.core.quota.demand import Demand
 from proxy.errors import BackedOff, Banned, Paused, UpstreamFailed
 from proxy.origin.gate import Gate, Ticket
 from proxy.origin.passage import MustWait, Passage
-from proxy.origin.reading import AcceptedResponse, AnswerReading, Unsettled
+from proxy.origin.reading import AcceptedResponse, AnswerReading
 
 
 class Taker(Protocol):
@@ -87,24 +87,29 @@ class Flight(Struct, eq=False):
 
     def landed(self, outcome: OriginResponse | UpstreamFailed) -> None:
         """The first attempt has ended."""
-        demand, reservation, accepted = self.demand, self.reservation, None
+        reservation, accepted = self.reservation, None
         assert reservation is not None  # it was checked
         try:
             if isinstance(outcome, OriginResponse):
-                accepted = self.reader.read_now(self.query, outcome, demand, reservation)
-            if accepted is None:
-                self.asking.start(self._finish(self.asking.rest(self._attempts(outcome, reservation))))
-                return
-        except Unsettled as unsettled:
-            self.asking.start(self._finish(self._settle(unsettled.accepted, reservation)))
+                accepted = self.reader.accept(self.query, outcome, self.demand)
         except Exception as error:
-            self.gate.leave(demand)
+            self.gate.leave(self.demand)
             self.taker.fail(error)
+            return
+        if accepted is None:
+            self.asking.start(self._finish(self.asking.rest(self._attempts(outcome, reservation))))
+        elif not self.gate.ledger.can_settle_now(reservation):
+            self.asking.start(self._finish(self._settle(accepted, reservation)))
+        elif self.demand.refundable:  # its client is told what is used after the refund
+            self.reader.settle_now(self.query, accepted, reservation)
+            self.gate.leave(self.demand)
+            self.taker.take(accepted)
         else:
             try:
                 self.taker.take(accepted)  # first: a client waits
             finally:
-                self.gate.leave(demand)
+                self.reader.settle_now(self.query, accepted, reservation)
+                self.gate.leave(self.demand)
 
     def _attempts(self, outcome: OriginResponse | UpstreamFailed, reservation: Reservation) -> Attempts:
         passage = Passage(self.demand, self.deadline)

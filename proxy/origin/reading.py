@@ -45,14 +45,6 @@ class AcceptedResponse(Struct, frozen=True):
         return isinstance(self.verdict, Negative) and self.verdict.by_firewall
 
 
-class Unsettled(Exception):
-    """The ledger cannot take an answer without waiting."""
-
-    def __init__(self, accepted: AcceptedResponse) -> None:
-        super().__init__()
-        self.accepted = accepted
-
-
 class AnswerReading:
     """Reads the answers of one API within one pool."""
 
@@ -114,39 +106,43 @@ class AnswerReading:
             case _:
                 assert_never(verdict)
 
-    def read_now(
-        self, query: UpstreamQuery, response: OriginResponse, demand: Demand, reservation: Reservation
-    ) -> AcceptedResponse | None:
-        """`read` of a usual answer, without waiting. None, and nothing is done, for any other.
-
-        Raises Unsettled if the ledger could not take it so: then the caller awaits `settle`.
-        """
+    def accept(self, query: UpstreamQuery, response: OriginResponse, demand: Demand) -> AcceptedResponse | None:
+        """A usual answer, whose weight is counted, and which is settled next; None for any other: `read` takes it."""
         if response.status == 200 and query.passes_as_it_came:
             verdict: Verdict = GOOD
         else:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if isinstance(verdict, Good):
-            is_good, weight = True, demand.lasting
+            weight = demand.lasting
         elif isinstance(verdict, Negative) and not verdict.by_firewall:
-            is_good, weight = False, demand.weight
+            weight = demand.weight
         else:
             return None
-        endpoint, headers = query.endpoint, response.headers
-        is_new = headers.get("date", "") != self._date
-        if is_new or not self._learned_at <= response.received_at < self._learn_at:
-            self._learn_now(endpoint, verdict, response)
-        elif verdict is not GOOD and isinstance(verdict, Good) and verdict.rate_limits:
-            self._learn(endpoint, verdict, response)
-        self._observer.spent(endpoint.name, weight, client=demand.client)
-        if not endpoint.has_used_weight or endpoint.pool is not None:
-            headers = without_used_weight(headers)
-        accepted = AcceptedResponse(response, verdict)
-        if not self._ledger.settle_now(reservation, headers, ok=is_good):
-            raise Unsettled(accepted)
-        return accepted
+        self._observer.spent(query.endpoint.name, weight, client=demand.client)
+        return AcceptedResponse(response, verdict)
+
+    def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
+        """Do what follows from an accepted answer, without waiting. Only where the ledger can.
+
+        A bug here is logged and not raised: the answer may be about an order, and its client must get it.
+        """
+        response, verdict, endpoint = accepted.response, accepted.verdict, query.endpoint
+        headers = response.headers
+        try:
+            is_new = headers.get("date", "") != self._date
+            if is_new or not self._learned_at <= response.received_at < self._learn_at:
+                self._learn_now(endpoint, verdict, response)
+            elif verdict is not GOOD and isinstance(verdict, Good) and verdict.rate_limits:
+                self._learn(endpoint, verdict, response)
+            if not endpoint.has_used_weight:
+                headers = without_used_weight(headers)
+            self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
+        except Exception:
+            log.exception("unexpected_error")
 
     async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
-        """Correct the ledger by the answer."""
+        """The same where the ledger must wait."""
+        self._learn_now(query.endpoint, accepted.verdict, accepted.response)
         headers = _believed(query.endpoint, accepted.response.headers)
         await self._ledger.reconcile(reservation, headers, ok=isinstance(accepted.verdict, Good))
 
@@ -204,6 +200,4 @@ class AnswerReading:
 
 def _believed(endpoint: Endpoint, headers: Mapping[str, str]) -> Mapping[str, str]:
     """The headers of an answer, without a used weight that is wrong or is that of another pool."""
-    if endpoint.has_used_weight and endpoint.pool is None:
-        return headers
-    return without_used_weight(headers)
+    return headers if endpoint.has_used_weight else without_used_weight(headers)

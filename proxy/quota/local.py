@@ -101,18 +101,19 @@ class MemoryLedger:
         if had_block and self.local_view.last_block is None:
             await self._keeper.keep(None)
 
-    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
-        """The same without waiting. False after a block: its end is kept on disk, so nothing is changed here."""
+    def can_settle_now(self, reservation: Reservation) -> bool:
+        """Not after a block: its end is kept on disk."""
+        return self.local_view.last_block is None
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        """`reconcile` without waiting, where that is possible."""
         clock, budget = self._clock, self.local_view
-        if budget.last_block is not None:
-            return False
         wall = clock.wall
         now = wall() + clock.offset_seconds
         report = self._limits.read_usage_report(headers, now, ok)
         foreign_weight = budget.settle(reservation, report, now, clock.last_guard_seconds)
         if foreign_weight:
             self._observer.foreign_weight(foreign_weight)
-        return True
 
     async def release(self, reservation: Reservation) -> None:
         """Take a reservation back: the request was certainly not sent."""

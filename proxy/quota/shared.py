@@ -5,12 +5,12 @@ deadlines and the breaker (`proxy.redis_client.connection`), keys and arguments 
 is followed (`proxy.quota.block_watch`).
 
 `local_view` is a model with the usage and the block that this process has last seen. It serves the view, and it is the
-ledger while Redis is away. If it already proves a refusal, that costs no round trip: the part of `used` that no refund
-can take back never falls, and a block never ends early, so an earlier answer of Redis stays true.
+ledger while Redis is away. What it proves refused costs no round trip: the part of `used` that no refund takes back
+never falls, and a block never ends early, so an earlier answer of Redis stays true.
 
 While Redis is away its counts cannot be corrected. A reservation made in Redis and answered meanwhile stays pending
-there until its window expires. That counts it twice at worst, and never too little. The same holds for a call that
-Redis executed but whose answer was lost. Nothing is refunded meanwhile.
+there until its window expires. That counts it twice at worst, and never too little. So does a call whose answer was
+lost after Redis had executed it. Nothing is refunded meanwhile.
 """
 
 from __future__ import annotations
@@ -161,13 +161,15 @@ class RedisLedger:
             raise self._refusals.blocked(block, now)
         return self._leasing.take(now, demand)
 
-    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
-        """Note an answer; Redis is told in the background. False: it must be told at once, and nothing is noted."""
-        if self._leasing is None or self._local or reservation.local or self.local_view.last_block is not None:
-            return False
+    def can_settle_now(self, reservation: Reservation) -> bool:
+        """Whether Redis need not be told of an answer at once."""
+        return not (self._leasing is None or self._local or reservation.local or self.local_view.last_block is not None)
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        """Note an answer; Redis is told in the background."""
+        assert self._leasing is not None  # `can_settle_now` was asked
         now = self._clock.wall() + self._clock.offset_seconds
         self._leasing.settle(reservation, self._limits.read_usage_report(headers, now, ok), now)
-        return True
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Correct the usage by an answer's headers (lower-case names); `ok` for a 2xx, which refunds. Never raises."""

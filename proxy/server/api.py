@@ -69,12 +69,15 @@ class Headers(Struct, frozen=True):
 
         `is_public`: of a path that pages of other sites may read. `is_kept`: on a connection that stays open.
         """
-        return [*reply.all_headers(), *self.beside(reply.pool, is_public=is_public, is_kept=is_kept)]
+        pool, told = reply.pool, reply.told_weight
+        return [*reply.all_headers(), *self.beside(pool, told_weight=told, is_public=is_public, is_kept=is_kept)]
 
-    def beside(self, pool: str | None, *, is_public: bool = True, is_kept: bool = True) -> list[tuple[str, str]]:
-        """Those that do not depend on the reply but on its pool. What is stored is of public paths only."""
+    def beside(
+        self, pool: str | None, *, told_weight: int = 0, is_public: bool = True, is_kept: bool = True
+    ) -> list[tuple[str, str]]:
+        """Those that depend on the pool of a reply, and on what its answer tells of the pool's used weight."""
         used = None if pool is None else self.used_weight(pool)
-        text = None if used is None else str(used)
+        text = None if used is None else str(max(used, told_weight))
         return self.with_used(text, pool, is_public=is_public, is_kept=is_kept)
 
     def with_used(self, used: str | None, pool: str | None, *, is_public: bool, is_kept: bool) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from msgspec import Struct
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.event_log import log
+from proxy.ports import Asker
 from proxy.server import web
 from proxy.server.answer_heads import AnswerHeads
 from proxy.server.api import Headers, TrafficObserver
@@ -36,16 +37,6 @@ _SHORT_BYTES = 1 << 10
 _MAX_KNOWN = 1024
 JOIN_BYTES = 16 << 10
 """Larger bodies are written separately, so that they are not copied behind the head."""
-
-
-class Asker(Protocol):
-    """Who waits for a reply."""
-
-    def answer(self, reply: Reply) -> None:
-        """Here is the reply."""
-
-    def fail(self, error: Exception) -> None:
-        """There is none, by a bug of ours."""
 
 
 class Prepared(Protocol):
@@ -266,10 +257,13 @@ class ForwardPathProtocol(FastPathProtocol):
         if closes or self._has_ended:
             self.force_close()
         elif self._held:
-            self._go_on(transport)
+            self._loop.call_soon(self._go_on)  # after all that follows from the answer
 
-    def _go_on(self, transport: asyncio.Transport) -> None:
-        held, self._held = self._held, []
+    def _go_on(self) -> None:
+        """Read what came while a request was under way."""
+        transport, held, self._held = self.transport, self._held, []
+        if transport is None or transport.is_closing():
+            return
         transport.resume_reading()
         for data in held:
             self.data_received(data)

@@ -309,7 +309,7 @@ def test_every_outcome_has_a_cache_status(outcome: Outcome) -> None:
 # What is passed on, and what fails
 
 
-def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
+def test_what_is_passed_on_keeps_status_type_body_and_what_it_tells_of_the_weight() -> None:
     response = OriginResponse(
         status=400,
         headers={"content-type": "application/sbe", "cache-control": "max-age=9", "x-mbx-used-weight": "7"},
@@ -331,6 +331,7 @@ def test_what_is_passed_on_keeps_status_type_and_body_only() -> None:
         outcome=Outcome.BYPASS,
         endpoint="time",
         weight=1,
+        told_weight=7,
     )
 
 

@@ -155,8 +155,11 @@ class World:
     def reserve_now(self, demand: Demand) -> None:
         return
 
-    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> bool:
+    def can_settle_now(self, reservation: Reservation) -> bool:
         return False
+
+    def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
+        raise AssertionError("can_settle_now was asked")
 
     async def reconcile(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         self.done.append(f"reconcile {reservation.at:.0f} {'ok' if ok else 'not ok'}")

@@ -19,6 +19,7 @@ from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.view import LedgerView, view_of, with_learned
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
+from proxy.quota.pools import AnyLedger
 from proxy.quota.scripts import ScriptRunner
 from proxy.redis_client.clients import Client
 from proxy.redis_client.connection import RedisOperation
@@ -242,6 +243,14 @@ class Ageing:
         left_ms = await self._client.pttl(self._key) if passed_seconds else 0
         if left_ms > 0:  # a time of zero or less deletes the key
             await self._client.pexpire(self._key, round(left_ms - passed_seconds * 1000))
+
+
+def settled_now(ledger: AnyLedger, reservation: Reservation, told: Mapping[str, str], *, ok: bool = True) -> bool:
+    """Whether the ledger takes an answer without waiting; then it has."""
+    can = ledger.can_settle_now(reservation)
+    if can:
+        ledger.settle_now(reservation, told, ok=ok)
+    return can
 
 
 def headers(used: int | None = None, *, at: float | None = None) -> dict[str, str]:

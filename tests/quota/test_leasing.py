@@ -23,7 +23,7 @@ from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisOperation, connect
 from tests.events import capture_logs
-from tests.quota.doubles import HOUR, RATIOS, ManualClock, headers
+from tests.quota.doubles import HOUR, RATIOS, ManualClock, headers, settled_now
 from tests.redis_client.valkey import Valkey
 
 pytestmark = pytest.mark.realtime
@@ -60,7 +60,7 @@ class Replica:
                 if reservation is not None:
                     return reservation
                 asked = await self.ledger.reserve(1, client="bot")
-                if not self.ledger.settle_now(asked, {}, ok=True):  # Redis was away
+                if not settled_now(self.ledger, asked, {}):  # Redis was away
                     await self.ledger.reconcile(asked, {}, ok=True)
                 await asyncio.sleep(0.02)
 
@@ -107,7 +107,7 @@ async def test_a_request_needs_no_round_trip_and_used_is_what_was_spent(valkey: 
             reservation = replica.now()
             assert reservation is not None
             assert reservation.covers(HOUR + 10.0)
-            assert replica.ledger.settle_now(reservation, headers(before.used), ok=True)
+            assert settled_now(replica.ledger, reservation, headers(before.used))
         after = replica.ledger.view().windows[0]
         assert (after.used, after.used + after.leased) == (before.used + 5, before.used + before.leased)
         assert replica.ledger.used_weight() == after.used
@@ -125,7 +125,7 @@ async def test_the_version_of_the_usage_grows_with_what_is_spent_and_with_nothin
         assert reservation is not None
         assert replica.ledger.local_view.version > version
         used, version = replica.ledger.used_weight(), replica.ledger.local_view.version
-        assert replica.ledger.settle_now(reservation, {}, ok=True)
+        assert settled_now(replica.ledger, reservation, {})
         assert replica.ledger.used_weight() < used
         assert replica.ledger.local_view.version > version
 
@@ -145,7 +145,7 @@ async def test_a_new_redis_grants_no_lease_and_refuses_nothing(valkey: Valkey, m
             reservation = await replica.ledger.reserve(1, client="bot")
             assert not reservation.leased
             assert not reservation.local
-            assert replica.ledger.settle_now(reservation, {}, ok=True)
+            assert settled_now(replica.ledger, reservation, {})
         await replicas[0].until(lambda: replicas[0].ledger.view().leases is LeaseState.ON)
         window = replicas[1].ledger.view().windows[0]
         assert (window.used, window.leased) == (40, 0)
@@ -206,7 +206,7 @@ async def test_without_the_right_to_subscribe_or_publish_each_request_is_reserve
             for _ in range(20):
                 assert replica.now() is None
                 reservation = await replica.ledger.reserve(1, client="bot")
-                assert replica.ledger.settle_now(reservation, {}, ok=True)
+                assert settled_now(replica.ledger, reservation, {})
                 await asyncio.sleep(0.02)
             assert replica.ledger.view().leases is LeaseState.REFUSED
             assert replica.ledger.view().windows[0].leased == 0
@@ -249,7 +249,7 @@ async def test_redis_is_asked_seldom(valkey: Valkey) -> None:
             if reservation is None:
                 waited += 1
                 reservation = await replica.ledger.reserve(1, client="bot")
-            assert replica.ledger.settle_now(reservation, {}, ok=True)
+            assert settled_now(replica.ledger, reservation, {})
             await asyncio.sleep(0.001)
         assert waited <= 20
         assert replica.counted.operations[RedisOperation.RESERVE] == waited

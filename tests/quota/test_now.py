@@ -14,7 +14,7 @@ from proxy.core.quota.view import LedgerView
 from proxy.errors import Banned, BudgetUsedUp
 from proxy.quota.block_file import BlockFile
 from proxy.quota.local import MemoryLedger
-from tests.quota.doubles import RATIOS, ManualClock, Tally, admitted, headers
+from tests.quota.doubles import RATIOS, ManualClock, Tally, admitted, headers, settled_now
 
 
 def reserved(ledger: MemoryLedger, weight: int, *, refundable: bool = False) -> Reservation:
@@ -32,7 +32,7 @@ async def test_the_counts_are_those_of_the_calls_that_wait(clock: ManualClock) -
                 await ledger.reconcile(reservation, headers(50), ok=True)
             else:
                 reservation = reserved(ledger, 20, refundable=refundable)
-                assert ledger.settle_now(reservation, headers(50), ok=True)
+                assert settled_now(ledger, reservation, headers(50))
         views.append(ledger.view())
         assert tally.foreign == 50
     assert views[0] == views[1]
@@ -57,8 +57,8 @@ async def test_the_end_of_a_block_is_left_to_the_call_that_waits_for_the_disk(
     clock.now += 130
     reservation = await admitted(ledger, 1)
     before = ledger.view()
-    assert not ledger.settle_now(reservation, headers(1), ok=True)
+    assert not settled_now(ledger, reservation, headers(1))
     assert ledger.view() == before
     await ledger.reconcile(reservation, headers(1), ok=True)
     assert list(tmp_path.iterdir()) == []
-    assert ledger.settle_now(reserved(ledger, 1), headers(2), ok=True)
+    assert settled_now(ledger, reserved(ledger, 1), headers(2))

@@ -59,6 +59,7 @@ from tests.quota.doubles import (
     copy_of,
     headers,
     replace_by,
+    settled_now,
 )
 from tests.sizes import sized
 
@@ -411,7 +412,7 @@ class Leased(RuleBasedStateMachine):
             request.told = self.all[request.start]
         told = headers(request.told, at=self.clock.now) if tells else {}
         ledger = request.life.ledger
-        if not ledger.settle_now(request.reservation, told, ok=ok):
+        if not settled_now(ledger, request.reservation, told, ok=ok):
             self.run(ledger.reconcile(request.reservation, told, ok=ok))
 
     @rule(which=replicas)

@@ -22,10 +22,19 @@ def test_every_kind_of_head_is_the_one_of_the_slow_path_in_every_second() -> Non
     now = [1_800_000_000.25]
     headers = Headers(USED.get, lambda: now[0], 120.0)
     heads = AnswerHeads(headers)
-    kinds = list(product((SPOT, "usd-futures", "unserved", None), (200, 204, 304), (b"", b"{}"), (True, False)))
-    for seconds, (pool, status, body, has_begin) in product((0.0, 0.5, 0.5, -3600.0), kinds):
+    kinds = list(
+        product((SPOT, "usd-futures", "unserved", None), (200, 204, 304), (b"", b"{}"), (0, 1235), (True, False))
+    )
+    for seconds, (pool, status, body, told_weight, has_begin) in product((0.0, 0.5, 0.5, -3600.0), kinds):
         now[0] += seconds
-        reply = Reply(status=status, headers=HEADERS, body=body, outcome=Outcome.BYPASS, pool=pool)
+        reply = Reply(
+            status=status,
+            headers=HEADERS,
+            body=body,
+            outcome=Outcome.BYPASS,
+            pool=pool,
+            told_weight=told_weight,
+        )
         if has_begin:
             reply = structs.replace(reply, headers=(), begin=begin_of(status, HEADERS))
         for is_public, closes in product((True, False), repeat=2):

@@ -109,10 +109,10 @@ async def watching() -> AsyncIterator[Watch]:
 
         return data_received
 
-    def _go_on(self: ForwardPathProtocol, transport: asyncio.Transport) -> None:
+    def _go_on(self: ForwardPathProtocol) -> None:
         for data in self._held:
             watch.received(self, data, sign=-1)  # it was read once, and comes a second time
-        go_on(self, transport)
+        go_on(self)
 
     with (
         mock.patch.object(ForwardPathProtocol, "_go_on", _go_on),

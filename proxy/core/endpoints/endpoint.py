@@ -69,7 +69,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     is_free_on_success: bool = False
     """Whether the origin takes the weight back when the request succeeds."""
     has_used_weight: bool = True
-    """Whether the used-weight header of its answers can be believed."""
+    """Whether its answers tell the used weight of the API's pool, and can be believed."""
     ignores_parameters: bool = False
     """Whether the origin answers alike whatever parameters it gets."""
     has_rate_limits: bool = False
@@ -105,7 +105,7 @@ class Lines(Struct, frozen=True):
     ) -> Endpoint:
         method, _, rest = place.partition(" ")
         path = self.prefix + rest
-        fields = {"policy": CachePolicy.FORWARDED, "name": self._name(path), **fields}
+        usual = {"policy": CachePolicy.FORWARDED, "name": self._name(path), "has_used_weight": "pool" not in fields}
         return Endpoint(
             path=path,
             method=method,
@@ -113,7 +113,7 @@ class Lines(Struct, frozen=True):
             security=security,
             weight=Fixed(weight) if isinstance(weight, int) else weight,
             parameters=tuple(parameters.split()),
-            **fields,
+            **{**usual, **fields},
         )
 
     def _name(self, path: str) -> str:

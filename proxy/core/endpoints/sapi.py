@@ -28,6 +28,7 @@ def sapi_endpoint(path: str, method: str) -> Endpoint:
         weight=Fixed(1),
         policy=CachePolicy.FORWARDED,
         pool=sapi_pool(path),
+        has_used_weight=False,
         on_public_data=False,
     )
 

@@ -26,6 +26,7 @@ from proxy.core.quota.windows import (
 
 USED_WEIGHT_HEADER = "x-mbx-used-weight"
 """The first part of the name of each header that tells the used weight of an API."""
+USED_IN_MINUTE_HEADER = USED_WEIGHT_HEADER + "-1m"
 SAPI_USED_WEIGHT_HEADER = "x-sapi-used-ip-weight"
 """The same for one path of `/sapi`."""
 _INTERVAL = re.compile(r"(?:-([0-9]{1,6})([smhd]))?")
@@ -88,6 +89,11 @@ def parse_used_weight(headers: Mapping[str, str], header: str = USED_WEIGHT_HEAD
         if count >= 0:
             used[interval_seconds] = count
     return used
+
+
+def used_in_minute(headers: Mapping[str, str]) -> int:
+    """The used weight of the minute of an answer; 0 or less where it does not tell it."""
+    return _count(headers.get(USED_IN_MINUTE_HEADER) or headers.get(USED_WEIGHT_HEADER, "0"))
 
 
 @lru_cache(maxsize=16)

@@ -115,7 +115,7 @@ def test_used_weight_headers_that_cannot_be_believed() -> None:
         "fapi/v2/ticker/price",
         "fapi/v1/fundingRate",
         "fapi/v1/fundingInfo",
-    }
+    } | {endpoint.name for endpoint in TABLES if endpoint.pool is not None}
 
 
 @pytest.mark.parametrize(
