@@ -713,20 +713,30 @@ def test_what_is_held_may_be_given_back_to_a_copy_that_lacks_nothing(valkey_url:
 
 
 @pytest.mark.no_cover
-def test_what_was_given_back_after_a_copy_was_made_is_not_taken_from_used_again(valkey_url: str) -> None:
-    """The replica that gave it back is deaf, so all it can tell of the loss is what Redis had told it."""
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_what_was_given_back_after_a_copy_was_made_is_not_taken_from_used_again(
+    valkey_url: str, is_answered: bool
+) -> None:
+    """The replica that gave it back is deaf, so all it can tell of the loss is what Redis had told it.
+
+    Where the answer was lost that is nothing: but Redis knows of the loss by others then.
+    """
     fleet = on(Troubled, valkey_url)()
     try:
         hold(fleet)
         fleet.redis_is_copied()
         fleet.be_deaf(0)
         fleet.time_passes(2.0)
+        if not is_answered:
+            fleet.redis_is_away(0, loses_answers=True)
         fleet.turn(0)
-        assert fleet.lives[0].totals(fleet.starts[1])[1].returned > 0
+        assert fleet.lives[0].totals(fleet.starts[1])[0].returned > 0
+        assert (fleet.lives[0].totals(fleet.starts[1])[1].returned > 0) is is_answered
         while not fleet.seen["refused"] or fleet.ours[fleet.starts[1]] < BUDGET:
             fleet.ask(1, 25, CLIENTS[fleet.ours[fleet.starts[1]] % 6], False, "answer")
             fleet.beat(1)
         fleet.redis_is_replaced_by_the_copy(1)
+        fleet.redis_is_back()
         fleet.turn(0)
         fleet.run(fleet.lives[0].leasing.sync())
         fleet.ask(0, 1, CLIENTS[0], False, "send")

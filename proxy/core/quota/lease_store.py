@@ -4,9 +4,10 @@ Owns: what is granted and returned, what counts as lost data, when a window beco
 processes but by what they tell. `used` of a window holds all that is leased, and `refundable` holds it too.
 
 A store that has lost data grants nothing in the windows that it lost: it takes the most that anybody saw used, and a
-part of what is left for what nobody saw, and leaves them exact. A store that is new, and that nobody contradicts for
-some seconds, has lost nothing that anybody knows. What was returned is taken from `used` once: a store that has less of
-it than it has told has lost data too.
+part of what is left for what nobody saw, and leaves them exact. There no return lowers `used`: what a process gave back
+before the loss is not in what others saw. A store that is new, and that nobody contradicts for some seconds, has lost
+nothing that anybody knows. What was returned is taken from `used` once: a store that has less of it than it has told
+has lost data too.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class LeaseStore:
             totals = told.totals
             record = Totals(totals.taken, max(totals.returned, totals.taken - totals.spent), totals.spent)
         else:
-            usage, record = _told(usage, record or Totals(), told.totals)
+            usage, record = _told(usage, record or Totals(), told.totals, is_lost=window.is_lost)
             usage = replace(usage, used=max(usage.used, window.told))
         settled = _settle(usage, told)
         window.told -= usage.used - settled.used
@@ -123,13 +124,13 @@ def _largest_block(usage: WindowUsage, held: int, told: WindowCall, *, parts: in
     return largest_block(usage, held=held, budget=told.budget, ceiling=told.ceiling, half=told.half, parts=parts)
 
 
-def _told(usage: WindowUsage, record: Totals, totals: Totals) -> tuple[WindowUsage, Totals]:
+def _told(usage: WindowUsage, record: Totals, totals: Totals, *, is_lost: bool) -> tuple[WindowUsage, Totals]:
     """Take over what a process spent and returned. What it spent beyond its lease counts in full."""
     spent, returned = max(0, totals.spent - record.spent), max(0, totals.returned - record.returned)
     held = max(0, record.held)
     leased = min(spent, held)
     returned = min(returned, held - leased)
-    usage = replace(usage, used=usage.used + spent - leased - returned)
+    usage = replace(usage, used=usage.used + spent - leased - (0 if is_lost else returned))
     new = Totals(record.taken, max(record.returned, totals.returned), max(record.spent, totals.spent))
     return _without(usage, leased + returned), new
 

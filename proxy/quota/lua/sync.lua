@@ -139,7 +139,9 @@ for i = 4, #KEYS do
     local more_spent, more_returned = math.max(0, spent - r_spent), math.max(0, returned - r_returned)
     local from_lease = math.min(more_spent, r_held)
     more_returned = math.min(more_returned, r_held - from_lease)
-    used = math.max(used + more_spent - from_lease - more_returned, told)
+    -- After a loss, what is returned may be missing already in what others saw before it.
+    local less = exact < 2 and more_returned or 0
+    used = math.max(used + more_spent - from_lease - less, told)
     gone = from_lease + more_returned
     r_returned, r_spent = math.max(r_returned, returned), math.max(r_spent, spent)
   end
