@@ -5,7 +5,7 @@ aiohttp, how an answer was made.
 
 Whoever writes a response checks before whatever may have changed since it was made: the document, the versions of the
 entries and of the used weight, the time, whether the gateway drains. After a minute a request takes the slow path once,
-so that the document stays in demand.
+so that the document stays in demand. One that nobody repeats is forgotten a minute later: a client may have sent a key.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from proxy.server.response_head import head_pieces
 MAX_REQUESTS = 16_384
 MAX_SECONDS = 60.0
 """After this long a request takes the slow path once."""
+_MOST_FORGOTTEN = 1024
+"""So many requests that nobody repeats are forgotten at once, so that others do not wait for it."""
 _REMEMBERED = frozenset({Outcome.HIT, Outcome.SNAPSHOT})
 
 
@@ -164,7 +166,7 @@ class FastPathTable:
             self._put(chunk, RememberedResponse(rendition, head_only, tally, usage, size_bytes, now))
 
     def release(self) -> None:
-        """Let go of what is outdated: an earlier document, and the bytes of earlier seconds."""
+        """Let go of what is outdated: an earlier document, bytes of earlier seconds, requests of earlier minutes."""
         if self._documents != self._entries.documents:
             self._clear()
         now, kept = self.wall(), []
@@ -175,6 +177,15 @@ class FastPathTable:
                 remembered.wire, remembered.body, remembered.file = b"", b"", None
                 remembered.good_until = -1.0
         self._rendered = kept
+        self._forget_old(now)
+
+    def _forget_old(self, now: float) -> None:
+        """Look at those first that were rendered longest ago. Others may be as old, but for a minute at most."""
+        for _ in range(min(_MOST_FORGOTTEN, len(self.responses))):
+            chunk, remembered = next(iter(self.responses.items()))
+            if 0 <= now - remembered.learned_at < MAX_SECONDS:
+                return
+            self._forget(chunk)
 
     def _put(self, chunk: bytes, remembered: RememberedResponse) -> None:
         entry = remembered.rendition.entry

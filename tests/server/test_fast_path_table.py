@@ -356,6 +356,27 @@ def test_the_bytes_of_a_past_second_are_let_go_and_made_again() -> None:
     assert old.wire == other.wire == b""
 
 
+@given(st.lists(st.tuples(st.sampled_from(["learn", "find", "release"]), st.integers(0, 9), st.floats(0, 40))))
+def test_no_request_is_kept_for_longer_than_two_minutes(steps: list[tuple[str, int, float]]) -> None:
+    """Its bytes may hold a key that a client sent needlessly."""
+    table, body = Table(), entry()
+    for act, which, pause in steps:
+        for _ in range(int(pause)):
+            table.clock.now += 1.0
+            table.fast_path.release()
+        chunk = bytes([which])
+        if act == "learn":
+            table.learn(chunk, reply(body))
+        elif act == "find":
+            table.fast_path.find(chunk)
+        learned = [remembered.learned_at for remembered in table.fast_path.responses.values()]
+        assert all(table.clock.now - at <= 121 for at in learned)
+    for _ in range(121):
+        table.clock.now += 1.0
+        table.fast_path.release()
+    assert (len(table.fast_path), table.fast_path.size_bytes) == (0, 0)
+
+
 def test_an_earlier_document_is_let_go_though_nobody_asks() -> None:
     table = Table()
     table.learn(b"a", reply(entry()))
