@@ -68,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"binance-sidecar: {fault}\n")
         for name in settings.unknown(os.environ):
             sys.stderr.write(f"binance-sidecar: {name}: there is no such setting\n")
+        if action is _serve:
+            _tell(_unusable(error.rest))
         return BAD_SETTINGS
 
 
@@ -75,20 +77,28 @@ def _serve(chosen: settings.Settings) -> int:
     logs.configure(chosen.log_level, chosen.log_format)
     for name in settings.unknown(os.environ):
         log.warning("unknown_setting", name=name)
-    from proxy.commands.trial import unusable  # noqa: PLC0415 - whoever runs a gateway in another way does without
-
-    faults = unusable(chosen)
+    faults = _unusable(chosen)
     try:
         if not faults:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(_run(chosen))
     except (OSError, ValueError) as error:
         faults = [error]
-    for fault in faults:
-        sys.stderr.write(f"binance-sidecar: cannot start: {fault}{_advice(fault)}\n")
+    _tell(faults)
     if any(isinstance(fault, ValueError) for fault in faults):
         return BAD_SETTINGS
     return 1 if faults else 0
+
+
+def _unusable(chosen: settings.Settings) -> list[Exception]:
+    from proxy.commands.trial import unusable  # noqa: PLC0415 - whoever runs a gateway in another way does without
+
+    return unusable(chosen)
+
+
+def _tell(faults: Sequence[Exception]) -> None:
+    for fault in faults:
+        sys.stderr.write(f"binance-sidecar: cannot start: {fault}{_advice(fault)}\n")
 
 
 def _advice(error: Exception) -> str:

@@ -97,6 +97,7 @@ def _redis_url(url: str) -> str:
     return url
 
 
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
 PORT = whole(0, 65535)
 SECONDS = number(0, 86400, is_above=True)
 LIFETIME = number(0, 30 * 86400)
@@ -116,8 +117,8 @@ API_UPSTREAMS: Kind[tuple[str, ...] | None] = words(base_urls)
 class Settings:
     """Gateway in front of Binance's public data. Every flag is also SIDECAR_<NAME> in the environment."""
 
-    host: str = setting(text(at_least=1), "127.0.0.1", "traffic listener: address")
-    port: int = setting(PORT, 8080, "traffic listener: port")
+    host: str = setting(text(at_least=1), DEFAULT_HOST, "traffic listener: address")
+    port: int = setting(PORT, DEFAULT_PORT, "traffic listener: port")
     ops_host: str | None = setting(optional(text()), None, "ops listener: address; unset: as host")
     ops_port: int | None = setting(
         optional(PORT), None, "ops listener: port; unset: probes, metrics and status on the traffic listener"
@@ -283,5 +284,12 @@ def _check_beside(name: str, value: Any, others: Mapping[str, Any]) -> None:
     other = _PAIRS.get(name)
     if other is not None and value and not others.get(other):
         raise ValueError(f"needs {PREFIX}{other.upper()} too")
+    if name == "ops_port" and value and _is_traffic(value, others):
+        raise ValueError(f"must not be the port of the traffic listener ({PREFIX}PORT)")
     if name in ("refresh_budget_ratio", "local_budget_ratio") and value > others.get("budget_ratio", 1.0):
         raise ValueError(f"must not be larger than {PREFIX}BUDGET_RATIO")
+
+
+def _is_traffic(ops_port: int, others: Mapping[str, Any]) -> bool:
+    host = others.get("host", DEFAULT_HOST)
+    return ops_port == others.get("port", DEFAULT_PORT) and others.get("ops_host") in (None, host)

@@ -284,7 +284,7 @@ async def test_a_proxy_that_cannot_be_used_ends_the_start_without_its_password(m
 async def test_a_redis_url_that_cannot_be_used_ends_the_start_without_its_password() -> None:
     ended = await run(PORT="0", REDIS_URL="redis://user:hunter2@host/?no_such_option=1")
     assert ended.status == 2
-    assert ended.lines[-1].startswith("binance-sidecar: cannot start: redis://***@host/")
+    assert ended.lines[-1].startswith("binance-sidecar: cannot start: SIDECAR_REDIS_URL: redis://***@host/")
     assert "hunter2" not in ended.err
     assert "Traceback" not in ended.err
 
@@ -405,9 +405,28 @@ async def test_everything_that_cannot_be_used_is_told_at_once(tmp_path: Path, mo
         REDIS_URL="redis://host/?no_such_option=1",
     )
     told = [line.removeprefix("binance-sidecar: cannot start: ") for line in ended.lines]
-    starts = ("SIDECAR_TLS_CERT_FILE=", "SIDECAR_STATE_DIR: ", "redis://host/", "HTTPS_PROXY ")
+    starts = ("SIDECAR_TLS_CERT_FILE=", "SIDECAR_STATE_DIR: ", "SIDECAR_REDIS_URL: redis://host/", "HTTPS_PROXY ")
     assert [next(start for start in starts if line.startswith(start)) for line in told] == list(starts)
     assert ended.status == 2
+
+
+def test_what_cannot_be_used_is_told_beside_wrong_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever mends what the first start tells needs no second one to learn of the rest."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
+    (tmp_path / "file").touch()
+    ended = here(
+        LOG_LEVEL="loud",
+        TLS_CERT_FILE=str(tmp_path / "a.pem"),
+        STATE_DIR=str(tmp_path / "file" / "below"),
+        REDIS_URL="redis://:hunter2@host:port",
+    )
+    beginnings = ("TLS_CERT_FILE=", "LOG_LEVEL=", "STATE_DIR: ", "REDIS_URL: redis://***@host:port", "HTTPS_PROXY ")
+    told = [line.removeprefix("binance-sidecar: ").removeprefix("cannot start: ") for line in ended.lines]
+    assert len(told) == len(beginnings)
+    for line, beginning in zip(told, beginnings, strict=True):
+        assert line.removeprefix("SIDECAR_").startswith(beginning)
+    assert ended.status == 2
+    assert "hunter2" not in ended.err
 
 
 async def test_where_the_event_loop_takes_no_signals_they_are_taken_all_the_same(

@@ -259,6 +259,27 @@ def test_no_share_is_larger_than_the_budget(monkeypatch: pytest.MonkeyPatch, rat
     assert getattr(settings.load(), ratio) == 0.7
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_fault"),
+    [
+        ((), True),
+        (("--ops-host=127.0.0.1",), True),
+        (("--ops-host=127.0.0.2",), False),
+        (("--port=9090",), False),
+        (("--port=9090", "--ops-port=9090", "--host=::", "--ops-host=::"), True),
+        (("--port=0", "--ops-port=0"), False),
+    ],
+)
+def test_the_ops_listener_is_not_where_traffic_is(
+    monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], is_fault: bool
+) -> None:
+    with_environment(monkeypatch, OPS_PORT="8080")
+    if not is_fault:
+        assert settings.load(flags).ops_port is not None
+    else:
+        assert [fault.partition("=")[0] for fault in faults_of(*flags)] == ["SIDECAR_OPS_PORT"]
+
+
 def test_a_certificate_and_its_key_are_set_together(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, other in (("CERT", "KEY"), ("KEY", "CERT")):
         with monkeypatch.context() as only:

@@ -6,26 +6,32 @@ its weight and every refusal come from the core. What would happen now is read f
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from collections.abc import Iterator
 from typing import assert_never
+from urllib.parse import unquote
 
 from msgspec import Struct
 
-from proxy.cache.lifetimes import Policy
 from proxy.commands.forecast import forecast
 from proxy.commands.running import NoAnswer, ops_url, status_of
 from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
-from proxy.core.messages import ClientRequest, Lifetimes
+from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
+from proxy.core.query.history import may_be_final
 from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
 from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.quota.pools import default_windows, pool_of
-from proxy.errors import SidecarError
-from proxy.settings import Settings
+from proxy.errors import MethodNotAllowed, SidecarError
+from proxy.server.cors import OWN_PATHS, is_public
+from proxy.server.ops import METHODS, PATHS
+from proxy.settings import Settings, TimeSource
 
 USAGE = "explain needs a request, such as: binance-sidecar explain 'GET /api/v3/depth?symbol=BTCUSDT&limit=500'"
+_VERSION = re.compile(r"\s+HTTP/[0-9.]+$")
 Query = CanonicalQuery | MarketQuery | KeyedRequest
 _POLICIES = {
     CachePolicy.CACHED: "kept for all, and filled once for all that ask",
@@ -52,24 +58,42 @@ def explain(settings: Settings, request: str | None) -> int:
     asked = read(request)
     print(f"{asked.method} {asked.path}{'?' if asked.raw_query else ''}{asked.raw_query}")  # noqa: T201
     try:
-        found = understand(settings, asked)
+        by = own_answer(settings, asked)
+        found = understand(settings, asked) if by is None else None
     except SidecarError as error:
         _tell("answer", f"{error.status}, code {error.code}: {error.msg} Nothing is sent.")
         return 1
+    if found is None:
+        _tell("answer", f"{by}. Nothing is sent.")
+        return 0
     for name, text in lines(settings, found):
         _tell(name, text)
     return 0
 
 
 def read(request: str) -> ClientRequest:
-    """`GET /path?query`; the method may be left out, and so may the host before the path."""
-    method, _, target = request.strip().rpartition(" ")
-    if "://" in target:
+    """`GET /path?query`, as in a request line; the method may be left out, and so may the host before the path."""
+    text = _VERSION.sub("", request.strip())
+    method, _, target = text.partition(" ")
+    if "/" in method or not target:
+        method, target = "GET", text
+    target = target.strip()
+    if "://" in target.partition("?")[0]:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("#")[0].partition("?")
-    return ClientRequest(
-        method=method.strip().upper() or "GET", path=f"/{path.lstrip('/')}", raw_query=query, target=target
-    )
+    return ClientRequest(method=method.upper(), path=f"/{unquote(path).lstrip('/')}", raw_query=query, target=target)
+
+
+def own_answer(settings: Settings, asked: ClientRequest) -> str | None:
+    """Who answers what the gateway itself offers; None for all else. Raises MethodNotAllowed."""
+    if asked.method == "OPTIONS" and is_public(asked.path):
+        return "204, which tells browsers that pages of other sites may read this path"
+    if asked.path not in OWN_PATHS | PATHS:
+        return None
+    if asked.method not in METHODS:
+        raise MethodNotAllowed(f"Request method '{asked.method[:20]}' is not supported.")
+    is_apart = asked.path in PATHS and settings.ops_port is not None
+    return "by the gateway itself" + (", on the listener of SIDECAR_OPS_PORT" if is_apart else "")
 
 
 def understand(settings: Settings, asked: ClientRequest) -> Understood:
@@ -127,16 +151,19 @@ def _policy(settings: Settings, found: Understood) -> str:
         return f"{told}; {found.note}"
     if found.endpoint.policy is CachePolicy.CACHED:
         return f"{told}; fresh for {settings.fresh_seconds:g} s (SIDECAR_FRESH_SECONDS)"
+    if found.endpoint.path == "/api/v3/time" and settings.time is TimeSource.CLOCK:
+        return f"told by the gateway's clock while that is known to 50 ms (SIDECAR_TIME); else {told}"
     if found.endpoint.policy is not CachePolicy.SHARED or not isinstance(found.query, MarketQuery):
         return told
-    kept = _market_seconds(settings, found.query)
-    return f"{told}; " + (f"kept for {kept:g} s" if kept else "not kept (SIDECAR_MARKET_FRESH_SECONDS is 0)")
+    return f"{told}; {_kept(settings, found.query)}"
 
 
-def _market_seconds(settings: Settings, query: MarketQuery) -> float:
-    nothing = Lifetimes(fresh_seconds=0.0)
-    policy = Policy(positive=nothing, negative=nothing, market=Lifetimes(fresh_seconds=settings.market_fresh_seconds))
-    return settings.market_fresh_seconds if policy.keeps(query, 0.0) else 0.0
+def _kept(settings: Settings, query: MarketQuery) -> str:
+    seconds, history_seconds = settings.market_fresh_seconds, settings.history_seconds
+    kept = f"kept for {seconds:g} s" if seconds else "not kept (SIDECAR_MARKET_FRESH_SECONDS is 0)"
+    if history_seconds <= seconds or not may_be_final(query, time.time()):
+        return kept
+    return f"{kept}, but for {history_seconds:g} s if nothing can be added to the answer (SIDECAR_HISTORY_SECONDS)"
 
 
 def _target(settings: Settings, found: Understood) -> str:

@@ -25,4 +25,6 @@ def top(settings: Settings, url: str | None) -> int:
             raise
         sys.stderr.write(f"binance-sidecar: {MISSING}\n")
         return 1
+    if url and "://" not in url:
+        url = f"http://{url}"
     return show(url or ops_url(settings), certificate=None if url else settings.tls_cert_file)

@@ -56,8 +56,12 @@ def _try_state_folder(settings: Settings) -> None:
 
 def _try_redis(settings: Settings) -> None:
     url = settings.redis_url.get_secret_value()
-    if not url.startswith(("memory:", "embedded:")):
+    if url.startswith(("memory:", "embedded:")):
+        return
+    try:
         open_client(url, deadline_seconds=settings.redis_seconds)
+    except ValueError as error:
+        raise ValueError(f"SIDECAR_REDIS_URL: {error}") from error
 
 
 def _try_proxies(settings: Settings) -> None:

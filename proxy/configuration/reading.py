@@ -19,10 +19,12 @@ S = TypeVar("S")
 class BadSettings(ValueError):
     """Settings that cannot be used."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
+    def __init__(self, faults: Sequence[str], rest: Any) -> None:
         super().__init__("; ".join(faults))
         self.faults = tuple(faults)
         """One sentence for each bad setting, which begins with the name of its variable. Shows no secrets."""
+        self.rest = rest
+        """The other settings, and the defaults of the bad ones."""
 
 
 def read(
@@ -53,7 +55,7 @@ def read(
         else:
             values[field.name] = value
     if faults:
-        raise BadSettings(faults)
+        raise BadSettings(faults, kind(**values))
     return kind(**values)
 
 

@@ -15,14 +15,13 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from proxy.redis_client.driver import tls_context
-from proxy.redis_client.url import RedisTarget
+from proxy.redis_client.url import TLS_PREFIX, RedisTarget
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Redis
     from redis.asyncio.cluster import RedisCluster
 
 _HEALTH_CHECK_SECONDS = 30
-_TLS_PREFIX = "ssl_"
 # The number of connections is bounded in one place, before the pools (RedisConnection): at their bound, the
 # pools of Sentinel and Cluster refuse instead of waiting, and so does redis-py's default pool at 100.
 _POOL_CONNECTIONS = 1 << 20
@@ -51,7 +50,7 @@ def options_of(target: RedisTarget, deadline_seconds: float, *, retries: int) ->
         "health_check_interval": _HEALTH_CHECK_SECONDS,
         "protocol": 2,
         "driver_info": None,  # one round trip less for each connection
-        **{name: value for name, value in target.options.items() if not name.startswith(_TLS_PREFIX)},
+        **{name: value for name, value in target.options.items() if not name.startswith(TLS_PREFIX)},
         "client_name": None,  # our connections give it
         "decode_responses": False,
         "retry": Retry(NoBackoff(), retries),
@@ -66,5 +65,5 @@ def connection_options(
     """What makes a pool open our connections."""
     if not target.tls:
         return {"connection_class": plain, "address_map": target.address_map}
-    options = {name: value for name, value in target.options.items() if name.startswith(_TLS_PREFIX)}
+    options = {name: value for name, value in target.options.items() if name.startswith(TLS_PREFIX)}
     return {"connection_class": tls, "address_map": target.address_map, "tls": tls_context(options)}

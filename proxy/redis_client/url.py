@@ -34,6 +34,8 @@ DEFAULT_CONNECTIONS = 64
 DEFAULT_TLS_CONNECTIONS = 8
 """The same over TLS. A handshake costs some milliseconds of this process: 64 at once pass the deadline of them all, and
 a few connections, once open, do the same work sooner."""
+TLS_PREFIX = "ssl_"
+"""How redis-py's options of TLS begin."""
 SENTINEL_PORT = 26379
 SERVER_PORT = 6379
 
@@ -116,6 +118,9 @@ def _target(topology: Topology, options: dict[str, Any], *, tls: bool, **more: A
     connections = int(options.pop("max_connections", default))
     if connections < 1:
         raise _Fault("max_connections must be at least 1")
+    misplaced = [name for name in options if name.startswith(TLS_PREFIX)]
+    if misplaced and not tls:
+        raise _Fault(f"{misplaced[0]} is of use over TLS only: its scheme must be rediss, or begin with rediss+")
     address_map = _address_map(options.pop("address_map", ""))
     if path := options.pop("password_file", ""):
         if "password" in options:

@@ -23,6 +23,8 @@ from proxy.server.target import is_spoken, path_of, refusal
 from proxy.server.unreadable import SERVER
 
 METHODS = ("GET", "HEAD")
+PATHS = frozenset({"/", "/livez", "/readyz", "/metrics", "/status"})
+"""Those that somebody asks for by name. The page loads some more."""
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 

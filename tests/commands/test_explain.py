@@ -12,7 +12,9 @@ from proxy.commands.forecast import forecast
 from proxy.core.endpoints.catalogue import Catalogue, Forward
 from proxy.core.query.keyed import keyed_request
 from proxy.core.query.market import market_query
-from proxy.settings import Settings
+from proxy.server.cors import CHANGES_PATH, OPENAPI_PATH
+from proxy.server.ops import PATHS
+from proxy.settings import Settings, TimeSource
 from tests.gateway.harness import INFO, Stage, stage
 from tests.simulator import Fault
 
@@ -89,6 +91,9 @@ async def test_the_full_document_answers_filters(capsys: pytest.CaptureFixture[s
         ("POST /api/v3/order?symbol=BTCUSDT", "404, code -1020"),
         ("GET /fapi/v1/klines?symbol=BTCUSDT", "404, code -1020"),
         ("POST /api/v3/depth?symbol=BTCUSDT", "405, code -1020"),
+        ("POST /changes", "405, code -1020"),
+        ("DELETE /status", "405, code -1020"),
+        ("OPTIONS /status", "405, code -1020"),
     ],
 )
 async def test_what_is_refused_is_refused_alike(request_: str, answer: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +104,65 @@ async def test_what_is_refused_is_refused_alike(request_: str, answer: str, caps
     assert status == 1
     assert told["answer"].startswith(answer)
     assert told["answer"] == f"{given.status}, code {given.json['code']}: {given.json['msg']} Nothing is sent."
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"),
+    [
+        *((f"GET {path}", 200, "by the gateway itself") for path in sorted(PATHS | {OPENAPI_PATH})),
+        (f"HEAD {CHANGES_PATH}?kinds=listed", 200, "by the gateway itself"),
+        ("OPTIONS /api/v3/depth", 204, "204, which tells browsers"),
+        ("OPTIONS /openapi.json", 204, "204, which tells browsers"),
+    ],
+)
+async def test_what_the_gateway_answers_itself_is_not_called_unknown(
+    request_: str, status: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method, _, target = request_.partition(" ")
+    async with stage() as on:
+        given = await on.ask(target, method)
+        told = await explained(on, request_, capsys)
+        assert on.asked() == 0
+    assert given.status == status
+    assert told[0] == 0
+    assert told[1]["answer"].startswith(words)
+    assert told[1]["answer"].endswith(". Nothing is sent.")
+
+
+def test_the_listener_of_probes_is_named_where_it_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(Settings(ops_port=9090), "/metrics") == 0
+    assert "by the gateway itself, on the listener of SIDECAR_OPS_PORT." in capsys.readouterr().out
+
+
+async def test_a_path_means_what_it_means_to_the_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = "GET /api/v3/%64epth?symbol=BTCUSDT"
+    async with stage() as on:
+        status, told = await explained(on, asked, capsys)
+        assert (await on.ask(asked.removeprefix("GET "))).status == 200
+    assert (status, told["endpoint"]) == (0, "depth of spot, public")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "not kept (SIDECAR_MARKET_FRESH_SECONDS is 0)"),
+        (
+            {"history_seconds": 600.0},
+            "not kept (SIDECAR_MARKET_FRESH_SECONDS is 0), but for 600 s if nothing can be added to the answer "
+            "(SIDECAR_HISTORY_SECONDS)",
+        ),
+        ({"history_seconds": 1.0, "market_fresh_seconds": 5.0}, "kept for 5 s"),
+    ],
+)
+def test_history_is_told(changed: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    explain(Settings(port=1, **changed), "/api/v3/klines?symbol=BTCUSDT&interval=1m&endTime=1500000000000")
+    (policy,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  policy "))
+    assert policy == f"  policy    equal requests in flight are one; {told}"
+
+
+def test_a_clock_of_ones_own_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    explain(Settings(port=1, time=TimeSource.CLOCK), "/api/v3/time")
+    assert "told by the gateway's clock while that is known to 50 ms (SIDECAR_TIME)" in capsys.readouterr().out
 
 
 async def test_an_order_is_told_without_its_signature(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +189,10 @@ def test_without_a_gateway_it_says_so(capsys: pytest.CaptureFixture[str]) -> Non
         ("/api/v3/ping", "GET", "/api/v3/ping", ""),
         ("post https://api.binance.com/api/v3/order?a=1#b", "POST", "/api/v3/order", "a=1"),
         ("api/v3/ping", "GET", "/api/v3/ping", ""),
+        ("GET /api/v3/ping HTTP/1.1", "GET", "/api/v3/ping", ""),
+        ("/api/v3/%70ing?a=%62", "GET", "/api/v3/ping", "a=%62"),
+        ('GET /api/v3/ticker?symbols=["A", "B"]', "GET", "/api/v3/ticker", 'symbols=["A", "B"]'),
+        ("GET /api/v3/order?newClientOrderId=a://b", "GET", "/api/v3/order", "newClientOrderId=a://b"),
     ],
 )
 def test_a_request_may_be_written_in_several_ways(text: str, method: str, path: str, query: str) -> None:

@@ -97,8 +97,9 @@ async def test_without_a_terminal_it_prints_one_screen(capsys: pytest.CaptureFix
         port = int(on.app.url.rpartition(":")[2])
         assert await asyncio.to_thread(top.top, Settings(port=port), None) == 0
     assert "Just started" in capsys.readouterr().out
-    assert top.top(Settings(), "http://127.0.0.1:1") == 1
-    assert capsys.readouterr().err.startswith("binance-sidecar: http://127.0.0.1:1/status: ")
+    for url in ("http://127.0.0.1:1", "127.0.0.1:1"):
+        assert top.top(Settings(), url) == 1
+        assert capsys.readouterr().err == "binance-sidecar: http://127.0.0.1:1/status: Connection refused\n"
 
 
 def test_without_rich_a_sentence_says_what_to_install(

@@ -56,8 +56,10 @@ def _kind(query: MarketQuery) -> str:
 
 
 def _parameters(query: MarketQuery) -> dict[str, str]:
+    """Those that the endpoint reads: an answer does not depend on any other."""
     read = read_parameters(query.upstream_query)
-    return {} if read is None else dict(read.values)
+    known = query.endpoint.parameters
+    return {} if read is None else {name: value for name, value in read.values.items() if name in known}
 
 
 def _range_has_ended(parameters: dict[str, str], now: float) -> bool:
