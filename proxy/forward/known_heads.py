@@ -75,7 +75,7 @@ class KnownHeads:
                 shapes.remove(shape)
                 shapes.insert(0, shape)
             texts = shape.texts.copy()
-            texts.update(zip(shape.names, match.groups(), strict=True))
+            texts.update(zip(shape.names, match.groups()))  # noqa: B905 - `strict` takes longer than all of it
             return make(end + shape.tail_size, texts, int(texts.get(_LENGTH, -1)))
         return None
 

@@ -42,7 +42,7 @@ class Pool:
         if free is None:
             free = self._add(key)
         if stays and free is not None:
-            connection.expires_at = now + min(IDLE_SECONDS, stays)
+            connection.expires_at = now + (stays if stays < IDLE_SECONDS else IDLE_SECONDS)  # noqa: FURB136 - a call
             free.append(connection)
         else:
             connection.abort()

@@ -222,7 +222,7 @@ class ForwardPathProtocol(FastPathProtocol):
     def answer(self, reply: Reply) -> None:
         """Write the answer and count it, then go on with what came meanwhile."""
         shared, transport, body = self._forward_path, self.transport, reply.body
-        closes, seconds = shared.life_cycle.draining, perf_counter() - self._began
+        closes = shared.life_cycle.draining
         try:
             head = shared.answer_heads.render(reply, is_public=self._course.is_public, closes=closes)
         except ValueError as error:  # a header that cannot be written
@@ -238,7 +238,7 @@ class ForwardPathProtocol(FastPathProtocol):
         if self.is_forwarding:  # it was let in
             self.is_forwarding = False
             self._room.requests -= 1
-        shared.observer.answered(reply, seconds)
+        shared.observer.answered(reply, perf_counter() - self._began)
         if closes or self._was_disturbed:
             self._do_what_waited(closes=closes)
 
