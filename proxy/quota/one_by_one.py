@@ -80,7 +80,7 @@ class OneByOne:
             may_teach=self._clock.may_teach(),
         )
         self._seen.adopt(settled.usages)
-        self._seen.budget.end_block(reservation, report)
+        self._seen.budget.end_block(reservation, report, now)
         return settled
 
     async def _ask(self, demand: Demand, *, is_synchronized: bool) -> tuple[Wanted, Reserved]:

@@ -137,6 +137,38 @@ async def test_a_ban_in_the_file_outlasts_a_clock_that_is_set_forward(
     assert outcome[1] == pytest.approx(570, abs=0.1)
 
 
+@pytest.mark.parametrize("kind", ["memory", "redis", "leases"])
+async def test_an_answer_to_a_request_from_before_the_clock_was_set_back_ends_no_block(
+    domain: Domain, connection: RedisConnection, kind: str
+) -> None:
+    """By its clock of then it was reserved after the block, which begins only now."""
+    machine = Machine()
+    machine.set_by = 50.0
+    ledger: MemoryLedger | RedisLedger = MemoryLedger(clock=machine.clock, ratios=RATIOS)
+    if kind != "memory":
+        ledger = RedisLedger(
+            connection, domain_key=domain.key, clock=machine.clock, ratios=RATIOS, leases=kind == "leases"
+        )
+    early = await admitted(ledger, 1)
+    machine.set_by = 0.0
+    machine.learn()
+    if kind == "leases":  # another replica is refused, and this one does not know it yet
+        other = RedisLedger(connection, domain_key=domain.key, clock=machine.clock, ratios=RATIOS)
+        await other.block(BlockReason.BAN, machine.clock.origin() + 30)
+        ledger.settle_now(early, headers(1), ok=True)
+        assert isinstance(ledger, RedisLedger)
+        assert ledger._leasing is not None
+        await ledger._leasing.sync()
+    else:
+        await ledger.block(BlockReason.BAN, machine.clock.origin() + 30)
+        await ledger.reconcile(early, headers(1), ok=True)
+
+    assert kind == "memory" or await domain.stored("block")
+    block = ledger.held_block()
+    assert block is not None
+    assert block.until - machine.clock.origin() == pytest.approx(30, abs=0.1)
+
+
 steps = st.tuples(
     st.sampled_from(["send", "send", "send", "send", "set", "right"]),
     st.floats(0, 70),

@@ -185,7 +185,7 @@ class Budget:
                 self.version += 1
                 foreign_weight = raised if interval_seconds == MINUTE_SECONDS else foreign_weight
         if self.last_block is not None:
-            self.end_block(reservation, report)
+            self.end_block(reservation, report, now)
         return foreign_weight
 
     def release(self, reservation: Reservation, *, now: float) -> None:
@@ -199,9 +199,12 @@ class Budget:
         self.last_block = next_block(self.last_block, reason, now, until=until, guard_seconds=guard_seconds)
         return self.last_block
 
-    def end_block(self, reservation: Reservation, report: UsageReport) -> None:
-        """Forget a block and its strikes if a request that was reserved after its end got a good answer."""
-        if report.ok and self.last_block is not None and self.last_block.until <= reservation.at:
+    def end_block(self, reservation: Reservation, report: UsageReport, now: float) -> None:
+        """Forget a block and its strikes if a request that was reserved after its end got a good answer.
+
+        One that was reserved before the clock was moved back may seem to be such a request: so the end must be past.
+        """
+        if report.ok and self.last_block is not None and self.last_block.until <= min(reservation.at, now):
             self.last_block = None
 
     def block_at(self, now: float) -> Block | None:

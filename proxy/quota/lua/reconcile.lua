@@ -5,8 +5,8 @@
 -- KEYS[2]      clock: the offset of the origin's clock from this server's, in seconds
 -- KEYS[3..]    windows, each once: a hash of used, pending, refundable (see reserve.lua)
 -- ARGV[1]      when the request was reserved, in seconds since the epoch by the caller's clock
--- ARGV[2]      1 if the answer was good: it ends a block, with its strikes, that was over at ARGV[1], and what is
---              refundable is taken from used
+-- ARGV[2]      1 if the answer was good: it ends a block, with its strikes, that was over at ARGV[1] and is over now (the
+--              clock may have been moved in between), and what is refundable is taken from used
 -- ARGV[3]      the origin's time now, in seconds since the epoch; empty if the caller must not teach it
 -- ARGV[4]      how many seconds to keep the offset
 -- ARGV[5]      now, in seconds since the epoch by the caller's clock
@@ -34,7 +34,7 @@ if ARGV[2] == '1' then
       block_end = counted
     end
   end
-  if block_end and block_end <= tonumber(ARGV[1]) then
+  if block_end and block_end <= math.min(tonumber(ARGV[1]), tonumber(ARGV[5])) then
     redis.call('DEL', KEYS[1])
   end
 end

@@ -19,7 +19,7 @@
 --    6  a name that was never used, if a birth must be made
 --    7  1 if the caller suspects that data was lost
 --    8  the origin's time now; '-' if the caller must not teach it
---    9  when the last good answer's request was reserved; '-' for none: it ends a block that was over then
+--    9  when the last good answer's request was reserved; '-' for none: it ends a block that was over then, and is now
 --   10  1 to push the state; it is pushed as well when a window becomes exact
 --   11  so many seconds after its birth this server grants nothing
 --   12  how many seconds to keep the offset
@@ -63,7 +63,7 @@ local function end_block()
       block_end = counted
     end
   end
-  if block_end and block_end <= tonumber(word[9]) then
+  if block_end and block_end <= math.min(tonumber(word[9]), now) then
     redis.call('DEL', KEYS[1])
   end
 end
