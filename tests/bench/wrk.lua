@@ -16,12 +16,16 @@ function init(arguments)
       arguments[#arguments + 1] = line
     end
   end
-  for number, target in ipairs(arguments) do
-    requests[number] = wrk.format("GET", target)
+  wrk.path = arguments[1]
+  if #arguments > 1 then -- a function is asked for each request, which takes of the time that the load has
+    for number, target in ipairs(arguments) do
+      requests[number] = wrk.format("GET", target)
+    end
+    request = following
   end
 end
 
-function request()
+function following()
   at = at % #requests + 1
   return requests[at]
 end
