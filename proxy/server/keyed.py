@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 
 from aiohttp.client_exceptions import ClientPayloadError
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec.structs import replace
 
@@ -62,6 +63,9 @@ def _is_listed(name: bytes) -> bool:
 
 
 async def _body(request: web.BaseRequest) -> bytes:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooLarge(MAX_BODY_BYTES)
+    await _invite(request)
     parts, size = [], 0
     if isinstance(request.protocol, ClientConnection):
         request.protocol.reads(request.content)
@@ -74,6 +78,14 @@ async def _body(request: web.BaseRequest) -> bytes:
     except (ConnectionError, HttpProcessingError, ClientPayloadError) as error:
         raise MalformedRequest("The request's body breaks off, or cannot be read.") from error
     return b"".join(parts)
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it that its body may come (RFC 9110, section 10.1.1)."""
+    waits = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+    if waits and not request.content.is_eof():
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer nothing is written yet
 
 
 def _text(raw: bytes) -> str:

@@ -124,3 +124,48 @@ async def test_a_body_whose_framing_breaks_after_the_head_writes_no_traceback(
             assert (await asking.end()).startswith(b"HTTP/1.1 ")
         assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
         assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+WAITS = "Expect: 100-continue"
+
+
+@pytest.mark.parametrize("fast_lane", [True, False])
+@pytest.mark.parametrize("framing", ["Content-Length: 3", "Transfer-Encoding: chunked"])
+async def test_a_client_that_waits_to_send_its_body_is_told_to(framing: str, fast_lane: bool) -> None:
+    body = b"a=b" if framing.startswith("Content-Length") else b"3\r\na=b\r\n0\r\n\r\n"
+    async with stage(forward=Forward.ALL, fast_lane=fast_lane) as on, raw(on.app) as asking:
+        for _ in range(2):
+            head, _ = await asking.ask(get(ORDER, WAITS, framing, method="POST"))
+            assert head == b"HTTP/1.1 100 Continue\r\n\r\n"
+            head, _ = await asking.ask(body)
+            assert b" 100 " not in head
+        assert [seen.body for seen in on.origin.requests] == [b"a=b", b"a=b"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [(ORDER, 404), ("/api/v3/ping", 405), ("/livez", 405), ("/nowhere", 404)]
+)
+async def test_a_client_that_waits_in_vain_gets_its_answer_at_once(target: str, status: int) -> None:
+    async with stage() as on, raw(on.app) as asking:
+        head, _ = await asking.ask(get(target, WAITS, "Content-Length: 3", method="POST"))
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert b"\r\nConnection: close\r\n" in head
+
+
+@pytest.mark.parametrize("headers", [(), (WAITS,)])
+async def test_a_body_that_says_that_it_is_too_large_is_not_waited_for(headers: tuple[str, ...]) -> None:
+    async with stage(forward=Forward.ALL) as on, raw(on.app) as asking:
+        head, _ = await asking.ask(get(ORDER, *headers, f"Content-Length: {(1 << 20) + 1}", method="POST"))
+        assert head.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nConnection: close\r\n" in head
+        assert on.asked() == 0
+
+
+async def test_a_client_of_http_1_0_is_told_nothing_between() -> None:
+    async with stage(forward=Forward.ALL) as on, raw(on.app) as asking:
+        request = get(ORDER, WAITS, "Content-Length: 3", method="POST").replace(b"HTTP/1.1", b"HTTP/1.0")
+        asking.writer.write(request)
+        await asyncio.sleep(0.01)
+        head, _ = await asking.ask(b"a=b")
+        assert head.startswith(b"HTTP/1.0 ")
+        assert b" 100 " not in head
