@@ -86,7 +86,10 @@ BAD_VALUES = [
     (["podDisruptionBudget.maxUnavailable="], "needs minAvailable or maxUnavailable"),
     (["terminationGracePeriodSeconds=10"], "would kill the gateway while it drains"),
     (["settings.shutdownSeconds=60"], "would kill the gateway while it drains"),
-    (["settings.budgetRatio=0.4"], "must not be larger than settings.budgetRatio"),
+    (["settings.budgetRatio=0.4", "settings.localBudgetRatio=0.5"], "must not be larger than settings.budgetRatio"),
+    (["settings.refreshBudgetRatio=0.95"], "must not be larger than settings.budgetRatio=0.9"),
+    (["settings.tlsCertFile=/tls/tls.crt"], "set both, or none"),
+    (["settings.tlsKeyFile=/tls/tls.key"], "set both, or none"),
     (["ports.ops=8080"], "the same port"),
 ]
 
@@ -125,6 +128,18 @@ def test_helm_3_and_helm_4_render_the_same(values: Path) -> None:
 @pytest.mark.parametrize(("sets", "sentence"), BAD_VALUES, ids=lambda value: str(value)[:60])
 def test_bad_values_are_refused_with_a_sentence(name: str, sets: list[str], sentence: str) -> None:
     assert sentence in refused(name, sets)
+
+
+@pytest.mark.parametrize("sets", [("settings.budgetRatio=0.2",), ("settings.refreshBudgetRatio=0.9",)])
+def test_a_ratio_that_the_gateway_takes_is_no_contradiction(
+    sets: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lower budget alone is fine: the gateway holds the other shares to it."""
+    found = manifests(*sets)
+    (pod,) = (pod for pod in pods(found) if gateway_in(pod) is not None)
+    for name, value in environment(found, pod).items():
+        monkeypatch.setenv(name, value)
+    settings.load()
 
 
 def test_the_schema_is_a_schema() -> None:

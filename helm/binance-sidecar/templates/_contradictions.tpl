@@ -53,12 +53,16 @@
 {{- end }}
 {{- $budget := 0.9 }}
 {{- if hasKey $v.settings "budgetRatio" }}{{ $budget = float64 $v.settings.budgetRatio }}{{ end }}
-{{- range $name, $usual := dict "refreshBudgetRatio" 0.5 "localBudgetRatio" 0.25 }}
-{{- $ratio := $usual }}
-{{- if hasKey $v.settings $name }}{{ $ratio = float64 (get $v.settings $name) }}{{ end }}
-{{- if gt (float64 $ratio) (float64 $budget) }}
+{{- range $name := list "refreshBudgetRatio" "localBudgetRatio" }}
+{{- if hasKey $v.settings $name }}
+{{- $ratio := float64 (get $v.settings $name) }}
+{{- if gt $ratio (float64 $budget) }}
 {{- fail (printf "settings.%s=%v must not be larger than settings.budgetRatio=%v." $name $ratio $budget) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- if ne (empty $v.settings.tlsCertFile) (empty $v.settings.tlsKeyFile) }}
+{{- fail "settings.tlsCertFile and settings.tlsKeyFile are of use together only: set both, or none." }}
 {{- end }}
 {{- if eq (int $v.ports.traffic) (int $v.ports.ops) }}
 {{- fail "ports.traffic and ports.ops are the same port." }}
