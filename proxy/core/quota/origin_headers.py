@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, TypeGuard
 
+from proxy.core.quota.clock_offset import UNKNOWN_SECONDS
 from proxy.core.quota.windows import (
     INTERVAL_UNITS,
     LONGEST_BLOCK_SECONDS,
@@ -159,19 +160,23 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 def ban_end(headers: Mapping[str, str], body_text: str, now: float) -> float | None:
     """The end of a ban by our clock: the later one of headers and text of a 418. None if neither tells it."""
     until, left = banned_until(body_text), retry_after_seconds(headers, now)
-    by_text = None if until is None else _seconds_left(until, headers, now)
+    by_text = (
+        None if until is None else _seconds_left(until, headers, now, close=UNKNOWN_SECONDS if left is None else 0.0)
+    )
     ends = [now + seconds for seconds in (by_text, left) if seconds is not None]
     return max(ends, default=None)
 
 
-def _seconds_left(until: float, headers: Mapping[str, str], now: float) -> float | None:
+def _seconds_left(until: float, headers: Mapping[str, str], now: float, *, close: float = 0.0) -> float | None:
     """The seconds from an answer until a time that it names; None if that is past.
 
     The answer's Date or our own clock may be wrong by hours, and a wrong one can make the time too long. So the
-    smaller number counts.
+    smaller number counts; the larger one if both are so `close`, where nothing else tells the end.
     """
-    lefts = [until - start for start in (origin_time(headers), now) if start is not None]
-    return min((left for left in lefts if left > 0), default=None)
+    lefts = [left for start in (origin_time(headers), now) if start is not None and (left := until - start) > 0]
+    if not lefts:
+        return None
+    return max(lefts) if max(lefts) - min(lefts) <= close else min(lefts)
 
 
 def banned_until(body_text: str) -> float | None:
