@@ -1,15 +1,13 @@
 """Fill: get an entry from Redis or from the origin, and store it in this process and in Redis.
 
-Owns: loading, the fill lock and its renewal, making entries from the origin's answers. Must not know: clients,
-replies, which stale entry may be used meanwhile, how an entry is shared.
+Owns: loading, when the fill lock is taken, making entries from the origin's answers. Must not know: clients, replies,
+which stale entry may be used meanwhile, how an entry is shared.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
@@ -18,6 +16,7 @@ from msgspec import Struct
 from proxy.bodies import compress, entity_tag
 from proxy.cache import failure_codec
 from proxy.cache.fill_lock import LOCK_SECONDS
+from proxy.cache.held_lock import held_lock
 from proxy.cache.lifetimes import NOTHING, Policy
 from proxy.cache.local import EntrySource, LocalCache
 from proxy.cache.packing import Packing
@@ -32,14 +31,11 @@ from proxy.core.passing import SBE_DEPRECATED
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.reply import Outcome
 from proxy.core.verdict import Good, contracts_rate_limits
-from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow, UpstreamFailed
+from proxy.errors import BadAnswer, OriginRefused, RedisAway, SidecarError, TooSlow
 from proxy.event_log import log
 from proxy.origin.origins import Origins
 from proxy.origin.reading import AcceptedResponse, RateLimits
-from proxy.ports import Clock, FillLock, Observer, Store
-
-RENEWALS = 3
-"""How often a fill lock is renewed in its lifetime."""
+from proxy.ports import Clock, Observer, Store
 
 
 class FillRequest(Struct, frozen=True):
@@ -161,7 +157,7 @@ class Filler:
                 lock = await self._store.acquire(key, ttl_seconds=LOCK_SECONDS)
         except RedisAway:
             return await self._ask(query, request), Outcome.MISS
-        async with _held(lock):
+        async with held_lock(lock):
             found = await self.load(query)  # another replica may have filled it before we got the lock
             if found is not None and found.stored_at > newer_than and self._is_fresh(found):
                 return found, Outcome.HIT
@@ -265,33 +261,3 @@ def _result(entry: Entry, outcome: Outcome, *, background: bool) -> str:
     if outcome is not Outcome.MISS:
         return "shared"
     return "stored" if entry.status == 200 else "negative"
-
-
-@asynccontextmanager
-async def _held(lock: FillLock) -> AsyncIterator[None]:
-    """Renew the fill lock while the block runs, then release it.
-
-    The lock says `failed` to the other replicas only when the origin failed: after other errors one of them may try.
-    """
-    renewal = asyncio.create_task(_renew(lock))
-    filled, failure = True, b""
-    try:
-        yield
-    except UpstreamFailed as error:
-        filled, failure = False, failure_codec.encode(error)
-        raise
-    finally:
-        renewal.cancel()
-        try:
-            with suppress(RedisAway):
-                await lock.release(filled=filled, failure=failure)
-        finally:
-            await asyncio.wait([renewal])
-
-
-async def _renew(lock: FillLock) -> None:
-    is_held = True
-    while is_held:
-        await asyncio.sleep(LOCK_SECONDS / RENEWALS)
-        with suppress(RedisAway):
-            is_held = await lock.renew()
