@@ -179,14 +179,11 @@ class Connection(asyncio.Protocol):
         """
         return now < self.expires_at and not self._transport.is_closing() and not self._poll.poll(0)
 
-    def send(self, head: bytes, body: bytes, *, asker: Asker, deadline: float) -> None:
-        """Write one request. `asker` gets its answer, or the error.
+    def send(self, head: bytes, body: bytes) -> None:
+        """Write one request. `expect` follows in the same turn of the loop.
 
-        It is called once, in a later turn of the loop, until `deadline` by the loop's clock. Before an answer
-        `stays_seconds` tells whether the connection may be used again; before an error it is closed. What the write
-        raises is raised here: then the connection is closed too, and `asker` hears nothing.
+        What the write raises is raised here, and then the connection is closed.
         """
-        self._asker, self._deadline = asker, deadline
         try:
             if len(body) > ONE_WRITE_BYTES:
                 self._way.write(head)
@@ -194,9 +191,16 @@ class Connection(asyncio.Protocol):
             else:
                 self._way.write(head + body)
         except BaseException:
-            self._asker = None
             self.abort()
             raise
+
+    def expect(self, asker: Asker, *, deadline: float) -> None:
+        """Give `asker` the answer to what was sent, or the error.
+
+        It is called once, in a later turn of the loop, until `deadline` by the loop's clock. Before an answer
+        `stays_seconds` tells whether the connection may be used again; before an error it is closed.
+        """
+        self._asker, self._deadline = asker, deadline
         if deadline < self._wakes_at:
             self._set_timer(deadline)
 
@@ -211,7 +215,8 @@ class Connection(asyncio.Protocol):
         if has_no_body:
             self._reader.expect_no_body()
         waiter = _Waiter(self.loop.create_future())
-        self.send(head, body, asker=waiter, deadline=deadline)
+        self.send(head, body)
+        self.expect(waiter, deadline=deadline)
         try:
             return await waiter.future
         except BaseException:

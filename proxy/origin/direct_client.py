@@ -88,8 +88,10 @@ class DirectClient:
             raise
         if self._tells:
             log.debug("sending")
-        exchange = _Exchange(self, base_url, connection, wall(), now, flight)
-        connection.send(head, query.body, asker=exchange, deadline=connection.loop.time() + seconds)
+        sent_at = wall()
+        connection.send(head, query.body)
+        exchange = _Exchange(self, base_url, connection, sent_at, now, flight)
+        connection.expect(exchange, deadline=connection.loop.time() + seconds)
         return True
 
     def unpack(self, exchange: _Exchange, answer: RawResponse) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from proxy.core.endpoints.catalogue import ENDPOINTS
@@ -36,6 +36,9 @@ LOST_ATTEMPTS = 2
 SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
 
 _KEYED, _BACKGROUND, _PUBLIC = Purpose.KEYED, Purpose.BACKGROUND, Purpose.PUBLIC
+
+Exchange = Callable[[Callable[[], None]], Awaitable[OriginResponse]]
+"""Sends a request once, and calls what it gets right before the first byte."""
 
 UNREACHABLE_SECONDS = 0.5
 """When no host could be reached, none is tried for this long."""
@@ -70,6 +73,7 @@ class Origin:
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._gate = gate
+        self._observer = observer
         self.reader = AnswerReading(ledger, clock, observer=observer, gate=gate, pool=pool, learn=learn, above=above)
         """Learns from each answer."""
         self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
@@ -104,6 +108,7 @@ class Origin:
         flight = Flight(query, demand, monotonic() + seconds, candidates, gate, self.reader, self, taker)
         try:
             if upstream.begin(candidates[0], query, flight=flight, seconds=seconds):
+                self._count_sent(query, demand)
                 return True
         except MustWait:
             pass
@@ -219,7 +224,7 @@ class Origin:
 
         try:
             earlier = attempts.take_outcome()
-            response = await ticket.send(exchange) if earlier is None else earlier
+            response = await self._send_now(attempts, exchange) if earlier is None else earlier
         except UpstreamFailed as error:
             if ticket.is_sent:
                 await self.reader.failed(query, error, passage.demand, ticket.charge())
@@ -228,6 +233,19 @@ class Origin:
         if not accepted.is_by_firewall:
             ticket.answered()
         return accepted
+
+    async def _send_now(self, attempts: Attempts, exchange: Exchange) -> OriginResponse:
+        ticket = attempts.ticket
+        try:
+            return await ticket.send(exchange)
+        finally:
+            if ticket.is_sent:
+                self._count_sent(attempts.query, attempts.passage.demand)
+
+    def _count_sent(self, query: UpstreamQuery, demand: Demand) -> None:
+        """Count a request that has left. One whose weight may be given back is counted when its end is known."""
+        if not demand.refundable:
+            self._observer.spent(query.endpoint.name, demand.weight, client=demand.client)
 
 
 def _demand(query: UpstreamQuery, client: str | None, *, background: bool = False) -> Demand:

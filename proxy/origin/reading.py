@@ -77,7 +77,7 @@ class AnswerReading:
         self, query: UpstreamQuery, error: UpstreamFailed, demand: Demand, reservation: Reservation
     ) -> None:
         """A request was sent, and there is no whole answer."""
-        self._observer.spent(query.endpoint.name, query.weight, client=demand.client)
+        self._count_refund(query, demand, is_good=False)
         if error.headers:
             await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
 
@@ -87,7 +87,7 @@ class AnswerReading:
         """The answer, if it can be passed on. Raises a SendingRefused or an UpstreamFailed."""
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
-        self._note_spent(query, verdict, demand)
+        self._count_refund(query, demand, is_good=isinstance(verdict, Good))
         if isinstance(verdict, Throttled):
             await self._block(verdict)
         if isinstance(verdict, Good):
@@ -107,18 +107,15 @@ class AnswerReading:
                 assert_never(verdict)
 
     def accept(self, query: UpstreamQuery, response: OriginResponse, demand: Demand) -> AcceptedResponse | None:
-        """A usual answer, whose weight is counted, and which is settled next; None for any other: `read` takes it."""
+        """A usual answer, which is settled next; None for any other: `read` takes it."""
         if response.status == 200 and query.passes_as_it_came:
             verdict: Verdict = GOOD
         else:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
-        if isinstance(verdict, Good):
-            weight = demand.lasting
-        elif isinstance(verdict, Negative) and not verdict.by_firewall:
-            weight = demand.weight
-        else:
+        if not (isinstance(verdict, Good) or (isinstance(verdict, Negative) and not verdict.by_firewall)):
             return None
-        self._observer.spent(query.endpoint.name, weight, client=demand.client)
+        if demand.refundable:
+            self._count_refund(query, demand, is_good=isinstance(verdict, Good))
         return AcceptedResponse(response, verdict)
 
     def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
@@ -146,9 +143,11 @@ class AnswerReading:
         headers = _believed(query.endpoint, accepted.response.headers)
         await self._ledger.reconcile(reservation, headers, ok=isinstance(accepted.verdict, Good))
 
-    def _note_spent(self, query: UpstreamQuery, verdict: Verdict, demand: Demand) -> None:
-        weight = demand.lasting if isinstance(verdict, Good) else demand.weight
-        self._observer.spent(query.endpoint.name, weight, client=demand.client)
+    def _count_refund(self, query: UpstreamQuery, demand: Demand, *, is_good: bool) -> None:
+        """Count a request whose weight may be given back, now that its end is known."""
+        if demand.refundable:
+            weight = demand.lasting if is_good else demand.weight
+            self._observer.spent(query.endpoint.name, weight, client=demand.client)
 
     async def _block(self, throttled: Throttled) -> None:
         """Tell the ledger, which tells the other replicas; then refuse all that wait here."""

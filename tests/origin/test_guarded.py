@@ -285,9 +285,9 @@ async def test_an_answer_that_proves_nothing_is_reconciled_all_the_same(
 @pytest.mark.parametrize(
     ("outcome", "error", "done"),
     [
-        (TooSlow(headers=USED), TooSlow, ["spent ping 1", "reconcile 1 not ok"]),
-        (ConnectionLost("a", headers=USED), ConnectionLost, ["spent ping 1", "reconcile 1 not ok"]),
-        (answer(429), BackedOff, ["spent ping 1", "block back-off", "reconcile 1 not ok"]),
+        (TooSlow(headers=USED), TooSlow, ["reconcile 1 not ok"]),
+        (ConnectionLost("a", headers=USED), ConnectionLost, ["reconcile 1 not ok"]),
+        (answer(429), BackedOff, ["block back-off", "reconcile 1 not ok"]),
     ],
     ids=["too slow", "lost", "429"],
 )
@@ -300,7 +300,18 @@ async def test_how_an_attempt_ended_that_was_made_before_counts_after_the_deadli
     ticket = Ticket(origin._gate, passage, await world.reserve(PING.weight), is_sent=True)
     with pytest.raises(error):
         await origin.rest(Attempts(PING, passage, ticket, world.hosts, outcome))
-    assert world.done == ["reserve 1", *done]
+    assert world.done == ["reserve 1", *done], "it was counted when it left"
+
+
+async def test_a_request_counts_as_sent_although_nobody_waits_for_its_answer_any_more() -> None:
+    world = World([answer()], hold=asyncio.Event())
+    asking = asyncio.create_task(world.origin().ask(PING))
+    while not world.on_wire:  # noqa: ASYNC110 - a turn of the loop each
+        await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert world.done == ["reserve 1", "send one", "spent ping 1"]
 
 
 # --- Refusals of the IP.
