@@ -140,6 +140,8 @@ class RedisLedger:
         except RedisAway:
             self._local = True
             if outcome is None:
+                if self._leasing is not None:
+                    self._seen.catch_up(self._leasing.leases.usages())
                 wanted = self._wanted(demand)
                 outcome = self._seen.reserve_alone(wanted, replicas=self._replica_count.replicas)
         now = self._anchor.now()

@@ -682,6 +682,22 @@ def test_after_a_clock_was_set_back_nothing_is_spent_from_leases_until_it_is_lea
 
 
 @pytest.mark.no_cover
+def test_a_replica_knows_what_the_origin_told_when_redis_goes_away_before_it_learns_of_it(valkey_url: str) -> None:
+    fleet = on(Troubled, valkey_url)()
+    try:
+        hold(fleet)
+        fleet.other_programs_spend(BUDGET * 3 // 4)
+        for life in fleet.lives:
+            life.switch.away = True
+        fleet.ask(0, 1, CLIENTS[0], False, "answer")  # out of its lease
+        fleet.clock.now += 1.0
+        fleet.ask(0, 25, CLIENTS[0], False, "send")
+        assert fleet.seen["alone"] == 0
+    finally:
+        fleet.teardown()
+
+
+@pytest.mark.no_cover
 def test_an_order_that_a_copy_lacks_is_counted_again(valkey_url: str) -> None:
     """Nothing was pushed since the copy was made, and an order's weight may fall: only who reserved it can tell."""
     fleet = on(Troubled, valkey_url)()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.charges import Charge, WindowKey, WindowUsage
 from proxy.core.quota.demand import Demand
@@ -122,6 +124,12 @@ class ProcessLeases:
         """What was spent in a window and the store still counts as leased, or does not count."""
         lease = self._leases.get(key)
         return 0 if lease is None else lease.spent - lease.told.spent + lease.open
+
+    def usages(self) -> Mapping[WindowKey, WindowUsage]:
+        """The usage of each window as last told, by the store or by the origin: also while this process rests."""
+        return {
+            key: replace(lease.usage, used=max(lease.usage.used, lease.header)) for key, lease in self._leases.items()
+        }
 
     def give_back(self) -> None:
         """Hold nothing any more."""

@@ -126,11 +126,22 @@ class ReplicaView:
         for key, reported in usage.items():
             if reported.kept > self.floors.get(key, -1):
                 self.floors[key] = reported.kept
-            missing = self.unsynced.unmerged(key)
-            used, pending = reported.used + missing.used, max(0, reported.pending + missing.pending)
-            known = WindowUsage(used, pending, reported.refundable, reported.leased)
+            known = self._with_missing(key, reported)
             if known != self.budget.usage(key):
                 self.budget.adopt(key, known)
+
+    def catch_up(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
+        """Adopt usage that Redis may not have, such as what the origin told, where it is more. It makes no floor."""
+        for key, told in usages.items():
+            known = self._with_missing(key, told)
+            if known.used > self.budget.usage(key).used:
+                self.budget.adopt(key, known)
+
+    def _with_missing(self, key: WindowKey, told: WindowUsage) -> WindowUsage:
+        """The usage with what Redis does not know yet."""
+        missing = self.unsynced.unmerged(key)
+        used, pending = told.used + missing.used, max(0, told.pending + missing.pending)
+        return WindowUsage(used, pending, told.refundable, told.leased)
 
     def client_usages(self, wanted: Wanted) -> dict[WindowKey, ClientUsage]:
         """What this replica knows of the client that asks."""
