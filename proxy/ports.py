@@ -77,6 +77,9 @@ class Ledger(Protocol):
     def can_settle_now(self, reservation: Reservation) -> bool:
         """Whether `settle_now` may take an answer in this turn of the loop. If not, the caller awaits `reconcile`."""
 
+    def close_now(self, reservation: Reservation, *, ok: bool) -> Reservation:
+        """Do what of `settle_now` may lower the used weight. Returns the reservation to settle later."""
+
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """`reconcile` without waiting; never raises."""
 

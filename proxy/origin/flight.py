@@ -14,6 +14,7 @@ from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.demand import Demand
+from proxy.core.verdict import Good
 from proxy.errors import BackedOff, Banned, Paused, UpstreamFailed
 from proxy.origin.gate import Gate, Ticket
 from proxy.origin.passage import MustWait, Passage
@@ -100,11 +101,9 @@ class Flight(Struct, eq=False):
             self.asking.start(self._finish(self.asking.rest(self._attempts(outcome, reservation))))
         elif not self.gate.ledger.can_settle_now(reservation):
             self.asking.start(self._finish(self._settle(accepted, reservation)))
-        elif self.demand.refundable:  # its client is told what is used after the refund
-            self.reader.settle_now(self.query, accepted, reservation)
-            self.gate.leave(self.demand)
-            self.taker.take(accepted)
         else:
+            if self.demand.refundable:  # its client is told what is used after the refund
+                reservation = self.gate.ledger.close_now(reservation, ok=isinstance(accepted.verdict, Good))
             try:
                 self.taker.take(accepted)  # first: a client waits
             finally:

@@ -34,7 +34,8 @@ class Watch:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Of the next requests that are forwarded."""
-    watch, settle, answered = Watch(), MemoryLedger.settle_now, ForwardPathProtocol.answered
+    watch, answered = Watch(), ForwardPathProtocol.answered
+    close, settle = MemoryLedger.close_now, MemoryLedger.settle_now
 
     def settle_now(self: MemoryLedger, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         watch.done.append("settled")
@@ -44,6 +45,11 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
         watch.done.append("answered")
         answered(self)
 
+    def close_now(self: MemoryLedger, reservation: Reservation, *, ok: bool) -> Reservation:
+        watch.done.append("refunded")
+        return close(self, reservation, ok=ok)
+
+    monkeypatch.setattr(MemoryLedger, "close_now", close_now)
     monkeypatch.setattr(MemoryLedger, "settle_now", settle_now)
     monkeypatch.setattr(ForwardPathProtocol, "answered", is_answered)
     return watch
@@ -51,10 +57,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 @pytest.mark.parametrize(
     ("asked", "order"),
-    [(TIME, ["answered", "settled"]), (ORDER, ["settled", "answered"])],
+    [(TIME, ["answered", "settled"]), (ORDER, ["refunded", "answered", "settled"])],
     ids=["usual", "with a refund"],
 )
-async def test_only_a_refund_is_settled_before_the_answer(watch: Watch, asked: bytes, order: list[str]) -> None:
+async def test_only_a_refund_is_counted_before_the_answer(watch: Watch, asked: bytes, order: list[str]) -> None:
     answers: dict[str, Answer] = {
         "/api/v3/time": (200, {}, b'{"serverTime":1790000000000}'),
         "/api/v3/order": (200, {}, b"{}"),
