@@ -14,6 +14,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -248,7 +249,7 @@ def _under(folder: Path, name: str) -> Path:
 
 
 def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
-    """Medians of the rounds; nginx by the same way to the origin is 1.00."""
+    """Medians of the rounds; nginx by the same way to the origin, in the same round, is 1.00."""
     told = [
         "# Forwarded requests",
         "",
@@ -256,37 +257,38 @@ def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
         "weight a minute, which this load does not reach. Candles are kept for no time: each request goes through.",
         f"Measured from {SETTLING_SECONDS:.0f} s after the start on, when leases are granted.",
         f"`busy`: {BUSY_REQUESTS} requests without a pause, each program in turn; requests/s a core are of these.",
-        "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS).",
+        "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS) in the "
+        "same round.",
         "",
         "| request | program | added p50 ms | p99 ms | CPU µs | busy, CPU µs | requests/s a core |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for work in dict.fromkeys(line.work for line in lines):
-        table = {line.program: _Medians.of(lines, work, line.program) for line in lines if line.work == work}
-        told += [_row(work, name, table) for name in table if name != DIRECT]
+        rounds = _rounds([line for line in lines if line.work == work])
+        told += [_row(work, name, rounds) for name in rounds[0] if name != DIRECT]
     return "\n".join(told) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Medians:
-    p50: float
-    p99: float
-    cpu: float
-    busy: float
-
-    @classmethod
-    def of(cls, lines: Sequence[Line], work: str, program: str) -> _Medians:
-        own = [line for line in lines if line.work == work and line.program == program]
-        values = zip(*((line.p50, line.p99, line.cpu, line.busy) for line in own), strict=True)
-        return cls(*map(median, values))
+def _rounds(lines: Sequence[Line]) -> list[dict[str, Line]]:
+    """The lines of one kind of request by program, round by round."""
+    count = max(Counter(line.program for line in lines).values())
+    size = len(lines) // count
+    return [{line.program: line for line in lines[at : at + size]} for at in range(0, len(lines), size)]
 
 
-def _row(work: str, name: str, table: dict[str, _Medians]) -> str:
-    origin, one = table[DIRECT], table[name]
-    peer = table.get(NGINX_TLS if name.endswith("TLS") else NGINX, one)
-    added, least = one.p50 - origin.p50, peer.p50 - origin.p50
-    return (
-        f"| {work} | {name} | {added * 1e3:.3f} ({added / least:.2f}) | {one.p99 * 1e3:.3f} ({one.p99 / peer.p99:.2f}) "
-        f"| {one.cpu * 1e6:.1f} ({one.cpu / peer.cpu:.2f}) | {one.busy * 1e6:.1f} ({one.busy / peer.busy:.2f}) "
-        f"| {1 / one.busy:,.0f} |"
+def _row(work: str, name: str, rounds: Sequence[dict[str, Line]]) -> str:
+    peer = NGINX_TLS if name.endswith("TLS") else NGINX
+
+    def cell(of: Callable[[dict[str, Line], str], float], form: str, unit: float) -> str:
+        own = median(of(lines, name) for lines in rounds)
+        times = median(of(lines, name) / of(lines, peer) for lines in rounds)
+        return f"{own * unit:{form}} ({times:.2f})"
+
+    cells = (
+        cell(lambda lines, program: lines[program].p50 - lines[DIRECT].p50, ".3f", 1e3),
+        cell(lambda lines, program: lines[program].p99, ".3f", 1e3),
+        cell(lambda lines, program: lines[program].cpu, ".1f", 1e6),
+        cell(lambda lines, program: lines[program].busy, ".1f", 1e6),
     )
+    busy = median(lines[name].busy for lines in rounds)
+    return f"| {work} | {name} | {' | '.join(cells)} | {1 / busy:,.0f} |"

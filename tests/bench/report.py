@@ -21,7 +21,8 @@ OURS = "binance-sidecar"
 PLAIN = "binance-sidecar, fast path off"
 _NOTES = (
     "Medians of the rounds. Each program runs on one core, load and origin on another, one under load at a time.",
-    "`seen`: our requests/s as wrk saw them divided by this program's; `a core`: the same for one core's work. A peer "
+    "`seen`: our requests/s as wrk saw them divided by this program's in the same round; `a core`: the same for one "
+    "core's work. A peer "
     "that was measured with several settings has those with the most requests/s in the row. `to origin`: meanwhile.",
     "In brackets behind a Python: its time for a fixed piece of work, divided by that of the fastest on this machine.",
 )
@@ -150,8 +151,8 @@ class Table:
         return median(of(row) for row in self.rows if row.program == program and row.work == work)
 
     def ratio(self, work: str, peer: str, of: Callable[[Row], float]) -> float:
-        """How many times the peer's figure ours is."""
-        return self.median(OURS, work, of) / self.median(peer, work, of)
+        """How many times the peer's figure ours is: the median of the rounds, in which both meet the same machine."""
+        return median(self.round_ratios(work, peer, of))
 
     def round_ratios(self, work: str, peer: str, of: Callable[[Row], float]) -> list[float]:
         """The same of each round, the least first."""

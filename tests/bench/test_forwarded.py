@@ -1,0 +1,28 @@
+"""What is told of forwarded requests."""
+
+from __future__ import annotations
+
+from tests.bench.forwarded import DIRECT, NGINX, NGINX_TLS, Line, markdown
+
+
+def line(program: str, milliseconds: float, *, cpu_seconds: float = 0.01) -> Line:
+    return Line(program, "time", [milliseconds / 1e3] * 100, cpu_seconds, 0.2)
+
+
+def test_a_program_is_compared_with_nginx_by_the_same_way_in_the_same_round() -> None:
+    lines: list[Line] = []
+    for slow in (1.0, 3.0, 1.5):
+        lines += [line(DIRECT, 0.1 * slow), line(NGINX, 0.2 * slow), line(NGINX_TLS, 0.4 * slow, cpu_seconds=0.02)]
+        lines += [line("ours", 0.3 * slow, cpu_seconds=0.03), line("ours, TLS", 0.4 * slow, cpu_seconds=0.03)]
+    text = markdown(lines)
+    assert "| time | nginx | 0.150 (1.00) | 0.300 (1.00) | 100.0 (1.00) | 100.0 (1.00) | 10,000 |" in text
+    assert "| time | ours | 0.300 (2.00) | 0.450 (1.50) | 300.0 (3.00) | 100.0 (1.00) | 10,000 |" in text
+    assert "| time | ours, TLS | 0.450 (1.00) | 0.600 (1.00) | 300.0 (1.50) | 100.0 (1.00) | 10,000 |" in text
+    assert f"| time | {DIRECT} |" not in text
+
+
+def test_a_machine_that_slows_down_changes_no_ratio() -> None:
+    lines = [
+        line(program, at * slow) for slow in (1.0, 9.0) for program, at in ((DIRECT, 0.1), (NGINX, 0.2), ("x", 0.4))
+    ]
+    assert "| time | x | 1.500 (3.00) |" in markdown(lines)
