@@ -169,7 +169,16 @@ async def test_an_endpoint_that_no_table_has_is_forwarded_and_logged_once(caplog
         assert caplog.messages.count("unknown_endpoint") == 1
 
 
-@pytest.mark.parametrize("path", ["/other/v1/thing", "/metricsx", "/apix/v3/order"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/other/v1/thing",
+        "/metricsx",
+        "/apix/v3/order",
+        "/sapi/v1/../../api/v3/order",
+        "/sapi/v1/%2e%2E/..%2fapi/v3/order",
+    ],
+)
 async def test_no_other_path_is_forwarded(path: str) -> None:
     async with market(forward="all") as on:
         answer = await send(on, "POST", path)

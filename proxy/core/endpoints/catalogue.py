@@ -55,6 +55,8 @@ _PREFIXES: Mapping[str, Api] = MappingProxyType(
     }
 )
 """How the paths of each API begin."""
+_DOTS = frozenset({".", ".."})
+"""Segments of a path that name no place of their own (RFC 3986, section 5.2.4)."""
 
 UPSTREAM_SETTINGS: Mapping[Api, str] = MappingProxyType(
     {
@@ -138,6 +140,8 @@ class Catalogue:
         prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
         if prefix is None:
             raise UnknownPath("This gateway knows no such path.")
+        if not _DOTS.isdisjoint(path.split("/")):  # the origin may take it for a path of another limit
+            raise UnknownPath("This gateway forwards no path with the segments . and ..; resolve them first.")
         if prefix == sapi.PREFIX:
             return sapi.sapi_endpoint(path, method)
         is_coin = to_coin_futures and prefix == SHARED_PREFIX

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue, Forward
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint
+from proxy.core.endpoints.sapi import SAPI
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, canonicalize
 from proxy.errors import ApiNotConfigured, MethodNotAllowed, NotForwarded, SidecarError, UnknownPath
@@ -158,6 +159,17 @@ def test_a_wrong_path_of_an_api_is_no_request_that_a_mode_leaves_out(path: str) 
     for forward in (Forward.GENERAL, Forward.MARKET):
         with pytest.raises(UnknownPath, match="only SIDECAR_FORWARD=all forwards"):
             Catalogue(forward, apis=EVERY_API).find(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/sapi/v1/../../api/v3/account", "/api/v3/../v3/time", "/api/v3/./time", "/fapi/..", "/futures/data/."]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_path_is_counted_as_another_one_by_dots(path: str, method: str) -> None:
+    for forward in Forward:
+        with pytest.raises(UnknownPath, match="no path with the segments"):
+            Catalogue(forward, apis=EVERY_API).find(path, method)
+    assert Catalogue(Forward.ALL, apis=EVERY_API).find("/sapi/v1/...", method).name == SAPI
 
 
 def test_an_api_without_hosts_names_its_setting() -> None:
