@@ -14,7 +14,6 @@ from proxy.core.messages import OriginResponse
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.demand import Demand
-from proxy.core.verdict import Good
 from proxy.errors import BackedOff, Banned, Paused, UpstreamFailed
 from proxy.origin.gate import Gate, Ticket
 from proxy.origin.passage import MustWait, Passage
@@ -103,7 +102,7 @@ class Flight(Struct, eq=False):
             self.asking.start(self._finish(self._settle(accepted, reservation)))
         else:
             if self.demand.refundable:  # its client is told what is used after the refund
-                reservation = self.gate.ledger.close_now(reservation, ok=isinstance(accepted.verdict, Good))
+                reservation = self.reader.take_back(accepted, reservation)
             try:
                 self.taker.take(accepted)  # first: a client waits
             finally:

@@ -118,6 +118,14 @@ class AnswerReading:
             self._count_refund(query, demand, is_good=isinstance(verdict, Good))
         return AcceptedResponse(response, verdict)
 
+    def take_back(self, accepted: AcceptedResponse, reservation: Reservation) -> Reservation:
+        """Take back at once what the answer gives back. Returns what to settle next. A bug is logged, as there."""
+        try:
+            return self._ledger.close_now(reservation, ok=isinstance(accepted.verdict, Good))
+        except Exception:
+            log.exception("unexpected_error")
+            return reservation
+
     def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
         """Do what follows from an accepted answer, without waiting. Only where the ledger can.
 

@@ -21,7 +21,10 @@ from tests.simulator.account import HMAC_KEY
 TIME = get("/api/v3/time")
 ORDER = get("/api/v3/order", f"X-MBX-APIKEY: {HMAC_KEY}", method="POST")
 KLINES = "/api/v3/klines"
-Answer = tuple[int, Mapping[str, str], bytes]
+ANSWERS: dict[str, tuple[int, Mapping[str, str], bytes]] = {
+    "/api/v3/time": (200, {}, b'{"serverTime":1790000000000}'),
+    "/api/v3/order": (200, {}, b"{}"),
+}
 
 
 @dataclass(slots=True)
@@ -61,11 +64,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     ids=["usual", "with a refund"],
 )
 async def test_only_a_refund_is_counted_before_the_answer(watch: Watch, asked: bytes, order: list[str]) -> None:
-    answers: dict[str, Answer] = {
-        "/api/v3/time": (200, {}, b'{"serverTime":1790000000000}'),
-        "/api/v3/order": (200, {}, b"{}"),
-    }
-    async with scripted(answers) as script, gateway(script, Clock(), forward="all") as app, raw(app) as client:
+    async with scripted(ANSWERS) as script, gateway(script, Clock(), forward="all") as app, raw(app) as client:
         for _ in range(3):
             await client.ask(asked)
         watch.done.clear()
@@ -104,14 +103,17 @@ async def test_a_weight_that_cannot_be_believed_or_read_is_not_told() -> None:
             assert 0 < told < 100
 
 
-async def test_a_bug_after_the_answer_is_logged_and_holds_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage(forward="all") as on, raw(on.app) as client:
+@pytest.mark.parametrize(("asked", "broken"), [(TIME, "settle_now"), (ORDER, "settle_now"), (ORDER, "close_now")])
+async def test_a_bug_in_what_follows_is_logged_and_holds_neither_answer_nor_slot(
+    monkeypatch: pytest.MonkeyPatch, asked: bytes, broken: str
+) -> None:
+    async with scripted(ANSWERS) as script, gateway(script, Clock(), forward="all") as app, raw(app) as client:
         for _ in range(3):
-            await client.ask(TIME)
+            await client.ask(asked)
         with monkeypatch.context() as patched, capture_logs() as logs:
-            patched.setattr(MemoryLedger, "settle_now", None)
+            patched.setattr(MemoryLedger, broken, None)
             for _ in range(SLOTS + 1):
-                head, _ = await client.ask(TIME)
+                head, _ = await client.ask(asked)
                 assert head.startswith(b"HTTP/1.1 200 ")
         assert [entry["event"] for entry in logs].count("unexpected_error") == SLOTS + 1
 
