@@ -132,12 +132,13 @@ class Rendition(Struct, frozen=True, kw_only=True):
         """The requested variant, or 304 if the client has it already (RFC 9110, section 13.1.2).
 
         The entity tag is weak: it names the rules of the document, not its time, and all content codings share it.
+        A cache in front that may serve what has ended would hide a 503 or a ban behind an old price: must-revalidate.
         """
         entry, packed = self.entry, self.gzip and self.entry.gzip is not None
         opaque = f'"{entry.validator}"'
         headers = [
             ("ETag", f"W/{opaque}"),
-            ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}"),
+            ("Cache-Control", f"max-age={int(entry.lifetimes.fresh_seconds)}, must-revalidate"),
             ("Vary", VARY),
             *self.ages(now),
         ]

@@ -197,7 +197,7 @@ def test_304_has_the_headers_that_update_a_stored_answer_and_no_body() -> None:
     assert answer.body == b""
     assert answer.headers == (
         ("ETag", 'W/"abc"'),
-        ("Cache-Control", "max-age=60"),
+        ("Cache-Control", "max-age=60, must-revalidate"),
         VARY,
         ("Age", "17"),
         ("Cache-Status", "binance-sidecar; hit; ttl=42"),
@@ -244,7 +244,7 @@ def test_an_answer_from_an_entry_has_these_headers() -> None:
         status=200,
         headers=(
             ("ETag", 'W/"abc"'),
-            ("Cache-Control", "max-age=60"),
+            ("Cache-Control", "max-age=60, must-revalidate"),
             VARY,
             ("Age", "17"),
             ("Cache-Status", "binance-sidecar; hit; ttl=42"),

@@ -44,7 +44,7 @@ async def test_a_fresh_entry_tells_its_age_and_what_is_left() -> None:
         on.clock.push(18.5)
         answer = await on.ask()
         assert answer.headers["age"] == "18"
-        assert answer.headers["cache-control"] == "max-age=60"
+        assert answer.headers["cache-control"] == "max-age=60, must-revalidate"
         assert answer.cache_status == "binance-sidecar; hit; ttl=41"
 
 
