@@ -1,15 +1,19 @@
 """The log of events: fixed words with fields, over the logging of the standard library.
 
-Owns: how an event is told. Must not know: the format of a line, which level is written.
+Owns: how an event is told, and what of a request's path. Must not know: the format of a line, which level is written.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 LOGGER = "proxy"
 """The name of the logger that gets every event."""
+_NAMES = re.compile(r"(?:/(?:[A-Za-z0-9_.-]{1,32}(?![A-Za-z0-9_.-]))?)*")
+"""The segments that may be names: Binance's have less than 30 characters, its keys and signatures 64 and more."""
+_MOST_CHARACTERS = 100
 
 
 class EventLog:
@@ -47,6 +51,13 @@ class EventLog:
     def _tell(self, level: int, event: str, fields: dict[str, Any], cause: BaseException | bool | None = None) -> None:
         if self._logger.isEnabledFor(level):
             self._logger.log(level, event, exc_info=cause, extra={"fields": fields})
+
+
+def shown_path(path: str) -> str:
+    """A decoded path as a field, up to what may be a secret: a query whose `?` was escaped or forgotten, a token."""
+    names = _NAMES.match(path)
+    told = names[0][:_MOST_CHARACTERS] if names is not None else ""
+    return told if told == path else f"{told}…"
 
 
 log = EventLog()

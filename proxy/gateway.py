@@ -33,7 +33,7 @@ from proxy.core.reply import (
     time_reply,
 )
 from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
-from proxy.event_log import log
+from proxy.event_log import log, shown_path
 from proxy.origin.origins import Origins
 from proxy.ports import Clock
 
@@ -185,11 +185,11 @@ class UnknownEndpoints:
 
     def note(self, method: str, path: str) -> None:
         """A client asked for this one."""
-        asked = method, path
+        asked = method, shown_path(path)
         if asked in self._noted or len(self._noted) >= MAX_UNKNOWN:
             return
         self._noted.add(asked)
-        log.warning("unknown_endpoint", method=method[:20], path=path[:100])
+        log.warning("unknown_endpoint", method=method[:20], path=asked[1])
 
 
 def failed(error: SidecarError, endpoint: Endpoint | None) -> Reply:

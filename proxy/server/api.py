@@ -23,7 +23,7 @@ from proxy.core.query.market import is_signed
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
-from proxy.event_log import log
+from proxy.event_log import log, shown_path
 from proxy.server import web
 from proxy.server.bounds import LOG_SECONDS, Connections
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
@@ -147,7 +147,7 @@ class Traffic:
         try:
             reply = await self._reply_in_bounds(request, path) if refused is None else _rejected(refused)
         except Exception:
-            log.exception("unexpected_error", path=request.path[:200])
+            log.exception("unexpected_error", path=shown_path(request.path))
             reply = error_reply(internal_error(), Outcome.FAILED)
         self._observer.answered(reply, time.perf_counter() - started)
         if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
@@ -225,7 +225,7 @@ class Traffic:
             for start in range(0, len(view), size):
                 await response.write(view[start : start + size])
         except ConnectionError:  # the client disconnected, which is no error of ours
-            log.debug("client_left", path=request.path[:200])
+            log.debug("client_left", path=shown_path(request.path))
         return response
 
 

@@ -170,6 +170,27 @@ async def test_an_endpoint_that_no_table_has_is_forwarded_and_logged_once(caplog
 
 
 @pytest.mark.parametrize(
+    "target",
+    [
+        "/api/v3/account%3Ftimestamp=1&signature=5ec2e7",
+        "/api/v3/account&timestamp=1&signature=5ec2e7",
+        "/fapi/v1/order%3bsignature%3d5ec2e7",
+        f"/api/v3/userDataStream/{'5ec2e7' * 10}",
+    ],
+)
+async def test_what_a_client_puts_into_a_path_by_mistake_is_not_logged(
+    target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger=LOGGER)
+    async with market(forward="all", log_level="debug") as on:
+        for _ in range(2):
+            await on.ask(target)
+    unknown = [record for record in caplog.records if record.message == "unknown_endpoint"]
+    assert len(unknown) == 1
+    assert "5ec2e7" not in str([record.__dict__ for record in caplog.records])
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/other/v1/thing",
