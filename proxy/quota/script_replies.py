@@ -62,21 +62,21 @@ def read_reserved(row: Sequence[Any], charges: tuple[Charge, ...], now: float) -
         case outcome:
             keys = [charge.window_key for charge in charges]
             exceeded = (charges[int(row[1]) - 1], Limit(outcome)) if int(row[1]) else None
-            client_used = {key: int(value) for key, value in zip(keys, row[5::6], strict=True)}
-            client_count = {key: int(value) for key, value in zip(keys, row[6::6], strict=True)}
-            usage = read_usage(keys, _columns(row[2:], 6, (0, 1, 2, 5)))
+            client_used = {key: int(value) for key, value in zip(keys, row[5::7], strict=True)}
+            client_count = {key: int(value) for key, value in zip(keys, row[6::7], strict=True)}
+            usage = read_usage(keys, _columns(row[2:], 7, (0, 1, 2, 5, 6)))
             return Reserved(charges, now, None, exceeded, usage, client_used, client_count)
 
 
 def read_settled(row: Sequence[Any], keys: Sequence[WindowKey]) -> Settled:
     """The answer of `lua/reconcile.lua`."""
-    raised = {key: int(value) for key, value in zip(keys, row[3::5], strict=True)}
-    return Settled(read_usage(keys, _columns(row, 5, (0, 1, 2, 4))), raised)
+    raised = {key: int(value) for key, value in zip(keys, row[3::6], strict=True)}
+    return Settled(read_usage(keys, _columns(row, 6, (0, 1, 2, 4, 5))), raised)
 
 
 def read_usage(keys: Sequence[WindowKey], row: Sequence[Any]) -> dict[WindowKey, WindowUsage]:
-    """Used, pending, refundable and leased of each window."""
-    usages = (WindowUsage(*map(int, row[at : at + 4])) for at in range(0, len(row), 4))
+    """The usage of each window, in the order of its fields."""
+    usages = (WindowUsage(*map(int, row[at : at + 5])) for at in range(0, len(row), 5))
     return dict(zip(keys, usages, strict=True))
 
 

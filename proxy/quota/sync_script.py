@@ -27,7 +27,7 @@ from proxy.redis_client.connection import RedisOperation
 STATE_MS = 86_400_000
 """How long Redis keeps the birth mark after the last call."""
 _BLOCK_WORDS = 4
-_WINDOW_WORDS = 6
+_WINDOW_WORDS = 7
 
 
 class Push(Struct, frozen=True):
@@ -78,8 +78,8 @@ def _read_windows(text: str) -> Mapping[str, WindowState]:
     windows = {}
     for at in range(0, len(words), _WINDOW_WORDS):
         key, *numbers = words[at : at + _WINDOW_WORDS]
-        used, pending, refundable, leased, exact = map(int, numbers)
-        windows[key] = WindowState(WindowUsage(used, pending, refundable, leased), exact != 0)
+        *usage, exact = map(int, numbers)
+        windows[key] = WindowState(WindowUsage(*usage), exact != 0)
     return windows
 
 
@@ -168,9 +168,9 @@ class SyncScript:
     def _read_answer(self, call: Call, row: Sequence[Any]) -> Synced:
         push, refusal = self.read_push(row[0]), row[1]
         replies: list[WindowReply] = []
-        for window, taken, raised in zip(call.windows, row[2::2], row[3::2], strict=True):
+        for window, *numbers in zip(call.windows, row[2::3], row[3::3], row[4::3], strict=True):
             state = push.state.windows[window.key.key]
-            replies.append(WindowReply(state.usage, state.is_exact, int(taken), int(raised)))
+            replies.append(WindowReply(state.usage, state.is_exact, *map(int, numbers)))
         text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
         return Synced(Reply(push.state.birth, tuple(replies), push.state.number, push.state.server_seconds), push, text)
 

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, budget_of, cost_of
 from proxy.core.quota.client_share import share_of
 from proxy.core.quota.demand import demand_of
-from proxy.core.quota.lease import NEAR_HALF
 from proxy.core.quota.lease_calls import Call, Reply, State
 from proxy.core.quota.lease_news import EARLY_SETTLE_SECONDS, SETTLE_SECONDS
 from proxy.core.quota.lease_store import LeaseStore
@@ -54,8 +55,6 @@ PUSH_SECONDS = 0.0011
 TICKS_SECONDS = (2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.7)
 """In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
 idle lease, one that is given back before the edge."""
-NEARING_SECONDS = 0.5
-"""How often what was pushed is looked at near half of the budget."""
 SILENT_SECONDS = 1.0
 """After so long without proof everything is given back."""
 REFUSAL_SECONDS = 0.25
@@ -418,7 +417,7 @@ class Replica:
         for key in totals:
             missing, usage = self.seen.unsynced.unmerged(key), self.store.leases.budget.usage(key)
             used, pending = usage.used + missing.used, max(0, usage.pending + missing.pending)
-            self.store.leases.budget.put(key, WindowUsage(used, pending, usage.refundable, usage.leased))
+            self.store.leases.budget.put(key, replace(usage, used=used, pending=pending))
 
     def _wanted(self, weight: int, client: str) -> Wanted:
         return Wanted(
@@ -452,7 +451,6 @@ class LeasedFleet:
         scenario, world = self.scenario, self.world
         world.start(self._clients())
         world.start(self._beats())
-        world.start(self._nearing())
         if scenario.crashes or scenario.deaf:
             world.start(self._crashes())
         for every, act in (
@@ -496,17 +494,6 @@ class LeasedFleet:
                 self.store.publish(keys)
             else:
                 yield TICK_SECONDS
-
-    def _nearing(self) -> Process[None]:
-        """Near half of the budget all replicas look at what they hold."""
-        while self.scenario.leases:
-            yield NEARING_SECONDS
-            key = WindowKey("REQUEST_WEIGHT:1m", MINUTE_SECONDS, self.world.minute * MINUTE_SECONDS)
-            if self.store.leases.budget.usage(
-                key
-            ).most_spent >= NEAR_HALF * BUDGET / 2 and not self.store.leases.is_exact(key):
-                for replica in self.replicas:
-                    self.world.start(self._hear(replica))
 
     def _pushed(self, state: State) -> None:
         """What changes what may be spent reaches every replica by itself; the rest it reads when it needs it."""

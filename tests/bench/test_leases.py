@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.quota.push_trust import TRUST_SECONDS
-from tests.bench.lease_costs import SHARES, SIZES, cost_of
+from tests.bench.lease_costs import MINUTES_NEAR_HALF, NEAR_HALF, SHARES, SIZES, cost_of
 from tests.bench.leases import BUDGET, START_MINUTES, Scenario, play
 from tests.sizes import sized
 
@@ -45,9 +45,7 @@ def test_little_is_left_of_a_budget_that_is_asked_for() -> None:
 
 
 FEW = [(3, 0.4), (1, 0.3), (2, 0.4), (10, 0.1), (30, 0.4), (100, 0.3)]
-CELLS = FEW[: sized(quick=2, usual=6, long=0)] or [
-    cell for cell in itertools.product(SIZES, SHARES) if cell != (100, SHARES[-1])
-]
+CELLS = FEW[: sized(quick=2, usual=6, long=0)] or list(itertools.product(SIZES, SHARES))
 
 
 @pytest.mark.parametrize(("replicas", "demand"), CELLS)
@@ -55,6 +53,16 @@ def test_under_half_of_the_budget_few_requests_wait_and_redis_is_asked_seldom(re
     cost = cost_of(replicas, demand, seed=1, minutes=START_MINUTES + sized(quick=1, usual=1, long=6))
 
     assert cost.steady.sent > 0
+    assert cost.beyond() == ""
+
+
+@pytest.mark.parametrize("seed", range(1, 1 + sized(quick=1, usual=1, long=5)))
+@pytest.mark.parametrize("replicas", [(2, 100), (2, 100), SIZES][sized(quick=0, usual=1, long=2)])
+def test_the_same_holds_where_half_is_nearly_used(replicas: int, seed: int) -> None:
+    minutes = sized(quick=5, usual=6, long=MINUTES_NEAR_HALF)
+    cost = cost_of(replicas, NEAR_HALF, seed=seed, minutes=minutes)
+
+    assert cost.steady.minutes > 0
     assert cost.beyond() == ""
 
 

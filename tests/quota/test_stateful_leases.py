@@ -11,6 +11,7 @@ the time are steps. The origin is simulated and counts by true time.
    later than that after a block was stored.
 4. A crash loses at most 1.25 of the largest block.
 5. `used` of the status page is what was spent, once all is told; `leased` is what is held, and what crashes lost.
+6. Who spent more of a lease than Redis allows it to spend untold is about to tell.
 
 All of that holds too where each replica has a clock of its own that is wrong, learns the origin's time from answers
 that take long, and is set forward and back.
@@ -331,9 +332,13 @@ class Leased(RuleBasedStateMachine):
 
     def record_of(self, life: Life, start: int) -> Totals | None:
         """What Redis has of its lease."""
+        record = self._record(life, start)
+        return None if record is None else Totals(*record[:3])
+
+    def _record(self, life: Life, start: int) -> list[int] | None:
         name, run = f"{self.key}:{window_of(start).key}", life.leasing.leases._run
         record = self.run(self.connection.client.hget(name, f"lease:{run}"))
-        return None if record is None else Totals(*map(int, record.split()[:3]))
+        return None if record is None else [int(word) for word in record.split()]
 
     @property
     def starts(self) -> list[int]:
@@ -487,6 +492,16 @@ class Leased(RuleBasedStateMachine):
             assert 0 <= leased <= used
             assert self.ours[start] <= used + missing + self.forgotten[start]
             assert self.ours[start] <= KEYED_BUDGET + self.alone[start] + self.unseen[start]
+
+    @invariant()
+    def what_is_spent_untold_is_known_or_about_to_be_told(self) -> None:
+        for life, start in itertools.product(self.lives, self.starts):
+            record, leases = self._record(life, start), life.leasing.leases
+            totals, told = life.totals(start)
+            if record is not None and totals.taken and record[2] >= told.spent:  # else Redis has lost data
+                _, _, spent, _, untold = record
+                assert leases.is_urgent or totals.spent <= spent + untold
+                self.seen["untold"] += untold > 0
 
     @rule()
     def all_is_told_and_used_is_what_was_spent(self) -> None:
@@ -648,9 +663,11 @@ def test_a_long_life_of_a_fleet(kind: type[Leased], seed: int, valkey_url: str) 
         for _ in range(STEPS):
             step(fleet, dice)
             fleet.the_budget_holds()
+            fleet.what_is_spent_untold_is_known_or_about_to_be_told()
     finally:
         fleet.teardown()
     assert fleet.seen["leased"] > STEPS // 100
+    assert fleet.seen["untold"] > STEPS // 100
     assert fleet.seen["at an edge"] > 0 or isinstance(fleet, Troubled)
     assert fleet.seen["refused"] > 0
     assert fleet.seen["told"] > 0 or isinstance(fleet, Troubled)

@@ -87,7 +87,7 @@ def step(dice: Random) -> Step:
     """Often what grants and spends, seldom what ends it."""
     number = dice.randrange(PROCESSES)
     acts: list[Step] = [
-        Spend(number, dice.choice([1, 1, 2, 5, 20]), dice.random() < 0.3),
+        Spend(number, dice.choice([1, 1, 2, 5, 20, 60]), dice.random() < 0.3),
         End(dice.randrange(20), dice.choice([-1, -1, 10, 100, 500]), dice.random() < 0.7),
         Sync(number, dice.random() < 0.8),
         GiveBack(number),
@@ -106,13 +106,13 @@ def new_store() -> LeaseStore:
 class Sides:
     """The same calls to the model and to the script."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, ratios: Ratios) -> None:
         domain.renew()
         self.domain = domain
         self.script = SyncScript(domain.switched(), domain.key)
         self.scripts = Scripts(domain.switched(), domain.key)
         self.store = new_store()
-        self.processes = [ProcessLeases(f"run{number}", RATIOS) for number in range(PROCESSES)]
+        self.processes = [ProcessLeases(f"run{number}", ratios) for number in range(PROCESSES)]
         for process in self.processes:
             process.may_hold = True
         self.now = HOUR + 2.0
@@ -193,6 +193,8 @@ class Sides:
     def _note(self, call: Call, reply: Reply) -> None:
         for told, said in zip(call.windows, reply.windows, strict=True):
             self.seen["granted"] += said.taken > told.totals.taken
+            held = said.taken - told.totals.returned - told.totals.spent
+            self.seen["told at once"] += told.half > 0 and said.untold < held and not said.is_exact
             self.seen["returned"] += told.totals.returned > 0
             self.seen["exact"] += said.is_exact
             self.seen["raised"] += said.raised > 0
@@ -204,20 +206,23 @@ class Sides:
         for told in call.windows:
             usage = self.store.budget.usage(told.key)
             assert usage == usages[told.key.key]
-            assert 0 <= usage.leased <= usage.refundable <= usage.used
+            assert 0 <= usage.untold <= usage.leased <= usage.refundable <= usage.used
 
 
 @pytest.mark.no_cover
-async def test_the_script_does_what_the_model_does(domain: Domain) -> None:
+@pytest.mark.parametrize("share", [1.0, 0.25])
+async def test_the_script_does_what_the_model_does(share: float, domain: Domain) -> None:
     seen: Counter[str] = Counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sync_script, "GRACE_SECONDS", 0.0)
         patch.setattr(lease_store, "GRACE_SECONDS", 0.0)
-        for seed in range(sized(quick=3, usual=4, long=40)):
-            dice, sides = Random(seed), Sides(domain)
+        for seed in range(sized(quick=2, usual=3, long=40)):
+            dice, sides = Random(seed), Sides(domain, Ratios(client=share))
             for _ in range(500):
                 await sides.take(step(dice))
             seen += sides.seen
+    assert (seen["told at once"] > 0) == (share < 1.0)
+    del seen["told at once"]
     assert set(seen) == {
         "granted",
         "returned",
@@ -245,11 +250,25 @@ async def test_lost_data_ends_no_calls_where_more_was_spent_than_leased(domain: 
     assert [part.lease.seen >= 5 for part in frame.parts] == [True, True]
 
 
-async def test_what_is_leased_counts_half_where_shares_begin(domain: Domain) -> None:
+async def test_what_may_be_spent_counts_where_shares_begin(domain: Domain) -> None:
     scripts, store = Scripts(domain.switched(), domain.key), Budget()
     process = ProcessLeases("run", Ratios())
     process.may_hold = True
     window, client = Window(RateLimitKind.REQUEST_WEIGHT, 60, 1000), ClientShare("client:a", 0.25)
+    outcomes = []
+
+    async def reserve(weight: int, share: ClientShare | None) -> None:
+        made = Budget().reserve(HOUR + 2.0, cost_of(weight), (window,), ratio=1.0)
+        assert isinstance(made, Reservation)
+        request = Request(made.charges, 0.9, share, HOUR + 2.0, is_synchronized=True)
+        reserved = await scripts.reserve(request, floors={}, client_usages={})
+        model = store.reserve(HOUR + 2.0, cost_of(weight), (window,), ratio=0.9, client_share=share)
+        assert isinstance(reserved, Reserved)
+        assert reserved.usages == {made.charges[0].window_key: store.usage(made.charges[0].window_key)}
+        outcomes.append((reserved.exceeded is None, isinstance(model, Reservation)))
+
+    await reserve(225, client)
+    await reserve(100, None)
     process.demand(10, HOUR + 2.0)
     process.frame(HOUR + 2.0, (window,), GUARD_SECONDS)
     call = process.call(HOUR + 2.0, replicas=1, floors={})
@@ -259,26 +278,20 @@ async def test_what_is_leased_counts_half_where_shares_begin(domain: Domain) -> 
         script = SyncScript(domain.switched(), domain.key)
         script_reply = (await script.call(call, good_at=None, may_teach=False)).reply
         assert LeaseStore(store, birth="", born_at=0.0).call(call).windows == script_reply.windows
-    assert script_reply.windows[0].usage.leased == 225
-    outcomes = []
-    for weight in (225, 100, 12, 13):
-        made = Budget().reserve(HOUR + 2.0, cost_of(weight), (window,), ratio=1.0)
-        assert isinstance(made, Reservation)
-        request = Request(made.charges, 0.9, client if weight != 100 else None, HOUR + 2.0, is_synchronized=True)
-        reserved = await scripts.reserve(request, floors={}, client_usages={})
-        share = request.client_share
-        model = store.reserve(HOUR + 2.0, cost_of(weight), (window,), ratio=0.9, client_share=share)
-        assert isinstance(reserved, Reserved)
-        outcomes.append((reserved.exceeded is None, isinstance(model, Reservation)))
+    usage = script_reply.windows[0].usage
+    assert (usage.leased, usage.untold, usage.most_spent) == (143, 121, 446)
+    await reserve(4, client)
+    await reserve(1, client)
     assert outcomes == [(True, True)] * 3 + [(False, False)]
 
 
 def test_a_push_is_read_as_it_was_written() -> None:
-    push = read_push(b"7 1785024030250000 b1 ban 1785024090.000 2 86400000 REQUEST_WEIGHT:1m:1785024000 9 1 4 3 1")
+    push = read_push(b"7 1785024030250000 b1 ban 1785024090.000 2 86400000 REQUEST_WEIGHT:1m:1785024000 9 1 4 3 2 1")
 
     assert (push.state.number, push.state.server_seconds, push.state.birth) == (7, HOUR + 30.25, "b1")
     window = push.state.windows[f"REQUEST_WEIGHT:1m:{HOUR}"]
-    assert (window.usage.used, window.usage.spent, window.usage.kept, window.is_exact) == (9, 6, 5, True)
+    usage = window.usage
+    assert (usage.used, usage.spent, usage.kept, usage.most_spent, window.is_exact) == (9, 6, 5, 8, True)
     stored = push.stored_block(HOUR + 30.0)
     assert stored is not None
     assert (stored.block.reason.value, stored.block.strikes, stored.written_until) == ("ban", 2, "1785024090.000")

@@ -233,7 +233,7 @@ class Budget:
     def adopt(self, window_key: WindowKey, shared: WindowUsage) -> None:
         """Adopt the usage that all replicas share. What was kept of it before stays kept, whatever is lost there."""
         kept = max(shared.kept, self.usage(window_key).kept)
-        self.put(window_key, WindowUsage(kept + shared.refundable, shared.pending, shared.refundable, shared.leased))
+        self.put(window_key, replace(shared, used=kept + shared.refundable))
 
     def put(self, window_key: WindowKey, usage: WindowUsage) -> None:
         """Replace the usage of a window."""

@@ -52,6 +52,8 @@ class WindowUsage(Struct, frozen=True):
     and have not spent it."""
     leased: int = 0
     """The part of `refundable` that is leased, as far as is known not spent yet (`proxy.core.quota.lease`)."""
+    untold: int = 0
+    """The part of `leased` that may be spent already: who spends more of it tells that."""
 
     @property
     def spent(self) -> int:
@@ -60,8 +62,8 @@ class WindowUsage(Struct, frozen=True):
 
     @property
     def unspent(self) -> int:
-        """The part of `used` that is certainly not spent: who spends half of a lease tells it."""
-        return self.leased // 2
+        """The part of `used` that is certainly not spent."""
+        return self.leased - self.untold
 
     @property
     def most_spent(self) -> int:

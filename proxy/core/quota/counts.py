@@ -26,12 +26,12 @@ _MAX_KNOWN = 1024
 class WindowCount:
     """What is used in one window from one start. It changes in place, so that rows may hold it."""
 
-    __slots__ = ("_least_expires", "answered", "clients", "expires", "leased", "refundable", "used")
+    __slots__ = ("_least_expires", "answered", "clients", "expires", "leased", "refundable", "untold", "used")
 
     def __init__(self, expires: float) -> None:
         """`expires`: when it is forgotten, unless the clock is moved."""
         self.expires = self._least_expires = expires
-        self.used = self.refundable = self.leased = 0
+        self.used = self.refundable = self.leased = self.untold = 0
         self.answered = 0
         """The part of `used` that is not pending."""
         self.clients: Clients | None = None
@@ -39,12 +39,12 @@ class WindowCount:
 
     def usage(self) -> WindowUsage:
         """The present values."""
-        return WindowUsage(self.used, self.used - self.answered, self.refundable, self.leased)
+        return WindowUsage(self.used, self.used - self.answered, self.refundable, self.leased, self.untold)
 
     def put(self, usage: WindowUsage) -> None:
         """Replace the values."""
         self.used, self.answered = usage.used, usage.used - usage.pending
-        self.refundable, self.leased = usage.refundable, usage.leased
+        self.refundable, self.leased, self.untold = usage.refundable, usage.leased, usage.untold
 
     def move(self, seconds: float) -> None:
         """Keep it for as long as before: the clock was moved by so many seconds. It may be moved back later."""

@@ -28,14 +28,10 @@ EXACT_PART = 0.1
 MARGIN = 1.25
 """A block is larger than what is expected by this factor: demand is uneven, and a second block is a round trip. A
 process never holds more than so many of the largest blocks."""
-TOLD_PART = 2
-"""Of what is leased one in so many parts may be spent before the store is told."""
+LAST_WEIGHT = 3
+"""Who may spend so much before it is told spends more by about this: the last request is sent, and told then."""
 HEAVY_WEIGHT = 25
 """A process holds enough for a request of this weight, if the store grants it: nearly all weigh less."""
-LIGHT_WEIGHT = 5
-"""The same near half of the budget, where what is held and not needed would end the leases early."""
-NEAR_HALF = 0.9
-"""From so much of that half on that may be spent."""
 LOOK_AHEAD_SECONDS = 60.0
 """A block is meant to last so long."""
 LEAST_SECONDS = 2.0
@@ -72,7 +68,6 @@ class Lease:
         "low_at",
         "mind_at",
         "most",
-        "most_spent",
         "name",
         "open",
         "retry_at",
@@ -105,8 +100,6 @@ class Lease:
         """The most that was seen used, with all leases."""
         self.usage = WindowUsage()
         """As last seen."""
-        self.most_spent = 0
-        """The most that may be spent, as last seen."""
         self.header = -1
         """The most that the origin told, which the store may lack; -1: nothing."""
         self.low_at = 0
@@ -144,7 +137,7 @@ class Lease:
     @property
     def must_tell(self) -> bool:
         """Whether so much was spent that the store must know."""
-        return self.spent >= self.tell_at
+        return self.spent >= self.tell_at and self.taken > 0
 
     def asked(self) -> None:
         """The store was asked: the next block is due at half of what is held, or at three quarters of little."""
@@ -152,10 +145,15 @@ class Lease:
         self.low_at = max(held // 2, min(HEAVY_WEIGHT - 1, 3 * held // 4))
         self._look_ahead()
 
-    def was_told(self, told: Totals) -> None:
-        """The store has these totals."""
+    def was_told(self, told: Totals, *, untold: int) -> None:
+        """The store has these totals, and so much more may be spent before it is told."""
         self.told = told
-        self.tell_at = told.spent + max(1, -(-told.held // TOLD_PART))
+        self.tell_at = told.spent + max(1, untold)
+        self._look_ahead()
+
+    def may_be_told(self, totals: Totals) -> None:
+        """The store may have these totals, and may have allowed nothing more."""
+        self.tell_at = min(self.tell_at, totals.spent + 1)
         self._look_ahead()
 
     def charge(self, weight: int) -> None:
@@ -228,14 +226,18 @@ def is_awake(rest_seconds: float, requests_a_second: Callable[[], float]) -> boo
     return rest_seconds * requests_a_second() < RESTING_REQUESTS
 
 
-def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, half: int, parts: int) -> int:
-    """The largest block that may be granted to a process that holds so much; `parts`: `PARTS` for each replica.
-
-    `half`: what may be spent must stay below it, so at most half of the block counts towards it; 0: there is none.
-    """
+def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, parts: int) -> int:
+    """The largest block that may be granted to a process that holds so much; `parts`: `PARTS` for each replica."""
     part = (budget - usage.spent) // parts
-    most = min(part, math.floor(MARGIN * part) - held, ceiling - usage.used)
-    return max(0, most if half == 0 else min(most, TOLD_PART * (half - usage.most_spent) - 1))
+    return max(0, min(part, math.floor(MARGIN * part) - held, ceiling - usage.used))
+
+
+def most_untold(usage: WindowUsage, *, held: int, half: int, parts: int) -> int:
+    """How much of what a process holds it may spend before it tells: its part of what is left to `half`.
+
+    `usage`: with what all others may. `half`: what may be spent stays below it; 0: there is none.
+    """
+    return held if half == 0 else max(0, min(held, (half - 1 - usage.most_spent) * PARTS // parts - LAST_WEIGHT))
 
 
 def ceiling_of(window: Window, ratios: Ratios) -> int:

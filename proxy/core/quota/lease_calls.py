@@ -82,6 +82,8 @@ class WindowReply(Struct, frozen=True):
     """All that this process was granted."""
     raised: int = 0
     """What a header added to `used`."""
+    untold: int = 0
+    """So much this process may spend before it tells."""
 
 
 class Reply(Struct, frozen=True):

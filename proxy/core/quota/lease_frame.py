@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from proxy.core.quota.charges import WindowKey, budget_of, window_key_of
-from proxy.core.quota.lease import NEAR_HALF, Lease, cannot_bind, ceiling_of, half_of, may_lease
+from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, half_of, may_lease
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import RateLimitKind, Window
 
@@ -50,13 +50,20 @@ class Part(Struct, frozen=True):
         return weight if self.counts_weight else 1
 
     @property
-    def is_near_half(self) -> bool:
-        """Whether nearly so much may be spent that each request must be reserved by itself."""
-        return self.half > 0 and self.lease.most_spent >= NEAR_HALF * self.half
+    def is_full(self) -> bool:
+        """Whether three quarters are used."""
+        return 4 * self.lease.seen > 3 * self.budgets[Purpose.PUBLIC]
 
     def is_crowded(self, now: float) -> bool:
         """Whether nothing is held any more, for requests of the next window to be admitted: the edge is near."""
-        return now >= self.edge - CROWDED_SECONDS and 4 * self.lease.seen > 3 * self.budgets[Purpose.PUBLIC]
+        return now >= self.edge - CROWDED_SECONDS and self.is_full
+
+    def must_settle(self, now: float) -> bool:
+        """Whether the ends of requests that were reserved by themselves are told at once.
+
+        Until then they count twice where a header includes them, which harms none if the window is over and not full.
+        """
+        return self.lease.is_exact and (now < self.key.end or self.is_full)
 
 
 class Frame(Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from proxy.core.quota.lease import HEAVY_WEIGHT, LIGHT_WEIGHT, enough
+from proxy.core.quota.lease import HEAVY_WEIGHT, enough
 from proxy.core.quota.lease_frame import Part
 from proxy.core.quota.windows import RateLimitKind
 
@@ -81,9 +81,8 @@ class Need:
     def target(self, part: Part, now: float) -> int:
         """How much should be held."""
         kind = part.window.kind
-        least = LIGHT_WEIGHT if part.is_near_half else HEAVY_WEIGHT
         rate = self.rate.per_second if kind is RateLimitKind.REQUEST_WEIGHT else self.rate.requests_per_second
-        return enough(rate(now), part.closes - now, least=max(least, self._missing[kind]))
+        return enough(rate(now), part.closes - now, least=max(HEAVY_WEIGHT, self._missing[kind]))
 
     def miss(self, part: Part, cost: int) -> bool:
         """A request found too little. Whether more should be fetched than if it had not come."""

@@ -93,9 +93,9 @@ class News:
                 )
                 self.settled_at = min(now, self.settled_at)
 
-    def due_at(self, *, is_exact: bool) -> float:
-        """When the ends are told."""
-        return self.settled_at + (SETTLE_SECONDS if is_exact else EARLY_SETTLE_SECONDS)
+    def due_at(self, *, is_near: bool) -> float:
+        """When the ends are told. `is_near`: what counts twice until then could fill a budget."""
+        return self.settled_at + (SETTLE_SECONDS if is_near else EARLY_SETTLE_SECONDS)
 
     def take(self) -> Mapping[WindowKey, Settled]:
         """All that is told in the next call: the ends, and in `untold` the use of clients."""

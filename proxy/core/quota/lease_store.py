@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from proxy.core.quota.budget import Budget
 from proxy.core.quota.charges import WindowKey, WindowUsage
-from proxy.core.quota.lease import PARTS, Totals, largest_block
+from proxy.core.quota.lease import PARTS, Totals, largest_block, most_untold
 from proxy.core.quota.lease_calls import Call, Reply, State, WindowCall, WindowReply, WindowState
 
 GRACE_SECONDS = 5.0
@@ -28,6 +28,8 @@ class _Window(Struct):
     """What the store knows of the leases in one window."""
 
     records: dict[str, Totals] = field(default_factory=dict)
+    untold: dict[str, int] = field(default_factory=dict)
+    """How much of what it holds each process may have spent."""
     is_exact: bool = False
     is_lost: bool = False
     told: int = -1
@@ -78,6 +80,8 @@ class LeaseStore:
     def _window(self, call: Call, told: WindowCall, *, is_other: bool) -> WindowReply:
         window, usage = self._known(told.key), self.budget.usage(told.key)
         record = window.records.get(call.run)
+        untold = window.untold.get(call.run, 0)
+        usage = replace(usage, untold=max(0, usage.untold - untold))  # of all others
         is_lost = (
             ((call.suspects_loss or is_other) and told.seen > 0)
             or (told.known_returned >= 0 and record is None)
@@ -90,6 +94,7 @@ class LeaseStore:
             totals = told.totals
             record = Totals(totals.taken, max(totals.returned, totals.taken - totals.spent), totals.spent)
         else:
+            untold = untold if record is not None and told.totals.spent <= record.spent else 0
             usage, record = _told(usage, record or Totals(), told.totals, is_lost=window.is_lost)
             usage = replace(usage, used=max(usage.used, window.told))
         settled = _settle(usage, told)
@@ -100,16 +105,21 @@ class LeaseStore:
             raised = max(0, told.header + usage.pending + told.held - usage.used)
             usage = replace(usage, used=usage.used + raised)
             window.told = max(told.header, window.told)
-        if told.ceiling and (usage.used >= told.ceiling or 0 < told.half <= usage.most_spent):
+        untold = min(untold, max(0, record.held))
+        if told.ceiling and (usage.used >= told.ceiling or 0 < told.half <= usage.most_spent + untold):
             window.is_exact = True
         if told.want and not window.is_exact and not is_lost and call.now >= self._born_at + GRACE_SECONDS:
             block = min(told.want, _largest_block(usage, max(0, record.held), told, parts=call.parts))
             usage = _leased(usage, block)
             record = replace(record, taken=record.taken + block)
-        if record != Totals():
-            window.records[call.run] = record
+        if told.ceiling and not window.is_exact:
+            held = max(0, record.held)
+            untold = max(untold, most_untold(usage, held=held, half=told.half, parts=call.parts))
+        usage = replace(usage, untold=min(usage.untold + untold, usage.leased))
+        if record != Totals() or call.run in window.records:
+            window.records[call.run], window.untold[call.run] = record, untold
         self.budget.put(told.key, usage)
-        return WindowReply(usage, window.is_exact, record.taken, raised)
+        return WindowReply(usage, window.is_exact, record.taken, raised, untold)
 
     def _recover(self, window: _Window, usage: WindowUsage, told: WindowCall) -> WindowUsage:
         """Count the most that anybody saw, and once a part of what is left."""
@@ -121,7 +131,7 @@ class LeaseStore:
 
 
 def _largest_block(usage: WindowUsage, held: int, told: WindowCall, *, parts: int) -> int:
-    return largest_block(usage, held=held, budget=told.budget, ceiling=told.ceiling, half=told.half, parts=parts)
+    return largest_block(usage, held=held, budget=told.budget, ceiling=told.ceiling, parts=parts)
 
 
 def _told(usage: WindowUsage, record: Totals, totals: Totals, *, is_lost: bool) -> tuple[WindowUsage, Totals]:
@@ -139,11 +149,11 @@ def _settle(usage: WindowUsage, told: WindowCall) -> WindowUsage:
     """End requests that were reserved one by one."""
     settled, orders = told.settled, max(0, usage.refundable - usage.leased)
     refunded = min(orders, settled.refunded)
-    return WindowUsage(
+    return replace(
+        usage,
         used=usage.used - refunded,
         pending=max(0, usage.pending - settled.pending),
         refundable=usage.refundable - min(orders, refunded + settled.kept),
-        leased=usage.leased,
     )
 
 

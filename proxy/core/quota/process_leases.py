@@ -107,7 +107,9 @@ class ProcessLeases:
         """A request that was charged to leases has ended. Whether something of it could be taken back."""
         orders = [charge for charge in reservation.charges if charge.is_refundable]
         for charge in orders:
-            self._leases[charge.window_key].settle(charge.weight, succeeded=ok)
+            lease = self._leases[charge.window_key]
+            lease.settle(charge.weight, succeeded=ok)
+            self.is_urgent |= lease.must_tell
         return bool(orders)
 
     def record_headers(self, report: UsageReport, reserved_at: float, now: float, guard_seconds: float) -> None:
@@ -156,9 +158,6 @@ class ProcessLeases:
                 self._give_back(part.lease)
             elif part.lease.taken == 0:
                 self._fetch(part, now)
-            elif part.is_near_half and part.lease.held >= 2 * self._need.target(part, now):
-                part.lease.give_back(keep=self._need.target(part, now))
-                self.is_urgent = True
 
     def _refuse(self, spending: Spending, row: BoundRow) -> None:
         """Take back what was charged before this row. If it found too little, fetch enough for it."""
@@ -192,7 +191,7 @@ class ProcessLeases:
             return now
         due = self.news.settled_at
         if due < math.inf:
-            due = self.news.due_at(is_exact=any(part.lease.is_exact for part in self._spendings.parts_at(now)))
+            due = self.news.due_at(is_near=any(part.must_settle(now) for part in self._spendings.parts_at(now)))
         told_at = self._called_at + TELL_SECONDS
         may_tell = now < told_at or self._leases.has_news  # until then nobody need look for news
         return min(due, told_at) if may_tell else due
@@ -234,8 +233,8 @@ class ProcessLeases:
                 lease.adopt_taken(said.taken)
             elif told.want:
                 lease.retry_at = call.now + RETRY_SECONDS
-            if said.taken != told.totals.taken or told.totals != lease.told:
-                lease.was_told(Totals(said.taken, told.totals.returned, told.totals.spent))
+            lease.was_told(Totals(said.taken, told.totals.returned, told.totals.spent), untold=said.untold)
+            self.is_urgent |= lease.must_tell
             if lease.header <= told.header:
                 lease.header = -1
             if told.want:
@@ -249,8 +248,12 @@ class ProcessLeases:
 
     def failed(self, call: Call) -> None:
         """The outcome is unknown. Totals are told again, and so is what clients used."""
-        for told in (told for told in call.windows if told.want):
-            self._leases[told.key].retry_at = call.now + RETRY_SECONDS
+        for told in call.windows:
+            lease = self._leases[told.key]
+            self.is_urgent |= lease.must_tell
+            lease.may_be_told(told.totals)
+            if told.want:
+                lease.retry_at = call.now + RETRY_SECONDS
 
     def observe(self, state: State) -> bool:
         """Take over a pushed state. False: it is older than what is known."""
@@ -274,8 +277,7 @@ class ProcessLeases:
     def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool) -> None:
         """What was seen stays known until a store that has lost it is told."""
         lease.seen = max(usage.used, lease.seen if self._suspects_loss else 0)
-        if usage != lease.usage:
-            lease.usage, lease.most_spent = usage, usage.most_spent
+        lease.usage = usage
         lease.is_exact |= is_exact
         if lease.is_exact:
             self._give_back(lease)

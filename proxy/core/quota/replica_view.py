@@ -141,7 +141,7 @@ class ReplicaView:
         """The usage with what Redis does not know yet."""
         missing = self.unsynced.unmerged(key)
         used, pending = told.used + missing.used, max(0, told.pending + missing.pending)
-        return WindowUsage(used, pending, told.refundable, told.leased)
+        return WindowUsage(used, pending, told.refundable, told.leased, told.untold)
 
     def client_usages(self, wanted: Wanted) -> dict[WindowKey, ClientUsage]:
         """What this replica knows of the client that asks."""

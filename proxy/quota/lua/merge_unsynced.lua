@@ -12,7 +12,7 @@
 --   floor      as in reserve.lua
 --   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending, refundable, leased of each window.
+-- Returns used, pending, refundable, leased, untold (see sync.lua) of each window.
 
 local FIELDS = 5
 local process = ARGV[1]
@@ -23,7 +23,8 @@ for i, key in ipairs(KEYS) do
   local at = 2 + (i - 1) * FIELDS
   local total_used, total_pending = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local stored = redis.call(
-    'HMGET', key, 'used', 'pending', process .. ':state', process .. ':used', process .. ':pending', 'refundable', 'leased'
+    'HMGET', key, 'used', 'pending', process .. ':state', process .. ':used', process .. ':pending', 'refundable', 'leased',
+    'untold'
   )
   local used = math.max(tonumber(stored[1] or '0'), tonumber(ARGV[at + 4]))
   local pending = tonumber(stored[2] or '0')
@@ -44,5 +45,6 @@ for i, key in ipairs(KEYS) do
   result[#result + 1] = pending
   result[#result + 1] = tonumber(stored[6] or '0')
   result[#result + 1] = tonumber(stored[7] or '0')
+  result[#result + 1] = tonumber(stored[8] or '0')
 end
 return result

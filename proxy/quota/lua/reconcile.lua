@@ -19,8 +19,8 @@
 --   floor      as in reserve.lua
 --   ttl        milliseconds until the window's key expires
 --
--- Returns used, pending, refundable, raised, leased of each window, where raised is what the header added to used. A window that
--- does not exist is created only if a header reports usage. No more is refunded than the window has refundable: a server
+-- Returns used, pending, refundable, raised, leased, untold (see sync.lua) of each window, where raised is what the header
+-- added to used. A window that does not exist is created only if a header reports usage. No more is refunded than the window has refundable: a server
 -- that lost the reservation refunds nothing.
 
 local FIELDS = 5
@@ -49,7 +49,7 @@ local result = {}
 for i = 1, #KEYS - 2 do
   local at = 7 + (i - 1) * FIELDS
   local header = tonumber(ARGV[at + 3])
-  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'refundable', 'leased', 'told')
+  local stored = redis.call('HMGET', KEYS[i + 2], 'used', 'pending', 'refundable', 'leased', 'told', 'untold')
   local used = tonumber(stored[1] or '0')
   if stored[1] or header >= 0 then
     used = math.max(used, tonumber(ARGV[at + 4]))
@@ -82,5 +82,6 @@ for i = 1, #KEYS - 2 do
   result[#result + 1] = refundable
   result[#result + 1] = raised
   result[#result + 1] = tonumber(stored[4] or '0')
+  result[#result + 1] = tonumber(stored[6] or '0')
 end
 return result

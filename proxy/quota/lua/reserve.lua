@@ -17,8 +17,8 @@
 -- then for each window:
 --   weight     what the request costs in it
 --   budget     what `used` may reach
---   share      what `client:<name>` may reach by a request that reaches into the second half of the budget; of what is
---              leased half is certainly not spent, and does not count for that
+--   share      what `client:<name>` may reach by a request that reaches into the second half of the budget; what is
+--              leased and certainly not spent does not count for that
 --   floor      the highest used less refundable that this server returned to the caller. It never falls: a lower
 --              `used` means that data was lost
 --   own_floor  the last usage of this client that the caller got
@@ -31,8 +31,8 @@
 --   {'blocked', reason, until, strikes, written}, where until is by the caller's clock, and written by its writer's
 --   {'budget' or 'client-share', n, ...}: refused; n is the last window whose limit would be passed (1 is KEYS[3])
 --   {'reserved', 0, ...}
--- where ... is used, pending, refundable, what is charged to the client, how many clients were charged and the part of
--- used that is leased, for each window. The same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
+-- where ... is used, pending, refundable, what is charged to the client, how many clients were charged, the part of
+-- used that is leased and the part of that which may be spent, for each window. The same rule as reserve() of proxy/core/quota/budget.py and exceeded_limit() of client_share.py.
 
 local FIELDS = 8
 local PARTS = 4
@@ -87,7 +87,7 @@ for i = 1, #KEYS - 2 do
   local at = 8 + (i - 1) * FIELDS
   local budget = tonumber(ARGV[at + 2])
   local stored = redis.call(
-    'HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER, 'refundable', 'leased', 'exact'
+    'HMGET', KEYS[i + 2], 'used', 'pending', 'clients', client, OTHER, 'refundable', 'leased', 'exact', 'untold'
   )
   local window = {
     weight = tonumber(ARGV[at + 1]),
@@ -95,6 +95,7 @@ for i = 1, #KEYS - 2 do
     pending = tonumber(stored[2] or '0'),
     refundable = tonumber(stored[6] or '0'),
     leased = tonumber(stored[7] or '0'),
+    untold = tonumber(stored[9] or '0'),
     client_used = 0,
     clients = tonumber(stored[3] or '0'),
     refund = tonumber(ARGV[at + 7]),
@@ -114,7 +115,7 @@ for i = 1, #KEYS - 2 do
   elseif
     client ~= ''
     and (ARGV[4] ~= '1' or others > 0)
-    and 2 * (window.used - math.floor(window.leased / 2) + window.weight) > budget
+    and 2 * (window.used - window.leased + window.untold + window.weight) > budget
     and window.client_used + window.weight > tonumber(ARGV[at + 3])
   then
     outcome, exceeded = 'client-share', i
@@ -149,5 +150,6 @@ for i, window in ipairs(windows) do
   result[#result + 1] = window.client_used
   result[#result + 1] = window.clients
   result[#result + 1] = window.leased
+  result[#result + 1] = window.untold
 end
 return result

@@ -6,9 +6,10 @@
 -- KEYS[3]      leases: a hash of birth (names this data), born (this server's time in seconds), number (of the last push)
 -- KEYS[4..]    windows: each a hash as in reserve.lua, and
 --                leased: the part of used, and of refundable, that is granted and not known to be spent
+--                untold: the part of leased that may be spent already: who spends more of it tells that
 --                told: the most that a header told, without what the origin took back: no return brings used below it
 --                exact: 1 if nothing is granted any more; 2 if data was lost as well
---                lease:<process>: taken, returned, spent of one process, and the number of its clients' use
+--                lease:<process>: taken, returned, spent of one process, the number of its clients' use, its part of untold
 -- ARGV[1]      the channel
 -- ARGV[2]      words, one space apart:
 --    1  now, in seconds since the epoch by the caller's clock
@@ -35,12 +36,12 @@
 --   clients    how many clients spent something
 -- ARGV[3..]    the clients, window by window, each as its field and what it spent
 --
--- Returns {state, error of the push or '', then for each window taken and what a header added to used}, where state is
--- what is pushed: words, one space apart: number, this server's time in microseconds, birth, the block's reason, until,
+-- Returns {state, error of the push or '', then for each window taken, what a header added to used, and how much the
+-- process may spend before it tells}, where state is what is pushed: words, one space apart: number, this server's time in microseconds, birth, the block's reason, until,
 -- strikes and milliseconds until its hash expires ('-' for none), and for each window its key after the domain, used,
--- pending, refundable, leased and 1 if it is exact.
+-- pending, refundable, leased, untold and 1 if it is exact.
 
-local PARTS, MARGIN, TOLD_PART = 4, 1.25, 2
+local PARTS, MARGIN, LAST_WEIGHT = 4, 1.25, 3
 local OTHER = 'client:other'
 local word = {}
 for one in string.gmatch(ARGV[2], '[^ ]+') do
@@ -109,18 +110,22 @@ for i = 4, #KEYS do
   local taken, returned, spent = tonumber(word[at + 5]), tonumber(word[at + 6]), tonumber(word[at + 7])
   local known = tonumber(word[at + 8])
   local header, held, floor, seen = tonumber(word[at + 9]), tonumber(word[at + 10]), tonumber(word[at + 11]), tonumber(word[at + 12])
-  local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told')
+  local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told', 'untold')
   local used, pending = tonumber(window[1] or '0'), tonumber(window[2] or '0')
   local refundable, leased = tonumber(window[3] or '0'), tonumber(window[4] or '0')
   local exact = tonumber(window[5] or '0')
   local was_exact, told = exact, tonumber(window[7] or '-1')
   local has_record = window[6]
-  local r_taken, r_returned, r_spent, r_number = 0, 0, 0, 0
+  local r_taken, r_returned, r_spent, r_number, r_untold = 0, 0, 0, 0, 0
   if has_record then
-    local a, b, c, d = string.match(window[6], '^(%d+) (%d+) (%d+) (%d+)$')
-    r_taken, r_returned, r_spent, r_number = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+    local a, b, c, d, e = string.match(window[6], '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+    r_taken, r_returned, r_spent, r_number, r_untold = tonumber(a), tonumber(b), tonumber(c), tonumber(d), tonumber(e)
   end
   local r_held = math.max(0, r_taken - r_returned - r_spent)
+  local untold_by_others = math.max(0, tonumber(window[8] or '0') - r_untold)
+  if spent > r_spent then
+    r_untold = 0
+  end
 
   local gone = 0
   local is_lost = ((word[7] == '1' or is_other) and seen > 0)
@@ -159,29 +164,36 @@ for i = 4, #KEYS do
     raised = math.max(0, header + pending + held - used)
     used, told = used + raised, math.max(told, header)
   end
-  local most_spent = used - math.floor(leased / TOLD_PART)
-  if ceiling > 0 and exact == 0 and (used >= ceiling or (half > 0 and most_spent >= half)) then
+  local holds = math.max(0, r_taken - r_returned - r_spent)
+  local most_spent = used - leased + untold_by_others
+  r_untold = math.min(r_untold, holds)
+  if ceiling > 0 and exact == 0 and (used >= ceiling or (half > 0 and most_spent + r_untold >= half)) then
     exact = 1
   end
   if want > 0 and exact == 0 and not is_lost and grants then
     local part = math.floor((budget - used + leased) / tonumber(word[4]))
-    local holds = math.max(0, r_taken - r_returned - r_spent)
     local most = math.min(part, math.floor(MARGIN * part) - holds, ceiling - used)
-    if half > 0 then
-      most = math.min(most, TOLD_PART * (half - most_spent) - 1)
-    end
     local block = math.min(want, math.max(0, most))
     used, refundable, leased, r_taken = used + block, refundable + block, leased + block, r_taken + block
+    holds = holds + block
   end
+  if ceiling > 0 and exact == 0 then
+    local allowed = holds
+    if half > 0 then
+      allowed = math.min(holds, math.floor((half - 1 - most_spent) * PARTS / word[4]) - LAST_WEIGHT)
+    end
+    r_untold = math.max(r_untold, allowed)
+  end
+  local untold = math.min(untold_by_others + r_untold, leased)
   pushes = pushes or exact ~= was_exact
 
   local clients = tonumber(word[at + 17])
-  local has_record_now = r_taken > 0 or r_returned > 0 or r_spent > 0
+  local has_record_now = has_record or r_taken > 0 or r_returned > 0 or r_spent > 0
   if window[1] or used > 0 or has_record_now or clients > 0 then
     local count_now = clients > 0 and number > r_number
     redis.call('HSET', key, 'used', used, 'pending', pending)
     if refundable > 0 or window[3] then
-      redis.call('HSET', key, 'refundable', refundable, 'leased', leased)
+      redis.call('HSET', key, 'refundable', refundable, 'leased', leased, 'untold', untold)
     end
     if exact ~= was_exact then
       redis.call('HSET', key, 'exact', exact)
@@ -190,7 +202,8 @@ for i = 4, #KEYS do
       redis.call('HSET', key, 'told', told)
     end
     if has_record_now or count_now then
-      local record = string.format('%.0f %.0f %.0f %.0f', r_taken, r_returned, r_spent, math.max(number, r_number))
+      local r_now = math.max(number, r_number)
+      local record = string.format('%.0f %.0f %.0f %.0f %.0f', r_taken, r_returned, r_spent, r_now, r_untold)
       if record ~= window[6] then
         redis.call('HSET', key, record_field, record)
       end
@@ -202,9 +215,10 @@ for i = 4, #KEYS do
   end
 
   words[#words + 1] = string.sub(key, #KEYS[3] - 6 + 1)
-  words[#words + 1] = string.format('%.0f %.0f %.0f %.0f %d', used, pending, refundable, leased, exact > 0 and 1 or 0)
+  words[#words + 1] = string.format('%.0f %.0f %.0f %.0f %.0f %d', used, pending, refundable, leased, untold, exact > 0 and 1 or 0)
   result[#result + 1] = r_taken
   result[#result + 1] = raised
+  result[#result + 1] = r_untold
   at, client_at = at + 17, client_at + 2 * clients
 end
 

@@ -14,6 +14,7 @@ from proxy.core.quota.lease import (
     half_of,
     largest_block,
     may_lease,
+    most_untold,
 )
 from proxy.core.quota.lease_need import Rate
 from proxy.core.quota.push_trust import TRUST_SECONDS, PushTrust
@@ -64,10 +65,10 @@ def test_the_next_block_is_fetched_long_before_a_request_must_wait(block: int, s
     assert lease.is_low
 
 
-def test_the_store_is_told_when_half_is_spent() -> None:
+def test_the_store_is_told_when_so_much_is_spent_as_it_allowed() -> None:
     lease = Lease()
     lease.adopt_taken(100)
-    lease.was_told(Totals(100))
+    lease.was_told(Totals(100), untold=50)
     seen = []
     for weight, is_order in ((49, False), (20, True), (1, False)):
         lease.charge(weight)
@@ -75,8 +76,46 @@ def test_the_store_is_told_when_half_is_spent() -> None:
             lease.open_order(weight)
         seen.append(lease.must_tell)
     assert seen == [False, False, True]
-    lease.was_told(lease.totals)
+    lease.was_told(lease.totals, untold=0)
     assert [lease.must_tell] == [False]
+    lease.charge(1)
+    assert [lease.must_tell] == [True], "each request is told"
+
+
+def test_after_a_call_without_an_answer_the_next_request_is_told() -> None:
+    lease = Lease()
+    lease.adopt_taken(100)
+    lease.was_told(Totals(100), untold=50)
+    lease.charge(20)
+    lease.may_be_told(lease.totals)
+    assert not lease.must_tell
+    lease.charge(1)
+    assert lease.must_tell
+
+
+def test_what_needs_no_lease_is_not_told_at_once() -> None:
+    lease = Lease()
+    lease.charge(5)
+    assert not lease.must_tell
+
+
+@pytest.mark.parametrize(
+    ("spent", "others", "held", "half", "parts", "untold"),
+    [
+        (0, 0, 100, 0, 40, 100),  # clients have no share
+        (0, 0, 100, 2700, 40, 100),
+        (1200, 0, 500, 2700, 40, 146),  # a tenth of what is left, less a request
+        (1200, 1000, 500, 2700, 40, 46),
+        (2660, 0, 500, 2700, 4, 36),
+        (2660, 0, 500, 2700, 40, 0),
+        (2800, 0, 500, 2700, 4, 0),
+    ],
+)
+def test_so_much_may_be_spent_untold_that_all_together_stay_below_half(
+    spent: int, others: int, held: int, half: int, parts: int, untold: int
+) -> None:
+    usage = WindowUsage(spent + others + held, 0, others + held, others + held, others)
+    assert most_untold(usage, held=held, half=half, parts=parts) == untold
 
 
 @pytest.mark.parametrize(
@@ -87,25 +126,22 @@ def test_a_block_lasts_to_the_end_of_the_window_or_a_minute(per_second: float, s
 
 
 @pytest.mark.parametrize(
-    ("used", "leased", "held", "half", "parts", "block"),
+    ("used", "leased", "held", "parts", "block"),
     [
-        (0, 0, 0, 0, 40, 135),
-        (0, 0, 0, 0, 4000, 1),
-        (1000, 1000, 0, 0, 40, 135),
-        (135, 135, 135, 0, 40, 33),  # never more than one block and a quarter
-        (135, 135, 169, 0, 40, 0),
-        (4850, 0, 0, 0, 4, 10),
-        (5000, 0, 0, 0, 4, 0),
-        (2650, 0, 0, 2700, 4, 99),  # half of it may be spent and not told
-        (2700, 0, 0, 2700, 4, 0),
-        (3000, 1000, 0, 2700, 4, 399),
+        (0, 0, 0, 40, 135),
+        (0, 0, 0, 4000, 1),
+        (1000, 1000, 0, 40, 135),
+        (135, 135, 135, 40, 33),  # never more than one block and a quarter
+        (135, 135, 169, 40, 0),
+        (4850, 0, 0, 4, 10),
+        (5000, 0, 0, 4, 0),
     ],
 )
 def test_a_block_is_at_most_a_part_of_each_replicas_part_of_what_is_left(
-    used: int, leased: int, held: int, half: int, parts: int, block: int
+    used: int, leased: int, held: int, parts: int, block: int
 ) -> None:
     usage = WindowUsage(used, 0, leased, leased)
-    assert largest_block(usage, held=held, budget=5400, ceiling=4860, half=half, parts=parts) == block
+    assert largest_block(usage, held=held, budget=5400, ceiling=4860, parts=parts) == block
 
 
 def test_leases_end_where_shares_begin_or_little_is_left() -> None:

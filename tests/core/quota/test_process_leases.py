@@ -143,9 +143,9 @@ def test_a_window_once_exact_stays_exact(store: LeaseStore) -> None:
 
 
 def test_from_half_of_the_budget_on_where_clients_have_shares(store: LeaseStore) -> None:
-    """What may be spent counts: of what is leased at least half is not."""
+    """What is held and may be spent untold counts: here all of it, as it was granted long before half."""
     side = granted(store, ratios=Ratios())
-    store.budget.reserve(START + 4.0, cost_of(2700 - 75), DEFAULT_WINDOWS, ratio=0.9)
+    store.budget.reserve(START + 4.0, cost_of(2700 - 149), DEFAULT_WINDOWS, ratio=0.9)
     side.sync(START + 4.0)
     assert (side.held, store.is_exact(KEY)) == (148, False)
     store.budget.reserve(START + 4.0, cost_of(1), DEFAULT_WINDOWS, ratio=0.9)
@@ -153,21 +153,50 @@ def test_from_half_of_the_budget_on_where_clients_have_shares(store: LeaseStore)
     assert (side.held, store.is_exact(KEY)) == (0, True)
 
 
-def test_near_half_of_the_budget_what_is_not_needed_is_given_back(store: LeaseStore) -> None:
-    """Unspent leases would end the leases of all before half of the budget is spent."""
+def test_near_half_of_the_budget_each_request_is_told_and_leases_last_until_half_is_spent(store: LeaseStore) -> None:
     side = granted(store, ratios=Ratios())
-    store.budget.reserve(START + 2.2, cost_of(2400), DEFAULT_WINDOWS, ratio=0.9)
-    side.sync(START + 2.2)
-    side.leases.tick(START + 2.2)
-    assert (side.held, side.is_urgent()) == (148, False), "it is needed"
-    side.leases.frame(START + 50.0, DEFAULT_WINDOWS, GUARD_SECONDS)
-    side.leases.tick(START + 50.0)
-    assert side.is_urgent()
-    side.sync(START + 50.0)
-    assert 5 <= side.held <= 10
-    assert store.budget.usage(KEY).leased == side.held
-    side.leases.tick(START + 50.2)
-    assert not side.is_urgent()
+    assert side.spend(START + 3.0, 100)
+    side.sync(START + 3.0)
+    held = side.held
+    store.budget.reserve(START + 4.0, cost_of(2700 - 101 - 8), DEFAULT_WINDOWS, ratio=0.9)
+    assert side.spend(START + 4.0, 1)
+    side.sync(START + 4.0)
+    assert not store.is_exact(KEY)
+    assert (side.held, store.budget.usage(KEY).untold) == (held - 1, 0)
+    for _ in range(7):
+        assert not side.is_urgent()
+        assert side.spend(START + 5.0, 1)
+        assert side.is_urgent()
+        side.sync(START + 5.0)
+    assert (store.budget.usage(KEY).spent, store.is_exact(KEY), side.held) == (2699, False, held - 8)
+    assert side.spend(START + 5.0, 1)
+    side.sync(START + 5.0)
+    assert (store.is_exact(KEY), side.held) == (True, 0)
+
+
+def test_far_from_half_what_was_spent_is_told_with_the_next_block(store: LeaseStore) -> None:
+    side = granted(store, ratios=Ratios())
+    while side.spend(START + 3.0, 1) and not side.is_urgent():
+        pass
+    assert side.leases._leases[KEY].is_low
+
+
+@pytest.mark.parametrize("replicas", [2, 10])
+def test_no_fleet_spends_half_of_the_budget_before_its_window_is_exact(replicas: int, store: LeaseStore) -> None:
+    """Whatever answers are lost: but for the requests that are told next, one of each process."""
+    for seed in range(sized(quick=2, usual=3, long=60)):
+        dice, now, sent, heaviest = Random(seed), START + 2.0, 0, 20
+        store = LeaseStore(Budget(), birth="b", born_at=START - 100.0)
+        sides = [Side(store, f"run{number}", replicas=replicas, ratios=Ratios()) for number in range(replicas)]
+        while not store.is_exact(KEY):
+            now = min(now + dice.expovariate(60), START + 58.0)
+            side, weight = dice.choice(sides), dice.choice([1, 1, 2, 5, heaviest])
+            sent += weight * side.spend(now, weight)
+            while side.is_urgent():
+                side.sync(now, answered=dice.random() < 0.8)
+            usage = store.budget.usage(KEY)
+            assert usage.spent <= sent <= usage.most_spent + heaviest * replicas
+        assert sent >= 0.95 * 2700
 
 
 def test_background_fills_ask_from_their_own_share_on(store: LeaseStore) -> None:
