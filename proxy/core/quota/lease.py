@@ -176,15 +176,13 @@ class Lease:
             self.spent += closed
         self._look_ahead()
 
-    def give_back(self, *, keep: int = 0) -> None:
-        """Hold no more than `keep`. It is forgotten first and told later, so that it is returned once or never."""
-        given = max(0, self.held - keep)
+    def give_back(self) -> None:
+        """Hold nothing. It is forgotten first and told later, so that it is returned once or never."""
+        given = max(0, self.held)
         self._returned += given
         self.most -= given
         self.low_at = 0
         self._look_ahead()
-        if keep:
-            self.asked()
 
     def forget_orders(self) -> None:
         """Count open orders as spent: a store that has lost them takes nothing back."""

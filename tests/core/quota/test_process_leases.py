@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from proxy.core.quota.budget import Budget, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
 from proxy.core.quota.demand import demand_of
+from proxy.core.quota.held_leases import IDLE_SECONDS
 from proxy.core.quota.lease_calls import State, WindowState
+from proxy.core.quota.lease_news import EARLY_SETTLE_SECONDS, SETTLE_SECONDS
 from proxy.core.quota.lease_store import LeaseStore
-from proxy.core.quota.process_leases import IDLE_SECONDS, ProcessLeases
+from proxy.core.quota.process_leases import ProcessLeases
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.usage_report import UsageReport
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, RateLimitKind, Window
@@ -172,6 +174,68 @@ def test_near_half_of_the_budget_each_request_is_told_and_leases_last_until_half
     assert side.spend(START + 5.0, 1)
     side.sync(START + 5.0)
     assert (store.is_exact(KEY), side.held) == (True, 0)
+
+
+@pytest.mark.parametrize(("used", "seconds"), [(3000, EARLY_SETTLE_SECONDS), (4100, SETTLE_SECONDS)])
+def test_after_a_minute_over_half_the_ends_of_requests_are_told_together(
+    used: int, seconds: float, store: LeaseStore
+) -> None:
+    """Until then they count twice, which must not fill a budget."""
+    side = granted(store, ratios=Ratios())
+    store.budget.reserve(START + 50.0, cost_of(used), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 50.0)
+    assert store.is_exact(KEY)
+    for at, due in ((START + 59.5, SETTLE_SECONDS), (START + 60.5, seconds)):
+        side.leases.frame(at, DEFAULT_WINDOWS, GUARD_SECONDS)
+        outcome = store.budget.reserve(at, cost_of(1), DEFAULT_WINDOWS, ratio=0.9)
+        assert isinstance(outcome, Reservation)
+        side.leases.news.settle(outcome, at, ok=True)
+        side.leases.is_urgent = False
+        assert side.leases.due_at(at) == at + due
+        side.sync(at)
+
+
+def test_after_a_call_without_an_answer_what_is_spent_beyond_the_allowed_is_told_again(store: LeaseStore) -> None:
+    side = granted(store, ratios=Ratios())
+    while not side.leases._leases[KEY].must_tell:
+        assert side.spend(START + 3.0, 1)
+    side.sync(START + 3.0, answered=False)
+    assert side.is_urgent()
+    side.sync(START + 3.0)
+    assert not side.is_urgent()
+
+
+def test_after_a_call_without_an_answer_the_next_request_is_told(store: LeaseStore) -> None:
+    """The store may allow less now."""
+    side = granted(store, ratios=Ratios())
+    store.budget.reserve(START + 3.0, cost_of(2500), DEFAULT_WINDOWS, ratio=0.9)
+    assert side.spend(START + 3.0, 10)
+    side.sync(START + 3.0, answered=False)
+    assert not side.is_urgent()
+    assert side.spend(START + 3.0, 1)
+    assert side.is_urgent()
+
+
+def test_what_was_spent_during_a_call_is_told_if_the_answer_does_not_allow_it(store: LeaseStore) -> None:
+    side = granted(store, ratios=Ratios())
+    store.budget.reserve(START + 3.0, cost_of(2600), DEFAULT_WINDOWS, ratio=0.9)
+    assert side.spend(START + 3.0, 10)
+    call = side.leases.call(START + 3.0, replicas=side.replicas, floors=side.floors)
+    reply = store.call(call)
+    assert side.spend(START + 3.0, 60)
+    assert not side.is_urgent()
+    side.leases.answered(call, reply)
+    assert side.is_urgent()
+
+
+def test_an_order_that_failed_is_told_as_any_request_is(store: LeaseStore) -> None:
+    side = granted(store, ratios=Ratios())
+    demand = demand_of(side.leases._leases[KEY].held, Purpose.KEYED, True, "a")
+    charges = side.leases.spend(START + 3.0, demand, DEFAULT_WINDOWS, GUARD_SECONDS)
+    assert charges is not None
+    side.leases.is_urgent = False
+    side.leases.settle(Reservation(charges, START + 3.0, leased=True), ok=False)
+    assert side.is_urgent()
 
 
 def test_far_from_half_what_was_spent_is_told_with_the_next_block(store: LeaseStore) -> None:
