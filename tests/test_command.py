@@ -394,6 +394,14 @@ async def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) 
     assert "cannot start: SIDECAR_TLS_CERT_FILE=" in ended.err
 
 
+@pytest.mark.parametrize("option", ["s://h?ssl_ca_certs=/nowhere", "://h?password_file=/nowhere"])
+def test_a_file_of_the_redis_url_that_cannot_be_used_ends_the_start(option: str) -> None:
+    ended = here("serve", "--port=0", REDIS_URL=f"redis{option}")
+    assert ended.status == 1  # the file may come, so that another start is of use
+    assert "cannot start: SIDECAR_REDIS_URL: " in ended.err
+    assert "No such file" in ended.err
+
+
 async def test_everything_that_cannot_be_used_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
     (tmp_path / "file").touch()

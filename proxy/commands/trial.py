@@ -60,6 +60,8 @@ def _try_redis(settings: Settings) -> None:
         return
     try:
         open_client(url, deadline_seconds=settings.redis_seconds)
+    except OSError as error:
+        raise OSError(f"SIDECAR_REDIS_URL: {error}") from error
     except ValueError as error:
         raise ValueError(f"SIDECAR_REDIS_URL: {error}") from error
 

@@ -272,7 +272,7 @@ def connect(
 ) -> RedisConnection:
     """A connection to the Redis at `url` (forms: `proxy.redis_client.url`). Sends nothing yet.
 
-    Raises ValueError for an invalid URL; its text never shows the password.
+    Raises ValueError for an invalid URL, and OSError for a file that it names. Neither shows the password.
     """
     opened = open_client(url, deadline_seconds=deadline_seconds)
     return RedisConnection(

@@ -16,7 +16,10 @@ from proxy.redis_client.url import RedisTarget, Topology, masked, parse
 
 
 def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
-    """The client for a URL. Does not connect yet. Raises ValueError, which never shows the password."""
+    """The client for a URL. Does not connect yet.
+
+    Raises ValueError for the URL, and OSError for a file that it names. Neither shows the password.
+    """
     target = parse(url)
     _check_password_file(url, target.options.get("credential_provider"))
     try:
@@ -32,7 +35,7 @@ def open_client(url: str, *, deadline_seconds: float) -> OpenedClient:
 
                 return open_cluster(target, deadline_seconds)
     except OSError as error:  # also ssl.SSLError
-        raise ValueError(f"{masked(url)} is not a Redis URL: its certificates cannot be used: {error}") from None
+        raise OSError(f"the certificates of {masked(url)} cannot be used: {error}") from None
     except (TypeError, ValueError, RedisError, RedisClusterException):
         raise ValueError(f"{masked(url)} is not a Redis URL: redis-py refuses one of its options") from None
 
@@ -42,7 +45,7 @@ def _check_password_file(url: str, file: PasswordFile | None) -> None:
         if file is not None:
             file.password()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{masked(url)} is not a Redis URL: its password file cannot be used: {error}") from None
+        raise OSError(f"the password file of {masked(url)} cannot be used: {error}") from None
 
 
 def _single(target: RedisTarget, deadline_seconds: float) -> OpenedClient:

@@ -149,5 +149,5 @@ async def test_a_server_that_nobody_vouches_for_is_away_and_the_reason_is_told(
 @pytest.mark.parametrize("option", ["ssl_ca_certs=/nowhere.pem", "ssl_certfile=/nowhere.pem"])
 @pytest.mark.parametrize("form", ["rediss://a", "rediss+sentinel://a/main", "rediss+cluster://a"])
 async def test_a_file_that_is_not_there_is_told_at_the_start(opened: Opener, form: str, option: str) -> None:
-    with pytest.raises(ValueError, match=r"its certificates cannot be used: .*No such file"):
+    with pytest.raises(OSError, match=r"the certificates of rediss.* cannot be used: .*No such file"):
         opened(f"{form}?{option}&ssl_password=hush")

@@ -125,12 +125,6 @@ def test_a_unix_url_names_a_socket(url: str) -> None:
         ("redis+cluster://:hush@h?address_map=a:1", "a host is missing or invalid"),
         ("redis+cluster://:hush@h?address_map=a:1=b:x", "a host is missing or invalid"),
         ("redis://:hush@h?password_file=/run/p", "password and password_file are both given"),
-        ("redis://h?password_file=/nowhere/p", "its password file cannot be used: .*No such file"),
-        ("redis+cluster://h?password_file=/dev/null", "its password file cannot be used: it is empty or too large"),
-        (
-            "redis+sentinel://h/main?password_file=/dev/zero",
-            "its password file cannot be used: it is empty or too large",
-        ),
         ("redis://:hush@h?ssl_ca_certs=/run/ca.pem", "ssl_ca_certs is of use over TLS only"),
         ("unix:///s?ssl_cert_reqs=none&password=hush", "ssl_cert_reqs is of use over TLS only"),
         ("redis+sentinel://:hush@h/main?ssl_certfile=/run/c", "ssl_certfile is of use over TLS only"),
@@ -149,6 +143,22 @@ async def test_a_url_that_cannot_be_used_is_refused_at_once_and_its_password_doe
 
     assert "hush" not in str(caught.value).replace("db=hush", "")
     assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://h?password_file=/nowhere/p", "No such file"),
+        ("redis+cluster://h?password_file=/dev/null", "it is empty or too large"),
+        ("redis+sentinel://h/main?password_file=/dev/zero&sentinel_password=hush", "it is empty or too large"),
+    ],
+)
+async def test_a_password_file_that_cannot_be_used_is_told_at_once(url: str, reason: str) -> None:
+    with pytest.raises(OSError, match=rf"^the password file of .* cannot be used: .*{reason}") as caught:
+        connect(url, prefix="p", deadline_seconds=1.0, observer=NullRedisObserver())
+
+    assert "hush" not in str(caught.value)
     assert caught.value.__suppress_context__
 
 
