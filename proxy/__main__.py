@@ -32,6 +32,7 @@ usage: binance-sidecar [serve] [--flag value ...]   run the gateway (the default
        binance-sidecar top [url]                    show the gateway on this terminal, renewed each second
        binance-sidecar explain 'GET /path?query'    what becomes of a request, without asking Binance
        binance-sidecar --version
+Flags come last: binance-sidecar explain 'GET /path?query' --port 8081
 """
 BAD_SETTINGS = 2
 IGNORED_SIGNALS = ("SIGHUP", "SIGUSR1", "SIGUSR2")

@@ -78,13 +78,13 @@ class Ledger(Protocol):
         """Whether `settle_now` may take an answer in this turn of the loop. If not, the caller awaits `reconcile`."""
 
     def close_now(self, reservation: Reservation, *, ok: bool) -> Reservation:
-        """Do what of `settle_now` may lower the used weight. Returns the reservation to settle later."""
+        """The part of `settle_now` that may lower the used weight. Returns the reservation to settle later."""
 
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """`reconcile` without waiting; never raises."""
 
     async def release(self, reservation: Reservation) -> None:
-        """Cancel a reservation: the request was certainly not sent."""
+        """End a reservation whose request was certainly not sent: it is not pending any more, and stays in `used`."""
 
     async def block(self, reason: BlockReason, until: float | None) -> None:
         """Send nothing until `until` (by the origin's clock; None: for as long as the reason's penalty says)."""

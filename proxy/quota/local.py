@@ -120,7 +120,7 @@ class MemoryLedger:
             self._observer.foreign_weight(foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
-        """Take a reservation back: the request was certainly not sent."""
+        """End a reservation whose request was certainly not sent: it is not pending any more, and stays in `used`."""
         self.local_view.release(reservation, now=self._anchor.now())
 
     async def block(self, reason: BlockReason, until: float | None) -> None:

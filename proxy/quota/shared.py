@@ -202,7 +202,7 @@ class RedisLedger:
             self._observer.foreign_weight(foreign_weight)
 
     async def release(self, reservation: Reservation) -> None:
-        """Take a reservation back: the request was certainly not sent. Never raises."""
+        """End a reservation whose request was certainly not sent: only `pending` falls. Never raises."""
         now = self._anchor.now()
         if self._leasing is not None and reservation.leased:
             self._leasing.leases.settle(reservation, ok=False)

@@ -35,11 +35,11 @@ class CountTable:
         return count
 
     def known(self, name: str, start: int) -> WindowCount | None:
-        """The counter that is there, if any."""
+        """The counter of a window; None if there is none."""
         return self._counts.get((name, start))
 
     def at(self, name: str, start: int) -> WindowCount:
-        """What is recorded."""
+        """The counter of a window to read from: `UNUSED` if there is none."""
         return self._counts.get((name, start), UNUSED)
 
     def has(self, key: WindowKey) -> bool:
