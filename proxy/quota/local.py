@@ -66,7 +66,7 @@ class MemoryLedger:
     def reserve_now(self, demand: Demand) -> Reservation:
         """The same: nothing here waits."""
         budget, clock, windows = self.local_view, self._clock, self._limits.windows
-        now = clock.look() if budget.last_block is None else self._anchor.now()  # without a block nothing is moved
+        now = clock.look() if budget.last_block is None else self._anchor.now()  # nor is anything forgotten here
         again = budget.reserve_again(now, windows, clock.last_guard_seconds, demand)
         return self._reserve(demand) if again is None else again
 

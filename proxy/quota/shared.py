@@ -158,7 +158,7 @@ class RedisLedger:
         if self._leasing is None:
             return None
         block = self.local_view.last_block
-        now = self._clock.look() if block is None else self._anchor.now()  # the anchor moves nothing but blocks
+        now = self._clock.look() if block is None else self._anchor.now()  # of what it moves only the block is read
         if block is not None and (block := self.local_view.block_at(now)) is not None:
             raise self._refusals.blocked(block, now)
         return self._leasing.take(now, demand)
