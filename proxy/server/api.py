@@ -29,6 +29,7 @@ from proxy.server.bounds import LOG_SECONDS, Connections
 from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path_learning import remember
 from proxy.server.fast_path_table import FastPathTable
+from proxy.server.field_lines import list_in
 from proxy.server.keyed import with_all_parts
 from proxy.server.peers import Peers, plain
 from proxy.server.refusals import LoopDetected, NotAllowed, TooManyRequests, VersionNotSupported
@@ -251,9 +252,9 @@ def client_request(request: web.BaseRequest, path: str, peers: Peers) -> ClientR
         path=path,
         host=host_of(request) if path.startswith(SHARED_PREFIX) else "",
         raw_query=target.partition("?")[2],
-        accept=headers.get("Accept"),
-        accept_encoding=headers.get("Accept-Encoding"),
-        if_none_match=headers.get("If-None-Match"),
+        accept=list_in(headers, "Accept"),
+        accept_encoding=list_in(headers, "Accept-Encoding"),
+        if_none_match=list_in(headers, "If-None-Match"),
         time_unit=headers.get("X-MBX-TIME-UNIT"),
         sbe_schema=headers.get("X-MBX-SBE"),
         client=peers.client(plain(request.remote or ""), headers.get("X-Sidecar-Client", "")),

@@ -33,6 +33,7 @@ from proxy.feed.hub import Hub, Reader
 from proxy.server import web
 from proxy.server.connection import ClientConnection
 from proxy.server.cors import CORS_HEADERS
+from proxy.server.field_lines import list_in
 from proxy.server.unreadable import SERVER
 
 HEARTBEAT_SECONDS = 15.0
@@ -100,7 +101,7 @@ class Feed:
         except SidecarError as error:
             return _refused(error)
         last_event_id = request.headers.get("Last-Event-ID") or asked.last_event_id
-        if _prefers_json(",".join(request.headers.getall("Accept", ()))):
+        if _prefers_json(list_in(request.headers, "Accept") or ""):
             return await self._list(request, asked, last_event_id)
         response = web.StreamResponse(headers=CIMultiDict(STREAM_HEADERS))
         with suppress(ConnectionError):  # a client that disconnects is no error of ours
@@ -123,7 +124,7 @@ class Feed:
         body = head[:-1] + b',"changes":[' + b",".join(items) + b"]}"
         headers = [("Content-Type", _JSON), ("Cache-Control", "no-store"), ("Server", SERVER), *CORS_HEADERS]
         headers.append(("Vary", "Accept, Accept-Encoding"))
-        packed = await compress(body) if accepts_gzip(request.headers.get("Accept-Encoding")) else None
+        packed = await compress(body) if accepts_gzip(list_in(request.headers, "Accept-Encoding")) else None
         if packed is not None:
             headers.append(("Content-Encoding", "gzip"))
         return web.Response(body=packed or body, headers=CIMultiDict(headers))

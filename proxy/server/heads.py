@@ -17,6 +17,7 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from msgspec import Struct
 
 from proxy.core.messages import ClientRequest, SentHeaders
+from proxy.server.field_lines import list_in
 from proxy.server.keyed import listed
 from proxy.server.target import without_port
 
@@ -160,8 +161,8 @@ def _read(message: RawRequestMessage) -> Head:
     if at is not None:
         pairs = (*pairs[:at], (pairs[at][0], ""), *pairs[at + 1 :])
     return Head(
-        accept=headers.get("Accept"),
-        accept_encoding=headers.get("Accept-Encoding"),
+        accept=list_in(headers, "Accept"),
+        accept_encoding=list_in(headers, "Accept-Encoding"),
         time_unit=headers.get("X-MBX-TIME-UNIT"),
         sbe_schema=headers.get("X-MBX-SBE"),
         claimed=headers.get("X-Sidecar-Client", ""),

@@ -17,6 +17,7 @@ from proxy.core.reply import Outcome, error_reply
 from proxy.errors import MethodNotAllowed
 from proxy.server import web
 from proxy.server.cors import CORS_HEADERS
+from proxy.server.field_lines import list_in
 from proxy.server.unreadable import SERVER
 
 
@@ -41,7 +42,7 @@ class OpenApi:
             self._body = orjson.dumps(self._describe(), option=orjson.OPT_NON_STR_KEYS)
             self._packed = await compress(self._body)
         headers.extend({"Content-Type": "application/json", "Vary": "Accept-Encoding", "Cache-Control": "max-age=300"})
-        if self._packed is not None and accepts_gzip(request.headers.get("Accept-Encoding")):
+        if self._packed is not None and accepts_gzip(list_in(request.headers, "Accept-Encoding")):
             headers["Content-Encoding"] = "gzip"
             return web.Response(headers=headers, body=self._packed)
         return web.Response(headers=headers, body=self._body)

@@ -18,6 +18,7 @@ from proxy.core.query.accepted import accepts_gzip
 from proxy.core.reply import Outcome, error_reply
 from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
 from proxy.server import web
+from proxy.server.field_lines import list_in
 from proxy.server.page import page_paths
 from proxy.server.target import is_spoken, path_of, refusal
 from proxy.server.unreadable import SERVER
@@ -104,7 +105,7 @@ class Ops:
 async def _coded(request: web.BaseRequest, body: bytes, content_type: str) -> web.Response:
     """The body in the coding that the client prefers."""
     headers = {"Content-Type": content_type, "Vary": "Accept-Encoding"}
-    if accepts_gzip(request.headers.get("Accept-Encoding")):
+    if accepts_gzip(list_in(request.headers, "Accept-Encoding")):
         packed = await compress(body)
         if packed is not None:
             return web.Response(body=packed, headers=headers | {"Content-Encoding": "gzip"})

@@ -13,6 +13,7 @@ from typing import Any
 from proxy.core.query.accepted import matches
 from proxy.page.files import Asset, assets
 from proxy.server import web
+from proxy.server.field_lines import list_in
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -46,7 +47,7 @@ async def _page(status: Callable[[], Mapping[str, Any]], coded: Coded, request: 
 
 async def _file(asset: Asset, coded: Coded, request: web.BaseRequest) -> web.Response:
     """A file, which the browser asks for again each time: most answers are 304 (RFC 9110, section 15.4.5)."""
-    known = request.headers.get("If-None-Match")
+    known = list_in(request.headers, "If-None-Match")
     if known is not None and matches(known, asset.etag):
         response = web.Response(status=304, headers={"Vary": "Accept-Encoding"})
     else:
