@@ -1,7 +1,8 @@
 """Budget that one process holds ahead of need, in one window.
 
-Owns: the counters of a lease, how large a block is, from when on a window is counted exactly, which windows need no
-lease. Must not know: Redis, when it is asked, other processes. Times are seconds since the epoch by the origin's clock.
+Owns: the counters of a lease, how large a block is, how much of it may be spent untold, from when on a window is
+counted exactly, which windows need no lease. Must not know: Redis, when it is asked, other processes. Times are seconds
+since the epoch by the origin's clock.
 
 A lease has counters that only grow, so they may be told twice, late, or in any order. `taken` is all that the store
 granted, `returned` all that was given back, `spent` all that was charged for good. What is held is what is left of

@@ -1,7 +1,7 @@
 """The windows between two edges, or around one, and what a request is charged in them.
 
-Owns: `Frame`; when a lease of it may be fetched. Must not know: how leases are fetched, what is told to the store.
-Times are seconds since the epoch by the origin's clock.
+Owns: `Frame`; when a lease of it may be fetched, whether a window is nearly full. Must not know: how leases are
+fetched, what is told to the store. Times are seconds since the epoch by the origin's clock.
 
 Around an edge the origin may count a request in the window that ends or in the one that begins. There it is charged to
 the leases of both, as one that is reserved by itself is charged in both.

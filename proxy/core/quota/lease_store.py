@@ -1,7 +1,8 @@
 """The store's side of leases, as a pure model: the reference for `proxy/quota/lua/sync.lua`.
 
-Owns: what is granted and returned, what counts as lost data, when a window becomes exact. Must not know: Redis, the
-processes but by what they tell. `used` of a window holds all that is leased, and `refundable` holds it too.
+Owns: what is granted and returned, what may be spent untold, what counts as lost data, when a window becomes exact.
+Must not know: Redis, the processes but by what they tell. `used` of a window holds all that is leased, and `refundable`
+holds it too.
 
 A store that has lost data grants nothing in the windows that it lost: it takes the most that anybody saw used, and a
 part of what is left for what nobody saw, and leaves them exact. There no return lowers `used`: what a process gave back
