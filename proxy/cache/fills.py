@@ -195,7 +195,9 @@ class Fills:
         except ClientShareUsedUp:
             raise
         except SidecarError as error:
-            write = log.debug if isinstance(error, SendingRefused) else log.warning
+            # Of market data each request may be another one, and no log has a line a request.
+            is_usual = isinstance(error, SendingRefused) or query.passes_as_it_came
+            write = log.debug if is_usual else log.warning
             write("fill_failed", key=query.key, reason=error.reason, background=background, error=error.msg)
             self._failures.remember(query.key, error, self._clock.wall())
             raise

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.events import capture_logs
 from tests.gateway.harness import Answer, Stage, gateway, hosts, market
 from tests.simulator import ApiName, Fault, Sizes
 
@@ -220,6 +221,18 @@ async def test_what_is_not_proven_good_is_not_kept(fault: Fault) -> None:
         on.origin.clear_fault()
         on.clock.push(2)
         assert (await on.ask(KLINES)).json[0]
+
+
+async def test_an_origin_that_fails_writes_no_line_for_each_question() -> None:
+    async with market(market_fresh_seconds=1.0, log_level="debug") as on:
+        on.origin.set_fault(Fault.OVERLOADED_503)
+        with capture_logs() as logs:
+            for symbol in ("BTCUSDT", "ETHUSDT", "BNBBTC"):
+                assert (await on.ask(f"/api/v3/ticker/24hr?symbol={symbol}")).status == 503
+            assert (await on.ask("/fapi/v1/exchangeInfo")).status == 503
+    failed = [(line["log_level"], line["key"]) for line in logs if line["event"] == "fill_failed"]
+    assert [level for level, _ in failed] == ["debug"] * 3 + ["warning"]
+    assert failed[-1][1] == "fapi/v1/exchangeInfo:all"
 
 
 # --- exchangeInfo of the other APIs.
