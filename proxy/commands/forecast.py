@@ -40,7 +40,8 @@ def forecast(status: Status, endpoint: Endpoint, query: Query, *, trading_ratio:
             told = f"{window['used']:,} of {budget:,} are used and this costs {cost:,}"
             return f"not sent: 429, because in {_name(window)} {told}; the window ends in {ends}{stale}."
     used = [f"{_name(window)} {window['used']:,} of {budget:,}" for window, budget, _ in rooms]
-    return f"sent at a weight of {query.weight:,}; used so far: {', '.join(used) or 'nothing'}."
+    away = "" if _is_answered(status, endpoint) else "; no host of this API answered lately"
+    return f"sent at a weight of {query.weight:,}; used so far: {', '.join(used) or 'nothing'}{away}."
 
 
 def _name(window: Status) -> str:
@@ -61,6 +62,11 @@ def _blocks(status: Status, endpoint: Endpoint) -> Iterator[Status]:
     """Those that hold the request back: of its pool, and of its API."""
     pools = {pool_label(pool_of(endpoint)), api_pool(endpoint.api)}
     yield from (block for block in status["blocks"] if block["pool"] in pools)
+
+
+def _is_answered(status: Status, endpoint: Endpoint) -> bool:
+    """Whether a host of the API is thought to answer."""
+    return any(host["healthy"] for host in status["upstreams"] if host["api"] == endpoint.api.value)
 
 
 def _rooms(status: Status, endpoint: Endpoint, weight: int, ratio: float | None) -> Iterator[tuple[Status, int, int]]:

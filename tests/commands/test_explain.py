@@ -24,7 +24,15 @@ WINDOWS = [
     {"pool": "spot", "window": "RAW_REQUESTS:5m", "used": 3, "budget": 54_900, "limit": 61_000, "reset": 300},
     {"pool": "futures", "window": "REQUEST_WEIGHT:1m", "used": 0, "budget": 2160, "limit": 2400, "reset": 60},
 ]
-QUIET: dict[str, Any] = {"now": 30.0, "windows": WINDOWS, "blocks": [], "documents": [], "entries": []}
+HOST = {"api": "spot", "host": "api.binance.com", "healthy": True, "proxy": None}
+QUIET: dict[str, Any] = {
+    "now": 30.0,
+    "windows": WINDOWS,
+    "blocks": [],
+    "documents": [],
+    "entries": [],
+    "upstreams": [HOST],
+}
 
 
 async def explained(
@@ -215,6 +223,14 @@ def test_a_request_may_be_written_in_several_ways(text: str, method: str, path: 
         ),
         (
             {"windows": [], "blocks": [{"pool": "futures", "reason": "ban", "until": 90.0}]},
+            "sent at a weight of 25; used so far: nothing.",
+        ),
+        (
+            {"windows": [], "upstreams": [HOST | {"healthy": False}, HOST | {"api": "options"}]},
+            "sent at a weight of 25; used so far: nothing; no host of this API answered lately.",
+        ),
+        (
+            {"windows": [], "upstreams": [HOST | {"healthy": False}, HOST]},
             "sent at a weight of 25; used so far: nothing.",
         ),
     ],
