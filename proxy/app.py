@@ -102,7 +102,7 @@ class Application(Struct):
 async def run_gateway(settings: Settings, *, clock: OriginClock | None = None) -> AsyncIterator[Application]:
     """Run a gateway for as long as the context lasts; leaving it drains and stops.
 
-    Raises OSError for a port that is taken or an embedded Valkey that does not start, ValueError for a bad Redis URL.
+    Raises OSError for a port, a file or an embedded Valkey that cannot be used, ValueError for a bad Redis URL.
     """
     clock = clock or OriginClock(monotonic=time.monotonic)
     if settings.carries_keys_in_clear:

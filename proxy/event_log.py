@@ -1,6 +1,6 @@
 """The log of events: fixed words with fields, over the logging of the standard library.
 
-Owns: how an event is told, and what of a request's path. Must not know: the format of a line, which level is written.
+Owns: how an event is told, and how much of a path. Must not know: the format of a line, which level is written.
 """
 
 from __future__ import annotations

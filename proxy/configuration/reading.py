@@ -35,8 +35,7 @@ def read(
 ) -> S:
     """Settings of this dataclass. `check` gets a name, its value, and the values before it with the texts after it.
 
-    It raises ValueError.
-    Raises BadSettings, or SystemExit(2) for a bad flag.
+    `check` raises ValueError for a bad value. Raises BadSettings, or SystemExit(2) for a bad flag.
     """
     known = _fields(kind)
     given = _variables(environment) | _flags(flags, known, str(kind.__doc__))

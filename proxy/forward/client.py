@@ -106,7 +106,7 @@ class RawClient:
         return response
 
     def lines(self, base_url: str, headers: Headers) -> tuple[bytes, bytes]:
-        """What `begin` writes before a target and, but for its length, after the request line."""
+        """What goes before a target, and the lines after the request line but for that of the length."""
         route = self._routes.get(base_url) or self._add_route(base_url)
         return route.prefix, render_lines(headers, host=route.host, more=route.lines)
 

@@ -40,14 +40,14 @@ class Pool:
         """Keep a connection for the next request, or close it if it cannot be used again."""
         free, stays = self._free.get(key), connection.stays_seconds
         if free is None:
-            free = self._add(key)
+            free = self._make_room(key)
         if stays and free is not None:
             connection.expires_at = now + (stays if stays < IDLE_SECONDS else IDLE_SECONDS)  # noqa: FURB136 - a call
             free.append(connection)
         else:
             connection.abort()
 
-    def _add(self, key: str) -> list[Connection] | None:
+    def _make_room(self, key: str) -> list[Connection] | None:
         """Room for the first of the connections to one base URL; None when the pool is closed."""
         if self._is_closed:
             return None

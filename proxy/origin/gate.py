@@ -227,11 +227,11 @@ class Ticket(Struct, eq=False):
             try:
                 return await exchange(self._check)
             except _Outdated:
-                await self._give_back()
+                await self._release()
         raise TooSlow
 
     def charge(self) -> Reservation:
-        """Take the reservation out: its request was sent, so it is not given back."""
+        """Take the reservation out: its request was sent, so it is not released."""
         reservation, self._reservation = self._reservation, None
         assert reservation is not None, "nothing was reserved"
         return reservation
@@ -242,16 +242,16 @@ class Ticket(Struct, eq=False):
             self._gate.open()
 
     async def close(self) -> None:
-        """Give back a reservation that was not used."""
+        """Release a reservation that was not used."""
         if not self.is_sent:
-            await self._give_back()
+            await self._release()
 
     async def _reserve(self) -> None:
         gate, passage = self._gate, self._passage
         self.is_sent = False
         if self._reservation is not None and self._covers(self._reservation):
             return
-        await self._give_back()
+        await self._release()
         if gate.monotonic() >= passage.deadline:
             raise TooSlow
         try:
@@ -278,7 +278,7 @@ class Ticket(Struct, eq=False):
     def _covers(self, reservation: Reservation) -> bool:
         return reservation.covers(self._gate.clock.origin(), self._gate.clock.guard_seconds())
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         reservation, self._reservation = self._reservation, None
         if reservation is not None:
             await self._gate.ledger.release(reservation)

@@ -1,8 +1,7 @@
 """The fast path: a request with the same bytes as an earlier one is answered without parsing.
 
-Owns: which connections and requests may use it, and every use of aiohttp's private names in this package but those that
-`connection.py` can do without: the count of requests, the newest of them, the end of an idle connection's time. Must
-not know: endpoints, queries, stores.
+Owns: which connections and requests may use it, and which of aiohttp's private names that takes (`connection.py` reads
+a few too, and does without one that is missing). Must not know: endpoints, queries, stores.
 
 No client can see a difference. The fast path answers a chunk only if it is exactly one remembered request and nothing
 else is under way on the connection. Every other chunk takes the slow path, which is aiohttp's. Both write the same
