@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.core.quota.limits import judge_limits, lowest_limits
+from proxy.core.quota.limits import judge_limits, lowest_limits, with_learned
 from proxy.core.quota.origin_headers import USED_WEIGHT_HEADER, http_date, parse_used_weight
 from proxy.core.quota.usage_report import UsageReport
-from proxy.core.quota.view import Wording, with_learned
+from proxy.core.quota.view import Wording
 from proxy.core.quota.windows import DEFAULT_WINDOWS, RateLimitKind, Window
 from proxy.event_log import log
 from proxy.ports import LedgerObserver, NullLedgerObserver

@@ -3,8 +3,7 @@
 Owns: which connection a command gets, that a connection which is broken or not in step is not used again. Must not
 know: URLs, deadlines, the breaker, the commands.
 
-redis-py's own count for metrics that nobody reads here, and try again, which we do not: an operation is sent at most
-once.
+Those of redis-py count for metrics that nobody reads here, and repeat what failed; ours send an operation at most once.
 """
 
 from __future__ import annotations

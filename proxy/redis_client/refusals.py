@@ -46,7 +46,7 @@ class Refusal:
 
 
 class Refusals:
-    """The last error of each operation of each part. `probe` is the operation that tries a part once a second."""
+    """The last error of each operation of each part."""
 
     __slots__ = ("_monotonic", "_refused")
 
@@ -67,8 +67,8 @@ class Refusals:
         self._refused[part, operation] = Refusal(named.replace("|", " ").upper(), said, self._monotonic())
 
     def served(self, part: Part, operation: str, *, is_probe: bool) -> None:
-        """The server did this. A probe that succeeds after it failed ends the trouble: that of its whole part, and
-        that of each operation of another part to which the same command was refused.
+        """The server did this. `is_probe`: it is tried once a second. One that succeeds after it failed ends the
+        trouble: that of its whole part, and of each operation of another part to which the same command was refused.
         """
         before = self._refused.pop((part, operation), None)
         if before is not None and is_probe:

@@ -18,7 +18,7 @@ from proxy.server import web
 from proxy.server.bounds import Connections
 
 STALL_SECONDS = 60.0
-"""How often is looked whether a client takes its answer."""
+"""How often it is checked whether a client takes its answer."""
 LEAST_BYTES_A_SECOND = 4096
 """A client that takes less is disconnected."""
 

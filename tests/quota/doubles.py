@@ -11,12 +11,12 @@ from proxy.core.quota.block import Block, BlockReason
 from proxy.core.quota.budget import Blocked, Budget, Reservation
 from proxy.core.quota.charges import WindowKey, cost_of
 from proxy.core.quota.client_share import Limit, share_of
-from proxy.core.quota.limits import Absurdity
+from proxy.core.quota.limits import Absurdity, with_learned
 from proxy.core.quota.origin_headers import origin_time, parse_used_weight
 from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.refusal import Refused
 from proxy.core.quota.usage_report import UsageReport
-from proxy.core.quota.view import LedgerView, view_of, with_learned
+from proxy.core.quota.view import LedgerView, view_of
 from proxy.core.quota.windows import DEFAULT_WINDOWS, GUARD_SECONDS, Window
 from proxy.errors import RedisAway, SendingRefused
 from proxy.quota.pools import AnyLedger

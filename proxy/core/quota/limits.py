@@ -1,6 +1,6 @@
-"""Which limits of the origin are believed.
+"""Which limits of the origin are believed, and which of several hold.
 
-Owns: the rule for absurd limits. Must not know: where limits come from, who logs them. A wrong limit would lock the
+Owns: the rules for both. Must not know: where limits come from, who logs them. A wrong limit would lock the
 gateway out: no request for the next document, which has the right limits, would ever fit.
 
 A high limit is believed at once: the origin says it, and its headers correct our count.
@@ -61,6 +61,12 @@ def lowest_limits(told: Iterable[tuple[Window, ...]]) -> tuple[Window, ...]:
         if window.limit < known.limit:
             lowest[window.name] = window
     return tuple(lowest.values())
+
+
+def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Replace all current limits of each kind that was learned; keep the limits of other kinds."""
+    kinds = _kinds(learned)
+    return learned + tuple(window for window in current if window.kind not in kinds)
 
 
 def _kinds(windows: Iterable[Window]) -> frozenset[RateLimitKind]:

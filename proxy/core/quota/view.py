@@ -1,7 +1,6 @@
 """What both ledgers have in common.
 
-Owns: the view of a ledger, the error for each refusal, and the reading of an answer's headers. Must not
-know: where usage is kept, who sends requests.
+Owns: the view of a ledger, and the error for each refusal. Must not know: where usage is kept, who sends requests.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class LeaseState(Enum):
     NO_PUSH = "no-push"
     """The push channel is not proven alive: each request is reserved by itself."""
     REFUSED = "refused"
-    """Redis lets this user not subscribe or publish: each request is reserved by itself."""
+    """Redis' user may not subscribe or publish: each request is reserved by itself."""
 
 
 class LedgerView(Struct, frozen=True):
@@ -98,12 +97,6 @@ def view_of(  # noqa: PLR0913 - what a view shows
         view = WindowView(window.name, usage.spent + spent, usage.pending, allowed, window.limit, reset, leased)
         views.append(view)
     return LedgerView(tuple(views), budget.block_at(now), local, wording, leases)
-
-
-def with_learned(current: tuple[Window, ...], learned: tuple[Window, ...]) -> tuple[Window, ...]:
-    """Replace all current limits of each kind that was learned; keep the limits of other kinds."""
-    learned_kinds = {window.kind for window in learned}
-    return learned + tuple(window for window in current if window.kind not in learned_kinds)
 
 
 def refused_error(refused: Refused, now: float, *, ratio: float, client: str | None = None) -> SendingRefused:
