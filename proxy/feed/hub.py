@@ -78,7 +78,6 @@ class Hub:
         self._due = asyncio.Event()
         self._is_current = False
         """Whether the last poll succeeded."""
-        self._is_synced = False
 
     @property
     def readers(self) -> int:
@@ -89,11 +88,6 @@ class Hub:
     def is_full(self) -> bool:
         """Whether no more readers may come."""
         return len(self._readers) >= self.max_readers
-
-    @property
-    def is_synced(self) -> bool:
-        """Whether the log has ever been as new as the source."""
-        return self._is_synced
 
     def wanted(self) -> set[Api]:
         """The APIs that somebody reads."""
@@ -163,7 +157,6 @@ class Hub:
         except RedisAway:
             return False
         await self.put(news)
-        self._is_synced = True
         return True
 
     async def _wake(self) -> None:

@@ -163,11 +163,6 @@ class ClientConnection(ReadConnection):
         if self._has_ended and self._is_cut and self.transport is not None:
             self.transport.close()
 
-    @property
-    def is_streaming(self) -> bool:
-        """Whether an answer without an end is being written: silence is no sign that the connection is not used."""
-        return self._on_leave is not None
-
     @contextmanager
     def streaming(self, on_leave: Callable[[], None]) -> Iterator[None]:
         """Mark the connection while an answer without an end is written. `on_leave` is called when the client leaves.

@@ -18,7 +18,7 @@ from proxy.cache.refresher import TICK_SECONDS
 from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refresh_schedule import EARLY, SPREAD, RefreshDecision, RefreshState, decide_refresh
 from proxy.core.messages import Entry, Lifetimes
-from proxy.core.quota.block import BlockReason, longer_block
+from proxy.core.quota.block import BlockReason
 from proxy.core.quota.budget import Blocked, Reservation
 from proxy.core.quota.charges import WindowKey, WindowUsage, cost_of
 from proxy.core.quota.ratios import Purpose, Ratios
@@ -228,7 +228,7 @@ class Replica:
         block = self._redis.budget.block_at(self._world.now)
         if block is not None:
             ours = self._seen.budget.block_at(self._world.now)
-            self._seen.budget.adopt_block(longer_block(ours, block))
+            self._seen.budget.adopt_block(block if ours is None or ours.until <= block.until else ours)
 
 
 def _entry(now: float) -> Entry:

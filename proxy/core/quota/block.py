@@ -68,11 +68,6 @@ def earliest_end(reason: BlockReason, now: float, guard_seconds: float) -> float
     return now
 
 
-def longer_block(first: Block | None, second: Block) -> Block:
-    """The block that ends later; the second if both end together."""
-    return second if first is None or first.until <= second.until else first
-
-
 def next_block(
     previous: Block | None, reason: BlockReason, now: float, *, until: float | None, guard_seconds: float
 ) -> Block:
