@@ -6,6 +6,7 @@ answer means, how many requests may be on the wire. A status is only a number he
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -30,6 +31,8 @@ from proxy.origin.sending import Answer, Sending, as_bytes, decoded, headers_of
 
 COOL_DOWN_SECONDS = 30.0
 """For this long after a failure a host is tried only after the others."""
+TELL_SECONDS = 60.0
+"""How often a failure of one host by one cause is logged at most."""
 _RESTRICTED = 451
 
 
@@ -71,8 +74,8 @@ class Upstream:
         """The base URLs whose last answer was 451."""
         self._all = {is_on: self._serving(is_on=is_on) for is_on in (True, False)}
         """The base URLs by whether an endpoint is on the host of public data, while none has failed."""
-        self._causes: dict[str, Cause] = {}
-        """Why the last connection to a base URL failed."""
+        self._told_at: dict[tuple[str, Cause], float] = {}
+        """When the log was last told of a failure: base URL and cause, by the monotonic clock."""
         self._raw = RawClient(
             connect_seconds=connect_seconds,
             max_body_bytes=max_body_bytes,
@@ -175,7 +178,6 @@ class Upstream:
         self._observer.upstream_answered(_host(base_url), status=error.reason, seconds=seconds)
 
     def _record(self, base_url: str, status: int) -> None:
-        self._causes.pop(base_url, None)
         self._restricted.discard(base_url)
         if status == _RESTRICTED:
             self._restricted.add(base_url)
@@ -190,9 +192,11 @@ class Upstream:
             return
         host = _host(base_url)
         self._observer.connection_failed(host, cause=error.cause.value)
-        if self._causes.get(base_url) is not error.cause:
-            self._causes[base_url] = error.cause
-            log.warning("connection_failed", host=host, cause=error.cause.value, error=str(error.__cause__)[:300])
+        now, told = self._failed_at[base_url], (base_url, error.cause)
+        if now - self._told_at.get(told, -math.inf) >= TELL_SECONDS:
+            self._told_at[told] = now
+            text = str(error.__cause__ or error.msg)[:300]
+            log.warning("connection_failed", host=host, cause=error.cause.value, error=text)
 
     async def _exchange(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> OriginResponse:
         answer = await self._exchange_raw(base_url, query, sending, seconds)

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
-from proxy.event_log import log
+from proxy.event_log import log, shown_path
 from proxy.ports import Asker
 from proxy.server import web
 from proxy.server.answer_heads import AnswerHeads
@@ -244,7 +244,7 @@ class ForwardPathProtocol(FastPathProtocol):
 
     def fail(self, error: Exception) -> None:
         """Write a 500 and log the bug."""
-        log.error("unexpected_error", path=self._course.path[:200], cause=error)
+        log.error("unexpected_error", path=shown_path(self._course.path), cause=error)
         self.answer(error_reply(internal_error(), Outcome.FAILED))
 
     def _do_what_waited(self, *, closes: bool) -> None:

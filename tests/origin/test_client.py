@@ -334,6 +334,29 @@ async def test_each_way_of_failing_is_one_error_and_keeps_the_head_where_one_cam
 # --- Why a connection failed.
 
 
+async def test_a_host_that_fails_now_and_then_is_logged_once_a_minute_for_each_cause() -> None:
+    clock, serves = Clock(), iter([True, False] * 100)
+
+    async def now_and_then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if next(serves):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(now_and_then, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with capture_logs() as events:
+        async with server, upstream(url, monotonic=clock) as up:
+            for _ in range(100):
+                await up.send(url, query())
+                with pytest.raises(ConnectionLost):
+                    await up.send(url, query())
+                clock.now += 1.3
+    told = [event for event in events if event["event"] == "connection_failed"]
+    assert [event["cause"] for event in told] == ["closed"] * 3
+    assert "None" not in {event["error"] for event in told}
+
+
 async def cause(url: str, *, connect_seconds: float = 2.0, proxy: str | None = None) -> str:
     """The cause that the error, the metric and the log tell alike."""
     told = Told()
