@@ -8,6 +8,7 @@ since the epoch by this machine's wall clock, because the origin's clock is not 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import tempfile
 from contextlib import suppress
@@ -106,12 +107,13 @@ class BlockFile:
                 log.warning("block_not_kept", file=str(self._path), error=str(error))
 
     async def _write_if_later(self, block: Block) -> None:
-        wall = self._clock.wall()
-        until = wall + block.until - self._clock.origin()
-        kept = self._kept
-        if kept is not None and kept.reason is block.reason and until <= kept.until + _CLOSE_SECONDS:
+        left_seconds = block.until - self._clock.origin()
+        kept = self._kept  # its end is by the clock of then, which may have been set since
+        kept_seconds = self._left_seconds(kept) if kept is not None and kept.reason is block.reason else -math.inf
+        if left_seconds <= kept_seconds + _CLOSE_SECONDS:
             return
-        record = _Record(1, block.reason, wall, until, min(block.strikes, _MOST_STRIKES))
+        wall = self._clock.wall()
+        record = _Record(1, block.reason, wall, wall + left_seconds, min(block.strikes, _MOST_STRIKES))
         await asyncio.to_thread(_replace, self._path, msgspec.json.encode(record) + b"\n")
         self._kept = record
 

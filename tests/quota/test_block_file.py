@@ -102,6 +102,19 @@ async def test_wall_time_is_inside_and_a_clock_that_was_set_back_prolongs_nothin
     assert (outcome == ("ban", 120.0)) is (set_by <= 0)
 
 
+@pytest.mark.parametrize("set_by", [-3600.0, -100.0, 100.0, 3600.0])
+async def test_a_later_block_is_kept_also_after_the_clock_was_set(
+    tmp_path: Path, clock: ManualClock, set_by: float
+) -> None:
+    """By the clock of then the first one ends later, or is over long ago."""
+    ledger = process(tmp_path, clock)
+    await ledger.block(BlockReason.BAN, clock.now + 10)
+    clock.gap_seconds += set_by
+    clock.now += set_by
+    await ledger.block(BlockReason.BAN, clock.now + 120)
+    assert await ask(process(tmp_path, ManualClock(clock.now + 20)), 1) == ("ban", 100.0)
+
+
 BAN = {"version": 1, "reason": "ban", "written": 1785024030.0, "until": 1785024150.0, "strikes": 0}
 
 
