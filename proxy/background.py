@@ -1,16 +1,18 @@
 """Tasks that run for as long as the gateway does.
 
-Owns: the start and the end of each, and what wakes those that look at something from time to time. Must not know: what
-else runs, in which order everything stops.
+Owns: the start and the end of each, what wakes those that look at something from time to time, and how long work lets
+others run. Must not know: what else runs, in which order everything stops.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _PHASE_SECONDS = random.random()
 """Processes tick at different moments, so that they do not all ask Redis at once."""
@@ -43,6 +45,17 @@ async def tick(seconds: float) -> None:
         await waiting
     finally:
         timer.cancel()
+
+
+async def in_slices(work: Generator[None, None, T]) -> T:
+    """The result of the work. Other tasks run between its slices."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await asyncio.sleep(0)
 
 
 class Alarm:

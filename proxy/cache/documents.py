@@ -9,12 +9,12 @@ Redis that was away), the stored one is read and compared instead.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
+from proxy.background import in_slices
 from proxy.core.document.changes import Change
 from proxy.core.document.differences import Listing, differences, listing_of, read_listing
 from proxy.core.document.snapshot import Snapshot
@@ -27,8 +27,6 @@ from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer, RedisAway
 from proxy.event_log import log
-
-T = TypeVar("T")
 
 _ATTEMPTS = 3
 """Comparisons with documents that other replicas store meanwhile."""
@@ -139,19 +137,8 @@ async def _changes(old: Held | None, new: Held) -> tuple[Change, ...]:
     """What differs. Raises BadAnswer if one of them cannot be read."""
     if old is None or old.entry.validator == new.entry.validator:
         return ()
-    return await _sliced(differences(await _listing(old), await _listing(new)))
+    return await in_slices(differences(await _listing(old), await _listing(new)))
 
 
 async def _listing(held: Held) -> Listing:
-    return listing_of(held.snapshot) if held.snapshot is not None else await _sliced(read_listing(held.entry.body))
-
-
-async def _sliced(work: Generator[None, None, T]) -> T:
-    """Do the work, and let other tasks run in between."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await asyncio.sleep(0)
+    return listing_of(held.snapshot) if held.snapshot is not None else await in_slices(read_listing(held.entry.body))

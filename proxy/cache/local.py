@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from msgspec import Struct
 
+from proxy.background import in_slices
 from proxy.cache.lru import MemoryStore
 from proxy.cache.selections import RecentSelections, is_small, prepare, select, size_of
 from proxy.cache.singleflight import SingleFlight
@@ -29,8 +30,6 @@ from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer
 from proxy.event_log import log
-
-T = TypeVar("T")
 
 SELECTION = "selection:"
 """The prefix of the keys of selections in memory. No endpoint's name begins with it."""
@@ -262,18 +261,7 @@ async def _indexed(entry: Entry, document: Document | None) -> Snapshot | None:
         document = parse_document(entry.body)
         await asyncio.sleep(0)
     try:
-        return await _in_slices(index(entry.body, version=entry.etag, document=document))
+        return await in_slices(index(entry.body, version=entry.etag, document=document))
     except BadAnswer as error:
         log.warning("document_not_indexed", error=error.msg)
         return None
-
-
-async def _in_slices(work: Generator[None, None, T]) -> T:
-    """Let other tasks run between the slices."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        await asyncio.sleep(0)
