@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 
+WITHOUT_BODY = frozenset({204, 304})
+"""The statuses whose answers have no body (RFC 9110, sections 15.3.5 and 15.4.5)."""
+
 
 def lines_of(headers: Iterable[tuple[str, str]]) -> bytes:
     """Headers as lines, each with its end. Raises ValueError for what is no text."""

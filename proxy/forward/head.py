@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from proxy.core.lines import WITHOUT_BODY
 from proxy.forward.messages import Headers, RawRequest
 
 MAX_HEAD_BYTES = 1 << 15
@@ -32,7 +33,6 @@ _WRITTEN_BY_US = frozenset(
 )
 ABOUT_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive"})
 """The headers that decide where a body ends and whether the connection stays."""
-STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _SECONDS = re.compile(rb"timeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
@@ -179,7 +179,7 @@ def _with_framing(size_bytes: int, status: int, lines: list[Line], *, is_head: b
             case _:
                 stays = _announced(value)
     framing, length = _framing(lengths, codings, is_old=is_old)
-    if is_head or status in STATUSES_WITHOUT_BODY:
+    if is_head or status in WITHOUT_BODY:
         framing, length = Framing.NONE, 0
     if framing is Framing.CLOSE or not _is_kept(options, is_old=is_old):
         stays = 0.0

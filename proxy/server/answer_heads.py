@@ -7,12 +7,10 @@ They are those that aiohttp would write of the same headers.
 
 from __future__ import annotations
 
-from proxy.core.lines import begin_of, lines_of
+from proxy.core.lines import WITHOUT_BODY, begin_of, lines_of
 from proxy.core.reply import Reply
 from proxy.server.api import Headers
 
-_BODILESS = (204, 304)
-"""Their answers tell no length if they have no body."""
 _Kind = tuple[float, str | None, bool, bool, bool]
 """The second, the pool whose used weight is told, and whether the path is public, the connection closes, a length is
 told."""
@@ -39,7 +37,7 @@ class AnswerHeads:
             pool = None
         elif reply.told_weight > weight:
             weight = reply.told_weight
-        kind = self._wall() // 1, pool, is_public, closes, size > 0 or reply.status not in _BODILESS
+        kind = self._wall() // 1, pool, is_public, closes, size > 0 or reply.status not in WITHOUT_BODY
         end, places = self._ends.get(kind) or self._end(kind)
         return (reply.begin or begin_of(reply.status, reply.headers)) + end % (weight, weight, size)[places]
 

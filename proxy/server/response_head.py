@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from proxy.core.lines import begin_of, lines_of
+from proxy.core.lines import WITHOUT_BODY, begin_of, lines_of
 from proxy.core.reply import Reply
 
 
@@ -43,5 +43,5 @@ def render_head(reply: Reply, headers: list[tuple[str, str]], *, head_only: bool
 
 
 def _length(reply: Reply, *, head_only: bool) -> tuple[tuple[str, str], ...]:
-    has_length = reply.body or (reply.status not in (204, 304) and not head_only)
+    has_length = reply.body or (reply.status not in WITHOUT_BODY and not head_only)
     return (("Content-Length", str(len(reply.body))),) if has_length else ()

@@ -6,12 +6,12 @@ kept, clocks. Times are seconds since the epoch by the origin's clock.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from msgspec import Struct
 
+from proxy.core.quota.ratios import part_of
 from proxy.core.quota.windows import RateLimitKind, Window
 
 KEEP_SECONDS = 120
@@ -93,8 +93,8 @@ class Charge(Struct, frozen=True):
 
 @lru_cache(maxsize=1024)
 def budget_of(limit: int, ratio: float) -> int:
-    """Our part of a limit, rounded down. Rounding first removes floating-point error: 0.29 of 100 is 29."""
-    return math.floor(round(limit * ratio, 6))
+    """Our part of a limit. Kept, because each request needs it."""
+    return part_of(limit, ratio)
 
 
 @lru_cache(maxsize=256)

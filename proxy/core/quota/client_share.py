@@ -11,12 +11,13 @@ The rule is about fairness: even where the table forgets a client, the budget it
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
+
+from proxy.core.quota.ratios import part_of
 
 MAX_CLIENTS = 256
 """How many clients of one window are counted separately; all later ones count as one."""
@@ -50,8 +51,8 @@ class ClientShare(Struct, frozen=True):
     """Whether the client gave its name. If not, it has the whole budget while it is alone."""
 
     def of(self, budget: int) -> int:
-        """The client's part of a budget, rounded down (as `budget_of` does)."""
-        return math.floor(round(budget * self.ratio, 6))
+        """The client's part of a budget."""
+        return part_of(budget, self.ratio)
 
 
 @lru_cache(maxsize=1024, typed=True)

@@ -1,14 +1,20 @@
 """The part of each limit that a request may use, by what it is for.
 
-Owns: `Purpose` and `Ratios`. Must not know: limits, windows, where usage is kept.
+Owns: `Purpose` and `Ratios`, and how a part is rounded. Must not know: limits, windows, where usage is kept.
 """
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import assert_never
 
 from msgspec import Struct
+
+
+def part_of(whole: int, ratio: float) -> int:
+    """A part, rounded down. Rounding first removes floating-point error: 0.29 of 100 is 29."""
+    return math.floor(round(whole * ratio, 6))
 
 
 class Purpose(Enum):
