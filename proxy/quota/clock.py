@@ -6,6 +6,7 @@ know: windows, freshness, who asks for the time.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -38,6 +39,8 @@ class OriginClock:
         """Shows when the wall clock was set; without it only the origin's next answer shows that."""
         self.gap_seconds = self._gap()
         """The wall clock less the monotonic one, at the last look; 0 without a monotonic clock."""
+        self._set_at = -math.inf
+        """When somebody was last seen to have set the wall clock, by the new setting."""
 
     @property
     def offset(self) -> ClockOffset:
@@ -59,6 +62,7 @@ class OriginClock:
             gap_seconds = wall - read_monotonic()
             if not -STEP_SECONDS <= gap_seconds - self.gap_seconds <= STEP_SECONDS:
                 self._adopt(ClockEstimate())
+                self._set_at = wall
             self.gap_seconds = gap_seconds
         return wall + self.offset_seconds
 
@@ -100,7 +104,7 @@ class OriginClock:
 
         Ignored without a monotonic clock: then the wall clock is a test's, which does not advance as Redis' does.
         """
-        if self._monotonic is None:
+        if self._monotonic is None or not self._is_of_one_setting(sent_at, received_at):
             return
         shared = ClockOffset().observe(
             origin_time - SHARED_ERROR_SECONDS,
@@ -114,7 +118,8 @@ class OriginClock:
         before = self._estimate
         if before.knows(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds):
             return  # if the clock was set meanwhile, this answer contradicts
-        self.look()
+        if not self._is_of_one_setting(sent_at, received_at):
+            return
         before = self._estimate
         self._adopt(
             before.observe(origin_time, sent_at=sent_at, received_at=received_at, resolution_seconds=resolution_seconds)
@@ -124,6 +129,11 @@ class OriginClock:
             log.warning("origin_time_doubted", seconds=round(doubt.offset.seconds - before.offset.seconds, 3))
         if before.offset.is_known and before.offset.distance(self.offset) > JUMP_SECONDS:
             log.warning("origin_time_moved", seconds=round(self.offset.seconds - before.offset.seconds, 3))
+
+    def _is_of_one_setting(self, sent_at: float, received_at: float) -> bool:
+        """Whether nobody set the wall clock between two times by it: else they tell nothing of the offset."""
+        self.look()
+        return self._set_at <= sent_at <= received_at + STEP_SECONDS
 
     def _adopt(self, estimate: ClockEstimate) -> None:
         self._estimate = estimate

@@ -81,6 +81,21 @@ def test_when_our_clock_was_set_nothing_is_known_until_the_next_answer(step: flo
     assert clock.origin() == NOW + 40
 
 
+@pytest.mark.parametrize("step", [-3600.0, -30.0, 30.0, 3600.0])
+def test_an_answer_to_a_request_from_before_our_clock_was_set_teaches_nothing(step: float) -> None:
+    """When it was sent is known by the setting of then."""
+    times = [NOW, 50.0]
+    clock = OriginClock(lambda: times[0], monotonic=lambda: times[1])
+    tell(clock, NOW, sent_at=NOW, received_at=NOW)
+    times[:] = [NOW + 2 + step, 52.0]
+    tell(clock, NOW + 1, sent_at=NOW, received_at=times[0])
+    clock.observe_shared(NOW + 1, sent_at=NOW, received_at=times[0])
+    assert not clock.is_synchronized()
+    assert clock.guard_seconds() == GUARD_SECONDS + UNKNOWN_SECONDS
+    tell(clock, NOW + 2, sent_at=times[0], received_at=times[0])
+    assert clock.origin() == NOW + 2
+
+
 def test_time_that_passes_on_both_clocks_and_a_clock_that_is_slewed_change_nothing() -> None:
     times = [NOW, 50.0]
     clock = known_clock(times)
