@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from proxy.errors import TooSlow, UpstreamFailed
 from proxy.forward.answer import AnswerReader, RawResponse
-from proxy.forward.failures import ConnectionEnded, failed_answer, lower_headers
+from proxy.forward.failures import ConnectionEnded, failed_answer, headers_of_head
 from proxy.forward.head import InvalidAnswer
 from proxy.forward.tls import Tls
 
@@ -274,6 +274,6 @@ class Connection(asyncio.Protocol):
         if self._asker is None:
             return
         if self.loop.time() + _TICK_SECONDS >= self._deadline:
-            self._fail(TooSlow(headers=lower_headers(self._reader.head)))
+            self._fail(TooSlow(headers=headers_of_head(self._reader.head)))
         elif self._deadline < NEVER:
             self._set_timer(self._deadline)

@@ -74,7 +74,7 @@ def unreachable(host: str, error: BaseException) -> Unreachable:
 
 def failed_answer(error: BaseException, head: Head | None) -> UpstreamFailed:
     """The request was sent. `head`: that of the answer if it came."""
-    headers = lower_headers(head)
+    headers = headers_of_head(head)
     if isinstance(error, InvalidAnswer):
         return BadAnswer(str(error), headers=headers)
     cause = cause_of(error)
@@ -83,6 +83,6 @@ def failed_answer(error: BaseException, head: Head | None) -> UpstreamFailed:
     return AnswerCut("The origin's answer broke off.", headers=headers, cause=cause)
 
 
-def lower_headers(head: Head | None) -> Mapping[str, str]:
-    """Names in lower case; of equal names the last one counts."""
+def headers_of_head(head: Head | None) -> Mapping[str, str]:
+    """Those of a head, if it has come."""
     return {} if head is None else head.texts

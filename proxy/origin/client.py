@@ -85,7 +85,6 @@ class Upstream:
             wall=wall,
             monotonic=monotonic,
         )
-
         self._direct = DirectClient(
             self._raw,
             max_body_bytes=max_body_bytes,

@@ -65,11 +65,9 @@ class Origin:
     ) -> None:
         """`gate`: that of the ledger's pool; `pool`: the word for it in logs. `learn`: takes the limits that an API
         announces. `firewall`: that of the API, for a pool of its own within the API; None: a new one that asks for
-        `ping`. `above`: the ledger of the API, for a pool whose own limit never
-        leads to a ban.
+        `ping`. `above`: the ledger of the API, for a pool whose own limit never leads to a ban.
         """
         self._upstream = upstream
-        self._clock = clock
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._gate = gate
@@ -79,7 +77,7 @@ class Origin:
         self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
         """Tells whether the API's firewall refuses this IP."""
         self._unreachable: tuple[float, Unreachable] | None = None
-        """When no host could be reached, by this machine's clock, and the error."""
+        """When no host could be reached, by the monotonic clock, and the error."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(
@@ -159,7 +157,7 @@ class Origin:
         if self._unreachable is None:
             return None
         at, error = self._unreachable
-        return error if 0 <= self._clock.wall() - at < UNREACHABLE_SECONDS else None
+        return error if self._monotonic() - at < UNREACHABLE_SECONDS else None
 
     async def _ask_hosts(self, attempts: Attempts) -> AcceptedResponse:
         """Ask one host after another until one answers.
@@ -188,7 +186,7 @@ class Origin:
                 raise error
         failure = failure or TooSlow()
         if isinstance(failure, Unreachable):
-            self._unreachable = (self._clock.wall(), failure)
+            self._unreachable = (self._monotonic(), failure)
         raise failure
 
     async def _ask_once(self, attempts: Attempts) -> AcceptedResponse:
@@ -210,7 +208,7 @@ class Origin:
                 failure = error
         if failure is None:
             raise self._gate.not_sent()
-        self._unreachable = (self._clock.wall(), failure)
+        self._unreachable = (self._monotonic(), failure)
         raise failure
 
     async def _send(self, base_url: str, attempts: Attempts) -> AcceptedResponse:

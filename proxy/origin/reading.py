@@ -70,7 +70,7 @@ class AnswerReading:
         self._logged_until = 0.0
         self._date = ""
         """The Date that was learned from last."""
-        self._learned_at, self._learn_at = math.inf, -math.inf
+        self._learned_at, self._news_from = math.inf, -math.inf
         """By the wall clock: when its answer came, and from when on others with this Date are news."""
 
     async def failed(
@@ -90,10 +90,8 @@ class AnswerReading:
         self._count_refund(query, demand, is_good=isinstance(verdict, Good))
         if isinstance(verdict, Throttled):
             await self._block(verdict)
-        if isinstance(verdict, Good):
-            self._learn(
-                query.endpoint, verdict, response
-            )  # first: reconciling tells the other replicas the origin's time
+        if isinstance(verdict, Good):  # first: reconciling tells the other replicas the origin's time
+            self._learn(query.endpoint, verdict, response)
         headers = _believed(query.endpoint, response.headers)
         await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
         match verdict:
@@ -135,11 +133,11 @@ class AnswerReading:
         headers = response.headers
         try:
             is_new = headers.get("date", "") != self._date
-            if is_new or not self._learned_at <= response.received_at < self._learn_at:
+            if is_new or not self._learned_at <= response.received_at < self._news_from:
                 self._learn_now(endpoint, verdict, response)
             elif verdict is not GOOD and isinstance(verdict, Good) and verdict.rate_limits:
                 self._learn(endpoint, verdict, response)
-            if not endpoint.has_used_weight:
+            if not endpoint.has_used_weight:  # as in `_believed`, without its call
                 headers = without_used_weight(headers)
             self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
         except Exception:
@@ -192,7 +190,7 @@ class AnswerReading:
     def _learn_now(self, endpoint: Endpoint, verdict: Good | Negative, response: OriginResponse) -> None:
         """Learn all that this answer tells. For a moment those with the same Date tell next to nothing new."""
         self._date, self._learned_at = response.headers.get("date", ""), response.received_at
-        self._learn_at = self._learned_at + LEARN_SECONDS
+        self._news_from = self._learned_at + LEARN_SECONDS
         self._learn_date(response)
         if isinstance(verdict, Good):
             self._learn(endpoint, verdict, response)

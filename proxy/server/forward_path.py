@@ -35,8 +35,8 @@ from proxy.server.unreadable import internal_error
 
 _SHORT_BYTES = 1 << 10
 _MAX_KNOWN = 1024
-JOIN_BYTES = 16 << 10
-"""Larger bodies are written separately, so that they are not copied behind the head."""
+JOINED_BYTES = 16 << 10
+"""Larger bodies are written after the head in a write of their own: to copy them takes longer."""
 
 
 class Prepared(Protocol):
@@ -229,7 +229,7 @@ class ForwardPathProtocol(FastPathProtocol):
             self.fail(error)
             return
         if transport is not None and not transport.is_closing():
-            if len(body) > JOIN_BYTES:
+            if len(body) > JOINED_BYTES:
                 transport.write(head)
                 transport.write(body)
             else:

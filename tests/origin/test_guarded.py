@@ -632,11 +632,15 @@ async def test_after_no_host_could_be_reached_none_is_tried_for_a_moment() -> No
     assert world.done[0] == "reserve 1"
 
 
-async def test_a_clock_that_was_set_back_does_not_make_the_moment_last() -> None:
-    world = World([*nobody(), answer()])
-    origin = world.origin()
+@pytest.mark.parametrize("moved_seconds", [-3600.0, 3600.0])
+async def test_a_wall_clock_that_is_set_makes_the_moment_neither_last_nor_end(moved_seconds: float) -> None:
+    world, wall = World([*nobody(), answer()]), World()
+    origin = world.origin(clock=OriginClock(wall.clock))
     await failure(world, origin=origin)
-    world.now -= 3600
+    wall.now += moved_seconds
+    assert isinstance(await failure(world, origin=origin), Unreachable)
+    world.now += UNREACHABLE_SECONDS
+    wall.now = world.now
     await origin.ask(PING)
 
 
@@ -660,7 +664,7 @@ async def test_limits_and_times_are_learned_from_a_document() -> None:
     origin = world.origin(clock=OriginClock(world.clock))
     await origin.ask(query("/api/v3/exchangeInfo"))
     assert world.learned == [(Window(RateLimitKind.REQUEST_WEIGHT, 60, 1200),)]
-    clock = origin._clock
+    clock = origin.reader._clock
     assert clock.origin() - clock.wall() == pytest.approx(40.0, abs=0.11)
 
 
@@ -672,8 +676,8 @@ async def test_a_page_of_the_edge_teaches_no_time(status: int) -> None:
     for _ in range(3):
         with suppress(SidecarError):
             await origin.ask(PING)
-    assert origin._clock.origin() == NOW
-    assert not origin._clock.is_synchronized()
+    assert origin.reader._clock.origin() == NOW
+    assert not origin.reader._clock.is_synchronized()
 
 
 async def test_a_date_is_learned_from_errors_of_the_api_too() -> None:
@@ -682,4 +686,4 @@ async def test_a_date_is_learned_from_errors_of_the_api_too() -> None:
     origin = world.origin()
     for _ in range(2):
         await failure(world, origin=origin)
-    assert origin._clock.origin() - NOW == pytest.approx(40.0, abs=0.6)
+    assert origin.reader._clock.origin() - NOW == pytest.approx(40.0, abs=0.6)
