@@ -330,6 +330,10 @@ class Leased(RuleBasedStateMachine):
         used, leased = self.run(self.connection.client.hmget(f"{self.key}:{window_of(start).key}", ["used", "leased"]))
         return int(used or 0), int(leased or 0)
 
+    def _spent_in_redis(self, start: int) -> int:
+        used, leased = self.in_redis(start)
+        return used - leased
+
     def record_of(self, life: Life, start: int) -> Totals | None:
         """What Redis has of its lease."""
         record = self._record(life, start)
@@ -555,6 +559,7 @@ class Troubled(Leased):
             if not life.is_deaf:
                 self.run(self._hear(life))
         before = {start: self.in_redis(start)[0] for start in self.starts}
+        spent = {start: self._spent_in_redis(start) for start in self.starts}
         self.run(replace_by(self.connection.client, copy))
         self.is_plain = False
         self.blocked_at = math.inf
@@ -569,12 +574,15 @@ class Troubled(Leased):
             lacking = max((life.lacks(start, orders=orders) for life in tells), default=0)
             seen = told[start] = max(seen, after[start] + lacking)
             self.seen["orders lost"] += lacking > 0
-            self.forgotten[start] += max(0, before[start] - after[start])
+            is_over = start + 60 <= self.clock.now  # nobody tells of it: what a copy has as leased may be given back
+            lost = spent[start] - self._spent_in_redis(start) if is_over else 0
+            self.forgotten[start] += max(0, before[start] - after[start], lost)
             self.unseen[start] += max(0, before[start] - max(after[start], seen))
         now = minute(self.clock.now)
         known = min(before[now], told[now])
-        known -= sum(life.refunds(now) for life in tells)
-        returns = [self._may_return(life, now, number=number) for life in tells]
+        heard = {self.lives[first], *tells}  # the first may hear no answer
+        known -= sum(life.refunds(now) for life in heard)
+        returns = [self._may_return(life, now, number=number) for life in heard]
         self.run(self._beat(self.lives[first]))
         for life in tells:
             self.run(self._beat(life))
