@@ -68,6 +68,7 @@ class Origin:
         `ping`. `above`: the ledger of the API, for a pool whose own limit never leads to a ban.
         """
         self._upstream = upstream
+        self._clock = clock
         self._total_seconds = total_seconds
         self._monotonic = monotonic
         self._gate = gate
@@ -77,7 +78,7 @@ class Origin:
         self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
         """Tells whether the API's firewall refuses this IP."""
         self._unreachable: tuple[float, Unreachable] | None = None
-        """When no host could be reached, by the monotonic clock, and the error."""
+        """When no host could be reached, by this machine's clock, and the error."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(
@@ -157,7 +158,7 @@ class Origin:
         if self._unreachable is None:
             return None
         at, error = self._unreachable
-        return error if self._monotonic() - at < UNREACHABLE_SECONDS else None
+        return error if 0 <= self._clock.wall() - at < UNREACHABLE_SECONDS else None
 
     async def _ask_hosts(self, attempts: Attempts) -> AcceptedResponse:
         """Ask one host after another until one answers.
@@ -186,7 +187,7 @@ class Origin:
                 raise error
         failure = failure or TooSlow()
         if isinstance(failure, Unreachable):
-            self._unreachable = (self._monotonic(), failure)
+            self._unreachable = (self._clock.wall(), failure)
         raise failure
 
     async def _ask_once(self, attempts: Attempts) -> AcceptedResponse:
@@ -208,7 +209,7 @@ class Origin:
                 failure = error
         if failure is None:
             raise self._gate.not_sent()
-        self._unreachable = (self._monotonic(), failure)
+        self._unreachable = (self._clock.wall(), failure)
         raise failure
 
     async def _send(self, base_url: str, attempts: Attempts) -> AcceptedResponse:
