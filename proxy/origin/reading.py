@@ -112,7 +112,7 @@ class AnswerReading:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if not (isinstance(verdict, Good) or (isinstance(verdict, Negative) and not verdict.by_firewall)):
             return None
-        if demand.refundable:
+        if demand.refundable:  # spares most answers the call
             self._count_refund(query, demand, is_good=isinstance(verdict, Good))
         return AcceptedResponse(response, verdict)
 

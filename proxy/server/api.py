@@ -20,6 +20,7 @@ from proxy.core.endpoints.catalogue import SHARED_PREFIX
 from proxy.core.messages import ClientRequest
 from proxy.core.query.keyed import is_form
 from proxy.core.query.market import is_signed
+from proxy.core.quota.origin_headers import USED_IN_MINUTE_HEADER, USED_WEIGHT_HEADER
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.errors import SidecarError
@@ -38,7 +39,6 @@ from proxy.server.unreadable import SERVER, internal_error
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-USED_WEIGHT, USED_IN_MINUTE = "x-mbx-used-weight", "x-mbx-used-weight-1m"
 LARGE_BYTES = 64 << 10
 """Larger bodies are written in slices of the stored body, without a copy."""
 _SLICE_BYTES = 256 << 10
@@ -94,8 +94,8 @@ class Headers(Struct, frozen=True):
 
 def _used(used: str, pool: str | None) -> tuple[tuple[str, str], ...]:
     """The used weight. Spot has both names, the other APIs have only the second one."""
-    in_minute = (USED_IN_MINUTE, used)
-    return ((USED_WEIGHT, used), in_minute) if pool == SPOT else (in_minute,)
+    in_minute = (USED_IN_MINUTE_HEADER, used)
+    return ((USED_WEIGHT_HEADER, used), in_minute) if pool == SPOT else (in_minute,)
 
 
 @lru_cache(maxsize=4)
