@@ -74,7 +74,7 @@ def server(name, origin):
     if name == "Caddy before it":
         (work / "Caddyfile").write_text(f"{{\n admin off\n auto_https off\n storage file_system {work}/caddy\n}}\n:{port} {{\n"
                                         f" bind 127.0.0.1\n reverse_proxy 127.0.0.1:{origin}\n}}\n")
-        return start([work / "root/usr/bin/caddy", "run", "--config", work / "Caddyfile", "--adapter", "caddyfile"], port)
+        return start([work / "unpacked/usr/bin/caddy", "run", "--config", work / "Caddyfile", "--adapter", "caddyfile"], port)
     python = [sys.executable, "-m"]
     return start({
         "uvicorn, httptools": [*python, "uvicorn", "--port", str(port), "--http", "httptools", "apps:asgi"],
@@ -86,7 +86,7 @@ def server(name, origin):
 
 
 def send(port, *options):
-    command = [work / "root/usr/bin/curl", "-sS", "-m", "5", *options, "-d", "symbol=BTCUSDT", f"http://127.0.0.1:{port}/order"]
+    command = [work / "unpacked/usr/bin/curl", "-sS", "-m", "5", *options, "-d", "symbol=BTCUSDT", f"http://127.0.0.1:{port}/order"]
     return subprocess.run(command, env=libraries, capture_output=True, text=True).stdout or "nothing"
 
 

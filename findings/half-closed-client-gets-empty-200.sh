@@ -56,7 +56,7 @@ from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "root/usr"
+root = work / "unpacked/usr"
 
 
 class Origin(BaseHTTPRequestHandler):

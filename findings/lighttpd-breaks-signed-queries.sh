@@ -19,7 +19,7 @@ from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "root/usr"
+root = work / "unpacked/usr"
 SECRET = b"not a real secret"
 QUERIES = {  # what is signed, and whether the signature survives lighttpd
     "symbol=BTCUSDT&timestamp=1": True,

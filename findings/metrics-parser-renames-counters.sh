@@ -53,7 +53,7 @@ with socket.create_server(("127.0.0.1", 0)) as chosen:
     "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n- job_name: gateway\n  static_configs:\n"
     f"  - targets: ['127.0.0.1:{exporter.server_port}']\n")
 prometheus = subprocess.Popen(
-    [work / "root/usr/bin/prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/data",
+    [work / "unpacked/usr/bin/prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/data",
      f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"])
 names = {}
 try:
@@ -73,7 +73,7 @@ names["prometheus_client"] = sorted(
     sample.name for family in text_string_to_metric_families(TEXT) for sample in family.samples)
 for reader, found in names.items():
     print(f"{reader:18} {found}")
-lint = subprocess.run([work / "root/usr/bin/promtool", "check", "metrics"], input=TEXT, capture_output=True, text=True)
+lint = subprocess.run([work / "unpacked/usr/bin/promtool", "check", "metrics"], input=TEXT, capture_output=True, text=True)
 print(f"promtool           code {lint.returncode}: {(lint.stdout + lint.stderr).strip()}")
 as_seen = names == {
     "Prometheus": ["refusals", "requests", "weight"], "prometheus_client": ["refusals", "requests_total", "weight"]

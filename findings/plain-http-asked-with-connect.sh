@@ -45,7 +45,7 @@ with socket.create_server(("127.0.0.1", 0)) as chosen:
 (work / "tinyproxy.conf").write_text(
     f'Port {port}\nListen 127.0.0.1\nTimeout 20\nMaxClients 20\nAllow 127.0.0.1\nConnectPort 443\n'
     f'LogLevel Connect\nLogFile "{work}/tinyproxy.log"\n')
-proxy = subprocess.Popen([work / "root/usr/bin/tinyproxy", "-d", "-c", work / "tinyproxy.conf"], stdout=subprocess.DEVNULL,
+proxy = subprocess.Popen([work / "unpacked/usr/bin/tinyproxy", "-d", "-c", work / "tinyproxy.conf"], stdout=subprocess.DEVNULL,
                          stderr=subprocess.DEVNULL)
 AIOHTTP = """import aiohttp, asyncio
 async def main():

@@ -11,7 +11,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'prometheus=2.42.0*' 'prometheus-pushgateway=1.5.1-*')
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 python3 -m pip install -q --disable-pip-version-check --no-compile --target "$work/lib" prometheus_client==0.26.0
 PYTHONPATH="$work/lib" timeout 50 python3 - "$work" <<'PY'
 import contextlib, json, signal, socket, subprocess, sys, time, urllib.parse, urllib.request
@@ -43,13 +43,13 @@ prometheus_client.start_http_server(gateway, "127.0.0.1", registry)
     f"- {{job_name: scraped, static_configs: [{{targets: ['127.0.0.1:{gateway}']}}]}}\n"
     f"- {{job_name: gateway, honor_labels: true, static_configs: [{{targets: ['127.0.0.1:{pushed}']}}]}}\n")
 try:
-    start(work / "debian/usr/bin/prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{pushed}")
+    start(work / "unpacked/usr/bin/prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{pushed}")
     for _ in range(100):
         with contextlib.suppress(OSError):
             prometheus_client.push_to_gateway(f"127.0.0.1:{pushed}", "pushed", registry)
             break
         time.sleep(0.05)
-    start(work / "debian/usr/bin/prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/data",
+    start(work / "unpacked/usr/bin/prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/data",
           f"--web.listen-address=127.0.0.1:{asked}", "--log.level=error")
     query = urllib.parse.urlencode({"query": 'wait_seconds_bucket{job=~"scraped|pushed"}'})
     seen = {}

@@ -11,14 +11,14 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download 'squid=5.7-*' 'squid-common=5.7-*' libecap3 libltdl7)
-for package in "$work"/*.deb; do dpkg -x "$package" "$work/debian"; done
+for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 timeout 50 python3 - "$work" <<'PY'
 import contextlib, glob, http.client, os, re, signal, socket, socketserver, subprocess, sys, threading, time
 from pathlib import Path
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 work, running = Path(sys.argv[1]), []
-root = work / "debian/usr"
+root = work / "unpacked/usr"
 os.chmod(work, 0o755)
 
 

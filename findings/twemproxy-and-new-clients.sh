@@ -94,7 +94,7 @@ try:
     (work / "nutcracker.yml").write_text(
         f"pool:\n  listen: 127.0.0.1:{door}\n  hash: fnv1a_64\n  distribution: ketama\n  redis: true\n"
         f"  servers:\n   - 127.0.0.1:{store}:1\n")
-    start([work / "root/usr/sbin/nutcracker", "-c", work / "nutcracker.yml", "-o",
+    start([work / "unpacked/usr/sbin/nutcracker", "-c", work / "nutcracker.yml", "-o",
            work / "nutcracker.log", "-a", "127.0.0.1", "-s", str(free_port())], door)
     for name, (call, expected) in CASES.items():
         try:
