@@ -90,9 +90,9 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, request: ClientRequest) -> Reply:
         if is_keyed(endpoint, request):
             return await self._keyed(endpoint, request)
+        if endpoint.ignores_parameters:
+            return await self._answer_query(CanonicalQuery(endpoint=endpoint), request, short_lived=False)
         if endpoint.path not in ENDPOINTS:
-            if endpoint.policy is CachePolicy.CACHED:  # the origin ignores parameters there: all queries are one
-                return await self._answer_query(CanonicalQuery(endpoint=endpoint), request, short_lived=False)
             return await self._market(endpoint, request)
         match canonicalize(endpoint, request):
             case Rejected(error):

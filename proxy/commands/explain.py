@@ -104,9 +104,9 @@ def understand(settings: Settings, asked: ClientRequest) -> Understood:
         if not catalogue.forwards_keyed:
             raise catalogue.not_forwarded()
         return Understood(endpoint, keyed_request(endpoint, asked, gzip=True))
+    if endpoint.ignores_parameters:
+        return Understood(endpoint, CanonicalQuery(endpoint=endpoint))
     if endpoint.path not in ENDPOINTS:
-        if endpoint.policy is CachePolicy.CACHED:
-            return Understood(endpoint, CanonicalQuery(endpoint=endpoint))
         return Understood(endpoint, market_query(endpoint, asked, gzip=False))
     match canonicalize(endpoint, asked):
         case Rejected(error):

@@ -67,7 +67,3 @@ class _Switch(argparse.Action):
     ) -> None:
         del parser, values
         setattr(namespace, self.dest, ["false" if str(option).startswith("--no-") else "true"])
-
-    def format_usage(self) -> str:
-        """As the usage shows it."""
-        return " | ".join(self.option_strings)

@@ -93,13 +93,6 @@ class RedisObserver(Protocol):
         """One operation ended. Not called for one that the breaker refused or that was cancelled."""
 
 
-class NullRedisObserver:
-    """Counts nothing."""
-
-    def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
-        """Do nothing."""
-
-
 class RedisConnection:
     """Runs operations on `client`; every key begins with `prefix` and a colon."""
 
@@ -191,10 +184,6 @@ class RedisConnection:
         self._ended(operation, started, ok=True)
         return result
 
-    async def ping(self) -> None:
-        """Ping Redis. Raises RedisAway."""
-        await self.run(RedisOperation.PING, self._ping)
-
     async def close(self) -> None:
         """Cancel what runs and close every connection. Sends nothing afterwards: `run` raises RedisAway.
 
@@ -231,9 +220,6 @@ class RedisConnection:
                     for running in self._running:
                         running.end()
                     await asyncio.sleep(0)
-
-    async def _ping(self) -> None:
-        await self.client.ping()
 
     def _failed(self, operation: RedisOperation, admission: Admission, started: float, error: Exception) -> RedisAway:
         """Take note of what the driver raised."""

@@ -14,8 +14,9 @@ from proxy.app import Application
 from proxy.cache.shared import RedisFillLock, RedisStore
 from proxy.core.cache.fill_wait import LockState, WaitEnd
 from proxy.errors import RedisAway
-from proxy.redis_client.connection import NullRedisObserver, connect
+from proxy.redis_client.connection import connect
 from tests.gateway.harness import Answer, Clock, client, gateway
+from tests.redis_client.fixtures import NullRedisObserver
 from tests.redis_client.valkey import Valkey
 from tests.simulator import Simulator
 

@@ -27,7 +27,7 @@ from proxy.redis_client.connection import RedisConnection, RedisOperation
 from proxy.redis_client.refusals import Part
 from tests.cache.entries import entry
 from tests.quota.doubles import RATIOS, Ageing, ManualClock, SwitchedConnection
-from tests.redis_client.fixtures import Opener, StartValkey
+from tests.redis_client.fixtures import Opener, StartValkey, ping
 from tests.redis_client.places import serve
 from tests.redis_client.valkey import Valkey
 
@@ -88,7 +88,7 @@ async def all_of_it(connection: RedisConnection) -> None:
     assert not ledger.view().local
     assert switched.operations.count(RedisOperation.RECONCILE) >= 3, "also what was counted alone"
     await with_leases(connection)
-    await connection.ping()
+    await ping(connection)
     assert {part: connection.refusal(part) for part in Part} == dict.fromkeys(Part)
 
 

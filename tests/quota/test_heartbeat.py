@@ -14,7 +14,7 @@ from proxy.quota.heartbeat import PING_SECONDS, RETRY_SECONDS, SILENCE_SECONDS, 
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 from tests.events import capture_logs
 from tests.quota.doubles import ManualClock
-from tests.redis_client.fixtures import Opener, StartValkey
+from tests.redis_client.fixtures import Opener, StartValkey, ping
 
 DOMAIN = "test:{spot:default}"
 KEY = f"{DOMAIN}:clock"
@@ -126,7 +126,7 @@ async def test_a_line_tells_the_cause_also_while_nothing_is_tried_and_again_when
         with pytest.raises(
             RedisAway, match="not tried, because Redis did not answer recently: ConnectionError: invalid"
         ):
-            await connection.ping()
+            await ping(connection)
         server.kill()
         now = 1.0
         assert [await heartbeat.ping() for _ in range(3)] == [False] * 3

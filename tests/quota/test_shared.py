@@ -20,10 +20,11 @@ from proxy.core.quota.unsynced_usage import Total
 from proxy.core.quota.windows import RateLimitKind, Window
 from proxy.quota.scripts import Scripts, domain_key
 from proxy.quota.shared import RedisLedger
-from proxy.redis_client.connection import NullRedisObserver, RedisConnection, RedisOperation, connect
+from proxy.redis_client.connection import RedisConnection, RedisOperation, connect
 from tests.ports import free_ports
 from tests.quota.conftest import Domain, text
 from tests.quota.doubles import HOUR, RATIOS, ManualClock, SwitchedConnection, Tally, admitted, ask, headers
+from tests.redis_client.fixtures import NullRedisObserver
 from tests.redis_client.valkey import Valkey
 from tests.sizes import sized
 

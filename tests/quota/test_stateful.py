@@ -46,7 +46,7 @@ from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.local import MemoryLedger
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
-from proxy.redis_client.connection import NullRedisObserver, connect
+from proxy.redis_client.connection import connect
 from tests.quota.doubles import (
     RATIOS,
     Ageing,
@@ -58,6 +58,7 @@ from tests.quota.doubles import (
     ask,
     headers,
 )
+from tests.redis_client.fixtures import NullRedisObserver
 from tests.sizes import sized
 
 T = TypeVar("T")

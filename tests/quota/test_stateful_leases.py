@@ -48,7 +48,7 @@ from proxy.quota.leasing import Leasing
 from proxy.quota.limits import FETCH_WEIGHT, KnownLimits
 from proxy.quota.scripts import domain_key, push_channel
 from proxy.quota.shared import RedisLedger
-from proxy.redis_client.connection import NullRedisObserver, connect
+from proxy.redis_client.connection import connect
 from tests.quota.doubles import (
     HOUR,
     Ageing,
@@ -62,6 +62,7 @@ from tests.quota.doubles import (
     replace_by,
     settled_now,
 )
+from tests.redis_client.fixtures import NullRedisObserver
 from tests.sizes import sized
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import pytest_asyncio
 
-from proxy.redis_client.connection import NullRedisObserver, RedisConnection, RedisObserver, connect
+from proxy.redis_client.connection import RedisConnection, RedisObserver, RedisOperation, connect
 from tests.redis_client.valkey import Valkey
 
 PATIENT_SECONDS = 10.0
@@ -15,6 +15,22 @@ PATIENT_SECONDS = 10.0
 
 StartValkey = Callable[..., Valkey]
 Opener = Callable[..., RedisConnection]
+
+
+class NullRedisObserver:
+    """Counts nothing."""
+
+    def operation(self, operation: RedisOperation, *, seconds: float, ok: bool) -> None:
+        """Do nothing."""
+
+
+async def ping(connection: RedisConnection) -> None:
+    """The smallest operation that every server does. Raises RedisAway."""
+
+    async def call() -> None:
+        await connection.client.ping()
+
+    await connection.run(RedisOperation.PING, call)
 
 
 @pytest.fixture

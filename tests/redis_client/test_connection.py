@@ -17,7 +17,7 @@ from redis import exceptions as redis_errors
 from proxy.errors import RedisAway
 from proxy.redis_client.connection import RedisConnection, RedisOperation
 from tests.ports import free_port, free_ports
-from tests.redis_client.fixtures import Opener, StartValkey
+from tests.redis_client.fixtures import Opener, StartValkey, ping
 from tests.redis_client.valkey import Valkey
 
 NOBODY = "redis://127.0.0.1:1"
@@ -155,7 +155,7 @@ async def test_the_deadline_holds_while_the_server_is_stopped_and_it_is_used_aga
 ) -> None:
     server, clock = start_valkey(), Clock()
     connection = opened(server.url, deadline_seconds=DEADLINE_SECONDS, monotonic=clock)
-    await connection.ping()
+    await ping(connection)
     server.freeze()
     started = time.monotonic()
 
@@ -197,13 +197,13 @@ async def test_an_answer_that_came_too_late_is_never_taken_for_the_next_one(
 async def test_after_a_restart_the_first_operation_succeeds(start_valkey: StartValkey, opened: Opener) -> None:
     server = start_valkey()
     connection = opened(server.url)
-    await asyncio.gather(*(connection.ping() for _ in range(10)))
+    await asyncio.gather(*(ping(connection) for _ in range(10)))
     server.kill()
     server.start()
     for _ in range(10):  # the event loop stood still meanwhile: let it see that its sockets are closed
         await asyncio.sleep(0)
 
-    await asyncio.gather(*(connection.ping() for _ in range(10)))
+    await asyncio.gather(*(ping(connection) for _ in range(10)))
 
 
 async def test_while_the_server_is_down_operations_fail_and_after_it_is_up_they_do_not(
@@ -211,13 +211,13 @@ async def test_while_the_server_is_down_operations_fail_and_after_it_is_up_they_
 ) -> None:
     server, clock = start_valkey(), Clock()
     connection = opened(server.url, monotonic=clock)
-    await connection.ping()
+    await ping(connection)
     server.kill()
     await breaks(connection)
     server.start()
     clock.now += 1.0
 
-    await connection.ping()
+    await ping(connection)
 
     assert connection.up
 
@@ -263,7 +263,7 @@ async def test_refused_credentials_count_as_no_answer_and_do_not_show(
 
 
 async def test_the_right_password_opens(start_valkey: StartValkey, opened: Opener) -> None:
-    await opened(f"{start_valkey('--requirepass', 'right').url}?password=right").ping()
+    await ping(opened(f"{start_valkey('--requirepass', 'right').url}?password=right"))
 
 
 @pytest.mark.parametrize("user", ["", "default@"])
@@ -274,7 +274,7 @@ async def test_a_password_in_a_file_opens_and_a_changed_one_does_without_a_resta
     server = start_valkey("--requirepass", "fir/st#1", "--port", str(port))
     (file := tmp_path / "password").write_text("fir/st#1\n")
     connection = opened(f"redis://{user}127.0.0.1:{port}?password_file={file}")
-    await connection.ping()
+    await ping(connection)
 
     server.admin("CONFIG", "SET", "requirepass", "second", password="fir/st#1")
     server.admin("CLIENT", "KILL", "TYPE", "normal", password="second")
@@ -319,8 +319,8 @@ async def test_closing_ends_every_connection_even_to_a_server_that_hangs(
 ) -> None:
     server = start_valkey()
     lively, hanging = opened(server.url), opened(server.url, deadline_seconds=DEADLINE_SECONDS)
-    await lively.ping()
-    await hanging.ping()
+    await ping(lively)
+    await ping(hanging)
 
     await lively.close()
     assert str(server.admin("CLIENT", "LIST")).count("binance-sidecar") == 1
@@ -334,7 +334,7 @@ async def test_after_it_was_closed_every_operation_fails_and_no_socket_is_opened
 ) -> None:
     server, recorder = start_valkey(), Recorder()
     connection = opened(server.url, observer=recorder)
-    await connection.ping()
+    await ping(connection)
     await connection.close()
     recorder.operations.clear()
 
@@ -353,7 +353,7 @@ async def test_closing_breaks_off_what_runs_and_what_waits_for_a_connection(
 ) -> None:
     server = start_valkey()
     connection = opened(server.url, deadline_seconds=1.0)
-    await connection.ping()
+    await ping(connection)
     server.freeze()
     running = [asyncio.create_task(connection.run(GET, reading(connection))) for _ in range(200)]
     await asyncio.sleep(0)

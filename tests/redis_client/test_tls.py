@@ -13,7 +13,7 @@ import pytest
 from proxy.errors import RedisAway
 from proxy.redis_client.connection import RedisOperation
 from tests.gateway.harness import client, gateway
-from tests.redis_client.fixtures import Opener, StartValkey
+from tests.redis_client.fixtures import Opener, StartValkey, ping
 from tests.redis_client.places import serve
 from tests.redis_client.test_connection import GET, PUT, reading, writing
 from tests.redis_client.tls import Certificates, make_certificates, needs_openssl, tls_relay
@@ -127,10 +127,10 @@ async def test_a_server_that_asks_for_a_certificate_gets_the_one_of_the_url(
     server = start_valkey()
     async with tls_relay(server.folder / "s", certificates.server_context(asks_for_client=True)) as port:
         known = opened(url(port, certificates, certificates.client_options))
-        await known.ping()
+        await ping(known)
         unknown = opened(url(port, certificates), deadline_seconds=1.0)
         with pytest.raises(RedisAway):
-            await unknown.ping()
+            await ping(unknown)
         await known.close()
         await unknown.close()
 

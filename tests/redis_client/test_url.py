@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.redis_client.connection import NullRedisObserver, connect
+from proxy.redis_client.connection import connect
 from proxy.redis_client.password_file import PasswordFile
 from proxy.redis_client.url import RedisTarget, Topology, masked, parse
+from tests.redis_client.fixtures import NullRedisObserver
 
 SINGLE, SENTINEL, CLUSTER = Topology.SINGLE, Topology.SENTINEL, Topology.CLUSTER
 

@@ -71,7 +71,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     has_used_weight: bool = True
     """Whether its answers tell the used weight of the API's pool, and can be believed."""
     ignores_parameters: bool = False
-    """Whether the origin answers alike whatever parameters it gets."""
+    """Whether the origin answers alike whatever parameters it gets: all queries share one entry."""
     has_rate_limits: bool = False
     """Whether its answer names the limits of the API."""
     has_document: bool = False

@@ -55,11 +55,6 @@ class KeyedRequest(Struct, frozen=True, eq=False):
         return self.endpoint.name
 
     @property
-    def upstream_query(self) -> str:
-        """Part of the target."""
-        return self.target.partition("?")[2]
-
-    @property
     def upstream_headers(self) -> Mapping[str, str]:
         """The headers to send."""
         return {**self.sent.all(self.api_key), "Accept-Encoding": "gzip" if self.accepts_gzip else "identity"}
