@@ -1,17 +1,15 @@
 """One canonical query for all ways to write the same request.
 
-Owns: the canonical query, its cache key, the query and headers sent upstream for it, and the headers that select a
-representation. Must not know: how an answer is found, what the origin checks (parameters.py).
+Owns: the canonical query, its cache key, and the query that is sent for it. Must not know: how an answer is found, what
+the origin checks (parameters.py), how a client asks for a format (representation.py).
 Source: Binance's API documents.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
 from typing import assert_never
 from urllib.parse import quote
 
@@ -30,7 +28,8 @@ from proxy.core.query.parameters import (
     read_pairs,
     read_permissions,
 )
-from proxy.core.query.upstream_query import PublicGet
+from proxy.core.query.representation import JSON, Representation, read_representation
+from proxy.core.query.upstream_query import PublicGet, digest, escaped, target_of
 from proxy.errors import RequestRejected
 
 MAX_NORMAL_FORM = 200
@@ -38,52 +37,6 @@ MAX_NORMAL_FORM = 200
 MAX_REMEMBERED = 1024
 """Characters of query and headers. With 4096 entries this limits the memo to about 30 MB."""
 _CUT = 120
-_SCHEMA = re.compile(r"[0-9]{1,5}:[0-9]{1,5}")
-_FORWARDABLE = re.compile(r"[ -~]{0,64}")
-_NOT_ACCEPTABLE = re.compile(r"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)")
-_QUERY_CHARACTERS = "!$&'()*+,-./:;=?@_~%"
-"""What a query may contain unescaped besides letters and digits (RFC 3986, section 3.4), and `%`."""
-_MICROSECOND = frozenset({"MICROSECOND", "microsecond"})
-_MILLISECOND = frozenset({"MILLISECOND", "millisecond"})
-
-
-class Representation(Struct, frozen=True):
-    """The format of the answer. The default is JSON in milliseconds."""
-
-    microseconds: bool = False
-    sbe: str | None = None
-    """`<schema id>:<version>`; None: JSON."""
-    sbe_or_json: bool = False
-    """Whether the client accepts JSON as well as `sbe`."""
-    bad_sbe: str | None = None
-    """The client accepts only SBE, and sent this malformed X-MBX-SBE ("": none). Then `sbe` is None."""
-
-    @property
-    def suffix(self) -> str:
-        """The end of the cache key. Empty for the default."""
-        sbe = "malformed" if self.bad_sbe is not None else self.sbe
-        return (
-            (";time-unit=microsecond" if self.microseconds else "")
-            + (f";sbe={sbe}" if sbe is not None else "")
-            + (",json" if self.sbe_or_json else "")
-        )
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The request headers that ask the origin for this format."""
-        schema = self.sbe or self.bad_sbe
-        is_sbe = self.sbe is not None or self.bad_sbe is not None
-        headers = {"Accept": "application/sbe" if is_sbe else "application/json"}
-        if self.sbe_or_json:
-            headers["Accept"] = "application/sbe, application/json"
-        if schema:
-            headers["X-MBX-SBE"] = schema
-        if self.microseconds:
-            headers["X-MBX-TIME-UNIT"] = "MICROSECOND"
-        return headers
-
-
-JSON = Representation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +63,7 @@ class CanonicalQuery(PublicGet):
     def __post_init__(self) -> None:
         normal = self._normal_form
         if len(normal) > MAX_NORMAL_FORM:
-            normal = f"{normal[: normal.rfind(',', 0, _CUT)]},...#{_hash(normal)}"
+            normal = f"{normal[: normal.rfind(',', 0, _CUT)]},...#{digest(normal)}"
         object.__setattr__(self, "key", f"{self.endpoint.name}:{normal}{self.representation.suffix}")
         count = None if self.symbols is None else len(self.symbols)
         object.__setattr__(self, "weight", self.endpoint.weight.of(Parameters(count)))
@@ -152,7 +105,7 @@ class CanonicalQuery(PublicGet):
     @property
     def target(self) -> str:
         """The target to send."""
-        return f"{self.endpoint.path}?{self.upstream_query}" if self.upstream_query else self.endpoint.path
+        return target_of(self.endpoint, self.upstream_query)
 
     @property
     def has_own_words(self) -> bool:
@@ -200,7 +153,7 @@ def canonicalize(endpoint: Endpoint, request: ClientRequest) -> CanonicalQuery |
 def _canonicalize(
     endpoint: Endpoint, raw_query: str, accept: str | None, time_unit: str | None, sbe_schema: str | None
 ) -> CanonicalQuery | Bypass | Refusal:
-    representation = _representation(endpoint, accept or "", time_unit, sbe_schema or "")
+    representation = read_representation(endpoint, accept or "", time_unit, sbe_schema or "")
     if isinstance(representation, Refusal):
         return representation
     pairs = read_pairs(raw_query)
@@ -225,41 +178,15 @@ def _canonicalize(
 _remembered = lru_cache(maxsize=4096)(_canonicalize)
 
 
-def _representation(
-    endpoint: Endpoint, accept: str, time_unit: str | None, sbe_schema: str
-) -> Representation | Refusal:
-    """An X-MBX-SBE that cannot be forwarded is refused in JSON, because no SBE client writes such a header."""
-    if time_unit is not None and time_unit not in _MICROSECOND | _MILLISECOND:
-        return Refusal(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
-    microseconds = endpoint.has_times and time_unit in _MICROSECOND
-    acceptable = _media_types(accept)
-    if "application/sbe" not in acceptable:
-        return Representation(microseconds)
-    json_too = not acceptable.isdisjoint({"application/json", "application/*", "*/*"})
-    if _SCHEMA.fullmatch(sbe_schema):
-        return Representation(microseconds, sbe=sbe_schema, sbe_or_json=json_too)
-    if json_too:
-        return Representation(microseconds)
-    if not _FORWARDABLE.fullmatch(sbe_schema):
-        return Refusal(-1152, "Invalid `X-MBX-SBE` header; expected `<SCHEMA_ID>:<VERSION>`.")
-    return Representation(microseconds, bad_sbe=sbe_schema)
-
-
-def _media_types(accept: str) -> frozenset[str]:
-    """The media types of an Accept header in lower case, without those of q=0 (RFC 9110, section 12.5.1)."""
-    members = (member.partition(";") for member in accept.lower().split(","))
-    return frozenset(kind.strip() for kind, _, rest in members if not _NOT_ACCEPTABLE.search(rest))
-
-
 def _bypass(
     reason: BypassReason, endpoint: Endpoint, raw_query: str, pairs: Pairs | None, representation: Representation
 ) -> Bypass:
-    verbatim = quote(raw_query.encode("utf-8", "surrogateescape"), safe=_QUERY_CHARACTERS)
+    verbatim = escaped(raw_query)
     meaning = verbatim if pairs is None else _unordered(pairs)
     query = CanonicalQuery(
         endpoint=endpoint,
         representation=representation,
-        bypass_hash=_hash(ascii((meaning, representation.bad_sbe))),
+        bypass_hash=digest(ascii((meaning, representation.bad_sbe))),
         verbatim=verbatim,
     )
     return Bypass(reason, query)
@@ -268,11 +195,6 @@ def _bypass(
 def _unordered(pairs: Pairs) -> Pairs:
     """Sorted, unless a name occurs twice: then the origin's answer depends on the order."""
     return sorted(pairs) if len(dict(pairs)) == len(pairs) else pairs
-
-
-def _hash(text: str) -> str:
-    """128 bits, so that collisions cannot be found."""
-    return sha256(text.encode()).hexdigest()[:32]
 
 
 def _list_value(names: Sequence[str]) -> str:

@@ -10,24 +10,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from typing import ClassVar
-from urllib.parse import parse_qsl, quote, unquote_plus
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
 from proxy.core.endpoints.endpoint import Endpoint
 from proxy.core.endpoints.weight_rules import Parameters
 from proxy.core.messages import ClientRequest
-from proxy.core.query.upstream_query import PublicGet
+from proxy.core.query.upstream_query import PublicGet, digest, escaped, target_of
 
 MAX_REMEMBERED = 1024
 """Characters of query and headers. With 4096 requests this limits the memo to about 30 MB."""
 MAX_PARAMETERS = 64
-_QUERY_CHARACTERS = "!$&'()*+,-./:;=?@_~%"
-"""What a query may contain unescaped besides letters and digits (RFC 3986, section 3.4), and `%`."""
 _HEADER_VALUE = re.compile(r"[ -~]{1,256}")
-_UNESCAPED = re.compile(rf"[A-Za-z0-9{re.escape(_QUERY_CHARACTERS)}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class MarketQuery(PublicGet):
     @property
     def target(self) -> str:
         """The target to send."""
-        return f"{self.endpoint.path}?{self.upstream_query}" if self.upstream_query else self.endpoint.path
+        return target_of(self.endpoint, self.upstream_query)
 
     @property
     def has_own_words(self) -> bool:
@@ -87,9 +83,7 @@ def _market_query(
     headers["Accept-Encoding"] = "gzip" if gzip else "identity"
     # The HTTP client would fill in a header that is left out.
     headers.setdefault("Accept", "*/*")
-    query = raw_query
-    if not _UNESCAPED.fullmatch(raw_query):
-        query = quote(raw_query.encode("utf-8", "surrogateescape"), safe=_QUERY_CHARACTERS)
+    query = escaped(raw_query)
     parameters = read_parameters(raw_query)
     weight = endpoint.weight.dearest if parameters is None else endpoint.weight.of(parameters)
     return MarketQuery(endpoint, query, headers, _key(endpoint, query, headers), weight)
@@ -99,10 +93,9 @@ _remembered = lru_cache(maxsize=4096)(_market_query)
 
 
 def _key(endpoint: Endpoint, query: str, headers: Mapping[str, str]) -> str:
-    """Readable as far as it is short; the rest is a hash of 128 bits, so that collisions cannot be found."""
-    digest = sha256(repr((query, sorted(headers.items()))).encode()).hexdigest()[:32]
+    """Readable as far as it is short; the rest is a hash."""
     shown = re.sub(r"[^A-Za-z0-9=&]", "", query)[:80]
-    return f"{endpoint.name}:{shown}#{digest}"
+    return f"{endpoint.name}:{shown}#{digest(repr((query, sorted(headers.items()))))}"
 
 
 def read_parameters(raw_query: str) -> Parameters | None:

@@ -1,14 +1,22 @@
 """What the way to the origin must know of a request, whatever kind it is.
 
-Owns: the interface. Must not know: how a query is read, what its answer is kept for.
+Owns: the interface, and what several kinds write alike: a query in a request line, a hash in a key. Must not know: how
+a query is read, what its answer is kept for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import ClassVar, Protocol
+from urllib.parse import quote
 
 from proxy.core.endpoints.endpoint import Endpoint
+
+_QUERY_CHARACTERS = "!$&'()*+,-./:;=?@_~%"
+"""What a query may contain unescaped besides letters and digits (RFC 3986, section 3.4), and `%`."""
+_UNESCAPED = re.compile(rf"[A-Za-z0-9{re.escape(_QUERY_CHARACTERS)}]*")
 
 
 class UpstreamQuery(Protocol):
@@ -76,3 +84,23 @@ class PublicGet:
     """Never."""
     passes_as_it_came: ClassVar[bool] = False
     """Its answer is read."""
+
+
+def escaped(raw_query: str) -> str:
+    """A client's query for a request line: what may not stand there is percent-encoded, the rest stays as it is.
+
+    Bytes of the request line that are not UTF-8 are lone surrogates in `raw_query` (PEP 383).
+    """
+    if _UNESCAPED.fullmatch(raw_query):
+        return raw_query
+    return quote(raw_query.encode("utf-8", "surrogateescape"), safe=_QUERY_CHARACTERS)
+
+
+def target_of(endpoint: Endpoint, query: str) -> str:
+    """The target of a request line. `query` is percent-encoded, without the question mark, and may be empty."""
+    return f"{endpoint.path}?{query}" if query else endpoint.path
+
+
+def digest(text: str) -> str:
+    """128 bits in hexadecimal, so that collisions cannot be found."""
+    return sha256(text.encode()).hexdigest()[:32]

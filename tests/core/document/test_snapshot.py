@@ -20,7 +20,8 @@ from proxy.core.document.parsed import Document, parse_document
 from proxy.core.document.snapshot import CannotAnswer, Snapshot, Unanswerable, index
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest
-from proxy.core.query.canonical import CanonicalQuery, Representation, canonicalize
+from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.query.representation import Representation
 from proxy.errors import BadAnswer
 from tests.simulator import document as simulated
 from tests.simulator import rules

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.messages import ClientRequest
-from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, Representation, canonicalize
+from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.core.query.parameters import BypassReason, read_pairs
+from proxy.core.query.representation import Representation
 from proxy.core.reply import Outcome, error_reply
 
 PING, TIME = "/api/v3/ping", "/api/v3/time"
