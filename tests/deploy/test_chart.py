@@ -282,9 +282,12 @@ def _quota_domain(found: list[dict[str, Any]]) -> dict[str, Any]:
     [
         ("redis://redis", [6379]),
         ("rediss://user:p%40ss:1@redis:6380/1", [6380]),
-        ("redis+sentinel://a\\,b:26380/main/0", [26380, 6379]),
+        ("redis+sentinel://a\\,b:26380/main/0", [26379, 26380, 6379]),
         ("redis+sentinel://a/main", [26379, 6379]),
+        ("rediss+sentinel://a\\,b/main", [26379, 6379]),
         ("redis+cluster://a:7000\\,b:7000", [7000]),
+        ("rediss+cluster://:p%40@a:7000\\,[fd00::2]:7001\\,c/0", [7000, 7001, 6379]),
+        ("redis+cluster://a?address_map=a:6379=b:7001\\,c:6379=b:7002&protocol=3", [6379, 7001, 7002]),
     ],
 )
 def test_the_network_policy_lets_redis_through(url: str, ports: list[int]) -> None:
@@ -295,8 +298,21 @@ def test_the_network_policy_lets_redis_through(url: str, ports: list[int]) -> No
 
 def test_the_network_policy_lets_the_ports_of_the_origin_through() -> None:
     hosts = "settings.upstreams={https://api.example,http://origin:9000/}"
-    policy = only(manifests(hosts, "settings.optionsUpstreams={http://origin}"), "NetworkPolicy")
-    assert [port["port"] for port in policy["spec"]["egress"][1]["ports"]] == [443, 9000, 80]
+    addresses = "settings.upstreamAddresses={a=10.0.0.1:8443,b=[2001:db8::1]:8444,c=10.0.0.2,d=2001:db8::2}"
+    policy = only(manifests(hosts, "settings.optionsUpstreams={http://origin}", addresses), "NetworkPolicy")
+    assert [port["port"] for port in policy["spec"]["egress"][1]["ports"]] == [443, 9000, 80, 8443, 8444]
+
+
+@pytest.mark.parametrize(
+    ("values", "scheme"),
+    [([], "http"), (["settings.tlsCertFile=/tls/tls.crt", "settings.tlsKeyFile=/tls/tls.key"], "https")],
+)
+def test_who_reaches_the_traffic_port_is_told_whether_it_has_tls(values: list[str], scheme: str) -> None:
+    found = manifests(*values)
+    traffic, ops = only(found, "Service")["spec"]["ports"]
+    assert (traffic["appProtocol"], ops["appProtocol"]) == (scheme, "http")
+    urls = only(found, "Pod")["spec"]["containers"][0]["args"][1:]
+    assert [url.partition(":")[0] for url in urls] == [scheme, "http"]
 
 
 def test_the_network_policy_is_there_and_lets_in_the_namespace_of_the_release() -> None:

@@ -155,21 +155,31 @@ binance-sidecar/release: {{ include "binance-sidecar.fullname" . }}
 {{- end }}
 
 {{/*
-The ports of Redis as a JSON list: networkPolicy.redisPorts, else the ports of redis.url. With Sentinel the server has a
-port of its own: 6379, unless the value says otherwise.
+The ports of Redis as a JSON list: networkPolicy.redisPorts, else every port that redis.url names, those of its
+address_map included. With Sentinel the server has a port of its own: 6379, unless the value says otherwise.
 */}}
 {{- define "binance-sidecar.redisPorts" -}}
 {{- if .Values.networkPolicy.redisPorts }}
 {{- .Values.networkPolicy.redisPorts | toJson }}
 {{- else }}
-{{- $isSentinel := hasPrefix "redis+sentinel:" .Values.redis.url }}
-{{- $named := regexFind ":[0-9]+(/|,|$)" (regexReplaceAll "^[a-z+]+://([^@/]*@)?" .Values.redis.url "") | trimAll ":/," }}
-{{- $port := $named | default (ternary "26379" "6379" $isSentinel) | int }}
-{{- ternary (list $port 6379) (list $port) $isSentinel | uniq | toJson }}
+{{- $isSentinel := regexMatch "^rediss?\\+sentinel:" .Values.redis.url }}
+{{- $hosts := regexReplaceAll "^[a-z+]+://([^@/?]*@)?" .Values.redis.url "" }}
+{{- $ports := list }}
+{{- range regexReplaceAll "[/?].*$" $hosts "" | splitList "," }}
+{{- $named := regexFind ":[0-9]+$" . | trimPrefix ":" }}
+{{- $ports = append $ports ($named | default (ternary "26379" "6379" $isSentinel) | int) }}
+{{- end }}
+{{- if $isSentinel }}{{ $ports = append $ports 6379 }}{{ end }}
+{{- range regexFind "[?&]address_map=[^&]*" $hosts | splitList "," }}
+{{- with regexFind ":[0-9]+$" . }}{{ $ports = append $ports (trimPrefix ":" . | int) }}{{ end }}
+{{- end }}
+{{- $ports | uniq | toJson }}
 {{- end }}
 {{- end }}
 
-{{/* The ports of the origin as a JSON list: networkPolicy.originPort, and those of the URLs in settings. */}}
+{{/*
+The ports of the origin as a JSON list: networkPolicy.originPort, and those of the URLs and addresses in settings.
+*/}}
 {{- define "binance-sidecar.originPorts" -}}
 {{- $settings := .Values.settings }}
 {{- $ports := list (int .Values.networkPolicy.originPort) }}
@@ -179,7 +189,17 @@ port of its own: 6379, unless the value says otherwise.
 {{- $ports = append $ports ($named | default (ternary "443" "80" (hasPrefix "https:" .)) | int) }}
 {{- end }}
 {{- end }}
+{{- range get $settings "upstreamAddresses" | default list }}
+{{- with regexFind "=([^:\\[]+|\\[.*\\]):[0-9]+$" . }}
+{{- $ports = append $ports (regexFind "[0-9]+$" . | int) }}
+{{- end }}
+{{- end }}
 {{- $ports | uniq | toJson }}
+{{- end }}
+
+{{/* What clients speak to the traffic port: http, or https if the gateway has a certificate. */}}
+{{- define "binance-sidecar.trafficScheme" -}}
+{{- ternary "http" "https" (empty .Values.settings.tlsCertFile) }}
 {{- end }}
 
 {{/* The test pod as a peer, so that `helm test` works whoever else is let in. */}}
