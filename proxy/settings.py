@@ -1,8 +1,7 @@
 """Every setting: its environment variable, flag, unit, default and bounds.
 
-Owns: `Settings` and the sentence for each fault in them. Must not know: who uses a setting. Nothing is read at
-import; nothing here opens a file or a socket. Each field is set by `SIDECAR_<NAME>` or by the flag `--<name>`;
-the flag wins.
+Owns: `Settings`, and which settings bound each other. Must not know: who uses a setting. Nothing is read at import;
+nothing here opens a file or a socket. Each field is set by `SIDECAR_<NAME>` or by the flag `--<name>`; the flag wins.
 """
 
 from __future__ import annotations
@@ -17,38 +16,27 @@ from typing import Any
 
 from proxy.configuration import reading
 from proxy.configuration.addresses import Network, addresses, named_networks, networks
-from proxy.configuration.kinds import (
-    Kind,
-    SecretStr,
-    choice,
-    number,
-    optional,
-    path,
-    secret,
-    setting,
-    switch,
-    text,
-    whole,
-    word,
-    words,
-)
+from proxy.configuration.kinds import SecretStr, choice, optional, path, secret, setting, switch, text, whole, words
 from proxy.configuration.reading import PREFIX
-from proxy.core.endpoints.base_urls import base_urls, host_of, is_loopback
+from proxy.configuration.values import (
+    API_UPSTREAMS,
+    BYTES,
+    COUNT,
+    DOMAIN,
+    LIFETIME,
+    PORT,
+    RATIO,
+    SECONDS,
+    WORD,
+    redis_url,
+    spot_upstreams,
+)
+from proxy.core.endpoints.base_urls import host_of, is_loopback
 from proxy.core.endpoints.catalogue import Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.endpoints.venues import DERIVATIVES_HOSTS, MAIN_VENUE, SPOT_HOSTS, venue_of
 
-_REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-    "embedded",
-    "memory",
-)
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
 
 
 class KeepWarm(Enum):
@@ -84,35 +72,6 @@ class LogFormat(Enum):
     CONSOLE = "console"
 
 
-def _upstreams(urls: tuple[str, ...]) -> tuple[str, ...]:
-    if not urls:
-        raise ValueError("at least one base URL is needed")
-    return base_urls(urls)
-
-
-def _redis_url(url: str) -> str:
-    scheme = url.partition(":")[0]
-    if ":" not in url or scheme not in _REDIS_SCHEMES:
-        raise ValueError("must begin with one of " + ", ".join(f"{name}:" for name in _REDIS_SCHEMES))
-    return url
-
-
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
-PORT = whole(0, 65535)
-SECONDS = number(0, 86400, is_above=True)
-LIFETIME = number(0, 30 * 86400)
-RATIO = number(0, 1, is_above=True)
-BYTES = whole(1 << 20, 1 << 40)
-COUNT = optional(whole(1, 1 << 30))
-_WORD = "1 to 64 letters of ASCII, digits and characters of"
-_FIRST = "that begin with a letter or digit"
-WORD = word(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", f"{_WORD} ._- {_FIRST}")
-DOMAIN = word(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", f"{_WORD} ._:- {_FIRST}")
-"""A name, or the address of a node, IPv6 included."""
-API_UPSTREAMS: Kind[tuple[str, ...] | None] = words(base_urls)
-"""The hosts of an API beside spot; None: not set."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Gateway in front of Binance's public data. Every flag is also SIDECAR_<NAME> in the environment."""
@@ -143,7 +102,7 @@ class Settings:
     max_connections_per_peer: int | None = setting(COUNT, None, "most of them from one address; unset: no bound")
     max_requests: int | None = setting(COUNT, None, "most requests under way at a time; unset: no bound")
     upstreams: tuple[str, ...] = setting(
-        words(_upstreams), SPOT_HOSTS, "base URLs of the origin in order of preference, comma-separated"
+        words(spot_upstreams), SPOT_HOSTS, "base URLs of the origin in order of preference, comma-separated"
     )
     usd_futures_upstreams: tuple[str, ...] | None = setting(
         API_UPSTREAMS, None, "base URLs of USD-M futures; unset: Binance's where spot is; empty: none"
@@ -176,7 +135,7 @@ class Settings:
         "origin, or clock: answer /api/v3/time from the estimate of the origin's clock",
     )
     redis_url: SecretStr = setting(
-        secret(_redis_url),
+        secret(redis_url),
         SecretStr("memory:"),
         "redis:, rediss:, unix:, redis+sentinel:, redis+cluster:, embedded: or memory:",
     )
