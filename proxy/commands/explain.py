@@ -26,6 +26,7 @@ from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
 from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.quota.pools import default_windows, pool_of
 from proxy.errors import MethodNotAllowed, SidecarError
+from proxy.page import words
 from proxy.server.cors import OWN_PATHS, is_public
 from proxy.server.ops import METHODS, PATHS
 from proxy.settings import Settings, TimeSource
@@ -126,7 +127,7 @@ def lines(settings: Settings, found: Understood) -> Iterator[tuple[str, str]]:
     is_own = isinstance(query, KeyedRequest)
     yield "endpoint", f"{endpoint.name} of {endpoint.api.value}, {endpoint.security.value}"
     yield "weight", f"{query.weight:,}{', taken back when it succeeds' if endpoint.is_free_on_success else ''}"
-    yield "pool", f"{pool}: {', '.join(window.name.replace(':', ' ') for window in default_windows(pool))}"
+    yield "pool", f"{pool}: {', '.join(words.window(window.name) for window in default_windows(pool))}"
     yield "policy", "each request is sent once, as it came" if is_own else _policy(settings, found)
     yield "key", "none: no answer of an account is kept or shared" if is_own else query.key
     yield "sent as", "as it came" if is_own else _target(settings, found)

@@ -15,7 +15,7 @@ from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.market import MarketQuery
 from proxy.core.quota.charges import budget_of
 from proxy.core.quota.pools import api_pool, pool_label, pool_of
-from proxy.page.words import duration, left
+from proxy.page import words
 
 Status = Mapping[str, Any]
 Query = CanonicalQuery | MarketQuery | KeyedRequest
@@ -26,17 +26,18 @@ _WEIGHT = "REQUEST_WEIGHT"
 def forecast(status: Status, endpoint: Endpoint, query: Query, *, trading_ratio: float) -> str:
     """The answer of the gateway with this status, in a sentence."""
     entry = None if isinstance(query, KeyedRequest) else _entry(status, query)
+    age = "" if entry is None else f"{words.duration(entry['age_seconds'])} old"
     if entry is not None and entry["age_seconds"] < entry["fresh_seconds"]:
-        return f"answered from the cache at no weight; the entry is {duration(entry['age_seconds'])} old."
-    stale = "" if entry is None else f"; the entry, {duration(entry['age_seconds'])} old, is given while it may be"
+        return f"answered from the cache at no weight; the entry is {age}."
+    stale = f"; the entry, {age}, is given while it may be" if age else ""
     for block in _blocks(status, endpoint):
-        ends = f"the {block['reason']} of pool {block['pool']} ends in {left(block['until'], status['now'])}"
+        ends = f"the {block['reason']} of pool {block['pool']} ends in {words.left(block['until'], status['now'])}"
         return f"not sent: {_STATUSES[block['reason']]}, because {ends}{stale}."
     ratio = trading_ratio if isinstance(query, KeyedRequest) else None
     rooms = list(_rooms(status, endpoint, query.weight, ratio))
     for window, budget, cost in rooms:
         if window["used"] + cost > budget:
-            ends = left(window["reset"], status["now"])
+            ends = words.left(window["reset"], status["now"])
             told = f"{window['used']:,} of {budget:,} are used and this costs {cost:,}"
             return f"not sent: 429, because in {_name(window)} {told}; the window ends in {ends}{stale}."
     used = [f"{_name(window)} {window['used']:,} of {budget:,}" for window, budget, _ in rooms]
@@ -45,8 +46,7 @@ def forecast(status: Status, endpoint: Endpoint, query: Query, *, trading_ratio:
 
 
 def _name(window: Status) -> str:
-    name: str = window["window"]
-    return name.replace(":", " ")
+    return words.window(window["window"])
 
 
 def _entry(status: Status, query: CanonicalQuery | MarketQuery) -> Status | None:

@@ -13,7 +13,7 @@ from typing import Any
 NONE = "-"
 """Where there is no figure."""
 NEAR = 0.8
-"""The part of a budget from which on a window is near its limit, as in the summary of `/status`."""
+"""The part of a budget from which on a window is near its limit."""
 
 Write = Callable[[Any, float], str]
 """Writes a value. The second argument is the time by Binance's clock."""

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from proxy.core.document.changes import Changes
 from proxy.core.quota.block import Block, BlockReason
 from proxy.event_log import log
+from proxy.page import words
 
 KEPT = 50
 """Events that are remembered, and as many changes of documents."""
@@ -129,7 +130,7 @@ def limits_changed(pool: str, before: Mapping[str, int], after: Mapping[str, int
 
 
 def _limits(limits: Mapping[str, int]) -> str:
-    return ", ".join(f"{name.replace(':', ' ')} {limit:,}" for name, limit in limits.items()) or "none"
+    return ", ".join(f"{words.window(name)} {limit:,}" for name, limit in limits.items()) or "none"
 
 
 def redis_changed(*, cache: bool, quota: bool) -> Event:

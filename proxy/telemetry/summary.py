@@ -1,7 +1,7 @@
 """The state of a gateway in a word, a sentence and an advice, read from the figures of `/status`.
 
 Owns: which states there are, which is the worst, and what to do about each. Must not know: how the figures come about,
-how they are shown.
+where the words are shown.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from proxy.page import words
 from proxy.telemetry.events import utc
 
-NEAR = 0.8
-"""The part of a budget from which on the gateway is near the limit."""
 YOUNG_SECONDS = 60.0
 """How long a gateway that is well has just started."""
 
@@ -105,9 +104,9 @@ def _windows(status: Status) -> Iterator[Condition]:
     fullest = sorted(status["windows"], key=lambda window: -window["used"] / max(1, window["budget"]))
     for window in fullest:
         used, budget = window["used"], window["budget"]
-        if used < NEAR * budget:
+        if used < words.NEAR * budget:
             return
-        name = window["window"].replace(":", " ")
+        name = words.window(window["window"])
         text = f"{name} of pool {window['pool']}: {used:,} of the budget of {budget:,} is used."
         advice = "See below who spends. What would pass the budget is refused until the window ends."
         is_full = used >= budget
