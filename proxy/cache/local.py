@@ -22,7 +22,7 @@ from proxy.cache.selections import RecentSelections, is_small, prepare, select, 
 from proxy.cache.singleflight import SingleFlight
 from proxy.core.cache.freshness import Freshness, decide
 from proxy.core.cache.refusal import is_good
-from proxy.core.document.changes import Changes, diff, suspicion_of
+from proxy.core.document.changes import ChangedSymbols, changed_symbols, suspicion_of
 from proxy.core.document.parsed import Document, parse_document
 from proxy.core.document.snapshot import Snapshot, index
 from proxy.core.messages import Entry
@@ -49,7 +49,7 @@ class EntrySource(Enum):
 class LocalCacheObserver(Protocol):
     """Counts documents."""
 
-    def adopted(self, changes: Changes | None) -> None:
+    def adopted(self, changes: ChangedSymbols | None) -> None:
         """A new full document is in use. None: there was no document before it."""
 
     def quarantined(self, reason: str) -> None:
@@ -62,7 +62,7 @@ class LoadedDocument(Struct, frozen=True):
     entry: Entry
     snapshot: Snapshot | None
     """None for a document that cannot be indexed: it answers only the query without parameters."""
-    changes: Changes | None = None
+    changes: ChangedSymbols | None = None
     """Since the document before. None: there was no index to compare with."""
 
 
@@ -185,14 +185,14 @@ class LocalCache:
         if old is not None and old.entry.etag == entry.etag:
             # One copy of the bytes: the index belongs to those of the old one.
             same = replace(entry, body=old.entry.body, gzip=old.entry.gzip)
-            await self._use(LoadedDocument(same, old.snapshot, Changes((), (), ())))
+            await self._use(LoadedDocument(same, old.snapshot, ChangedSymbols((), (), ())))
             return False
         new = LoadedDocument(entry, await _indexed(entry, document))
         if old is not None and old.snapshot is not None:
             if source is EntrySource.ORIGIN and decide(old.entry, entry.stored_at) is not Freshness.EXPIRED:
                 self._examine(old, new)
             if new.snapshot is not None:
-                new = LoadedDocument(entry, new.snapshot, diff(old.snapshot, new.snapshot))
+                new = LoadedDocument(entry, new.snapshot, changed_symbols(old.snapshot, new.snapshot))
         await self._use(new)
         self._observer.adopted(new.changes)
         return True

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangedSymbols
 from proxy.core.quota.block import Block, BlockReason
 from proxy.event_log import log
 from proxy.page import words
@@ -155,7 +155,7 @@ def origin_changed(api: str, *, is_reached: bool) -> Event:
     return Event(EventName.ORIGIN_LOST, f"No host of Binance's {api} API answers.", {"api": api})
 
 
-def document_events(changes: Changes, *, api: str) -> Iterable[Event]:
+def document_events(changes: ChangedSymbols, *, api: str) -> Iterable[Event]:
     """What a new full document of an API changed: one event for each kind."""
     if changes.added:
         yield _symbols(EventName.LISTED, f"Binance listed {{}} on {api}", changes.added, api)

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from proxy import __version__
 from proxy.background import until_tick
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangedSymbols
 from proxy.core.quota.limits import Absurdity
 from proxy.redis_client.connection import RedisOperation
 from proxy.server.bounds import Bound, Closing
@@ -120,7 +120,7 @@ class Metrics:
         """A wait for another replica's fill ended."""
         self._fill_waits.labels(end.value).inc()
 
-    def adopted(self, changes: Changes | None) -> None:
+    def adopted(self, changes: ChangedSymbols | None) -> None:
         """A new full document is in use."""
         self._documents.inc()
         if changes is not None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from msgspec import Struct, field
 
 from proxy.background import tick
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangedSymbols
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.block import Block
 from proxy.origin.client import Upstream
@@ -121,7 +121,7 @@ class DocumentObserver(Struct, frozen=True):
     journal: Journal
     api: str
 
-    def adopted(self, changes: Changes | None) -> None:
+    def adopted(self, changes: ChangedSymbols | None) -> None:
         """A new full document is in use. None: there was no document before it."""
         self.metrics.adopted(changes)
         if changes is not None:

@@ -14,7 +14,7 @@ from proxy.bodies import entity_tag
 from proxy.cache import local as local_module
 from proxy.cache.local import SELECTION, EntrySource, LocalCache
 from proxy.cache.lru import MemoryStore
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangedSymbols
 from proxy.core.document.parsed import Document, parse_document, server_time_of
 from proxy.core.document.snapshot import Snapshot
 from proxy.core.endpoints.catalogue import ENDPOINTS
@@ -84,10 +84,10 @@ async def document(count: int, *, first: int = 0, odd: bool = False, age_seconds
 class Counted:
     """Everything that the cache told."""
 
-    adopted_with: list[Changes | None] = field(default_factory=list)
+    adopted_with: list[ChangedSymbols | None] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    def adopted(self, changes: Changes | None) -> None:
+    def adopted(self, changes: ChangedSymbols | None) -> None:
         self.adopted_with.append(changes)
 
     def quarantined(self, reason: str) -> None:
@@ -301,7 +301,7 @@ async def test_the_first_document_has_nothing_to_be_compared_with(local: LocalCa
 async def test_what_changed_is_told(local: LocalCache, counted: Counted) -> None:
     await local.put(BARE, await document(30))
     await local.put(BARE, await document(30, first=1))
-    assert counted.adopted_with[1] == Changes(("S30",), ("S0",), ())
+    assert counted.adopted_with[1] == ChangedSymbols(("S30",), ("S0",), ())
 
 
 async def test_the_same_document_again_is_only_younger(local: LocalCache, counted: Counted) -> None:
@@ -363,7 +363,7 @@ async def test_two_documents_at_once_are_adopted_one_after_the_other(local: Loca
     one, two = await document(30), await document(30, first=1)
     await asyncio.gather(local.put(BARE, one), local.put(BARE, two))
     assert local.get(BARE) is two
-    assert counted.adopted_with == [None, Changes(("S30",), ("S0",), ())]
+    assert counted.adopted_with == [None, ChangedSymbols(("S30",), ("S0",), ())]
 
 
 # --- Suspicious documents.
@@ -409,7 +409,7 @@ async def test_a_second_document_that_agrees_with_the_one_kept_aside_confirms_it
     confirming = await document(41)
     await local.put(BARE, confirming)
     assert local.get(BARE) is confirming
-    assert counted.adopted_with[-1] == Changes((), tuple(named(59, first=41)), ())
+    assert counted.adopted_with[-1] == ChangedSymbols((), tuple(named(59, first=41)), ())
 
 
 async def test_the_same_bytes_a_second_time_confirm_too(local: LocalCache) -> None:

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.document.changes import ChangeKind, Changes
+from proxy.core.document.changes import ChangedSymbols, ChangeKind
 from proxy.core.quota.block import BlockReason
 from proxy.core.reply import Outcome
 from proxy.errors import Cause, SendingRefused
@@ -55,7 +55,7 @@ def everything_counted() -> Metrics:
     metrics.of_pool("spot").refused("quota")
     metrics.filled("exchangeInfo", result="stored", seconds=0.1)
     metrics.fill_wait(WaitEnd.FILLED)
-    metrics.adopted(Changes((), (), ()))
+    metrics.adopted(ChangedSymbols((), (), ()))
     metrics.told("spot", "listed")
     metrics.feed_ended("left")
     metrics.quarantined("half-missing")

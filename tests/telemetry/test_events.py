@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangedSymbols
 from proxy.core.quota.block import Block, BlockReason
 from proxy.telemetry.events import KEPT, Event, EventName, Journal, document_events, redis_changed
 from proxy.telemetry.metrics import Metrics
@@ -91,17 +91,17 @@ def test_each_difference_is_one_sentence(before: State, after: State, told: list
 
 def test_a_document_tells_what_it_changed() -> None:
     many = tuple(f"S{number}" for number in range(12))
-    events = list(document_events(Changes(("NEWUSDT",), many, ("A", "B")), api="spot"))
+    events = list(document_events(ChangedSymbols(("NEWUSDT",), many, ("A", "B")), api="spot"))
     assert [event.text for event in events] == [
         "Binance listed 1 symbol on spot: NEWUSDT.",
         "Binance removed 12 symbols from spot: S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 and 2 more.",
         "The status of 2 symbols on spot changed: A, B.",
     ]
-    assert list(document_events(Changes((), (), ()), api="spot")) == []
+    assert list(document_events(ChangedSymbols((), (), ()), api="spot")) == []
 
 
 def test_a_name_of_a_symbol_is_no_longer_than_a_name() -> None:
-    (event,) = document_events(Changes(("X" * 10_000,), (), ()), api="spot")
+    (event,) = document_events(ChangedSymbols(("X" * 10_000,), (), ()), api="spot")
     assert len(event.text) < 100
 
 
@@ -111,7 +111,7 @@ def test_the_journal_is_bounded_and_symbols_push_out_no_ban() -> None:
     with capture_logs() as lines:
         journal.tell(next(iter(differences(State(), blocks(spot=BAN)))))
         for number in range(2 * KEPT):
-            observer.adopted(Changes((f"S{number}",), (), ()))
+            observer.adopted(ChangedSymbols((f"S{number}",), (), ()))
         observer.adopted(None)
     assert [event["event"] for event in journal.events()] == ["banned"]
     assert len(journal.changes()) == KEPT

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
 from proxy.core.cache.fill_wait import WaitEnd
-from proxy.core.document.changes import Changes
+from proxy.core.document.changes import ChangedSymbols
 from proxy.core.quota.limits import Absurdity
 from proxy.core.reply import Outcome, Reply
 from proxy.redis_client.connection import RedisOperation
@@ -64,7 +64,7 @@ def everything(metrics: Metrics) -> None:
     metrics.of_pool("spot").refused("quota")
     metrics.filled("exchangeInfo", result="stored", seconds=0.3)
     metrics.fill_wait(WaitEnd.FILLED)
-    metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
+    metrics.adopted(ChangedSymbols(("A", "B"), ("C",), ("D", "E", "F")))
     metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.GET, seconds=0.001, ok=False)
     metrics.lagged(0.002)
@@ -125,7 +125,7 @@ def test_every_other_event_counts_in_its_own_series(metrics: Metrics) -> None:
     pool.limits_disbelieved(Absurdity.TOO_LOW)
     metrics.filled("exchangeInfo", result="stored", seconds=0.3)
     metrics.fill_wait(WaitEnd.EXPIRED)
-    metrics.adopted(Changes(("A", "B"), ("C",), ("D", "E", "F")))
+    metrics.adopted(ChangedSymbols(("A", "B"), ("C",), ("D", "E", "F")))
     metrics.adopted(None)
     metrics.quarantined("half-missing")
     metrics.operation(RedisOperation.PUT, seconds=0.001, ok=True)

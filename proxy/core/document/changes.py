@@ -40,7 +40,7 @@ class Change(Struct, frozen=True):
     new: Any
 
 
-class Changes(Struct, frozen=True):
+class ChangedSymbols(Struct, frozen=True):
     """The names of the symbols that differ between two snapshots, in the order of the document."""
 
     added: tuple[str, ...]
@@ -48,10 +48,10 @@ class Changes(Struct, frozen=True):
     changed_status: tuple[str, ...]
 
 
-def diff(old: Snapshot, new: Snapshot) -> Changes:
+def changed_symbols(old: Snapshot, new: Snapshot) -> ChangedSymbols:
     """The symbols that a newer snapshot adds, removes, or has with another status."""
     before, after = old.statuses, new.statuses
-    return Changes(
+    return ChangedSymbols(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed_status=tuple(name for name, status in before.items() if after.get(name, status) != status),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.document.changes import Changes, Suspicion, diff, suspicion_of
+from proxy.core.document.changes import ChangedSymbols, Suspicion, changed_symbols, suspicion_of
 from proxy.core.document.parsed import Document, parse_document
 from proxy.core.document.snapshot import CannotAnswer, Snapshot, Unanswerable, index
 from proxy.core.endpoints.catalogue import ENDPOINTS
@@ -453,8 +453,8 @@ def test_the_snapshot_tells_what_the_proof_told() -> None:
 def test_the_difference_names_what_came_went_and_changed() -> None:
     old = of(symbol("A"), symbol("B"), symbol("C"))
     new = of(symbol("D"), symbol("A"), symbol("C", "HALT"))
-    assert diff(old, new) == Changes(added=("D",), removed=("B",), changed_status=("C",))
-    assert diff(old, old) == Changes((), (), ())
+    assert changed_symbols(old, new) == ChangedSymbols(added=("D",), removed=("B",), changed_status=("C",))
+    assert changed_symbols(old, old) == ChangedSymbols((), (), ())
 
 
 def many(trading: int, broken: int = 0) -> Snapshot:
