@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["--version"]:
         print(f"binance-sidecar {__version__}")  # noqa: T201 - the output of the command
         return 0
-    if words[:1] in (["--help"], ["-h"]):
+    if words[:1] != ["serve"] and not {"--help", "-h"}.isdisjoint(words):
         sys.stdout.write(f"{USAGE}\n")
     command = words.pop(0) if words and not words[0].startswith("-") else "serve"
     asking = {"top": _top, "explain": _explain}
