@@ -5,16 +5,15 @@ Where SIDECAR_CAPTURES names a folder, every recording in it is served; the gene
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from tests.captures import captures
 from tests.gateway.harness import INFO, Answer, Stage, stage
 from tests.simulator import Document, generate_document, recorded
 
-PATTERNS = ("spot-*.json", "binanceus-*.json")
 GENERATED = "generated"
 HIDDEN = "TRD_GRP_003"
 """A permission of symbols that the full document does not show: only the origin can answer it."""
@@ -22,14 +21,8 @@ SURELY_COMPRESSED_BYTES = 8192
 
 
 def recordings() -> list[str]:
-    """The generated document, then every recording. FileNotFoundError when a folder is named that has none."""
-    folder = os.environ.get("SIDECAR_CAPTURES")
-    if not folder:
-        return [GENERATED]
-    found = sorted(str(path) for pattern in PATTERNS for path in Path(folder).glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"SIDECAR_CAPTURES: no {' and no '.join(PATTERNS)} in {folder}")
-    return [GENERATED, *found]
+    """The generated document, then every recording."""
+    return [GENERATED, *map(str, captures())]
 
 
 def load(name: str) -> Document:

@@ -7,10 +7,22 @@ import itertools
 import pytest
 
 from proxy.core.quota.replicas import ReplicaCount
+from proxy.quota.local import MemoryLedger
 from proxy.quota.scripts import domain_key
 from proxy.quota.shared import RedisLedger
 from proxy.redis_client.connection import RedisConnection
-from tests.quota.doubles import RATIOS, Ageing, Copied, ManualClock, SwitchedConnection, Tally, copy_of, replace_by
+from tests.quota.doubles import (
+    RATIOS,
+    Ageing,
+    Copied,
+    Ledger,
+    ManualClock,
+    ModelLedger,
+    SwitchedConnection,
+    Tally,
+    copy_of,
+    replace_by,
+)
 
 
 @pytest.fixture
@@ -87,3 +99,16 @@ class Domain:
 @pytest.fixture
 def domain(connection: RedisConnection, clock: ManualClock, tally: Tally) -> Domain:
     return Domain(connection, clock, tally)
+
+
+@pytest.fixture(params=["model", "memory", "redis"])
+def ledger(request: pytest.FixtureRequest, clock: ManualClock, tally: Tally) -> Ledger:
+    """Each of the three that must behave alike."""
+    match request.param:
+        case "model":
+            return ModelLedger(clock, tally)
+        case "memory":
+            return MemoryLedger(clock=clock, ratios=RATIOS, observer=tally)
+        case _:
+            domain: Domain = request.getfixturevalue("domain")
+            return domain.replica()[0]

@@ -29,18 +29,6 @@ from tests.quota.doubles import HOUR, RATIOS, Ledger, ManualClock, ModelLedger, 
 from tests.sizes import sized
 
 
-@pytest.fixture(params=["model", "memory", "redis"])
-def ledger(request: pytest.FixtureRequest, clock: ManualClock, tally: Tally) -> Ledger:
-    match request.param:
-        case "model":
-            return ModelLedger(clock, tally)
-        case "memory":
-            return MemoryLedger(clock=clock, ratios=RATIOS, observer=tally)
-        case _:
-            domain: Domain = request.getfixturevalue("domain")
-            return domain.replica()[0]
-
-
 @pytest.mark.no_cover
 async def test_four_hundred_at_once_and_exactly_the_budget_passes(ledger: Ledger, tally: Tally) -> None:
     outcomes = await asyncio.gather(*(ask(ledger, 20) for _ in range(400)))

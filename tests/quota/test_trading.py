@@ -8,25 +8,12 @@ import pytest
 
 from proxy.core.quota.budget import Reservation
 from proxy.core.quota.ratios import Purpose
-from proxy.quota.local import MemoryLedger
 from tests.quota.conftest import Domain
-from tests.quota.doubles import HOUR, RATIOS, Ledger, ManualClock, ModelLedger, Tally, admitted, ask, headers
+from tests.quota.doubles import HOUR, Ledger, admitted, ask, headers
 
 BUDGET, TRADING = 5400, 5880
 LOCAL_TRADING = 1633
 """0.25 * 0.98 / 0.9 of 6000."""
-
-
-@pytest.fixture(params=["model", "memory", "redis"])
-def ledger(request: pytest.FixtureRequest, clock: ManualClock, tally: Tally) -> Ledger:
-    match request.param:
-        case "model":
-            return ModelLedger(clock, tally)
-        case "memory":
-            return MemoryLedger(clock=clock, ratios=RATIOS, observer=tally)
-        case _:
-            domain: Domain = request.getfixturevalue("domain")
-            return domain.replica()[0]
 
 
 async def order(ledger: Ledger, weight: int = 1, *, client: str | None = "trader") -> Reservation:

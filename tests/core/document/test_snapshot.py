@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Sequence
 from functools import cache
@@ -23,6 +22,7 @@ from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
 from proxy.core.query.representation import Representation
 from proxy.errors import BadAnswer
+from tests.captures import captures
 from tests.simulator import document as simulated
 from tests.simulator import rules
 from tests.simulator.generation import generate_document
@@ -33,14 +33,7 @@ SERVER_TIME = b"1790363028806"
 MICROSECONDS = Representation(microseconds=True)
 
 
-def recorded_answers() -> list[Path]:
-    """The recorded spot answers, where there are any."""
-    folder = os.environ.get("SIDECAR_CAPTURES")
-    kinds = ("spot-*.json", "binanceus-*.json")
-    return [path for kind in kinds for path in sorted(Path(folder).glob(kind))] if folder else []
-
-
-CAPTURES = recorded_answers()
+CAPTURES = captures()
 
 
 def indexed(body: bytes, **given_: Any) -> Snapshot:
