@@ -19,6 +19,7 @@ from proxy.commands.forecast import forecast
 from proxy.commands.running import NoAnswer, ops_url, status_of
 from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
+from proxy.core.feed.selection import read_request
 from proxy.core.messages import ClientRequest
 from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
 from proxy.core.query.history import may_be_final
@@ -27,7 +28,7 @@ from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.quota.pools import default_windows, pool_of
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.page import words
-from proxy.server.cors import OWN_PATHS, is_public
+from proxy.server.cors import CHANGES_PATH, OWN_PATHS, is_public
 from proxy.server.ops import METHODS, PATHS
 from proxy.settings import Settings, TimeSource
 
@@ -86,13 +87,15 @@ def read(request: str) -> ClientRequest:
 
 
 def own_answer(settings: Settings, asked: ClientRequest) -> str | None:
-    """Who answers what the gateway itself offers; None for all else. Raises MethodNotAllowed."""
+    """Who answers what the gateway itself offers; None for all else. Raises the SidecarError of one that is refused."""
     if asked.method == "OPTIONS" and is_public(asked.path):
         return "204, which tells browsers that pages of other sites may read this path"
     if asked.path not in OWN_PATHS | PATHS:
         return None
     if asked.method not in METHODS:
         raise MethodNotAllowed(f"Request method '{asked.method[:20]}' is not supported.")
+    if asked.path == CHANGES_PATH:
+        read_request(asked.raw_query)
     is_apart = asked.path in PATHS and settings.ops_port is not None
     return "by the gateway itself" + (", on the listener of SIDECAR_OPS_PORT" if is_apart else "")
 

@@ -100,6 +100,7 @@ async def test_the_full_document_answers_filters(capsys: pytest.CaptureFixture[s
         ("GET /fapi/v1/klines?symbol=BTCUSDT", "404, code -1020"),
         ("POST /api/v3/depth?symbol=BTCUSDT", "405, code -1020"),
         ("POST /changes", "405, code -1020"),
+        ("GET /changes?kinds=other", "400, code -1130"),
         ("DELETE /status", "405, code -1020"),
         ("OPTIONS /status", "405, code -1020"),
     ],

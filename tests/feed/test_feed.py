@@ -118,6 +118,9 @@ async def test_headers_and_refusals() -> None:
         assert (await on.ask("/changes", method="OPTIONS")).status == 204
         packed = await on.ask("/changes", Accept="application/json, text/plain, */*", Accept_Encoding="gzip")
         assert packed.json["changes"] == []
+        for nothing_yet in ({}, {"Last_Event_ID": ""}):
+            new = await on.ask("/changes?lastEventId=", Accept="application/json", **nothing_yet)
+            assert (new.status, new.json["reset"]) == (200, False)
         both = "text/event-stream, application/json;q=0.9"
         assert (await on.ask("/changes", method="HEAD", Accept=both)).headers["content-type"] == "text/event-stream"
 

@@ -60,7 +60,7 @@ class FeedRequest(Struct, frozen=True):
 
     selection: Selection
     last_event_id: str | None
-    """From the query, for clients that cannot send a header."""
+    """From the query, for clients that cannot send a header; None if it is empty: a reader has none at first."""
 
 
 def read_request(raw_query: str) -> FeedRequest:
@@ -83,7 +83,7 @@ def read_request(raw_query: str) -> FeedRequest:
             kinds=None if kinds is None else _known(kinds, KINDS, KINDS_PARAMETER),
             apis=None if apis is None else frozenset(_APIS[name] for name in _known(apis, frozenset(_APIS), API)),
         ),
-        given.get(LAST_EVENT_ID),
+        given.get(LAST_EVENT_ID) or None,
     )
 
 
