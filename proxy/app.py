@@ -178,6 +178,8 @@ async def _start(
     background(measure_lag(app.metrics), stack)
     background(watch_clock(app.clock, ledgers.keep_blocks), stack)
     background(ledgers.watch_blocks(), stack)
+    if settings.state_dir is not None:
+        background(ledgers.watch_kept(), stack)
     stack.push_async_callback(_drain, app)
 
 

@@ -62,6 +62,8 @@ class BlockFile:
         self._clock = clock
         self._writing = asyncio.Lock()
         self._kept: _Record | None = None
+        self._fault = ""
+        """Why the last attempt failed; empty: it did not."""
         make_folder(folder)
 
     def load(self) -> Block | None:
@@ -92,9 +94,10 @@ class BlockFile:
         return record.until - max(self._clock.wall(), record.written)
 
     async def keep(self, block: Block | None) -> None:
-        """Write a block that ends later than the one in the file; None: remove the file. Never raises.
+        """Write a block that ends later than the one in the file, or that has no file; None: remove the file.
 
-        Returns when the file is on the disk. Calls wait for each other: of many refusals at once one is written.
+        Never raises: a failure is logged once for each cause. Returns when the file is on the disk. Calls wait for each
+        other: of many refusals at once one is written.
         """
         async with self._writing:
             try:
@@ -104,13 +107,18 @@ class BlockFile:
                 else:
                     await self._write_if_later(block)
             except OSError as error:
-                log.warning("block_not_kept", file=str(self._path), error=str(error))
+                fault = str(error.strerror)
+                if fault != self._fault:
+                    log.warning("block_not_kept", file=str(self._path), error=str(error))
+                self._fault = fault
+            else:
+                self._fault = ""
 
     async def _write_if_later(self, block: Block) -> None:
         left_seconds = block.until - self._clock.origin()
         kept = self._kept  # its end is by the clock of then, which may have been set since
         kept_seconds = self._left_seconds(kept) if kept is not None and kept.reason is block.reason else -math.inf
-        if left_seconds <= kept_seconds + _CLOSE_SECONDS:
+        if left_seconds <= kept_seconds + _CLOSE_SECONDS and await asyncio.to_thread(self._path.exists):
             return
         wall = self._clock.wall()
         record = _Record(1, block.reason, wall, wall + left_seconds, min(block.strikes, _MOST_STRIKES))

@@ -91,7 +91,7 @@ class BlockWatch:
         return self._budget.block_at(now)
 
     async def keep(self) -> None:
-        """Keep the block anew: this machine's clock was set, and its end is kept by that clock."""
+        """Keep the block anew: this machine's clock was set, by which its end is kept, or it may be lost."""
         block = self.held()
         if block is not None:
             await self._keeper.keep(block)

@@ -131,7 +131,7 @@ class MemoryLedger:
         )
 
     async def keep_block(self) -> None:
-        """Keep the block anew: this machine's clock was set, and its end is kept by that clock."""
+        """Keep the block anew: this machine's clock was set, by which its end is kept, or it may be lost."""
         block = self.held_block()
         if block is not None:
             await self._keeper.keep(block)

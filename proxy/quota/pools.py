@@ -7,11 +7,12 @@ it is built, who sends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from proxy.background import tick
 from proxy.core.endpoints.endpoint import Api, Endpoint
 from proxy.core.endpoints.sapi import SAPI
 from proxy.core.quota.budget import Budget
@@ -22,6 +23,8 @@ from proxy.quota.local import MemoryLedger
 from proxy.quota.shared import RedisLedger
 
 AnyLedger = MemoryLedger | RedisLedger
+KEEP_SECONDS = 5.0
+"""How often blocks are kept anew while they hold."""
 
 
 class PoolLedgers:
@@ -105,9 +108,18 @@ class PoolLedgers:
             await ledger.raise_if_blocked()
 
     async def keep_blocks(self) -> None:
-        """Keep all blocks anew: this machine's clock was set."""
+        """Keep all blocks anew: this machine's clock was set, or what was kept may be lost."""
         for ledger in self.all():
             await ledger.keep_block()
+
+    async def watch_kept(self, *, sleep: Callable[[float], Awaitable[None]] = tick) -> None:
+        """Keep blocks anew while they hold: the disk was full, or somebody removed the file.
+
+        Runs as long as the process lives.
+        """
+        while True:
+            await sleep(KEEP_SECONDS)
+            await self.keep_blocks()
 
     async def watch_blocks(self) -> None:
         """Follow blocks and leases of all pools in Redis. Runs as long as the process lives; returns without Redis."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from proxy.core.quota.block import Block, BlockReason
 from proxy.quota.block_file import BlockFile, file_name
 from proxy.quota.local import MemoryLedger
+from proxy.quota.pools import PoolLedgers
 from proxy.quota.shared import RedisLedger
 from tests.events import capture_logs
 from tests.quota.conftest import Domain
@@ -53,6 +58,47 @@ async def test_a_folder_that_somebody_removed_is_made_anew(tmp_path: Path, clock
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+async def watched(ledgers: PoolLedgers, times: int) -> None:
+    """So many looks at the files."""
+    left = iter(range(times))
+
+    async def sleep(_: float) -> None:
+        if next(left, None) is None:
+            raise EOFError
+
+    with suppress(EOFError):
+        await ledgers.watch_kept(sleep=sleep)
+
+
+async def test_a_ban_that_finds_the_disk_full_is_kept_once_there_is_room(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledgers = PoolLedgers(lambda _: process(tmp_path, clock))
+    with capture_logs() as logs, monkeypatch.context() as full:
+        full.setattr("os.fsync", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        await ledgers.spot.block(BlockReason.BAN, clock.now + 120)
+        await watched(ledgers, 3)
+        assert list(tmp_path.iterdir()) == []
+    assert [line["event"] for line in logs] == ["block_not_kept"], "said once"
+    clock.now += 10
+    await watched(ledgers, 1)
+    assert await ask(process(tmp_path, clock), 1) == ("ban", 110.0)
+
+
+async def test_a_file_that_somebody_removed_while_a_ban_holds_is_written_anew(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    ledgers = PoolLedgers(lambda _: process(tmp_path, clock))
+    await ledgers.spot.block(BlockReason.BAN, clock.now + 120)
+    (tmp_path / NAME).unlink()
+    await watched(ledgers, 1)
+    assert await ask(process(tmp_path, clock), 1) == ("ban", 120.0)
+    clock.now += 120
+    (tmp_path / NAME).unlink()
+    await watched(ledgers, 1)
+    assert list(tmp_path.iterdir()) == [], "it is over"
+
+
 async def test_the_file_is_written_before_the_refusal_is_answered(tmp_path: Path, clock: ManualClock) -> None:
     await process(tmp_path, clock).block(BlockReason.BAN, clock.now + 120)
     file = tmp_path / NAME
@@ -87,7 +133,12 @@ async def test_of_many_refusals_at_once_few_are_written(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[bytes] = []
-    monkeypatch.setattr("proxy.quota.block_file._replace", lambda _, data: written.append(data))
+
+    def replace(path: Path, data: bytes) -> None:
+        written.append(data)
+        path.touch()
+
+    monkeypatch.setattr("proxy.quota.block_file._replace", replace)
     ledger = process(tmp_path, clock)
     await asyncio.gather(*(ledger.block(BlockReason.BAN, clock.now + 120) for _ in range(64)))
     assert len(written) == 1
