@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import bodies as coding
+from proxy import bodies
 from proxy.bodies import COMPRESS_BYTES, THREAD_BYTES, compress, decompress, entity_tag, gunzip
 
 NOISE = random.Random(0).randbytes(3 * THREAD_BYTES)
@@ -95,13 +95,13 @@ def test_a_bomb_is_not_blown_up_to_learn_that_it_is_one(monkeypatch: pytest.Monk
 
 async def test_large_bodies_are_worked_on_in_a_thread_and_small_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[threading.Thread] = []
-    real = coding.gunzip
+    real = bodies.gunzip
 
     def watched(raw: bytes, max_bytes: int) -> bytes:
         threads.append(threading.current_thread())
         return real(raw, max_bytes)
 
-    monkeypatch.setattr(coding, "gunzip", watched)
+    monkeypatch.setattr(bodies, "gunzip", watched)
     assert await decompress(gzip.compress(b"small"), max_bytes=100) == b"small"
     assert await decompress(gzip.compress(NOISE), max_bytes=1 << 20) == NOISE
     assert threads[0] is threading.main_thread()

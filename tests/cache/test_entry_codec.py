@@ -9,31 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cache import entry_codec as envelope
+from proxy.cache import entry_codec
 from proxy.core.messages import Entry
 from tests.cache.entries import BODY, entries, entry
 
 LIMIT = 1 << 20
 OPTIONAL = ("age", "sbe_deprecated")
-REQUIRED = envelope.FIELDS[: -len(OPTIONAL)]
+REQUIRED = entry_codec.FIELDS[: -len(OPTIONAL)]
 """The fields of version 0.1.0, which asks Redis for these in this order, and wants all of them."""
 
 
 async def decoded(fields: dict[str, bytes | None], *, max_body_bytes: int = LIMIT) -> Entry | None:
-    return await envelope.decode([fields.get(name) for name in envelope.FIELDS], max_body_bytes=max_body_bytes)
+    return await entry_codec.decode([fields.get(name) for name in entry_codec.FIELDS], max_body_bytes=max_body_bytes)
 
 
 def encoded(**changes: bytes | None) -> dict[str, bytes | None]:
-    return {**envelope.encode(entry()), **changes}
+    return {**entry_codec.encode(entry()), **changes}
 
 
 @given(entries())
 async def test_an_entry_is_read_back_as_it_was(one: Entry) -> None:
-    assert await decoded(dict(envelope.encode(one))) == one
+    assert await decoded(dict(entry_codec.encode(one))) == one
 
 
 def test_the_fields_can_be_read_by_a_person() -> None:
-    fields = envelope.encode(entry(compressed=False))
+    fields = entry_codec.encode(entry(compressed=False))
 
     assert tuple(fields) == REQUIRED
     assert fields == {
@@ -53,7 +53,7 @@ def test_the_fields_can_be_read_by_a_person() -> None:
 
 def test_of_a_compressed_entry_only_the_compressed_body_is_kept() -> None:
     one = entry()
-    fields = envelope.encode(one)
+    fields = entry_codec.encode(one)
 
     assert (fields["encoding"], fields["body"], fields["size"]) == (b"gzip", one.gzip, b"%d" % len(BODY))
 
@@ -61,12 +61,12 @@ def test_of_a_compressed_entry_only_the_compressed_body_is_kept() -> None:
 def test_the_fields_of_older_versions_are_written_as_these_read_them() -> None:
     names = "v status content_type etag stored_at fresh swr sie size encoding body"
     assert names.split() == list(REQUIRED)
-    assert envelope.FIELDS[len(REQUIRED) :] == OPTIONAL
+    assert entry_codec.FIELDS[len(REQUIRED) :] == OPTIONAL
 
 
 async def test_what_few_entries_have_is_written_only_for_them() -> None:
     one = replace(entry(), arrived_age_seconds=7, sbe_deprecated="3:4")
-    fields = dict(envelope.encode(one))
+    fields = dict(entry_codec.encode(one))
 
     assert (fields["age"], fields["sbe_deprecated"]) == (b"7", b"3:4")
     assert await decoded(fields) == one
@@ -130,7 +130,7 @@ async def test_a_hash_that_is_not_as_we_write_it_is_no_entry(name: str, value: b
     assert await decoded(encoded(**{name: value})) is None
 
 
-@given(st.sampled_from(envelope.FIELDS), st.binary(max_size=100))
+@given(st.sampled_from(entry_codec.FIELDS), st.binary(max_size=100))
 async def test_no_value_whatever_raises(name: str, value: bytes) -> None:
     await decoded(encoded(**{name: value}))
 
@@ -156,12 +156,12 @@ async def test_a_bomb_is_not_unpacked_beyond_its_stated_size() -> None:
 async def test_a_body_larger_than_a_thread_is_started_for_is_read_back_too() -> None:
     one = entry(bytes(range(256)) * 4000)
 
-    assert await decoded(dict(envelope.encode(one))) == one
+    assert await decoded(dict(entry_codec.encode(one))) == one
 
 
 @pytest.mark.parametrize("compressed", [True, False])
 async def test_a_body_above_the_limit_is_no_entry(compressed: bool) -> None:
-    fields = dict(envelope.encode(entry(compressed=compressed)))
+    fields = dict(entry_codec.encode(entry(compressed=compressed)))
 
     assert await decoded(fields, max_body_bytes=len(BODY)) is not None
     assert await decoded(fields, max_body_bytes=len(BODY) - 1) is None
@@ -181,8 +181,8 @@ async def test_a_body_above_the_limit_is_no_entry(compressed: bool) -> None:
 def test_the_time_alone_is_read_from_our_own_version_only(
     version: bytes | None, stored_at: bytes | None, expected: float | None
 ) -> None:
-    assert envelope.decode_stored_at([version, stored_at]) == expected
+    assert entry_codec.decode_stored_at([version, stored_at]) == expected
 
 
 def test_any_number_is_written_as_a_decimal() -> None:
-    assert envelope.encode(replace(entry(), stored_at=5))["stored_at"] == b"5.0"
+    assert entry_codec.encode(replace(entry(), stored_at=5))["stored_at"] == b"5.0"

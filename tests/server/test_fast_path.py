@@ -11,8 +11,7 @@ import pytest
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.app import Application
-from proxy.server import fast_path as fast_lane
-from proxy.server import unread
+from proxy.server import fast_path, unread
 from proxy.server.fast_path import FastPathProtocol, missing_private_names
 from proxy.settings import load
 from tests.events import capture_logs
@@ -226,7 +225,7 @@ async def test_one_setting_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_an_aiohttp_that_changed_turns_it_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_lane, "PRIVATE_FIELDS", (*fast_lane.PRIVATE_FIELDS, "_gone"))
+    monkeypatch.setattr(fast_path, "PRIVATE_FIELDS", (*fast_path.PRIVATE_FIELDS, "_gone"))
     with capture_logs() as logs:
         async with stage() as on:
             await warmed(on.app, get(), get())
@@ -235,15 +234,15 @@ async def test_an_aiohttp_that_changed_turns_it_off_and_says_so(monkeypatch: pyt
     assert [entry["missing"] for entry in told] == [["_gone"]]
 
 
-@pytest.mark.parametrize("name", [*fast_lane.PRIVATE_FIELDS, *fast_lane.PRIVATE_METHODS])
+@pytest.mark.parametrize("name", [*fast_path.PRIVATE_FIELDS, *fast_path.PRIVATE_METHODS])
 def test_the_guard_misses_each_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     class Slim:
-        __slots__ = tuple(known for known in fast_lane.PRIVATE_FIELDS if known != name)
+        __slots__ = tuple(known for known in fast_path.PRIVATE_FIELDS if known != name)
 
-    for method in fast_lane.PRIVATE_METHODS:
+    for method in fast_path.PRIVATE_METHODS:
         if method != name:
             setattr(Slim, method, print)
-    monkeypatch.setattr(fast_lane, "RequestHandler", Slim)
+    monkeypatch.setattr(fast_path, "RequestHandler", Slim)
     assert missing_private_names() == [name]
 
 
@@ -251,10 +250,10 @@ def test_this_aiohttp_is_the_one_that_the_lane_was_made_for() -> None:
     assert missing_private_names() == []
 
 
-def test_the_guard_knows_every_private_name_that_the_lane_uses() -> None:
-    own = (set(FastPathProtocol.__slots__) | set(vars(FastPathProtocol))) - {*fast_lane.PRIVATE_METHODS}
-    tree = ast.parse(inspect.getsource(fast_lane))
+def test_the_guard_knows_every_private_name_that_the_fast_path_uses() -> None:
+    own = (set(FastPathProtocol.__slots__) | set(vars(FastPathProtocol))) - {*fast_path.PRIVATE_METHODS}
+    tree = ast.parse(inspect.getsource(fast_path))
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
     private = {name for name in used if not name.startswith("__")} - own - {"_make"}
-    assert private == {*fast_lane.PRIVATE_FIELDS, *fast_lane.PRIVATE_METHODS}
+    assert private == {*fast_path.PRIVATE_FIELDS, *fast_path.PRIVATE_METHODS}
     assert issubclass(FastPathProtocol, RequestHandler)

@@ -20,7 +20,7 @@ from unittest import mock
 
 from aiohttp.web_protocol import RequestHandler
 
-from proxy import bodies as coding
+from proxy import bodies
 from proxy.app import Application
 from proxy.core.endpoints.catalogue import Forward
 from proxy.errors import SidecarError
@@ -418,7 +418,7 @@ async def twins(*, forwards: bool = False) -> AsyncIterator[Twins]:
 
 @asynccontextmanager
 async def _inline() -> AsyncIterator[None]:
-    with mock.patch.object(coding, "THREAD_BYTES", 1 << 30):
+    with mock.patch.object(bodies, "THREAD_BYTES", 1 << 30):
         yield
 
 
