@@ -219,8 +219,16 @@ def test_a_request_may_be_written_in_several_ways(text: str, method: str, path: 
         ),
         ({"windows": WINDOWS[1:]}, "sent at a weight of 25; used so far: RAW_REQUESTS 5m 3 of 54,900."),
         (
+            {"windows": [WINDOWS[0] | {"used": 5375}]},
+            "sent at a weight of 25; used so far: REQUEST_WEIGHT 1m 5,375 of 5,400.",
+        ),
+        (
             {"blocks": [{"pool": "spot", "reason": "pause", "until": 90.0}]},
             "not sent: 403, because the pause of pool spot ends in 1 min 0 s.",
+        ),
+        (
+            {"blocks": [{"pool": "spot", "reason": "back-off", "until": 90.0}]},
+            "not sent: 429, because the back-off of pool spot ends in 1 min 0 s.",
         ),
         (
             {"windows": [], "blocks": [{"pool": "futures", "reason": "ban", "until": 90.0}]},
