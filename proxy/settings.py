@@ -76,7 +76,7 @@ class LogFormat(Enum):
 class Settings:
     """Gateway in front of Binance's public data. Every flag is also SIDECAR_<NAME> in the environment."""
 
-    host: str = setting(text(at_least=1), DEFAULT_HOST, "traffic listener: address")
+    host: str = setting(text(), DEFAULT_HOST, "traffic listener: address")
     port: int = setting(PORT, DEFAULT_PORT, "traffic listener: port")
     ops_host: str | None = setting(optional(text()), None, "ops listener: address; unset: as host")
     ops_port: int | None = setting(

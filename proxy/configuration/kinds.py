@@ -54,12 +54,11 @@ def setting(kind: Kind[T], default: T, description: str) -> T:
     return field(default=default, metadata={"kind": kind, "description": description})
 
 
-def text(*, at_least: int = 0) -> Kind[str]:
-    """Any text with so many characters."""
+def text() -> Kind[str]:
+    """Any text that is not empty."""
 
     def read(given: str) -> str:
-        if len(given) < at_least:
-            raise ValueError("must not be empty" if at_least == 1 else f"must have at least {at_least} characters")
+        _check(given != "", "must not be empty")
         return given
 
     return Kind("TEXT", read)

@@ -194,7 +194,7 @@ def _rows(bench: Bench, rounds: int, works: Sequence[Work]) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 where the load cannot be made here."""
-    parser = argparse.ArgumentParser("python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser("python -m tests.bench", description="The gateway beside its peers.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run")
     parser.add_argument("--no-save", action="store_true", help="print only")

@@ -200,7 +200,7 @@ def main() -> None:
     """Play every load with every size."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description="Simulate fleets of replicas.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of replicas")
     flags = parser.parse_args()
     print(f"Budget {BUDGET} of {LIMIT} weight a minute; seed {flags.seed}. Per minute unless a name says otherwise.")
     for line in leased(flags.sizes, seed=flags.seed):
