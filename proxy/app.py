@@ -47,7 +47,7 @@ from proxy.server.build import (
     entries_bytes,
 )
 from proxy.server.fast_path import release_outdated
-from proxy.server.forward_path import ForwardPath
+from proxy.server.forward_path_table import ForwardPathTable
 from proxy.server.listeners import TrafficAndOps, base_url, listen
 from proxy.server.ops import Ops
 from proxy.server.tls import Certificate
@@ -265,7 +265,7 @@ async def _listen(
     )
     ops = _ops(settings, app, report)
     handler = traffic if settings.ops_port is not None else TrafficAndOps(traffic, ops)
-    forward_path = ForwardPath(ways.direct, headers=headers, peers=peers, observer=app.metrics, life_cycle=app)
+    forward_path = ForwardPathTable(ways.direct, headers=headers, peers=peers, observer=app.metrics, life_cycle=app)
     server = build_server(
         settings, handler, room, fast_paths=(fast_path, forward_path), peers=peers, certificate=app.certificate
     )

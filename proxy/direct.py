@@ -22,7 +22,7 @@ from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.messages import ClientRequest
 from proxy.core.query.accepted import accepts_gzip
 from proxy.core.query.canonical import CanonicalQuery, canonicalize
-from proxy.core.query.keyed import KeyedKind, KeyedRequest, is_keyed, keyed_kind
+from proxy.core.query.keyed import KeyedKind, KeyedRequest, is_keyed, keyed_kind, request_of
 from proxy.core.query.market import MarketQuery, market_query
 from proxy.core.reply import Outcome, Reply, forwarded_reply, passed_reply
 from proxy.errors import SendingRefused, SidecarError
@@ -49,12 +49,12 @@ class Place(Struct, frozen=True, eq=False):
 
 
 class Lone(Struct, frozen=True, eq=False):
-    """A request whose answer is for its client alone."""
+    """A request for public data whose answer is for its client alone."""
 
-    query: Query
+    query: PublicQuery
     origin: Origin
     pass_on: PassOn
-    may_be_repeated: bool = False
+    may_be_repeated: ClassVar[bool] = True
 
     def begin(self, client: str, asker: Asker) -> bool:
         """Send it for this client in this turn of the loop; False: nothing was done, and the gateway must handle it.
@@ -107,16 +107,50 @@ class OfAccounts(Struct, frozen=True, eq=False):
     kind: KeyedKind
     origin: Origin
 
-    def prepare(self, target: str, *, api_key: str, body: bytes) -> Lone:
+    def prepare(self, target: bytes, api_key: bytes, body: bytes) -> OfAccount:
         """One of them, ready to be sent."""
-        query = self.kind.request(target, api_key=api_key, body=body)
-        return Lone(query, self.origin, forwarded_reply)
+        return OfAccount(self.kind.request(target, api_key, body), self.origin)
+
+
+class OfAccount(Struct, eq=False):
+    """One request of an account, which is sent once."""
+
+    query: KeyedRequest
+    origin: Origin
+    asker: Asker | None = None
+    """Who waits for the answer, once it is sent."""
+    may_be_repeated: ClassVar[bool] = False
+
+    def begin(self, client: str, asker: Asker) -> bool:
+        """As `Lone.begin`."""
+        self.asker = asker
+        try:
+            return self.origin.begin(self.query, client=client, taker=self)
+        except SendingRefused as refused:
+            asker.answer(failed(refused, self.query.endpoint))
+            return True
+
+    def take(self, answer: AcceptedResponse) -> None:
+        """The answer has come."""
+        asker = self.asker
+        assert asker is not None  # it was sent
+        try:
+            reply = forwarded_reply(answer.response, _BYPASS, query=self.query, refund=answer.refund)
+        except Exception as error:  # as in `_Alone`
+            self.fail(error)
+            return
+        asker.answer(reply)
+
+    def fail(self, error: Exception) -> None:
+        """None will come."""
+        assert self.asker is not None  # it was sent
+        _fail(self.query, error, self.asker)
 
 
 class _Alone(Struct, eq=False):
     """Takes the answer to one request."""
 
-    query: Query
+    query: PublicQuery
     pass_on: PassOn
     asker: Asker
 
@@ -174,14 +208,14 @@ class DirectGateway:
         self._found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
-    def prepare(self, place: Place, request: ClientRequest) -> Lone | Shared | None:
+    def prepare(self, place: Place, request: ClientRequest) -> Lone | Shared | OfAccount | None:
         """The request, ready to be sent for any client; None for one that never goes this way."""
         endpoint, origin = place.endpoint, place.origin
         if is_keyed(endpoint, request):
             if not self._forwards_keyed:
                 return None
             kind = keyed_kind(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-            return OfAccounts(kind, origin).prepare(request.target, api_key=request.api_key, body=request.body)
+            return OfAccount(request_of(kind, request), origin)
         if request.body:
             return None
         if endpoint.path not in ENDPOINTS:
@@ -201,7 +235,7 @@ class DirectGateway:
 
     def _public(self, query: PublicQuery, origin: Origin, pass_on: PassOn) -> Lone | Shared:
         if query.endpoint.policy is CachePolicy.FORWARDED:
-            return Lone(query, origin, pass_on, may_be_repeated=True)
+            return Lone(query, origin, pass_on)
         may_be_kept = isinstance(query, MarketQuery) and self._fills.may_keep(query)
         return Shared(query, origin, pass_on, self._fills, may_be_kept=may_be_kept)
 

@@ -77,9 +77,6 @@ class Ledger(Protocol):
     def can_settle_now(self, reservation: Reservation) -> bool:
         """Whether `settle_now` may take an answer in this turn of the loop. If not, the caller awaits `reconcile`."""
 
-    def close_now(self, reservation: Reservation, *, ok: bool) -> Reservation:
-        """The part of `settle_now` that may lower the used weight. Returns the reservation to settle later."""
-
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """`reconcile` without waiting; never raises."""
 

@@ -106,6 +106,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """The pool of limits whose used weight the answer tells; None: it tells none."""
     told_weight: int = 0
     """What the origin's answer tells of that pool's used weight, which may not be counted yet; 0: nothing."""
+    refund: int = 0
+    """What the answer gives back of it, which may not be taken back yet."""
     rendition: Rendition | None = None
     """How to make this reply again later; None if it is not made from an entry."""
 
@@ -208,8 +210,13 @@ def _passed_begin(
     return begin_of(status, headers)
 
 
-def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest) -> Reply:
-    """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers."""
+def forwarded_reply(
+    response: OriginResponse, outcome: Outcome, *, query: MarketQuery | KeyedRequest, refund: int = 0
+) -> Reply:
+    """Pass on an answer as it came: status, body, its content coding if the client takes it, Binance's headers.
+
+    `refund`: the weight that it gives back, and that is still counted as used.
+    """
     status, told, body, packed = response.status, response.headers, response.body, response.gzip
     if packed is not None and not query.accepts_gzip:
         packed = None
@@ -224,6 +231,7 @@ def forwarded_reply(response: OriginResponse, outcome: Outcome, *, query: Market
         weight=query.weight,
         pool=reported_pool(endpoint),
         told_weight=used_in_minute(told) if endpoint.has_used_weight else 0,
+        refund=refund,
     )
 
 

@@ -80,7 +80,7 @@ class DirectClient:
         if connection is None:
             return False
         try:
-            known = self._heads.known.get((base_url, id(query)))
+            known = None if query.is_keyed else self._heads.known.get((base_url, id(query)))
             head = self._heads.render(base_url, query) if known is None else known[1]
             flight.check()
         except BaseException:

@@ -101,8 +101,6 @@ class Flight(Struct, eq=False):
         elif not self.gate.ledger.can_settle_now(reservation):
             self.asking.start(self._finish(self._settle(accepted, reservation)))
         else:
-            if self.demand.refundable:  # its client is told what is used after the refund
-                reservation = self.reader.take_back(accepted, reservation)
             try:
                 self.taker.take(accepted)  # first: a client waits
             finally:

@@ -48,11 +48,11 @@ class QueryHeads:
                 self._shapes.clear()
             known = self._shapes[place] = query.sent, *self._shape(base_url, query)
         _, prefix, before, after = known
-        target, method = query.target.encode("utf-8", "surrogateescape"), query.method
+        target, method, body = query.raw_target, query.method, query.body
         if not target or target.translate(None, VISIBLE):
             raise ValueError("this is no valid request")
-        length = b"Content-Length: %d\r\n" % len(query.body) if query.body else length_line(method, 0)
-        parts = method.encode(), prefix, target, before, query.api_key.encode(), after, length
+        length = b"Content-Length: %d\r\n" % len(body) if body else length_line(method, 0)
+        parts = method.encode(), prefix, target, before, query.raw_key, after, length
         return b"%b %b%b HTTP/1.1\r\n%b%b%b%b\r\n" % parts
 
     def _public_head(self, base_url: str, query: UpstreamQuery) -> bytes:

@@ -38,6 +38,8 @@ class AcceptedResponse(Struct, frozen=True):
 
     response: OriginResponse
     verdict: Good | Negative
+    refund: int = 0
+    """The weight that is given back for it, and is still counted as used while its client is answered."""
 
     @property
     def is_by_firewall(self) -> bool:
@@ -112,17 +114,11 @@ class AnswerReading:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if not (isinstance(verdict, Good) or (isinstance(verdict, Negative) and not verdict.by_firewall)):
             return None
-        if demand.refundable:  # spares most answers the call
-            self._count_refund(query, demand, is_good=isinstance(verdict, Good))
-        return AcceptedResponse(response, verdict)
-
-    def take_back(self, accepted: AcceptedResponse, reservation: Reservation) -> Reservation:
-        """Take back at once what the answer gives back. Returns what to settle next. A bug is logged, as there."""
-        try:
-            return self._ledger.close_now(reservation, ok=isinstance(accepted.verdict, Good))
-        except Exception:
-            log.exception("unexpected_error")
-            return reservation
+        if not demand.refundable:  # spares most answers the call
+            return AcceptedResponse(response, verdict)
+        is_good = isinstance(verdict, Good)
+        self._count_refund(query, demand, is_good=is_good)
+        return AcceptedResponse(response, verdict, demand.weight - demand.lasting if is_good else 0)
 
     def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
         """Do what follows from an accepted answer, without waiting. Only where the ledger can.

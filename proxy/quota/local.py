@@ -105,10 +105,6 @@ class MemoryLedger:
         """Not after a block: its end is kept on disk."""
         return self.local_view.last_block is None
 
-    def close_now(self, reservation: Reservation, *, ok: bool) -> Reservation:
-        """Take the weight back that a 2xx gives back. Returns what to settle later."""
-        return self.local_view.close(reservation, self._clock.origin(), ok=ok)
-
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """`reconcile` without waiting, where that is possible."""
         clock, budget = self._clock, self.local_view

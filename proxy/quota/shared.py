@@ -167,13 +167,6 @@ class RedisLedger:
         """Whether Redis need not be told of an answer at once."""
         return not (self._leasing is None or self._local or reservation.local or self.local_view.last_block is not None)
 
-    def close_now(self, reservation: Reservation, *, ok: bool) -> Reservation:
-        """Take the weight back that a 2xx gives back, if it was leased. Returns what to settle later."""
-        if self._leasing is None or not reservation.leased:
-            return reservation
-        self.local_view.version += self._leasing.leases.settle(reservation, ok=ok)
-        return replace(reservation, charges=(), is_refundable=False)
-
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         """Note an answer; Redis is told in the background."""
         assert self._leasing is not None  # `can_settle_now` was asked

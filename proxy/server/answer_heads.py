@@ -35,8 +35,9 @@ class AnswerHeads:
         weight = None if pool is None else self._used_weight(pool)
         if weight is None:
             pool = None
-        elif reply.told_weight > weight:
-            weight = reply.told_weight
+        else:
+            weight -= reply.refund
+            weight = max(weight, reply.told_weight)
         kind = self._wall() // 1, pool, is_public, closes, size > 0 or reply.status not in WITHOUT_BODY
         end, places = self._ends.get(kind) or self._end(kind)
         return (reply.begin or begin_of(reply.status, reply.headers)) + end % (weight, weight, size)[places]

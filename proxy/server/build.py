@@ -21,7 +21,8 @@ from proxy.server.cors import CHANGES_PATH, OPENAPI_PATH
 from proxy.server.fast_path import FastPathServer, can_be_used
 from proxy.server.fast_path_table import Entries, FastPathTable, LifeCycle
 from proxy.server.feed import Feed, FeedObserver
-from proxy.server.forward_path import ForwardPath, ForwardPathProtocol
+from proxy.server.forward_path import ForwardPathProtocol
+from proxy.server.forward_path_table import ForwardPathTable
 from proxy.server.openapi import OpenApi
 from proxy.server.ops import Handler
 from proxy.server.peers import Peers
@@ -57,7 +58,7 @@ def build_server(
     handler: Handler,
     room: Connections,
     *,
-    fast_paths: tuple[FastPathTable | None, ForwardPath | None] = (None, None),
+    fast_paths: tuple[FastPathTable | None, ForwardPathTable | None] = (None, None),
     peers: Peers | None = None,
     certificate: Certificate | None = None,
 ) -> Server:

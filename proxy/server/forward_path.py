@@ -1,7 +1,7 @@
 """The forwarding path: a request goes on to the origin in the turn of the loop in which it came.
 
 Owns: which connections may use it, what a connection may do meanwhile, and the bytes of the answer. Must not know:
-endpoints, queries, how an answer is got.
+endpoints, queries, how a request is known again, how an answer is got.
 
 It acts where the fast path may (`proxy.server.fast_path`): on a connection that is exact and idle, for a chunk that is
 one whole request. No client can see a difference to the ordinary way. While a request is under way here aiohttp knows
@@ -13,158 +13,35 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp.http import RawRequestMessage
-from msgspec import Struct
 
-from proxy.core.messages import ClientRequest
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.event_log import log, shown_path
-from proxy.ports import Asker
 from proxy.server import web
-from proxy.server.answer_heads import AnswerHeads
-from proxy.server.api import Headers, TrafficObserver
-from proxy.server.cors import is_public
 from proxy.server.fast_path import FastPathProtocol
-from proxy.server.fast_path_table import LifeCycle
-from proxy.server.heads import Asked, Heads
-from proxy.server.peers import Peers, peer_of
+from proxy.server.forward_path_table import NOWHERE, Course, ForwardPathTable, Kind
+from proxy.server.peers import peer_of
 from proxy.server.refusals import TooManyRequests
 from proxy.server.unreadable import internal_error
 
-_SHORT_BYTES = 1 << 10
-_MAX_KNOWN = 1024
 JOINED_BYTES = 16 << 10
 """Larger bodies are written after the head in a write of their own: to copy them takes longer."""
-
-
-class Prepared(Protocol):
-    """A request that can be sent, for any client."""
-
-    @property
-    def may_be_repeated(self) -> bool:
-        """Whether it may be remembered, and sent again for whoever sends the same bytes."""
-
-    def begin(self, client: str, asker: Asker) -> bool:
-        """Whether the request is under way, or refused; `asker` gets the reply, at once or later. False: neither."""
-
-
-class OfAccounts(Protocol):
-    """What requests of accounts have in common that differ in target, key and body alone."""
-
-    def prepare(self, target: str, *, api_key: str, body: bytes) -> Prepared:
-        """One of them, ready to be sent."""
-
-
-class Direct(Protocol):
-    """Sends requests on without waiting."""
-
-    def find(self, method: str, path: str) -> Any:
-        """Where requests with this method and path go; None: not this way."""
-
-    def prepare(self, place: Any, request: ClientRequest) -> Prepared | None:
-        """The request, ready to be sent; None: it goes another way. `place`: what was found."""
-
-    def of_accounts(self, place: Any, request: ClientRequest) -> OfAccounts | None:
-        """What requests like this one have in common, if all of them are of accounts; None: each is prepared alone."""
-
-
-class Course(Struct, frozen=True, eq=False):
-    """What the answers to requests with the same head, method and path have in common."""
-
-    claimed: str
-    """The name that the client gives itself."""
-    path: str
-    is_public: bool
-    """Whether pages of other sites may read the answer."""
-
-
-class Kind(Struct, frozen=True, eq=False):
-    """What the requests with the same head, method and path have in common themselves."""
-
-    course: Course
-    method: str
-    place: Any
-    of_accounts: OfAccounts | None
-    target_at: int
-    """Where the target begins in the request line."""
-
-
-_NOWHERE = Course("", "", is_public=False)
-"""Of a connection on which nothing was sent on."""
-
-
-class ForwardPath:
-    """What all connections share."""
-
-    def __init__(
-        self,
-        direct: Direct,
-        *,
-        headers: Headers,
-        peers: Peers,
-        observer: TrafficObserver,
-        life_cycle: LifeCycle,
-    ) -> None:
-        self.heads = Heads()
-        self.known: dict[bytes, tuple[Course, Prepared]] = {}
-        """Requests that are asked again and again; none with a key."""
-        self.peers = peers
-        self.direct = direct
-        self.life_cycle = life_cycle
-        self.answer_heads = AnswerHeads(headers)
-        self.observer = observer
-
-    def read(self, data: bytes) -> tuple[Course, Prepared] | None:
-        """The request with these bytes; None: it goes another way."""
-        asked = self.heads.asked(data)
-        if asked is None:
-            return None
-        kind = asked.head.kinds.get(asked.start) or self._kind(asked)
-        if kind is None:
-            return None
-        of_accounts = kind.of_accounts
-        if of_accounts is None:
-            return self._read_alone(data, asked, kind)
-        target = asked.line[kind.target_at :].decode("ascii")
-        return kind.course, of_accounts.prepare(target, api_key=asked.api_key, body=asked.body)
-
-    def _kind(self, asked: Asked) -> Kind | None:
-        place = asked.place()
-        if place is None:
-            return None
-        method, path = place
-        found = self.direct.find(method, path)
-        if found is None:
-            return None
-        course = Course(asked.head.claimed, path, is_public(path))
-        of_accounts = self.direct.of_accounts(found, asked.request(method, path))
-        kind = Kind(course, method, found, of_accounts, len(method) + 1)
-        asked.head.keep(asked.start, kind)
-        return kind
-
-    def _read_alone(self, data: bytes, asked: Asked, kind: Kind) -> tuple[Course, Prepared] | None:
-        course = kind.course
-        prepared = self.direct.prepare(kind.place, asked.request(kind.method, course.path))
-        if prepared is None:
-            return None
-        if prepared.may_be_repeated and not asked.api_key and len(data) <= _SHORT_BYTES:
-            if len(self.known) >= _MAX_KNOWN:
-                del self.known[next(iter(self.known))]
-            self.known[data] = course, prepared
-        return course, prepared
 
 
 class ForwardPathProtocol(FastPathProtocol):
     """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
 
-    __slots__ = ("_began", "_charged", "_claimed", "_course", "_forward_path", "_held", "_landed", "_was_disturbed")
+    __slots__ = (
+        *("_began", "_charged", "_claimed", "_course", "_forward_path", "_held", "_kinds", "_landed"),
+        "_was_disturbed",
+    )
 
-    def __init__(self, manager: web.Server, *, forward_path: ForwardPath, **kwargs: Any) -> None:
+    def __init__(self, manager: web.Server, *, forward_path: ForwardPathTable, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._forward_path = forward_path
-        self._course = _NOWHERE
+        self._course = NOWHERE
         """That of the last request that took this way."""
         self._claimed: str | None = None
         self._charged = ""
@@ -173,6 +50,8 @@ class ForwardPathProtocol(FastPathProtocol):
         """When that request came."""
         self._held: list[bytes] = []
         """What came while a request was under way."""
+        self._kinds: list[Kind] = []
+        """Those of the requests of accounts that came last."""
         self._landed: asyncio.Future[None] | None = None
         """What waits for the answer when the gateway stops."""
         self._was_disturbed = False
@@ -189,7 +68,7 @@ class ForwardPathProtocol(FastPathProtocol):
             return False
         self._began = perf_counter()
         try:
-            found = shared.known.get(data) or shared.read(data)
+            found = shared.known.get(data) or shared.read(data, self._kinds)
         except Exception:
             log.exception("unexpected_error")
             return False

@@ -20,12 +20,11 @@ from proxy.core.messages import ClientRequest, SentHeaders
 from proxy.server.field_lines import list_in
 from proxy.server.keyed import listed
 from proxy.server.target import without_port
+from proxy.server.template import HEAD_END, MAX_KEY_BYTES, MAX_LINE_BYTES, QUERY, VERSION, Template
 
 API_KEY = "x-mbx-apikey"
 MAX_HEAD_BYTES = 4096
 MAX_HEADS = 256
-MAX_LINE_BYTES = 8000
-"""Longer request lines are not read here. Those that aiohttp refuses are longer still."""
 MAX_START_BYTES = 256
 """Method and path of a longer start are not read here: no endpoint has one."""
 MAX_BODY_BYTES = 1 << 16
@@ -41,13 +40,10 @@ _EXCLUDED_HEADERS = (
 )
 """A request with one of these, or with a `Connection` other than `keep-alive`, is never remembered."""
 _EITHER_CASE = "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in API_KEY)
-_KEY = re.compile(rb"(\r\n%b:[ \t]*)([A-Za-z0-9]{1,256})(?=\r\n|\Z)" % _EITHER_CASE.encode())
+_KEY = re.compile(rb"(\r\n%b:[ \t]*)([A-Za-z0-9]{1,%d})(?=\r\n|\Z)" % (_EITHER_CASE.encode(), MAX_KEY_BYTES))
 """The line of an API key, which is cut out of what is remembered. To ignore the case would take twice as long."""
 _START = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9._~/-]*)\Z")
 """A request line up to its query, without a byte that is read differently anywhere."""
-_QUERY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~!$&'()*+,;=:@/?%-"
-"""The bytes of such a query."""
-_VERSION, _HEAD_END = b" HTTP/1.1", b"\r\n\r\n"
 _MAX_KINDS = 32
 
 
@@ -93,6 +89,20 @@ class Asked(Struct):
         read = _START.match(self.start) if len(self.start) <= MAX_START_BYTES else None
         return None if read is None else (read[1].decode("ascii"), read[2].decode("ascii"))
 
+    def template(self, chunk: bytes, method: str) -> Template:
+        """What stays of requests like this one. `chunk`: all of its bytes."""
+        rest = chunk[len(self.line) : len(chunk) - len(self.body)]
+        found = _KEY.search(rest)
+        key_at, key_end = (len(rest), len(rest)) if found is None else found.span(2)
+        return Template(
+            start=self.start,
+            target_at=len(method) + 1,
+            before=rest[:key_at],
+            after=rest[key_end:],
+            has_key=found is not None,
+            body_bytes=len(self.body),
+        )
+
     def request(self, method: str, path: str) -> ClientRequest:
         """All of it, by its `place`. Its client is the name that it claims."""
         head = self.head
@@ -122,7 +132,7 @@ class Heads:
 
     def learn(self, chunk: bytes, message: RawRequestMessage) -> None:
         """Remember the head of a chunk that is one whole request, as it was read."""
-        block = chunk.partition(_VERSION)[2].partition(_HEAD_END)[0]
+        block = chunk.partition(VERSION)[2].partition(HEAD_END)[0]
         if len(block) > MAX_HEAD_BYTES or not block.startswith(b"\r\n") or not _may_be_remembered(message):
             return
         head, api_key = _without_key(block)
@@ -134,14 +144,14 @@ class Heads:
 
     def asked(self, chunk: bytes) -> Asked | None:
         """The request that these bytes are, if they are one whole request with a known head; else None."""
-        line, _, rest = chunk.partition(_VERSION)
-        block, end, body = rest.partition(_HEAD_END)
+        line, _, rest = chunk.partition(VERSION)
+        block, end, body = rest.partition(HEAD_END)
         bare, api_key = _without_key(block)
         head = self._known.get(bare)
         if head is None or not end or len(body) != head.body_bytes:
             return None
         start, _, query = line.partition(b"?")
-        if len(line) > MAX_LINE_BYTES or query.translate(None, _QUERY):
+        if len(line) > MAX_LINE_BYTES or query.translate(None, QUERY):
             return None
         return Asked(head, line, start, query, api_key, body)
 

@@ -158,9 +158,6 @@ class World:
     def can_settle_now(self, reservation: Reservation) -> bool:
         return False
 
-    def close_now(self, reservation: Reservation, *, ok: bool) -> Reservation:
-        raise AssertionError("can_settle_now was asked")
-
     def settle_now(self, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         raise AssertionError("can_settle_now was asked")
 

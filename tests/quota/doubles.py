@@ -249,8 +249,6 @@ def settled_now(ledger: AnyLedger, reservation: Reservation, told: Mapping[str, 
     """Whether the ledger takes an answer without waiting; then it has."""
     can = ledger.can_settle_now(reservation)
     if can:
-        if reservation.is_refundable:
-            reservation = ledger.close_now(reservation, ok=ok)
         ledger.settle_now(reservation, told, ok=ok)
     return can
 

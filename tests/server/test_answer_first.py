@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 
 import pytest
 
@@ -38,7 +39,7 @@ class Watch:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Of the next requests that are forwarded."""
     watch, answered = Watch(), ForwardPathProtocol.answered
-    close, settle = MemoryLedger.close_now, MemoryLedger.settle_now
+    settle = MemoryLedger.settle_now
 
     def settle_now(self: MemoryLedger, reservation: Reservation, headers: Mapping[str, str], *, ok: bool) -> None:
         watch.done.append("settled")
@@ -48,29 +49,39 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
         watch.done.append("answered")
         answered(self)
 
-    def close_now(self: MemoryLedger, reservation: Reservation, *, ok: bool) -> Reservation:
-        watch.done.append("refunded")
-        return close(self, reservation, ok=ok)
-
-    monkeypatch.setattr(MemoryLedger, "close_now", close_now)
     monkeypatch.setattr(MemoryLedger, "settle_now", settle_now)
     monkeypatch.setattr(ForwardPathProtocol, "answered", is_answered)
     return watch
 
 
-@pytest.mark.parametrize(
-    ("asked", "order"),
-    [(TIME, ["answered", "settled"]), (ORDER, ["refunded", "answered", "settled"])],
-    ids=["usual", "with a refund"],
-)
-async def test_only_a_refund_is_counted_before_the_answer(watch: Watch, asked: bytes, order: list[str]) -> None:
+@pytest.mark.parametrize("asked", [TIME, ORDER], ids=["usual", "with a refund"])
+async def test_nothing_is_counted_before_the_answer(watch: Watch, asked: bytes) -> None:
     async with scripted(ANSWERS) as script, gateway(script, Clock(), forward="all") as app, raw(app) as client:
         for _ in range(3):
             await client.ask(asked)
         watch.done.clear()
         head, _ = await client.ask(asked)
         assert head.startswith(b"HTTP/1.1 200 ")
-        assert watch.done == order
+        assert watch.done == ["answered", "settled"]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(200, 0), (200, 7), (400, 0)],
+    ids=["given back", "given back, and others used more", "refused, so not given back"],
+)
+async def test_a_client_is_told_what_is_used_once_its_order_is_given_back(status: int, told: int) -> None:
+    clock, body = Clock(), b"{}" if status == 200 else b'{"code":-2010,"msg":"Account has insufficient balance."}'
+    headers = {"X-MBX-USED-WEIGHT-1M": str(told), "Date": formatdate(clock.now, usegmt=True)}
+    async with (
+        scripted({"/api/v3/order": (status, headers, body)}) as script,
+        gateway(script, clock, forward="all") as app,
+        raw(app) as client,
+    ):
+        for number in range(1, 5):
+            head, _ = await client.ask(ORDER)
+            assert head.startswith(b"HTTP/1.1 %d " % status)
+            assert b"x-mbx-used-weight-1m: %d\r\n" % (told if status == 200 else number) in head
 
 
 @pytest.mark.parametrize("fast_lane", [True, False])
@@ -103,15 +114,15 @@ async def test_a_weight_that_cannot_be_believed_or_read_is_not_told() -> None:
             assert 0 < told < 100
 
 
-@pytest.mark.parametrize(("asked", "broken"), [(TIME, "settle_now"), (ORDER, "settle_now"), (ORDER, "close_now")])
+@pytest.mark.parametrize("asked", [TIME, ORDER])
 async def test_a_bug_in_what_follows_is_logged_and_holds_neither_answer_nor_slot(
-    monkeypatch: pytest.MonkeyPatch, asked: bytes, broken: str
+    monkeypatch: pytest.MonkeyPatch, asked: bytes
 ) -> None:
     async with scripted(ANSWERS) as script, gateway(script, Clock(), forward="all") as app, raw(app) as client:
         for _ in range(3):
             await client.ask(asked)
         with monkeypatch.context() as patched, capture_logs() as logs:
-            patched.setattr(MemoryLedger, broken, None)
+            patched.setattr(MemoryLedger, "settle_now", None)
             for _ in range(SLOTS + 1):
                 head, _ = await client.ask(asked)
                 assert head.startswith(b"HTTP/1.1 200 ")

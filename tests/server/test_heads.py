@@ -23,7 +23,7 @@ async def test_one_head_serves_all_keys_and_none_is_kept(name: str) -> None:
         for key in (*KEYS, *KEYS):
             for target in ("/api/v3/account?timestamp=1&signature=00", "/api/v3/klines?symbol=BTCUSDT&interval=1m"):
                 await client.ask(get(target, key_line(name, key)))
-        server = next(found for found in gc.get_objects() if type(found).__name__ == "ForwardPath")
+        server = next(found for found in gc.get_objects() if type(found).__name__ == "ForwardPathTable")
         assert len(server.heads._known) == 1
         kept = repr([server.heads._known, server.known]).lower()
         assert not any(key in kept for key in KEYS)
@@ -35,6 +35,6 @@ async def test_no_head_with_another_secret_is_kept(name: str) -> None:
     async with stage(forward="all") as on, raw(on.app) as client:
         for _ in range(3):
             await client.ask(get("/api/v3/klines?symbol=BTCUSDT&interval=1m", f"{name}: {KEYS[0]}"))
-        server = next(found for found in gc.get_objects() if type(found).__name__ == "ForwardPath")
+        server = next(found for found in gc.get_objects() if type(found).__name__ == "ForwardPathTable")
         assert not server.heads._known
         assert not server.known

@@ -25,11 +25,11 @@ class KeyedRequest(Struct, frozen=True, eq=False):
 
     endpoint: Endpoint
     method: str
-    target: str
+    raw_target: bytes
     """Path and query, as the client sent them."""
     sent: SentHeaders
-    api_key: str
-    """The value that `sent` lacks."""
+    raw_key: bytes
+    """The API key: the value that `sent` lacks."""
     accepts_gzip: bool
     """Whether the origin may answer in gzip."""
     body: bytes
@@ -55,9 +55,15 @@ class KeyedRequest(Struct, frozen=True, eq=False):
         return self.endpoint.name
 
     @property
+    def target(self) -> str:
+        """The same as text."""
+        return self.raw_target.decode("utf-8", "surrogateescape")
+
+    @property
     def upstream_headers(self) -> Mapping[str, str]:
         """The headers to send."""
-        return {**self.sent.all(self.api_key), "Accept-Encoding": "gzip" if self.accepts_gzip else "identity"}
+        key = self.raw_key.decode("utf-8", "surrogateescape")
+        return {**self.sent.all(key), "Accept-Encoding": "gzip" if self.accepts_gzip else "identity"}
 
 
 class KeyedKind(Struct, frozen=True, eq=False):
@@ -71,11 +77,11 @@ class KeyedKind(Struct, frozen=True, eq=False):
     weight: int | None
     """What each of them costs; None: that depends on its parameters."""
 
-    def request(self, target: str, *, api_key: str, body: bytes) -> KeyedRequest:
+    def request(self, target: bytes, api_key: bytes, body: bytes) -> KeyedRequest:
         """The request as it is sent on."""
         weight = self.weight
         if weight is None:
-            weight = _weight(self.endpoint, target, body, self.content_type)
+            weight = _weight(self.endpoint, target.decode("utf-8", "surrogateescape"), body, self.content_type)
         return KeyedRequest(self.endpoint, self.method, target, self.sent, api_key, self.accepts_gzip, body, weight)
 
 
@@ -95,8 +101,13 @@ def keyed_kind(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> Key
 
 def keyed_request(endpoint: Endpoint, request: ClientRequest, *, gzip: bool) -> KeyedRequest:
     """The request as it is sent on. `gzip`: whether the client accepts it."""
-    kind = keyed_kind(endpoint, request, gzip=gzip)
-    return kind.request(request.target, api_key=request.api_key, body=request.body)
+    return request_of(keyed_kind(endpoint, request, gzip=gzip), request)
+
+
+def request_of(kind: KeyedKind, request: ClientRequest) -> KeyedRequest:
+    """A request of this kind as it is sent on."""
+    target = request.target.encode("utf-8", "surrogateescape")
+    return kind.request(target, request.api_key.encode("utf-8", "surrogateescape"), request.body)
 
 
 def is_form(content_type: str) -> bool:

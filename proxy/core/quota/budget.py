@@ -188,12 +188,6 @@ class Budget:
             self.end_block(reservation, report, now)
         return foreign_weight
 
-    def close(self, reservation: Reservation, now: float, *, ok: bool) -> Reservation:
-        """The first half of `settle`, which ends the pending weight. Returns what to settle later."""
-        rows = reservation.rows or self._rows_of(reservation.charges)
-        self.version += rows.settle(now, ok)
-        return replace(reservation, charges=(), rows=None)
-
     def release(self, reservation: Reservation, *, now: float) -> None:
         """Subtract the pending weight of a request that is answered or was not sent. `used` stays."""
         self.version += self._rows_of(reservation.charges).settle(now, False)
