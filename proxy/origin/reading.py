@@ -112,15 +112,16 @@ class AnswerReading:
             verdict: Verdict = GOOD
         else:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
-        if not (isinstance(verdict, Good) or (isinstance(verdict, Negative) and not verdict.by_firewall)):
+        if isinstance(verdict, Good):
+            return AcceptedResponse(response, verdict, demand.weight - demand.lasting)
+        if not isinstance(verdict, Negative) or verdict.by_firewall:
             return None
-        if not demand.refundable:  # spares most answers the call
-            return AcceptedResponse(response, verdict)
-        is_good = isinstance(verdict, Good)
-        self._count_refund(query, demand, is_good=is_good)
-        return AcceptedResponse(response, verdict, demand.weight - demand.lasting if is_good else 0)
+        self._count_refund(query, demand, is_good=False)  # what was spent is counted before an answer that cost it
+        return AcceptedResponse(response, verdict)
 
-    def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
+    def settle_now(
+        self, query: UpstreamQuery, accepted: AcceptedResponse, demand: Demand, reservation: Reservation
+    ) -> None:
         """Do what follows from an accepted answer, without waiting. Only where the ledger can.
 
         A bug here is logged and not raised: the answer may be about an order, and its client must get it.
@@ -136,14 +137,22 @@ class AnswerReading:
             if not endpoint.has_used_weight:  # as in `_believed`, without its call
                 headers = without_used_weight(headers)
             self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
+            if accepted.refund:
+                self._count_refund(query, demand, is_good=True)
         except Exception:
             log.exception("unexpected_error")
 
-    async def settle(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
-        """The same where the ledger must wait."""
-        self._learn_now(query.endpoint, accepted.verdict, accepted.response)
-        headers = _believed(query.endpoint, accepted.response.headers)
-        await self._ledger.reconcile(reservation, headers, ok=isinstance(accepted.verdict, Good))
+    async def settle(
+        self, query: UpstreamQuery, accepted: AcceptedResponse, demand: Demand, reservation: Reservation
+    ) -> AcceptedResponse:
+        """The same where the ledger must wait. Returns the answer, after which nothing is given back any more."""
+        response, verdict = accepted.response, accepted.verdict
+        self._learn_now(query.endpoint, verdict, response)
+        if accepted.refund:
+            self._count_refund(query, demand, is_good=True)
+        headers = _believed(query.endpoint, response.headers)
+        await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
+        return AcceptedResponse(response, verdict)
 
     def _count_refund(self, query: UpstreamQuery, demand: Demand, *, is_good: bool) -> None:
         """Count a request whose weight may be given back, now that its end is known."""

@@ -65,23 +65,31 @@ async def test_nothing_is_counted_before_the_answer(watch: Watch, asked: bytes) 
         assert watch.done == ["answered", "settled"]
 
 
+@pytest.mark.parametrize("settles_later", [True, False])
 @pytest.mark.parametrize(
     ("status", "told"),
     [(200, 0), (200, 7), (400, 0)],
     ids=["given back", "given back, and others used more", "refused, so not given back"],
 )
-async def test_a_client_is_told_what_is_used_once_its_order_is_given_back(status: int, told: int) -> None:
+async def test_a_client_is_told_what_is_used_once_its_order_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, status: int, told: int, *, settles_later: bool
+) -> None:
+    if not settles_later:
+        monkeypatch.setattr(MemoryLedger, "can_settle_now", lambda *_: False)
     clock, body = Clock(), b"{}" if status == 200 else b'{"code":-2010,"msg":"Account has insufficient balance."}'
     headers = {"X-MBX-USED-WEIGHT-1M": str(told), "Date": formatdate(clock.now, usegmt=True)}
     async with (
-        scripted({"/api/v3/order": (status, headers, body)}) as script,
+        scripted({**ANSWERS, "/api/v3/order": (status, headers, body)}) as script,
         gateway(script, clock, forward="all") as app,
         raw(app) as client,
     ):
-        for number in range(1, 5):
+        await client.ask(get("/api/v3/time"))
+        for used in range(2, 6):
             head, _ = await client.ask(ORDER)
             assert head.startswith(b"HTTP/1.1 %d " % status)
-            assert b"x-mbx-used-weight-1m: %d\r\n" % (told if status == 200 else number) in head
+            assert b"x-mbx-used-weight-1m: %d\r\n" % (max(1, told) if status == 200 else used) in head
+        totals = next(totals for totals in app.metrics.requests.totals() if totals.endpoint == "order")
+        assert (totals.weight_spent, totals.weight_saved) == ((0, 4) if status == 200 else (4, 0))
 
 
 @pytest.mark.parametrize("fast_lane", [True, False])
