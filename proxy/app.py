@@ -55,7 +55,7 @@ from proxy.settings import Settings
 from proxy.telemetry.events import Journal
 from proxy.telemetry.feed import feed_samples
 from proxy.telemetry.metrics import Metrics, measure_lag
-from proxy.telemetry.status import StatusReport, connection_samples
+from proxy.telemetry.status import StatusReport, certificate_samples, connection_samples
 from proxy.telemetry.watch import DocumentObserver, Watch
 
 REQUESTS_SHARE = 1 / 2
@@ -167,6 +167,7 @@ async def _start(
     """Load from Redis, listen, then start the work in the background. Stopping takes these steps in reverse order."""
     app.metrics.read_at_scrape(report.samples)
     app.metrics.read_at_scrape(lambda: feed_samples(app.hub))
+    app.metrics.read_at_scrape(partial(certificate_samples, app.certificate))
     stack.push_async_callback(app.fills.drain, settings.shutdown_seconds * FILLS_SHARE)
     await app.refresher.load()
     await _listen(settings, app, ways, ledgers, report, stack)

@@ -39,6 +39,8 @@ class Certificate:
         """Raises OSError with a sentence if the files cannot be used."""
         self._certificate, self._key = certificate, key
         self._observer = observer
+        self.is_current = True
+        """Whether the files hold what is in use; if not, they do not fit each other."""
         self._read_digest = self._digest()
         try:
             self.context = self._load()
@@ -52,10 +54,11 @@ class Certificate:
             self.context = self._load()
         except OSError as error:
             log.warning("certificate_kept", file=str(self._certificate), error=str(error))
-            self._observer.certificate_read(is_good=False)
+            self.is_current = False
         else:
             log.info("certificate_loaded", file=str(self._certificate))
-            self._observer.certificate_read(is_good=True)
+            self.is_current = True
+        self._observer.certificate_read(is_good=self.is_current)
 
     async def watch(self) -> None:
         """Read the files again when they have changed, for as long as the gateway lives."""

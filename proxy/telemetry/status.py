@@ -20,6 +20,7 @@ from proxy.redis_client.connection import RedisConnection
 from proxy.redis_client.refusals import Part
 from proxy.redis_client.url import masked
 from proxy.server.bounds import Connections
+from proxy.server.tls import Certificate
 from proxy.settings import Settings
 from proxy.telemetry.documents import documents
 from proxy.telemetry.events import Journal
@@ -221,6 +222,12 @@ class StatusReport:
             yield Sample("document_age_seconds", "Age of the full document.", loaded.entry.age(self._clock.origin()))
             symbols = loaded.snapshot.symbols_count if loaded.snapshot is not None else 0
             yield Sample("document_symbols", "Symbols in the full document.", symbols)
+
+
+def certificate_samples(certificate: Certificate | None) -> Iterable[Sample]:
+    """The gauge of the traffic listener's certificate, read at scrape time."""
+    text = "Whether the files hold the certificate in use (1), or do not fit each other (0)."
+    yield Sample("certificate_current", text, certificate is None or certificate.is_current)
 
 
 def connection_samples(room: Connections) -> Iterable[Sample]:

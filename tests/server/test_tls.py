@@ -224,8 +224,10 @@ async def test_a_pair_that_does_not_fit_keeps_the_old_one_and_is_logged(authorit
         assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["certificate_kept"]
         assert await seen_by(on, authority) == before
         assert on.metric("certificate_reads_total", result="kept") == 1
+        assert on.metric("certificate_current") == 0
         pair.replace_by(other)
         await certificate.look()
+        assert on.metric("certificate_current") == 1
         assert await seen_by(on, authority) != before
 
 
