@@ -40,6 +40,16 @@ def anywhere(request: pytest.FixtureRequest, redis_url: str) -> str:
     return "memory:" if request.param == "memory:" else redis_url
 
 
+async def test_as_many_changes_are_kept_as_the_setting_says(anywhere: str) -> None:
+    async with stage(redis_url=anywhere, feed_changes=2) as on:
+        await on.ask()
+        for status in ("HALT", "BREAK", "TRADING"):
+            on.origin.set_status("BTCUSDT", status)
+            await renew(on)
+        listed = (await on.ask("/changes", Accept="application/json")).json
+        assert [change["new"] for change in listed["changes"]] == ["BREAK", "TRADING"]
+
+
 @pytest.mark.no_cover
 async def test_a_reader_gets_what_changes_from_now_and_the_rest_when_it_comes_back(anywhere: str) -> None:
     async with stage(redis_url=anywhere) as on:

@@ -16,7 +16,7 @@ from proxy.core.quota.block import BlockReason
 from proxy.core.quota.ratios import Purpose
 from proxy.core.quota.replicas import ReplicaCount
 from proxy.core.quota.windows import RateLimitKind, Window
-from proxy.errors import BackedOff, Banned, BudgetUsedUp
+from proxy.errors import BackedOff, Banned, BudgetUsedUp, ClientShareUsedUp
 from proxy.quota.build import build_ledgers, pool_domain
 from proxy.quota.pools import PoolLedgers
 from proxy.quota.scripts import ScriptRunner, domain_key
@@ -60,6 +60,37 @@ async def test_usd_and_coin_futures_spend_one_budget(ledgers: PoolLedgers) -> No
         await coin.reserve(1)
     await ledgers.spot.reserve(5400)
     await ledgers.of_api(Api.OPTIONS).reserve(360)
+
+
+async def test_each_ratio_of_the_settings_bounds_what_it_is_for(
+    clock: ManualClock, connection: RedisConnection
+) -> None:
+    switch = SwitchedConnection(connection)
+    ratios = {"budget_ratio": 0.6, "refresh_budget_ratio": 0.3, "local_budget_ratio": 0.2, "trading_budget_ratio": 0.8}
+    shared, alone = (build(clock, switch, client_ratio=0.25, quota_domain=name, **ratios).spot for name in ("a", "b"))
+    await shared.reserve(1, client="another")
+    await shared.reserve(899, client="bot")
+    await shared.reserve(900, purpose=Purpose.BACKGROUND)
+    with pytest.raises(BudgetUsedUp):
+        await shared.reserve(1, purpose=Purpose.BACKGROUND)
+    await shared.reserve(1, client="bot")
+    with pytest.raises(ClientShareUsedUp):
+        await shared.reserve(1, client="bot")
+    for purpose, left in ((Purpose.PUBLIC, 1799), (Purpose.KEYED, 1200)):
+        await shared.reserve(left, purpose=purpose)
+        with pytest.raises(BudgetUsedUp):
+            await shared.reserve(1, purpose=purpose)
+    switch.away = True
+    await alone.reserve(1200)
+    with pytest.raises(BudgetUsedUp):
+        await alone.reserve(1)
+
+
+@pytest.mark.parametrize("leases", [False, True])
+def test_leases_are_taken_where_the_settings_say_so(
+    clock: ManualClock, connection: RedisConnection, leases: bool
+) -> None:
+    assert (build(clock, connection, quota_leases=leases).spot.view().leases is not None) is leases
 
 
 @pytest.mark.parametrize("is_away", [False, True])

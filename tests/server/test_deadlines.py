@@ -174,6 +174,15 @@ async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
         assert on.metric("connections_limit") == 2
 
 
+async def test_an_address_that_has_its_most_loses_one_of_its_own() -> None:
+    async with stage(max_connections=10, max_connections_per_peer=1) as on, raw(on.app) as first:
+        await first.ask(ONE)
+        async with raw(on.app) as second:
+            assert (await second.ask(ONE))[0].startswith(b"HTTP/1.1 200")
+            assert await closes(first)
+        assert on.metric("bounds_reached_total", setting="SIDECAR_MAX_CONNECTIONS_PER_PEER") == 1
+
+
 async def test_where_nobody_is_idle_a_new_client_is_told_so() -> None:
     async with stage(max_connections=1) as on, raw(on.app) as busy:
         on.origin.set_fault(Fault.SLOW, delay_seconds=0.1)
