@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from tests.bench import footprint, forwarded, load, report
+from tests.bench import footprint, forwarded_report, load, report
 from tests.bench.baseline import baseline
 from tests.bench.interpreter import Installed, add_flag, present
 from tests.bench.load import Work
@@ -234,14 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"bench: {error}", file=sys.stderr)
             return 1
         if flags.only == FORWARDED:
-            print(installed[0].version, forwarded.table(installed, rounds=flags.rounds), sep="\n")
+            print(installed[0].version, forwarded_report.table(installed, rounds=flags.rounds), sep="\n")
             return 0
         found = (peer for peer in peers if isinstance(peer, Program))
         programs = (*map(sidecar, installed), *found, sidecar(installed[0], fast_lane=False))
         table = measure(programs, seconds=flags.seconds, rounds=flags.rounds, only=flags.only)
         if flags.only in MEMORY:
             table = replace(table, footprints=footprints(installed, starts=flags.rounds + 2))
-        through = "" if flags.only else forwarded.table(installed, rounds=flags.rounds)
+        through = "" if flags.only else forwarded_report.table(installed, rounds=flags.rounds)
     print(report.markdown(table), through, sep="\n")
     print("For README.md:", *report.ratios(table), sep="\n")
     if not (flags.no_save or flags.only):

@@ -1,9 +1,11 @@
 """Requests that go through to the origin: what each program adds to their time, and what CPU each costs.
 
-Owns: the load, its rounds, and the figures. Must not know: how a program is set up.
+Owns: the load, its rounds, and the figures. Must not know: how a program is set up, what is told of the figures.
 
-A hundred times a second each program in turn gets one request over a connection of its own, so that all of them meet
-the same moments of the machine. The origin is asked directly too: what a program adds is counted from there.
+A hundred times a second each program of a group in turn gets one request over a connection of its own, so that all of
+them meet the same moments of the machine. The origin is asked directly too: what a program adds is counted from there.
+Only what is compared is in one group: programs that are asked in turn empty each other's caches, and with each of them
+the machine rests less between two requests, so that all of them wake faster than at a hundred requests a second.
 
 Then each gets requests without a pause. A program that has rested finds cold caches, and a request costs it more than
 one that is busy, so how many requests a core can do is counted there.
@@ -14,15 +16,14 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import median, quantiles
 
 from tests.bench.forwarded_programs import (
-    WEIGHT_LIMIT,
     constant_origin,
     gateway_before,
     name_of,
@@ -30,20 +31,18 @@ from tests.bench.forwarded_programs import (
 )
 from tests.bench.interpreter import Installed
 from tests.bench.processes import Running
-from tests.bench.programs import Missing, find
 
 PER_SECOND = 100
 REQUESTS = 3000
-"""In a round, of each kind."""
+"""In a round, of each kind, to each program that goes to the origin without TLS."""
+FEWER_REQUESTS = 1000
+"""To the others, of which no 99th percentile is asked."""
 WARMING = 100
 BUSY_TURNS, BUSY_REQUESTS = 20, 100
 """How often in a round each program has its turn to be busy, and how many requests follow each other then."""
 SETTLING_SECONDS = 8.0
 """Before the first round. A Redis that has just started grants no lease for five seconds: that is no usual state."""
 DIRECT, NGINX, NGINX_TLS = "origin", "nginx", "nginx, TLS"
-_SETUPS = tuple((tls, redis) for tls in (False, True) for redis in (False, True))
-_SETUPS_OF_EARLIER = _SETUPS[:2]
-"""Without TLS."""
 _HEAD = "Host: api.binance.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
 
 
@@ -78,6 +77,8 @@ class Line:
 
     program: str
     work: str
+    group: str = ""
+    """Those that it shared the round with."""
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
     busy_seconds: float = 0.0
@@ -159,8 +160,19 @@ class Measured:
     cpu_seconds: Callable[[Running], float]
 
 
-def round_of(programs: Sequence[Measured], work: Forwarded, requests: int, per_second: int) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Programs that are asked in turn, and how often each is asked in a round."""
+
+    name: str
+    programs: tuple[Measured, ...]
+    requests: int
+    works: tuple[Forwarded, ...] = WORKS
+
+
+def round_of(group: Group, work: Forwarded, per_second: int) -> list[Line]:
     """One round of one kind of request."""
+    programs = group.programs
     with ExitStack() as stack:
         clients = [Client(program.running.url) for program in programs]
         for client in clients:
@@ -168,10 +180,10 @@ def round_of(programs: Sequence[Measured], work: Forwarded, requests: int, per_s
         for number in range(WARMING):
             for client in clients:
                 client.ask(work.request(number))
-        lines = [Line(program.name, work.name) for program in programs]
+        lines = [Line(program.name, work.name, group.name) for program in programs]
         before = [program.cpu_seconds(program.running) for program in programs]
         began = time.monotonic()
-        for number in range(requests):
+        for number in range(group.requests):
             request = work.request(number)
             for at in range(len(programs)):
                 chosen = (at + number) % len(programs)
@@ -193,102 +205,45 @@ def _busy_seconds(program: Measured, client: Client, work: Forwarded) -> float:
     return program.cpu_seconds(program.running) - before
 
 
-def table(installed: Sequence[Installed], *, rounds: int) -> str:
-    """Measure and tell; without nginx, what is missing."""
-    nginx = find("nginx")
-    if nginx is None:
-        return f"{Missing('nginx', 'nginx-light')}: no forwarded requests were measured"
-    return markdown(measure(nginx, installed, rounds=rounds))
-
-
-def measure(
-    nginx: str,
-    installed: Sequence[Installed],
-    *,
-    rounds: int,
-    requests: int = REQUESTS,
-    per_second: int = PER_SECOND,
-) -> list[Line]:
+def measure(nginx: str, installed: Sequence[Installed], *, rounds: int, per_second: int = PER_SECOND) -> list[Line]:
     """All kinds of requests in turn, so many rounds. `installed`: the present gateway, and perhaps an earlier one."""
     lines = []
     with ExitStack() as stack:
-        programs = list(_start(nginx, installed, stack))
-        round_of(programs, WORKS[0], round(SETTLING_SECONDS * per_second), per_second)
+        groups = list(_start(nginx, installed, stack))
+        time.sleep(SETTLING_SECONDS)
         for number in range(rounds):
-            for work in WORKS:
-                asked = [program for program in programs if _serves(program, work)]
-                made = round_of(asked, work, requests, per_second)
+            for work, group in product(WORKS, groups):
+                made = round_of(group, work, per_second) if work in group.works else []
                 lines += made
                 told = ", ".join(f"{line.program} {line.p50 * 1e3:.2f} ms {line.cpu * 1e6:.0f} µs" for line in made)
-                print(f"round {number + 1}: {work.name}: {told}", flush=True)
+                print(f"round {number + 1}: {work.name}: {told}" if told else "", end="\n" if told else "", flush=True)
     return lines
 
 
-def _serves(program: Measured, work: Forwarded) -> bool:
-    """An earlier commit serves the general endpoints only."""
-    return work.name == "time" or "earlier" not in program.name
-
-
-def _start(nginx: str, installed: Sequence[Installed], stack: ExitStack) -> Iterator[Measured]:
+def _start(nginx: str, installed: Sequence[Installed], stack: ExitStack) -> Iterator[Group]:
+    """By TCP, by TLS, and an earlier commit by TCP, which serves the general endpoints only."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     origin = stack.enter_context(constant_origin(nginx, _under(folder, "origin")))
-    yield Measured(DIRECT, Running(0, origin.url), lambda _: 0.0)
-    for tls, name in ((False, NGINX), (True, NGINX_TLS)):
-        started = stack.enter_context(nginx_before(nginx, origin, _under(folder, name), tls=tls))
-        yield Measured(name, started, workers)
-    for each in installed:
-        for tls, redis in _SETUPS if not each.is_earlier else _SETUPS_OF_EARLIER:
+    direct = Measured(DIRECT, Running(0, origin.url), lambda _: 0.0)
+    peers = [
+        Measured(name, stack.enter_context(nginx_before(nginx, origin, _under(folder, name), tls=tls)), workers)
+        for tls, name in ((False, NGINX), (True, NGINX_TLS))
+    ]
+
+    def gateways(each: Installed, *, tls: bool) -> Iterator[Measured]:
+        for redis in (False, True):
             started = stack.enter_context(gateway_before(origin, each, tls=tls, redis=redis))
             yield Measured(name_of(tls=tls, redis=redis, earlier=each.is_earlier), started, cpu_seconds)
+
+    for each in installed:
+        if each.is_earlier:
+            yield Group("earlier", (direct, peers[0], *gateways(each, tls=False)), FEWER_REQUESTS, WORKS[:1])
+        else:
+            yield Group("TCP", (direct, peers[0], *gateways(each, tls=False)), REQUESTS)
+            yield Group("TLS", (direct, peers[1], *gateways(each, tls=True)), FEWER_REQUESTS)
 
 
 def _under(folder: Path, name: str) -> Path:
     made = folder / name.replace(", ", "-")
     made.mkdir()
     return made
-
-
-def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
-    """Medians of the rounds; nginx by the same way to the origin, in the same round, is 1.00."""
-    told = [
-        "# Forwarded requests",
-        "",
-        f"{per_second} requests/s to each program, all in turn. The origin announces a limit of {WEIGHT_LIMIT:,}",
-        "weight a minute, which this load does not reach. Candles are kept for no time: each request goes through.",
-        f"Measured from {SETTLING_SECONDS:.0f} s after the start on, when leases are granted.",
-        f"`busy`: {BUSY_REQUESTS} requests without a pause, each program in turn; requests/s a core are of these.",
-        "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS) in the "
-        "same round.",
-        "",
-        "| request | program | added p50 ms | p99 ms | CPU µs | busy, CPU µs | requests/s a core |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    for work in dict.fromkeys(line.work for line in lines):
-        rounds = _rounds([line for line in lines if line.work == work])
-        told += [_row(work, name, rounds) for name in rounds[0] if name != DIRECT]
-    return "\n".join(told) + "\n"
-
-
-def _rounds(lines: Sequence[Line]) -> list[dict[str, Line]]:
-    """The lines of one kind of request by program, round by round."""
-    count = max(Counter(line.program for line in lines).values())
-    size = len(lines) // count
-    return [{line.program: line for line in lines[at : at + size]} for at in range(0, len(lines), size)]
-
-
-def _row(work: str, name: str, rounds: Sequence[dict[str, Line]]) -> str:
-    peer = NGINX_TLS if name.endswith("TLS") else NGINX
-
-    def cell(of: Callable[[dict[str, Line], str], float], form: str, unit: float) -> str:
-        own = median(of(lines, name) for lines in rounds)
-        times = median(of(lines, name) / of(lines, peer) for lines in rounds)
-        return f"{own * unit:{form}} ({times:.2f})"
-
-    cells = (
-        cell(lambda lines, program: lines[program].p50 - lines[DIRECT].p50, ".3f", 1e3),
-        cell(lambda lines, program: lines[program].p99, ".3f", 1e3),
-        cell(lambda lines, program: lines[program].cpu, ".1f", 1e6),
-        cell(lambda lines, program: lines[program].busy, ".1f", 1e6),
-    )
-    busy = median(lines[name].busy for lines in rounds)
-    return f"| {work} | {name} | {' | '.join(cells)} | {1 / busy:,.0f} |"
