@@ -541,7 +541,7 @@ def test_a_value_may_not_be_written_in_these_ways(monkeypatch: pytest.MonkeyPatc
     assert fault.startswith(f"SIDECAR_{variable}={text}: ")
 
 
-def test_the_last_of_two_equal_flags_wins_and_base_urls_add_up() -> None:
+def test_the_last_of_two_equal_flags_wins_and_lists_add_up() -> None:
     flags = [
         "--port",
         "1",
@@ -551,9 +551,12 @@ def test_the_last_of_two_equal_flags_wins_and_base_urls_add_up() -> None:
         "--port=2",
         "--snapshot",
         "--upstreams=http://b",
+        "--allowed-networks=10.0.0.0/8",
+        "--allowed-networks=::1",
     ]
     chosen = settings.load(flags)
     assert (chosen.port, chosen.snapshot, chosen.upstreams) == (2, True, ("http://a", "http://b"))
+    assert list(map(str, chosen.allowed_networks)) == ["10.0.0.0/8", "::1/128"]
 
 
 def test_a_variable_may_be_written_in_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
