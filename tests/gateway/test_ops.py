@@ -72,6 +72,35 @@ async def test_status_tells_what_an_operator_wants_to_know() -> None:
         assert status["upstreams"] == [{"api": "spot", "host": host, "healthy": True, "proxy": None}]
 
 
+async def test_the_gauges_tell_what_the_status_tells() -> None:
+    async with stage() as on:
+        for target in (INFO, f"{INFO}?symbol=BTCUSDT", "/api/v3/executionRules?symbol=BTCUSDT"):
+            await on.ask(target)
+        on.origin.set_fault(Fault.TEAPOT_418, retry_after=120)
+        await on.ask("/api/v3/time")
+        on.clock.push(12)
+        status = (await on.ask("/status")).json
+        assert [window["used"] for window in status["windows"]] == [23, 3]
+        for window in status["windows"]:
+            where = {"pool": window["pool"], "window": window["window"]}
+            for name in ("used", "leased", "pending", "budget", "limit"):
+                assert on.metric(f"window_{name}", **where) == window[name], name
+            assert on.metric("window_reset_timestamp_seconds", **where) == window["reset"]
+        until = {
+            reason: on.metric("blocked_until_timestamp_seconds", pool="spot", reason=reason)
+            for reason in ("back-off", "ban", "pause")
+        }
+        assert until == {"back-off": 0.0, "ban": status["blocked"]["until"], "pause": 0.0}
+        document = status["document"]
+        assert on.metric("document_age_seconds") == document["age_seconds"] == 12
+        assert on.metric("document_symbols") == document["symbols"] > 0
+        counted = {kind: on.metric("entries", kind=kind) for kind in ("answer", "selection", "document")}
+        assert counted == {"answer": 1, "selection": document["selections"], "document": 1}
+        assert on.metric("entries_bytes", kind="document") > document["bytes"]
+        assert 0 < on.metric("entries_bytes", kind="answer") < on.metric("entries_bytes", kind="selection")
+        assert on.metric("connections") == 1
+
+
 async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:
     async with stage() as on:
         for target in (INFO, INFO, f"{INFO}?symbol=BTCUSDT", f"{INFO}?symbol=", "/api/v3/time"):
