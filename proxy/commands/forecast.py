@@ -28,7 +28,10 @@ def forecast(status: Status, endpoint: Endpoint, query: Query, *, trading_ratio:
     entry = None if isinstance(query, KeyedRequest) else _entry(status, query)
     age = "" if entry is None else f"{words.duration(entry['age_seconds'])} old"
     if entry is not None and entry["age_seconds"] < entry["fresh_seconds"]:
-        return f"answered from the cache at no weight; the entry is {age}."
+        # `/status` does not tell the symbols of the document.
+        is_part = endpoint.has_document and query.names_symbols
+        unless = f" For a symbol that it lacks Binance is asked, at a weight of {query.weight:,}." if is_part else ""
+        return f"answered from the cache at no weight; the entry is {age}.{unless}"
     stale = f"; the entry, {age}, is given while it may be" if age else ""
     for block in _blocks(status, endpoint):
         ends = f"the {block['reason']} of pool {block['pool']} ends in {words.left(block['until'], status['now'])}"
