@@ -12,6 +12,7 @@ import proxy.memory.arenas  # noqa: F401 - first, so that what the others make l
 import asyncio
 import errno
 import gc
+import io
 import os
 import signal
 import sys
@@ -195,13 +196,21 @@ def _check(chosen: settings.Settings) -> int:
 def _top(chosen: settings.Settings, operand: str | None) -> int:
     from proxy.commands.top import top  # noqa: PLC0415 - `serve` needs none of it
 
+    _show_what_can_be_shown()
     return top(chosen, operand)
 
 
 def _explain(chosen: settings.Settings, operand: str | None) -> int:
     from proxy.commands.explain import explain  # noqa: PLC0415 - `serve` needs none of it
 
+    _show_what_can_be_shown()
     return explain(chosen, operand)
+
+
+def _show_what_can_be_shown() -> None:
+    """Write `?` for a character that the encoding of the terminal lacks, or that is none."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

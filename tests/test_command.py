@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 
 from proxy import __version__
 from proxy.__main__ import IGNORED_SIGNALS, _handle, _loop_factory, main
-from tests.gateway.harness import INFO, Client, client
+from tests.gateway.harness import INFO, Client, client, stage
 from tests.server.certificates import Authority
 from tests.simulator import Fault, Simulator
 
@@ -183,6 +183,20 @@ def test_a_request_to_explain_needs_no_quotes() -> None:
     quoted, bare = (here("explain", *words, "--port=1") for words in (["GET /api/v3/ping"], ["GET", "/api/v3/ping"]))
     assert (bare.status, bare.out, bare.err) == (0, quoted.out, "")
     assert "ping of spot" in bare.out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+async def test_a_terminal_is_shown_what_its_encoding_has(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    not_utf8 = "\udcff"  # how Python reads such a byte of a command line
+    async with stage() as on:
+        await on.ask("/api/v3/time")
+        for command in (["explain", f"GET /api/v3/klines?symbol=\u4eba{not_utf8}", "--port=1"], ["top", on.app.url]):
+            written = io.BytesIO()
+            monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+            assert await asyncio.to_thread(main, command) == 0
+            sys.stdout.flush()
+            shown = written.getvalue().decode(encoding)
+            assert "klines of spot" in shown or "spot default" in shown
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])
