@@ -31,6 +31,14 @@ def test_every_command_of_the_pages_exists() -> None:
     assert "test" in {words(row[0])[0].removeprefix("make ") for row in rows(section(PAGE, "Commands"))}
 
 
+def test_every_constant_that_is_named_exists() -> None:
+    named = {word for word in words(PAGE) if re.fullmatch(r"[A-Z][A-Z_]+", word)}
+    files = (path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py"))
+    existing = {symbol for path in files for symbol in _symbols(path)}
+    assert "TABLE" in named
+    assert named - {"HSET"} <= existing
+
+
 def test_there_are_six_places() -> None:
     assert len(PLACES) == 6
     assert all(len(place) == 3 for place in PLACES)
@@ -50,6 +58,8 @@ def _symbols(file: Path) -> Iterator[str]:
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.Assign):
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
         if isinstance(node, ast.ClassDef):

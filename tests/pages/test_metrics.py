@@ -1,6 +1,9 @@
-"""deploy/METRICS.md names each value of a label that comes from an enum or the errors, and each field of /status."""
+"""deploy/METRICS.md names each value of a label of an enum or an error, each field of /status, each log event."""
 
 from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +15,7 @@ from proxy.core.reply import Outcome
 from proxy.errors import Cause, SendingRefused
 from proxy.redis_client.connection import RedisOperation
 from proxy.server.feed import End
+from proxy.telemetry.events import EventName
 from proxy.telemetry.metrics import Metrics
 from tests.gateway.harness import stage
 from tests.pages.markdown import ROOT, rows, section, words
@@ -24,6 +28,7 @@ SERIES = rows(section(PAGE, "The series"))
 MEANINGS = {words(row[0])[0].removeprefix(PREFIX): row[3] for row in SERIES}
 LABELS = {words(row[0])[0]: set(words(row[2])) for row in SERIES}
 STATUS = rows(section(PAGE, "The status page"))
+WRITERS = {"write", "log.info", "log.warning", "log.error", "log.exception"}
 
 
 @pytest.mark.parametrize(
@@ -86,3 +91,25 @@ async def test_every_field_of_the_status_page_is_described() -> None:
         for part in value if isinstance(value, list) else [value]:
             fields = set(part) if isinstance(part, dict) and name != "blocked" else set()
             assert fields <= described[name], name
+
+
+def test_every_log_event_is_described_but_those_for_finding_faults() -> None:
+    files = sorted((ROOT / "proxy").rglob("*.py"))
+    told = {event for path in files for event in log_events(ast.parse(path.read_text()))}
+    assert {word for row in rows(section(PAGE, "Log events for people")) for word in words(row[0])} == set(EventName)
+    assert {word for row in rows(section(PAGE, "Other log events")) for word in words(row[0])} == told
+
+
+def test_log_events_are_found_however_they_are_written() -> None:
+    source = 'log.debug("a")\nlog.info("b", x=1)\npartial(log.error, "c", y=2)\nwrite("d")\nother("e")'
+    assert list(log_events(ast.parse(source))) == ["b", "c", "d"]
+
+
+def log_events(tree: ast.Module) -> Iterator[str]:
+    """The words that a module logs, in calls of `log`, of `write`, which is one of its methods, or put off."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call):
+            is_put_off = ast.unparse(call.func) == "partial"
+            method, *arguments = call.args if is_put_off else [call.func, *call.args]
+            if ast.unparse(method) in WRITERS and isinstance(arguments[0], ast.Constant):
+                yield str(arguments[0].value)
