@@ -229,7 +229,7 @@ _PAIRS = {"tls_cert_file": "tls_key_file", "tls_key_file": "tls_cert_file"}
 
 
 def load(flags: Sequence[str] = ()) -> Settings:
-    """Settings from the environment and from flags. Raises BadSettings, or SystemExit(2) for a bad flag."""
+    """Settings from the environment and from flags. Raises BadSettings, or SystemExit(0) after `--help`."""
     return reading.read(Settings, os.environ, flags, _check_beside)
 
 

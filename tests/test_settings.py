@@ -324,12 +324,25 @@ def test_no_base_url_at_all_is_a_fault(monkeypatch: pytest.MonkeyPatch, text: st
     assert faults_of() == [f"SIDECAR_UPSTREAMS={text}: at least one base URL is needed"]
 
 
-@pytest.mark.parametrize("flags", [["--nonsense", "1"], ["--port"], ["word"]])
-def test_a_flag_that_does_not_exist_ends_with_status_2(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        settings.load(flags)
-    assert ended.value.code == 2
-    assert "usage: binance-sidecar" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--nonsense", "1"], ["--nonsense: there is no such flag"]),
+        (["--redis-ulr=redis://:hunter2@host"], ["--redis-ulr: there is no such flag"]),
+        (["--redis-ulr", "redis://:hunter2@host", "-x"], ["--redis-ulr: there is no", "-x: there is no such flag"]),
+        (["--port"], ["--port: expected one argument"]),
+        (["redis://:hunter2@host"], ["***@host: only flags and their values may stand here"]),
+        (["--prot=1", "word"], ["--prot: there is no such flag", "word: only flags"]),
+    ],
+)
+def test_flags_that_cannot_be_read_are_told_beside_wrong_settings(
+    flags: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_environment(monkeypatch, VENUE="a/b")
+    found = faults_of(*flags)
+    assert [fault[: len(text)] for fault, text in zip(found, told, strict=False)] == told
+    assert [fault.partition("=")[0] for fault in found[len(told) :]] == ["SIDECAR_VENUE"]
+    assert "hunter2" not in "".join(found)
 
 
 # --- Reading.

@@ -6,16 +6,20 @@ Owns: their spelling, and what `--help` prints. Must not know: which settings ex
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import Field
-from typing import Any
+from typing import Any, NoReturn
 
 from proxy.configuration.kinds import SecretStr
+from proxy.core.endpoints.base_urls import masked
 
 
-def given(flags: Sequence[str], fields: Sequence[Field[Any]], about: str) -> dict[str, str]:
-    """The text of each setting that has a flag. Ends with SystemExit: 2 for a wrong flag, 0 after `--help`."""
-    parser = argparse.ArgumentParser(
+def given(flags: Sequence[str], fields: Sequence[Field[Any]], about: str) -> tuple[dict[str, str], list[str]]:
+    """The text of each setting that has a flag, and a sentence for each flag that cannot be read.
+
+    Ends with SystemExit(0) after `--help`.
+    """
+    parser = _Parser(
         "binance-sidecar",
         usage="binance-sidecar [command] [--flag value ...]",
         description=about,
@@ -24,13 +28,33 @@ def given(flags: Sequence[str], fields: Sequence[Field[Any]], about: str) -> dic
     )
     for field in fields:
         _add(parser, field)
-    texts = vars(parser.parse_args(flags))
+    try:
+        found, rest = parser.parse_known_args(flags)
+    except argparse.ArgumentTypeError as fault:
+        return {}, [str(fault)]
     kinds = {field.name: field.metadata["kind"] for field in fields}
-    return {
-        name: ",".join(found) if kinds[name].is_list else found[-1]
-        for name, found in texts.items()
-        if found is not None
+    texts = {
+        name: ",".join(several) if kinds[name].is_list else several[-1]
+        for name, several in vars(found).items()
+        if several is not None
     }
+    return texts, list(_faults(rest))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises ArgumentTypeError where argparse would print its usage and end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentTypeError(message.removeprefix("argument ")) from None
+
+
+def _faults(rest: Sequence[str]) -> Iterator[str]:
+    """A sentence for each word that is no flag. The value of such a flag may be a secret, and is not shown."""
+    for before, word in zip(("", *rest), rest, strict=False):
+        if word.startswith("-"):
+            yield f"{word.partition('=')[0]}: there is no such flag; serve --help lists all"
+        elif not before.startswith("-") or "=" in before:
+            yield f"{masked(word)}: only flags and their values may stand here"
 
 
 def _add(parser: argparse.ArgumentParser, field: Field[Any]) -> None:

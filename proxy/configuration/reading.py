@@ -22,7 +22,7 @@ class BadSettings(ValueError):
     def __init__(self, faults: Sequence[str], rest: Any) -> None:
         super().__init__("; ".join(faults))
         self.faults = tuple(faults)
-        """One sentence for each bad setting, which begins with the name of its variable. Shows no secrets."""
+        """One sentence for each bad setting or flag, which begins with the name of that. Shows no secrets."""
         self.rest = rest
         """The other settings, and the defaults of the bad ones."""
 
@@ -35,13 +35,13 @@ def read(
 ) -> S:
     """Settings of this dataclass. `check` gets a name, its value, and the values before it with the texts after it.
 
-    `check` raises ValueError for a bad value. Raises BadSettings, or SystemExit(2) for a bad flag.
+    `check` raises ValueError for a bad value. Raises BadSettings, or SystemExit(0) after `--help`.
     """
     known = _fields(kind)
-    given = _variables(environment) | _flags(flags, known, str(kind.__doc__))
+    of_flags, faults = _flags(flags, known, str(kind.__doc__))
+    given = _variables(environment) | of_flags
     later = dict(given)
     values: dict[str, Any] = {}
-    faults = []
     for field in known:
         text = later.pop(field.name, None)
         if text is None:
@@ -74,9 +74,9 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name.upper().removeprefix(PREFIX).lower(): environment[name] for name in ours}
 
 
-def _flags(flags: Sequence[str], known: Sequence[Field[Any]], about: str) -> dict[str, str]:
+def _flags(flags: Sequence[str], known: Sequence[Field[Any]], about: str) -> tuple[dict[str, str], list[str]]:
     if not flags:
-        return {}
+        return {}, []
     from proxy.configuration.flags import given  # noqa: PLC0415 - argparse takes memory, and most starts have no flags
 
     return given(flags, known, about)
