@@ -107,13 +107,13 @@ class OfAccounts(Struct, frozen=True, eq=False):
     kind: KeyedKind
     origin: Origin
 
-    def prepare(self, target: bytes, api_key: bytes, body: bytes) -> OfAccount:
+    def prepare(self, target: bytes, api_key: bytes, body: bytes) -> Keyed:
         """One of them, ready to be sent."""
-        return OfAccount(self.kind.request(target, api_key, body), self.origin)
+        return Keyed(self.kind.request(target, api_key, body), self.origin)
 
 
-class OfAccount(Struct, eq=False):
-    """One request of an account, which is sent once."""
+class Keyed(Struct, eq=False):
+    """A request with a key, which is sent once. It takes its own answer."""
 
     query: KeyedRequest
     origin: Origin
@@ -208,14 +208,14 @@ class DirectGateway:
         self._found: dict[tuple[str, str], Place | None] = {}
         """By method and path."""
 
-    def prepare(self, place: Place, request: ClientRequest) -> Lone | Shared | OfAccount | None:
+    def prepare(self, place: Place, request: ClientRequest) -> Lone | Shared | Keyed | None:
         """The request, ready to be sent for any client; None for one that never goes this way."""
         endpoint, origin = place.endpoint, place.origin
         if is_keyed(endpoint, request):
             if not self._forwards_keyed:
                 return None
             kind = keyed_kind(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
-            return OfAccount(request_of(kind, request), origin)
+            return Keyed(request_of(kind, request), origin)
         if request.body:
             return None
         if endpoint.path not in ENDPOINTS:
