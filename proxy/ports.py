@@ -150,7 +150,7 @@ class Clock(Protocol):
 
     @property
     def gap_seconds(self) -> float:
-        """At the last look: a number that changes by as much as `wall` moves against the time that passes."""
+        """The wall clock less a monotonic one at the last look: it changes only when somebody sets the wall clock."""
 
     @property
     def last_guard_seconds(self) -> float:

@@ -32,7 +32,7 @@ def forecast(status: Status, endpoint: Endpoint, query: Query, *, trading_ratio:
         is_part = endpoint.has_document and query.names_symbols
         unless = f" For a symbol that it lacks Binance is asked, at a weight of {query.weight:,}." if is_part else ""
         return f"answered from the cache at no weight; the entry is {age}.{unless}"
-    stale = f"; the entry, {age}, is given while it may be" if age else ""
+    stale = f"; clients get the stored entry, {age}, while it may be used" if age else ""
     for block in _blocks(status, endpoint):
         ends = f"the {block['reason']} of pool {block['pool']} ends in {words.left(block['until'], status['now'])}"
         return f"not sent: {_STATUSES[block['reason']]}, because {ends}{stale}."

@@ -39,7 +39,7 @@ def get(url: str, *, is_probe: bool = False, certificate: Path | None = None) ->
     """The body of a good answer. Ignores the HTTP proxy of the environment. Raises NoAnswer.
 
     The gateway's certificate is one for Binance's names, which are not the name that it is asked by here.
-    `is_probe`: whoever answers is believed, as the kubelet does it. `certificate`: who has this one is believed.
+    `is_probe`: no certificate is verified, as the kubelet verifies none. `certificate`: the only one that is trusted.
     """
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if url.startswith("https:") and (is_probe or certificate is not None):
@@ -59,7 +59,7 @@ def get(url: str, *, is_probe: bool = False, certificate: Path | None = None) ->
 
 
 def _context(certificate: Path | None) -> ssl.SSLContext:
-    """Trusts this certificate; everybody if there is none. Raises OSError; ssl.SSLError is one."""
+    """Trusts this certificate only; any, if there is none. Raises OSError; ssl.SSLError is one."""
     import ssl  # noqa: PLC0415 - few gateways have a certificate
 
     if certificate is None:

@@ -1,7 +1,7 @@
 """What the settings name outside of themselves, tried before the start: files, a folder, URLs that libraries read.
 
-Owns: that every one which cannot be used is told at once. Must not know: what each is for. Ports are not tried: whoever
-has one may leave it.
+Owns: one error for each that cannot be used, so that all are told at once. Must not know: what each is for. Ports are
+not tried: a program that has one may be about to end.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Good(Struct, frozen=True, eq=False):
     rate_limits: Sequence[Mapping[str, Any]] = ()
     """The document's `rateLimits`; empty if it has none."""
     server_time: float | None = None
-    """The body's `serverTime` in seconds; None if it has none, or nothing else: ask `told_time`."""
+    """The body's `serverTime` in seconds; None if it has none, and for the plain body of `time` (`told_time`)."""
     document: Document | None = None
     """The parsed exchangeInfo body, so that a large one is not parsed twice. It is not compared."""
 
@@ -63,7 +63,7 @@ _ABOUT_NO_REQUEST = frozenset({407, 408, 421, 425})
 class Negative(Struct, frozen=True):
     """The origin refuses this very request: its answer is passed on, and is stored for a short time.
 
-    So does a 429 that is about the orders of one account: it says nothing of the IP.
+    A 429 about the orders of one account is one too: it says nothing of the IP.
     """
 
     by_firewall: bool = False

@@ -46,7 +46,7 @@ _PROBES = ("ping", "probe")
 
 
 class RedisOperation(Enum):
-    """The kinds of operations. The value is a metric label. Each calls for one part of what Redis does for us."""
+    """The kinds of operations. The value is a metric label. Each belongs to one part of what Redis does for us."""
 
     GET = "get"
     PUT = "put"
@@ -70,7 +70,7 @@ class RedisOperation(Enum):
 
     def __init__(self, word: str) -> None:
         self.word = word
-        """The value, without a call for it."""
+        """The value as a plain attribute: to read `value` is a call."""
         self.part = Part.FEED if word in _FEED else Part.QUOTA if word in _QUOTA else Part.CACHE
         """What it serves."""
         self.is_probe = word in _PROBES
@@ -83,7 +83,7 @@ _COMMANDS = {
     RedisOperation.PROBE: "MULTI",
     RedisOperation.LOCK: "SET",
 }
-"""What an operation sends; a script where nothing stands here."""
+"""The command that an operation sends. Those that are not here run a script."""
 
 
 class RedisObserver(Protocol):

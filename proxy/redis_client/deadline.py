@@ -15,8 +15,8 @@ class Deadline:
     """`with Deadline(seconds):` raises TimeoutError if the block runs longer, and CancelledError if it was cancelled.
 
     The latter also where the block has swallowed its cancellation, or raised another error instead. redis-py sends
-    long commands within asyncio.wait_for, which does that to one that comes as it ends (CPython issue 86296, mended in
-    3.12): whoever cancelled us would wait for us in vain.
+    long commands within asyncio.wait_for, which swallows a cancellation that comes just as it ends (CPython issue
+    86296, mended in 3.12). Whoever cancelled us would then wait for us in vain.
     """
 
     __slots__ = ("_before", "_is_over", "_seconds", "_task", "_timer")

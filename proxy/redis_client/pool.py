@@ -21,7 +21,7 @@ from proxy.redis_client.driver import Named
 
 
 class Pool(ConnectionPool):
-    """Hands out the connection that was used last. For redis-py's pool each is in use for ever."""
+    """Hands out the connection that was used last. The class below it takes every connection for one in use."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._idle: list[Named] = []
@@ -60,7 +60,7 @@ class Pool(ConnectionPool):
 
 
 class Script(AsyncScript):
-    """A script that is called by its hash. redis-py's looks on the way whether a pipeline calls it."""
+    """A script that is called by its hash. redis-py's also serves pipelines, which costs time at each call."""
 
     async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
         """Call it; if the server does not know it, load it first. Raises what redis-py does."""

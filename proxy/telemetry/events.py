@@ -1,7 +1,7 @@
 """What happened to this gateway, for people: one plain sentence for each change of state.
 
 Owns: the words and sentences of the events, their log lines, and the last of them. Must not know: how a change is
-noticed. There is never an event for a request: bans, limits, documents and Redis change, requests only come.
+noticed. No single request is ever an event.
 """
 
 from __future__ import annotations

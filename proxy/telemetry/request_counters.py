@@ -69,7 +69,7 @@ class _Sums(Struct):
     ahead: int = 0
     """By how much the weight of the answers on the slow path is more than the weight sent."""
     saved: int = 0
-    """By how much the weight of all answers was more than the weight sent, when that was most."""
+    """The largest lead so far of the weight of all answers over the weight sent."""
 
     def count(self, weights: Iterable[int]) -> None:
         """Count weights in order, those sent as negative. The hits of the fast path came before all that was sent."""
@@ -103,7 +103,8 @@ class RequestCounters(Collector):
     def spent(self, endpoint: str, weight: int, *, client: str | None = None) -> None:
         """This weight was sent to the origin, for this client. The next answers pay it back before they count as saved.
 
-        Hits of the fast path are no events: only what is counted at once is counted after those that came before it.
+        Hits of the fast path are no events. So for an endpoint that it answers this is counted at once: the hits before
+        must not pay it back.
         """
         events = self._events
         events.append((endpoint, -weight, None, client, weight))

@@ -1,8 +1,8 @@
 """Notices what changed in the state of this gateway, and tells the journal.
 
 Owns: what counts as a change, and how often it is looked for. Must not know: the sentences, who reads them. A look
-reads what this process knows and asks nobody, so a block that another replica met is told here too, and its end, of
-which no message comes.
+only reads what this process knows. So it also notices a block that another replica met, and the end of a block, which
+nobody announces.
 """
 
 from __future__ import annotations

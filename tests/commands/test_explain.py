@@ -90,7 +90,7 @@ async def test_the_full_document_answers_filters(capsys: pytest.CaptureFixture[s
         await on.ask("/api/v3/time")
         _, told = await explained(on, f"{INFO}?symbol=BTCUSDT", capsys)
         assert told["now"].startswith("not sent: 418, because the ban of pool spot ends in 2 min ")
-        assert told["now"].endswith("the entry, 1 min 1 s old, is given while it may be.")
+        assert told["now"].endswith("clients get the stored entry, 1 min 1 s old, while it may be used.")
 
 
 @pytest.mark.parametrize(
