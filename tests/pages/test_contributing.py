@@ -39,6 +39,14 @@ def test_every_constant_that_is_named_exists() -> None:
     assert named - {"HSET"} <= existing
 
 
+def test_every_folder_of_tests_is_a_room_of_the_package_or_described() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
+    rooms = {path.parent.name for path in (ROOT / "proxy").glob("*/__init__.py")}
+    described = [folder for row in rows(section(PAGE, "The tests")) for folder in words(row[0])]
+    assert described
+    assert {f"tests/{name}/" for name in folders - rooms} == set(described)
+
+
 def test_there_are_six_places() -> None:
     assert len(PLACES) == 6
     assert all(len(place) == 3 for place in PLACES)
