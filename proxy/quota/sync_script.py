@@ -79,7 +79,7 @@ def _read_windows(text: str) -> Mapping[str, WindowState]:
     for at in range(0, len(words), _WINDOW_WORDS):
         key, *numbers = words[at : at + _WINDOW_WORDS]
         *usage, exact = map(int, numbers)
-        windows[key] = WindowState(WindowUsage(*usage), exact != 0)
+        windows[key] = WindowState(WindowUsage(*usage), exact > 0, exact > 1)
     return windows
 
 
@@ -170,7 +170,8 @@ class SyncScript:
         replies: list[WindowReply] = []
         for window, *numbers in zip(call.windows, row[2::3], row[3::3], row[4::3], strict=True):
             state = push.state.windows[window.key.key]
-            replies.append(WindowReply(state.usage, state.is_exact, *map(int, numbers)))
+            taken, raised, untold = map(int, numbers)
+            replies.append(WindowReply(state.usage, state.is_exact, taken, raised, untold, state.is_lost))
         text = refusal.decode() if isinstance(refusal, bytes) else str(refusal)
         return Synced(Reply(push.state.birth, tuple(replies), push.state.number, push.state.server_seconds), push, text)
 
@@ -178,7 +179,7 @@ class SyncScript:
 def _figures(window: WindowCall) -> str:
     totals, settled = window.totals, window.settled
     return (
-        f"{window.budget} {window.ceiling} {window.want} {window.half}"
+        f"{window.budget} {window.ceiling} {window.want} {window.half} {window.is_over:d}"
         f" {totals.taken} {totals.returned} {totals.spent} {window.known_returned}"
         f" {window.header} {window.held} {window.floor} {window.seen}"
         f" {settled.pending} {settled.refunded} {settled.kept}"

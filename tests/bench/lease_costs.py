@@ -18,8 +18,8 @@ from tests.bench import leases
 SIZES = (1, 2, 3, 5, 10, 30, 100)
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4)
 NEAR_HALF = 0.49
-"""With this demand only some minutes stay under half of the budget, so more are played. In the first second after a
-minute that did not, each request is reserved by itself: it may count in that one."""
+"""With this demand only some minutes stay under half of the budget, so more are played. Before each of them there may
+be one that did not, in which each request of the first second may still count."""
 MINUTES = 8
 MINUTES_NEAR_HALF = 20
 MOST_CALLS_A_REQUEST = 0.1

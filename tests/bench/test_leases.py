@@ -56,10 +56,13 @@ def test_under_half_of_the_budget_few_requests_wait_and_redis_is_asked_seldom(re
     assert cost.beyond() == ""
 
 
-@pytest.mark.parametrize("seed", range(1, 1 + sized(quick=1, usual=1, long=5)))
-@pytest.mark.parametrize("replicas", [(2, 100), (2, 100), SIZES][sized(quick=0, usual=1, long=2)])
-def test_the_same_holds_where_half_is_nearly_used(replicas: int, seed: int) -> None:
-    minutes = sized(quick=5, usual=6, long=MINUTES_NEAR_HALF)
+NEAR = [(2, 13, MINUTES_NEAR_HALF), (100, 1, 6)]
+"""Of seed 13 nearly each minute under half comes after one over half."""
+MORE = [(replicas, seed, MINUTES_NEAR_HALF) for replicas in SIZES for seed in (1, 2, 3, 4, 13)]
+
+
+@pytest.mark.parametrize(("replicas", "seed", "minutes"), [NEAR, MORE][sized(quick=0, usual=0, long=1)])
+def test_the_same_holds_where_half_is_nearly_used(replicas: int, seed: int, minutes: int) -> None:
     cost = cost_of(replicas, NEAR_HALF, seed=seed, minutes=minutes)
 
     assert cost.steady.minutes > 0

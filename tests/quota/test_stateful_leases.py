@@ -369,6 +369,10 @@ class Leased(RuleBasedStateMachine):
             self.seen["at an edge"] += outcome.leased and len({charge.window for charge in outcome.charges}) < len(
                 outcome.charges
             )
+            leases = life.leasing.leases._leases
+            self.seen["leased when over"] += outcome.leased and any(
+                leases[charge.window_key].was_exact for charge in outcome.charges
+            )
             self.seen["alone"] += outcome.local
             for charge in outcome.charges:
                 if charge.window_key.interval_seconds == 60:
@@ -783,6 +787,26 @@ def test_what_was_given_back_after_a_copy_was_made_is_not_taken_from_used_again(
         fleet.run(fleet.lives[0].leasing.sync())
         fleet.ask(0, 1, CLIENTS[0], False, "send")
         assert fleet.ours[fleet.starts[1]] == fleet.in_redis(fleet.starts[1])[0] == BUDGET
+    finally:
+        fleet.teardown()
+
+
+@pytest.mark.no_cover
+def test_a_minute_over_half_is_leased_again_when_it_is_over(valkey_url: str) -> None:
+    fleet = on(Leased, valkey_url)()
+    try:
+        start = fleet.starts[1]
+        fleet.clock.now = start + 58.0
+        hold(fleet)
+        while fleet.ours[start] <= BUDGET // 2:
+            fleet.ask(0, 10, CLIENTS[fleet.ours[start] % 6], False, "answer")
+            fleet.beat(1)
+        for after, leased in ((-0.5, 0), (-0.1, 0), (0.0, 0), (0.0, 1), (0.2, 2)):
+            fleet.clock.now = start + 60 + after
+            fleet.beat(1)
+            fleet.ask(0, 1, CLIENTS[0], False, "answer")
+            fleet.the_budget_holds()
+            assert fleet.seen["leased when over"] == leased
     finally:
         fleet.teardown()
 

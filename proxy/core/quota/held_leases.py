@@ -75,6 +75,7 @@ class HeldLeases:
 
     def _fetch(self, part: Part, now: float) -> None:
         is_due = not part.lease.is_exact and self.demanded_at >= part.lease.retry_at
+        is_due &= not part.is_over or self._need.saves_calls(part, now)
         self.is_urgent |= is_due and self.may_hold and self._spendings.may_fetch(part, now)
 
     def _want(self, lease: Lease, part: Part, now: float) -> int:

@@ -62,10 +62,12 @@ class Lease:
     """The lease of one process in one window."""
 
     __slots__ = (
+        "_is_lost",
         "_returned",
         "_was_forgotten",
         "header",
         "is_exact",
+        "is_over",
         "low_at",
         "mind_at",
         "most",
@@ -78,12 +80,14 @@ class Lease:
         "tell_at",
         "told",
         "usage",
+        "was_exact",
     )
 
     def __init__(self, name: str = "", *, was_forgotten: bool = False) -> None:
         """`name`: the window's key, as the store tells it. `was_forgotten`: there was another lease in this window."""
         self.name = name
         self._was_forgotten = was_forgotten
+        self._is_lost = False
         self._returned = 0
         self.taken = 0
         """All that the store granted."""
@@ -95,8 +99,12 @@ class Lease:
         """Charged for orders whose end is open: each becomes spent, or is held again."""
         self.told = Totals()
         """What the store has of the totals."""
+        self.was_exact = was_forgotten
+        """The store grants nothing in this window before its end."""
+        self.is_over = False
+        """It has ended."""
         self.is_exact = was_forgotten
-        """No lease is granted or spent in this window any more."""
+        """No lease is granted or spent in this window."""
         self.seen = 0
         """The most that was seen used, with all leases."""
         self.usage = WindowUsage()
@@ -176,6 +184,19 @@ class Lease:
         if not succeeded:
             self.spent += closed
         self._look_ahead()
+
+    def make_exact(self, *, is_lost: bool) -> None:
+        """Each request is reserved by itself until the window is over, and then too if the store has lost data."""
+        self.was_exact = True
+        self._is_lost |= is_lost
+        self.turn(is_over=self.is_over)
+
+    def turn(self, *, is_over: bool) -> None:
+        """The window has ended, or goes on again: the clock was set back."""
+        if is_over and not self.is_over:
+            self.retry_at = -math.inf
+        self.is_over = is_over
+        self.is_exact = self.was_exact and (self._was_forgotten or self._is_lost or not is_over)
 
     def give_back(self) -> None:
         """Hold nothing. It is forgotten first and told later, so that it is returned once or never."""

@@ -38,6 +38,8 @@ class WindowCall(Struct, frozen=True, kw_only=True):
     """The block that is asked for; 0: none."""
     half: int = 0
     """From so much on that may be spent the window is exact; 0: never."""
+    is_over: bool = False
+    """Whether it has ended, so that it is leased though it is exact, unless data was lost."""
     totals: Totals = field(default_factory=Totals)
     known_returned: int = -1
     """How much of `totals.returned` the store has told that it has; -1: it has told of none of the totals."""
@@ -84,6 +86,8 @@ class WindowReply(Struct, frozen=True):
     """What a header added to `used`."""
     untold: int = 0
     """So much this process may spend before it tells."""
+    is_lost: bool = False
+    """Whether data was lost: it then stays exact when it is over."""
 
 
 class Reply(Struct, frozen=True):
@@ -101,6 +105,7 @@ class WindowState(Struct, frozen=True):
 
     usage: WindowUsage
     is_exact: bool
+    is_lost: bool = False
 
 
 class State(Struct, frozen=True):

@@ -90,7 +90,7 @@ class LeaseExchange(HeldLeases):
                 lease.header = -1
             if told.want:
                 lease.asked()
-            self._see(lease, said.usage, is_exact=said.is_exact)
+            self._see(lease, said.usage, is_exact=said.is_exact, is_lost=said.is_lost)
             missing = self.news.missing(told.key, said.usage)
             lease.seen += missing
             is_lost |= missing > 0
@@ -117,13 +117,13 @@ class LeaseExchange(HeldLeases):
         for lease in self._leases.values():
             told = state.windows.get(lease.name)
             if told is not None:
-                self._see(lease, told.usage, is_exact=told.is_exact)
+                self._see(lease, told.usage, is_exact=told.is_exact, is_lost=told.is_lost)
         return True
 
     def see(self, usages: Mapping[WindowKey, WindowUsage]) -> None:
         """Take over what another answer of the store said."""
         for key in usages.keys() & self._leases.keys():
-            self._see(self._leases[key], usages[key], is_exact=False)
+            self._see(self._leases[key], usages[key])
 
     def usages(self) -> Mapping[WindowKey, WindowUsage]:
         """The usage of each window as last told, by the store or by the origin: also while this process rests."""
@@ -139,11 +139,12 @@ class LeaseExchange(HeldLeases):
             lease.forget_orders()
             self._give_back(lease)
 
-    def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool) -> None:
+    def _see(self, lease: Lease, usage: WindowUsage, *, is_exact: bool = False, is_lost: bool = False) -> None:
         """What was seen stays known until a store that has lost it is told."""
         lease.seen = max(usage.used, lease.seen if self._suspects_loss else 0)
         lease.usage = usage
-        lease.is_exact |= is_exact
+        if is_exact:
+            lease.make_exact(is_lost=is_lost)
         if lease.is_exact:
             self._give_back(lease)
 

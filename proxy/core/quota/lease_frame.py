@@ -5,6 +5,9 @@ fetched, what is told to the store. Times are seconds since the epoch by the ori
 
 Around an edge the origin may count a request in the window that ends or in the one that begins. There it is charged to
 the leases of both, as one that is reserved by itself is charged in both.
+
+A window that is over counts only what was sent before its end, or so soon after that the way to the origin decides. No
+client can keep the others from it any more, so their shares hold no lease back there.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.quota.charges import WindowKey, budget_of, window_key_of
 from proxy.core.quota.lease import Lease, cannot_bind, ceiling_of, half_of, may_lease
 from proxy.core.quota.ratios import Purpose, Ratios
-from proxy.core.quota.windows import RateLimitKind, Window
+from proxy.core.quota.windows import GUARD_SECONDS, RateLimitKind, Window
 
 CROWDED_SECONDS = 0.5
 """So long before the edge of a window that is three quarters used, its lease is given back: at the edge a request
@@ -44,6 +48,8 @@ class Part(Struct, frozen=True):
     """From then on the origin may count a request in the next window too."""
     closes: float
     """From then on it counts none in this one."""
+    is_over: bool = False
+    """Whether it has ended by the origin's clock for certain."""
 
     def cost(self, weight: int) -> int:
         """What a request of this weight costs here."""
@@ -63,7 +69,7 @@ class Part(Struct, frozen=True):
 
         Until then they count twice where a header includes them, which harms none if the window is over and not full.
         """
-        return self.lease.is_exact and (now < self.key.end or self.is_full)
+        return self.lease.was_exact and (now < self.key.end or self.is_full)
 
 
 class Frame(Struct, frozen=True):
@@ -103,28 +109,42 @@ def frame_at(
     """The frame that holds at `now`. Where windows are short, or the time is not known well, nothing is leased."""
 
     def part_of(window: Window, start: int) -> Part:
-        return _part(window, windows, start, guard_seconds, ratios, lease_of)
+        part = _part(window, windows, start, guard_seconds, ratios, lease_of)
+        return replace(part, is_over=True) if now >= _over(window, start, guard_seconds) else part
 
     is_leased = may_lease(windows, guard_seconds)
     starts = {window: window.possible_starts(now, guard_seconds if is_leased else 0.0) for window in windows}
-    begins = max((_since(window, at, guard_seconds) for window, at in starts.items()), default=0.0)
-    ends = min((_until(window, at, guard_seconds) for window, at in starts.items()), default=0.0)
+    begins = max((_since(window, at, guard_seconds, now) for window, at in starts.items()), default=0.0)
+    ends = min((_until(window, at, guard_seconds, now) for window, at in starts.items()), default=0.0)
     parts = tuple(part_of(window, start) for window, at in starts.items() for start in at)
     if not is_leased:
         return Frame(windows, guard_seconds, begins, begins, parts, ())
-    ending = [window for window, at in starts.items() if len(at) == 1 and _until(window, at, guard_seconds) == ends]
+    ending = [
+        window for window, at in starts.items() if len(at) == 1 and _until(window, at, guard_seconds, now) == ends
+    ]
     coming = tuple(part_of(window, window.reset(now)) for window in ending)
     return Frame(windows, guard_seconds, begins, ends, parts, coming)
 
 
-def _since(window: Window, starts: tuple[int, ...], guard_seconds: float) -> float:
-    """Since when a request is counted in the windows with these starts."""
-    return starts[0] + guard_seconds if len(starts) == 1 else starts[-1] - guard_seconds
+def _over(window: Window, start: int, guard_seconds: float) -> float:
+    """When a window has ended for certain: whatever the error of the clock is that makes the guard longer."""
+    return start + window.interval_seconds + max(0.0, guard_seconds - GUARD_SECONDS)
 
 
-def _until(window: Window, starts: tuple[int, ...], guard_seconds: float) -> float:
+def _since(window: Window, starts: tuple[int, ...], guard_seconds: float, now: float) -> float:
+    """Since when a request is counted in the windows with these starts, of which as many are over."""
+    if len(starts) == 1:
+        return starts[0] + guard_seconds
+    over = _over(window, starts[0], guard_seconds)
+    return over if now >= over else starts[-1] - guard_seconds
+
+
+def _until(window: Window, starts: tuple[int, ...], guard_seconds: float, now: float) -> float:
     """Until when."""
-    return starts[0] + window.interval_seconds + (-guard_seconds if len(starts) == 1 else guard_seconds)
+    if len(starts) == 1:
+        return starts[0] + window.interval_seconds - guard_seconds
+    over = _over(window, starts[0], guard_seconds)
+    return over if now < over else starts[0] + window.interval_seconds + guard_seconds
 
 
 def _part(

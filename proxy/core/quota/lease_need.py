@@ -84,6 +84,10 @@ class Need:
         rate = self.rate.per_second if kind is RateLimitKind.REQUEST_WEIGHT else self.rate.requests_per_second
         return enough(rate(now), part.closes - now, least=max(HEAVY_WEIGHT, self._missing[kind]))
 
+    def saves_calls(self, part: Part, now: float) -> bool:
+        """Whether more than one request is expected in what is left of a window, so that a block saves a call."""
+        return self.rate.requests_per_second(now) * (part.closes - now) > 1
+
     def miss(self, part: Part, cost: int) -> bool:
         """A request found too little. Whether more should be fetched than if it had not come."""
         if cost <= self._missing[part.window.kind] and not part.lease.is_low:

@@ -74,6 +74,8 @@ class Spendings:
         frame = self.frame = frame_at(
             now, windows, guard_seconds, ratios=self._ratios, lease_of=self._leases.__getitem__
         )
+        for part in frame.parts:
+            part.lease.turn(is_over=part.is_over)
         return frame if frame.holds(now, windows, guard_seconds) else None
 
     def find(self, now: float, demand: Demand, windows: tuple[Window, ...], guard_seconds: float) -> Spending | None:

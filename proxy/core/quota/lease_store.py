@@ -61,13 +61,14 @@ class LeaseStore:
             self.budget.put(key, self._recover(self._known(key), usage, told))
 
     def is_exact(self, key: WindowKey) -> bool:
-        """Whether nothing is granted in this window any more."""
+        """Whether nothing is granted in this window before it is over."""
         return self._known(key).is_exact
 
     def state(self, server_seconds: float, keys: tuple[WindowKey, ...]) -> State:
         """The state to push."""
         self._number += 1
-        states = {key.key: WindowState(self.budget.usage(key), self._known(key).is_exact) for key in keys}
+        known = [(key, self._known(key)) for key in keys]
+        states = {key.key: WindowState(self.budget.usage(key), one.is_exact, one.is_lost) for key, one in known}
         return State(self._number, server_seconds, self.birth, states)
 
     def forget(self, now: float) -> None:
@@ -109,18 +110,20 @@ class LeaseStore:
         untold = min(untold, max(0, record.held))
         if told.ceiling and (usage.used >= told.ceiling or 0 < told.half <= usage.most_spent + untold):
             window.is_exact = True
-        if told.want and not window.is_exact and not is_lost and call.now >= self._born_at + GRACE_SECONDS:
+        is_leased = not window.is_exact or (told.is_over and not window.is_lost)
+        if told.want and is_leased and not is_lost and call.now >= self._born_at + GRACE_SECONDS:
             block = min(told.want, _largest_block(usage, max(0, record.held), told, parts=call.parts))
             usage = _leased(usage, block)
             record = replace(record, taken=record.taken + block)
-        if told.ceiling and not window.is_exact:
+        if told.ceiling and is_leased:
             held = max(0, record.held)
-            untold = max(untold, most_untold(usage, held=held, half=told.half, parts=call.parts))
+            half = 0 if window.is_exact else told.half
+            untold = max(untold, most_untold(usage, held=held, half=half, parts=call.parts))
         usage = replace(usage, untold=min(usage.untold + untold, usage.leased))
         if record != Totals() or call.run in window.records:
             window.records[call.run], window.untold[call.run] = record, untold
         self.budget.put(told.key, usage)
-        return WindowReply(usage, window.is_exact, record.taken, raised, untold)
+        return WindowReply(usage, window.is_exact, record.taken, raised, untold, window.is_lost)
 
     def _recover(self, window: _Window, usage: WindowUsage, told: WindowCall) -> WindowUsage:
         """Count the most that anybody saw, and once a part of what is left."""

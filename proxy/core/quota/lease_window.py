@@ -32,6 +32,7 @@ def window_call(  # noqa: PLR0913 - all that is told
         ceiling=part.ceiling if part is not None and is_leased else 0,
         want=want,
         half=part.half if part is not None and is_leased else 0,
+        is_over=part is not None and part.is_over,
         totals=lease.totals,
         known_returned=lease.told.returned if lease.told != Totals() else -1,
         header=lease.header,

@@ -78,7 +78,7 @@ class ProcessLeases(LeaseExchange):
             if window is not None and header > window.counter.header:
                 lease = window.counter
                 lease.header = header
-                self.is_urgent |= not lease.is_exact and header + lease.most - lease.spent > lease.seen
+                self.is_urgent |= not lease.was_exact and header + lease.most - lease.spent > lease.seen
 
     def _mind(self, spending: Spending) -> None:
         """Tell what was spent, and fetch the next blocks, unless what is held lasts to the end of the window."""

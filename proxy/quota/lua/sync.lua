@@ -8,7 +8,7 @@
 --                leased: the part of used, and of refundable, that is granted and not known to be spent
 --                untold: the part of leased that may be spent already: who spends more of it tells that
 --                told: the most that a header told, without what the origin took back: no return brings used below it
---                exact: 1 if nothing is granted any more; 2 if data was lost as well
+--                exact: 1 if nothing is granted until the window is over; 2 if data was lost: then nothing at all
 --                lease:<process>: taken, returned, spent of one process, the number of its clients' use, its part of untold
 -- ARGV[1]      the channel
 -- ARGV[2]      words, one space apart:
@@ -30,7 +30,7 @@
 --   16  the command that pushes
 --   17  how many milliseconds to keep KEYS[3]
 --   then for each window:
---   budget, ceiling, want, half, taken, returned, spent, known, header, held, floor, seen, pending, refunded, kept:
+--   budget, ceiling, want, half, over, taken, returned, spent, known, header, held, floor, seen, pending, refunded, kept:
 --   as in WindowCall of proxy/core/quota/lease_calls.py
 --   ttl        milliseconds until the window's key expires
 --   clients    how many clients spent something
@@ -39,7 +39,7 @@
 -- Returns {state, error of the push or '', then for each window taken, what a header added to used, and how much the
 -- process may spend before it tells}, where state is what is pushed: words, one space apart: number, this server's time in microseconds, birth, the block's reason, until,
 -- strikes and milliseconds until its hash expires ('-' for none), and for each window its key after the domain, used,
--- pending, refundable, leased, untold and 1 if it is exact.
+-- pending, refundable, leased, untold and exact.
 
 local PARTS, MARGIN, LAST_WEIGHT = 4, 1.25, 3
 local OTHER = 'client:other'
@@ -107,9 +107,10 @@ local at, client_at = 17, 2
 for i = 4, #KEYS do
   local key = KEYS[i]
   local budget, ceiling, want, half = tonumber(word[at + 1]), tonumber(word[at + 2]), tonumber(word[at + 3]), tonumber(word[at + 4])
-  local taken, returned, spent = tonumber(word[at + 5]), tonumber(word[at + 6]), tonumber(word[at + 7])
-  local known = tonumber(word[at + 8])
-  local header, held, floor, seen = tonumber(word[at + 9]), tonumber(word[at + 10]), tonumber(word[at + 11]), tonumber(word[at + 12])
+  local is_over = word[at + 5] == '1'
+  local taken, returned, spent = tonumber(word[at + 6]), tonumber(word[at + 7]), tonumber(word[at + 8])
+  local known = tonumber(word[at + 9])
+  local header, held, floor, seen = tonumber(word[at + 10]), tonumber(word[at + 11]), tonumber(word[at + 12]), tonumber(word[at + 13])
   local window = redis.call('HMGET', key, 'used', 'pending', 'refundable', 'leased', 'exact', record_field, 'told', 'untold')
   local used, pending = tonumber(window[1] or '0'), tonumber(window[2] or '0')
   local refundable, leased = tonumber(window[3] or '0'), tonumber(window[4] or '0')
@@ -154,10 +155,10 @@ for i = 4, #KEYS do
   leased, refundable = leased - gone, math.max(0, refundable - gone)
 
   local orders = math.max(0, refundable - leased)
-  local refunded = math.min(orders, tonumber(word[at + 14]))
+  local refunded = math.min(orders, tonumber(word[at + 15]))
   used, told = used - refunded, told - refunded
-  refundable = refundable - math.min(orders, refunded + tonumber(word[at + 15]))
-  pending = math.max(0, pending - tonumber(word[at + 13]))
+  refundable = refundable - math.min(orders, refunded + tonumber(word[at + 16]))
+  pending = math.max(0, pending - tonumber(word[at + 14]))
 
   local raised = 0
   if header >= 0 then
@@ -170,16 +171,17 @@ for i = 4, #KEYS do
   if ceiling > 0 and exact == 0 and (used >= ceiling or (half > 0 and most_spent + r_untold >= half)) then
     exact = 1
   end
-  if want > 0 and exact == 0 and not is_lost and grants then
+  local is_leased = exact == 0 or (is_over and exact == 1)
+  if want > 0 and is_leased and not is_lost and grants then
     local part = math.floor((budget - used + leased) / tonumber(word[4]))
     local most = math.min(part, math.floor(MARGIN * part) - holds, ceiling - used)
     local block = math.min(want, math.max(0, most))
     used, refundable, leased, r_taken = used + block, refundable + block, leased + block, r_taken + block
     holds = holds + block
   end
-  if ceiling > 0 and exact == 0 then
+  if ceiling > 0 and is_leased then
     local allowed = holds
-    if half > 0 then
+    if half > 0 and exact == 0 then
       allowed = math.min(holds, math.floor((half - 1 - most_spent) * PARTS / word[4]) - LAST_WEIGHT)
     end
     r_untold = math.max(r_untold, allowed)
@@ -187,7 +189,7 @@ for i = 4, #KEYS do
   local untold = math.min(untold_by_others + r_untold, leased)
   pushes = pushes or exact ~= was_exact
 
-  local clients = tonumber(word[at + 17])
+  local clients = tonumber(word[at + 18])
   local has_record_now = has_record or r_taken > 0 or r_returned > 0 or r_spent > 0
   if window[1] or used > 0 or has_record_now or clients > 0 then
     local count_now = clients > 0 and number > r_number
@@ -211,15 +213,15 @@ for i = 4, #KEYS do
     if count_now then
       count_clients(key, client_at, clients)
     end
-    redis.call('PEXPIRE', key, word[at + 16])
+    redis.call('PEXPIRE', key, word[at + 17])
   end
 
   words[#words + 1] = string.sub(key, #KEYS[3] - 6 + 1)
-  words[#words + 1] = string.format('%.0f %.0f %.0f %.0f %.0f %d', used, pending, refundable, leased, untold, exact > 0 and 1 or 0)
+  words[#words + 1] = string.format('%.0f %.0f %.0f %.0f %.0f %d', used, pending, refundable, leased, untold, exact)
   result[#result + 1] = r_taken
   result[#result + 1] = raised
   result[#result + 1] = r_untold
-  at, client_at = at + 17, client_at + 2 * clients
+  at, client_at = at + 18, client_at + 2 * clients
 end
 
 local pushed = 0

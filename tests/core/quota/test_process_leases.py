@@ -195,6 +195,100 @@ def test_after_a_minute_over_half_the_ends_of_requests_are_told_together(
         side.sync(at)
 
 
+def over_half(store: LeaseStore, *, used: int, requests: int = 45) -> Side:
+    """A process that had so many requests shortly before the minute ends, and was refused a block then."""
+    side = granted(store, ratios=Ratios())
+    for _ in range(requests):
+        assert side.spend(START + 58.5, 3)
+    store.budget.reserve(START + 58.5, cost_of(used - 3 * requests), DEFAULT_WINDOWS, ratio=0.9)
+    for _ in range(2):
+        side.sync(START + 59.5)
+    assert not side.spend(START + 59.9)
+    assert (side.held, store.is_exact(KEY)) == (0, True)
+    assert store.budget.usage(KEY).used == used
+    return side
+
+
+def test_a_minute_over_half_is_leased_again_as_soon_as_it_is_over(store: LeaseStore) -> None:
+    """No share keeps anything of it for others any more, whatever the store tells of it."""
+    side = over_half(store, used=3000)
+    assert not side.spend(START + 60.0)
+    assert side.is_urgent()
+    side.sync(START + 60.0)
+    held = side.held
+    side.leases.observe(State(1, START + 60.1, "b", {KEY.key: WindowState(store.budget.usage(KEY), True)}))
+
+    assert charges(side, START + 60.2) == [KEY, NEXT]
+    assert side.held == held - 1
+    assert store.is_exact(KEY)
+    assert store.budget.usage(KEY).most_spent == store.budget.usage(KEY).used, "all of it may be spent untold"
+    side.sync(START + 60.9)
+    assert store.budget.usage(KEY).spent == 3000 + 1
+
+
+@pytest.mark.parametrize(("used", "requests"), [(4100, 45), (3000, 10)])
+def test_it_is_not_where_it_is_crowded_or_a_block_saves_no_call(used: int, requests: int, store: LeaseStore) -> None:
+    side = over_half(store, used=used, requests=requests)
+    assert not side.spend(START + 60.0)
+    assert not side.is_urgent()
+
+
+def test_it_is_not_after_data_was_lost(store: LeaseStore) -> None:
+    side = over_half(store, used=3000)
+    store.restore(KEY, floor=3100, budget=5400)
+    assert not side.spend(START + 60.0)
+    side.sync(START + 60.0)
+    assert store.budget.usage(KEY).leased == 0
+
+
+def test_what_is_held_when_it_is_over_is_given_back_if_others_find_that_data_was_lost(store: LeaseStore) -> None:
+    side = over_half(store, used=3000)
+    side.spend(START + 60.0)
+    side.sync(START + 60.0)
+    assert side.held > 0
+    store.restore(KEY, floor=3100, budget=5400)
+    side.leases.observe(store.state(START + 60.1, (KEY,)))
+    assert side.held == 0
+
+
+def test_a_minute_under_half_stays_under_half_when_it_is_over(store: LeaseStore) -> None:
+    """Where a client has its share is decided by what may be spent, so no more of it than before may be untold."""
+    side = granted(store, ratios=Ratios())
+    assert side.spend(START + 50.0, 40)
+    store.budget.reserve(START + 50.0, cost_of(2620), DEFAULT_WINDOWS, ratio=0.9)
+    side.sync(START + 50.0)
+    side.sync(START + 60.0)
+    assert side.held == 108
+    assert store.budget.usage(KEY).most_spent < 2700
+
+
+def test_what_is_leased_when_it_is_over_is_given_back_if_it_was_not(store: LeaseStore) -> None:
+    """The clock was ahead."""
+    side = over_half(store, used=3000)
+    side.spend(START + 60.0)
+    side.sync(START + 60.0)
+    assert side.held > 0
+    assert not side.spend(START + 59.9)
+    for _ in range(2):
+        side.sync(START + 59.9)
+    assert (side.held, store.budget.usage(KEY).leased) == (0, 0)
+
+
+@given(st.floats(0.0, 700.0), st.floats(GUARD_SECONDS, 14.0), st.floats(0.0, 0.999))
+def test_as_long_as_a_frame_holds_the_same_windows_count_a_request_and_are_over(
+    at: float, guard_seconds: float, later: float
+) -> None:
+    now = START + at
+    frame = ProcessLeases("a", RATIOS).frame(now, DEFAULT_WINDOWS, guard_seconds)
+    assert frame is not None
+    assert frame.begins <= now < frame.ends
+    for moment in (now, frame.begins, frame.begins + later * (frame.ends - frame.begins)):
+        starts = [(w.name, at) for w in DEFAULT_WINDOWS for at in w.possible_starts(moment, guard_seconds)]
+        assert [(part.key.name, part.key.start) for part in frame.parts] == starts
+        ended = [part.key for part in frame.parts if moment >= part.key.end + (guard_seconds - GUARD_SECONDS)]
+        assert [part.key for part in frame.parts if part.is_over] == ended
+
+
 def test_after_a_call_without_an_answer_what_is_spent_beyond_the_allowed_is_told_again(store: LeaseStore) -> None:
     side = granted(store, ratios=Ratios())
     while not side.leases._leases[KEY].must_tell:
