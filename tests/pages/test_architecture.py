@@ -41,7 +41,7 @@ async def test_one_miss_asks_redis_what_the_table_says() -> None:
         answer = await on.ask(f"{INFO}?symbol=BTCUSDT")
         after = {one: on.metric("redis_operations_total", operation=one.value) for one in RedisOperation}
     assert answer.cache_status == "binance-sidecar; fwd=uri-miss; stored"
-    apart = (RedisOperation.PING, RedisOperation.SYNC)  # in the background, now and then
+    apart = (RedisOperation.PING, RedisOperation.PROBE, RedisOperation.SYNC)  # in the background, now and then
     asked = {one.value: after[one] - before[one] for one in RedisOperation if one not in apart}
     table = rows(section(PAGE, "One miss, step by step"))
     told = Counter(words(row[3])[0] for row in table if len(row) == 4 and row[3])
