@@ -46,7 +46,7 @@ class FeedObserver(Protocol):
         """This process has written a change to the feed."""
 
 
-class Held(Struct, frozen=True):
+class HeldDocument(Struct, frozen=True):
     """A document of this process."""
 
     entry: Entry
@@ -94,8 +94,8 @@ class Publisher:
     async def publish(
         self,
         api: Api,
-        new: Held,
-        old: Held | None,
+        new: HeldDocument,
+        old: HeldDocument | None,
         *,
         read_stored: Callable[[], Awaitable[Entry | None]],
     ) -> bool:
@@ -117,7 +117,7 @@ class Publisher:
                 self._count(api, told[:written])
                 return True
             found = await read_stored()
-            old = None if found is None else Held(found)
+            old = None if found is None else HeldDocument(found)
         return False
 
     async def _put(self, document: DocumentToStore) -> int | None:
@@ -133,12 +133,12 @@ class Publisher:
             self._observer.told(api.value, change.event)
 
 
-async def _changes(old: Held | None, new: Held) -> tuple[Change, ...]:
+async def _changes(old: HeldDocument | None, new: HeldDocument) -> tuple[Change, ...]:
     """What differs. Raises BadAnswer if one of them cannot be read."""
     if old is None or old.entry.validator == new.entry.validator:
         return ()
     return await in_slices(differences(await _listing(old), await _listing(new)))
 
 
-async def _listing(held: Held) -> Listing:
+async def _listing(held: HeldDocument) -> Listing:
     return listing_of(held.snapshot) if held.snapshot is not None else await in_slices(read_listing(held.entry.body))

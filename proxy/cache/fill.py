@@ -20,7 +20,7 @@ from proxy.cache.held_lock import held_lock
 from proxy.cache.lifetimes import NOTHING, Policy
 from proxy.cache.local import EntrySource, LocalCache
 from proxy.cache.packing import Packing
-from proxy.cache.sharing import Sharing, held
+from proxy.cache.sharing import Sharing, held_document
 from proxy.core.cache.fill_wait import WaitEnd
 from proxy.core.cache.freshness import USABLE, Freshness, decide
 from proxy.core.cache.refusal import may_replace, refusal_of
@@ -209,7 +209,7 @@ class Filler:
         if not self._may_replace(self._local.get(query), entry, query):
             raise refusal_of(entry)
         document = verdict.document if isinstance(verdict, Good) else None
-        before = held(self._local, query)
+        before = held_document(self._local, query)
         # Here first: it raises for a suspicious document, which must not reach the other replicas.
         await self._local.put(query, entry, document=document, started=started)
         await self._sharing.share(query, self._key(query), entry, before=before, local=self._local)

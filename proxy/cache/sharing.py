@@ -5,7 +5,7 @@ Owns: which of the two, and the room for history. Must not know: how a fill work
 
 from __future__ import annotations
 
-from proxy.cache.documents import Held, Publisher
+from proxy.cache.documents import HeldDocument, Publisher
 from proxy.cache.lifetimes import Room
 from proxy.cache.local import LocalCache
 from proxy.core.cache.refusal import is_good
@@ -28,9 +28,9 @@ class Sharing:
         self._room = Room(history_bytes, history.fresh_seconds)
 
     async def share(
-        self, query: UpstreamQuery, key: str, entry: Entry, *, before: Held | None, local: LocalCache
+        self, query: UpstreamQuery, key: str, entry: Entry, *, before: HeldDocument | None, local: LocalCache
     ) -> None:
-        """Store an entry under this key. `before`: what `held` returned until then."""
+        """Store an entry under this key. `before`: what `held_document` returned until then."""
         if entry.lifetimes is self._history and not self._room.take(entry.size_bytes, entry.stored_at):
             return
         try:
@@ -40,19 +40,19 @@ class Sharing:
             log.debug("entry_not_shared", key=query.key)
 
     async def _is_published(
-        self, query: UpstreamQuery, key: str, entry: Entry, before: Held | None, local: LocalCache
+        self, query: UpstreamQuery, key: str, entry: Entry, before: HeldDocument | None, local: LocalCache
     ) -> bool:
         """Whether the entry is a document that is stored with its changes now."""
         if not is_good(entry) or not self._publisher.covers(query):
             return False
-        new = Held(entry, _snapshot_of(entry, local))
+        new = HeldDocument(entry, _snapshot_of(entry, local))
         return await self._publisher.publish(query.endpoint.api, new, before, read_stored=lambda: self._store.get(key))
 
 
-def held(local: LocalCache, query: UpstreamQuery) -> Held | None:
+def held_document(local: LocalCache, query: UpstreamQuery) -> HeldDocument | None:
     """The good answer to this query that is held now, with its index if it has one."""
     entry = local.get(query)
-    return Held(entry, _snapshot_of(entry, local)) if entry is not None and is_good(entry) else None
+    return HeldDocument(entry, _snapshot_of(entry, local)) if entry is not None and is_good(entry) else None
 
 
 def _snapshot_of(entry: Entry, local: LocalCache) -> Snapshot | None:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.cache.documents import DocumentToStore, Held, Publisher
+from proxy.cache.documents import DocumentToStore, HeldDocument, Publisher
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.feed.log import Bounds, News
 from proxy.core.feed.position import Mark
@@ -101,7 +101,7 @@ async def test_what_is_beyond_the_bounds_is_forgotten_and_a_gap_is_noticed(conne
     assert symbols(await news(ChangeStreams(connection, KEYS, Bounds()), now_ms=NOW_MS + 101_000)) == ["F"]
 
 
-def held(version: str, **statuses: str) -> Held:
+def held(version: str, **statuses: str) -> HeldDocument:
     rows = [{"symbol": name, "status": status} for name, status in statuses.items()]
     body = orjson.dumps({"serverTime": NOW_MS, "rateLimits": [], "symbols": rows})
     entry = Entry(
@@ -113,7 +113,7 @@ def held(version: str, **statuses: str) -> Held:
         stored_at=NOW_MS / 1000,
         lifetimes=Lifetimes(fresh_seconds=60.0),
     )
-    return Held(entry)
+    return HeldDocument(entry)
 
 
 class OneOfMany:
