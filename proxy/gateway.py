@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from proxy.cache.answers import CachedAnswers, Found
 from proxy.cache.fills import Fills
-from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue, find_public
+from proxy.core.endpoints.catalogue import UNKNOWN, Catalogue, find_public
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.messages import ClientRequest
 from proxy.core.query.accepted import accepts_gzip
-from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
+from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected
 from proxy.core.query.keyed import is_keyed, keyed_request
-from proxy.core.query.market import MarketQuery, market_query
+from proxy.core.query.market import MarketQuery
+from proxy.core.query.public import public_query
 from proxy.core.quota.pools import SPOT
 from proxy.core.reply import (
     Outcome,
@@ -90,11 +91,9 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, request: ClientRequest) -> Reply:
         if is_keyed(endpoint, request):
             return await self._keyed(endpoint, request)
-        if endpoint.ignores_parameters:
-            return await self._answer_query(CanonicalQuery(endpoint=endpoint), request, short_lived=False)
-        if endpoint.path not in ENDPOINTS:
-            return await self._market(endpoint, request)
-        match canonicalize(endpoint, request):
+        match public_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding)):
+            case MarketQuery() as query:
+                return await self._market(query, request)
             case Rejected(error):
                 raise error
             case Bypass(_, query):
@@ -112,15 +111,14 @@ class Gateway:
         answer = await self._origins.ask(query, client=request.client)
         return forwarded_reply(answer.response, Outcome.BYPASS, query=query)
 
-    async def _market(self, endpoint: Endpoint, request: ClientRequest) -> Reply:
+    async def _market(self, query: MarketQuery, request: ClientRequest) -> Reply:
         """Market data: stored for as long as the operator allows; else equal requests in flight are one."""
-        query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
         if self._fills.keeps(query):
             found = await self._cached.find(query, request.client)
             if found.entry.lifetimes.horizon_seconds == 0:
                 found = replace(found, outcome=Outcome.BYPASS)
             return self._render(query, request, found)
-        if endpoint.policy is CachePolicy.FORWARDED:
+        if query.endpoint.policy is CachePolicy.FORWARDED:
             answer = await self._origins.ask(query, client=request.client)
             return forwarded_reply(answer.response, Outcome.BYPASS, query=query)
         answer, collapsed = await self._fills.join(

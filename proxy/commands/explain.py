@@ -17,14 +17,15 @@ from msgspec import Struct
 
 from proxy.commands.forecast import forecast
 from proxy.commands.running import NoAnswer, ops_url, status_of
-from proxy.core.endpoints.catalogue import ENDPOINTS, Catalogue
+from proxy.core.endpoints.catalogue import Catalogue
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.feed.selection import read_request
 from proxy.core.messages import ClientRequest
-from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected, canonicalize
+from proxy.core.query.canonical import Bypass, CanonicalQuery, Rejected
 from proxy.core.query.history import may_be_final
 from proxy.core.query.keyed import KeyedRequest, is_keyed, keyed_request
-from proxy.core.query.market import MarketQuery, market_query
+from proxy.core.query.market import MarketQuery
+from proxy.core.query.public import public_query
 from proxy.core.quota.pools import default_windows, pool_of
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.page import words
@@ -108,16 +109,12 @@ def understand(settings: Settings, asked: ClientRequest) -> Understood:
         if not catalogue.forwards_keyed:
             raise catalogue.not_forwarded()
         return Understood(endpoint, keyed_request(endpoint, asked, gzip=True))
-    if endpoint.ignores_parameters:
-        return Understood(endpoint, CanonicalQuery(endpoint=endpoint))
-    if endpoint.path not in ENDPOINTS:
-        return Understood(endpoint, market_query(endpoint, asked, gzip=False))
-    match canonicalize(endpoint, asked):
+    match public_query(endpoint, asked, gzip=False):
         case Rejected(error):
             raise error
         case Bypass(reason, query):
             return Understood(endpoint, query, f"only Binance can interpret it ({reason.value}); kept for a short time")
-        case CanonicalQuery() as query:
+        case CanonicalQuery() | MarketQuery() as query:
             return Understood(endpoint, query)
         case never:
             assert_never(never)
