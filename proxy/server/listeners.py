@@ -23,6 +23,8 @@ from proxy.server.target import path_of
 
 BACKLOG = 1024
 """Connections that the kernel accepts before this process does."""
+_SHORTEST_SECONDS = 0.001
+"""Of the end: aiohttp takes 0 for no bound at all."""
 
 PROBES = frozenset({"/livez", "/readyz"})
 """What everybody may ask where one listener serves both: probes come from addresses of their own."""
@@ -89,7 +91,7 @@ async def _stop(listening: asyncio.Server, server: web.Server, shutdown_seconds:
     listening.close()
     await asyncio.sleep(0)  # the requests that have come begin
     server.pre_shutdown()
-    await server.shutdown(shutdown_seconds)
+    await server.shutdown(max(shutdown_seconds, _SHORTEST_SECONDS))
 
 
 async def _bind(server: web.Server, address: Address) -> asyncio.Server:

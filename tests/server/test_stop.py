@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from tests.chaos.stops import CLIENTS, Stops, ask_until
 from tests.gateway.harness import Clock, gateway
-from tests.simulator import Simulator
+from tests.simulator import Fault, Simulator
 from tests.sizes import sized
 
 
@@ -35,6 +37,29 @@ async def test_whoever_cancels_a_gateway_that_stops_is_not_mistaken_for_the_end_
             assert life.cancelled(), turns
             cancelled += 1
     assert cancelled > 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /api/v3/time HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /api/v3/order HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"GET /changes HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["an origin that hangs", "a body that does not come", "a stream"],
+)
+async def test_without_time_to_drain_nothing_keeps_it_alive(request_: bytes) -> None:
+    changed: dict[str, Any] = {"forward": "all", "upstream_seconds": 60.0, "shutdown_seconds": 0.0}
+    async with Simulator(symbols=20) as origin, AsyncExitStack() as stack:
+        app = await stack.enter_async_context(gateway(origin, **changed))
+        origin.set_fault(Fault.HANG)
+        _, writer = await asyncio.open_connection(*app.addresses[0])
+        writer.write(request_)
+        for _ in range(100):  # until it is under way
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await stack.aclose()
+        writer.close()
 
 
 STOPS = sized(quick=2, usual=4, long=500)
