@@ -29,9 +29,11 @@ from tests.deploy.helm import (
 )
 from tests.deploy.toolbox import CHART, DEPLOY, examined, load, passes, run, tool
 from tests.gateway.harness import stage
+from tests.server.certificates import Authority
 
 WITH_REDIS = "redis.url=redis://redis:6379/0"
 WITH_VALKEY = ("valkey.enabled=true", "valkey.existingSecret.name=valkey")
+WITH_TLS = ("settings.tlsCertFile=/tls/tls.crt", "settings.tlsKeyFile=/tls/tls.key")
 SET_BY_THE_CHART = {"host", "port", "ops_host", "ops_port", "redis_url", "quota_domain", "state_dir"}
 
 WITH_A_WORKLOAD = [path for path in CI_VALUES if path.stem != "sidecar-values"]
@@ -305,9 +307,9 @@ def test_the_network_policy_lets_the_ports_of_the_origin_through() -> None:
 
 @pytest.mark.parametrize(
     ("values", "scheme"),
-    [([], "http"), (["settings.tlsCertFile=/tls/tls.crt", "settings.tlsKeyFile=/tls/tls.key"], "https")],
+    [((), "http"), (WITH_TLS, "https")],
 )
-def test_who_reaches_the_traffic_port_is_told_whether_it_has_tls(values: list[str], scheme: str) -> None:
+def test_who_reaches_the_traffic_port_is_told_whether_it_has_tls(values: tuple[str, ...], scheme: str) -> None:
     found = manifests(*values)
     traffic, ops = only(found, "Service")["spec"]["ports"]
     assert (traffic["appProtocol"], ops["appProtocol"]) == (scheme, "http")
@@ -449,6 +451,16 @@ async def test_what_helm_test_asks_is_answered_by_a_gateway() -> None:
         assert "the gateway answers" in await _python(script, on.app.url, on.app.ops_url)
         with pytest.raises(AssertionError):
             await _python(script, on.app.ops_url, on.app.ops_url)
+
+
+@pytest.mark.parametrize("values", [WITH_TLS, ("settings.allowedNetworks={192.0.2.0/24}",)], ids=["tls", "networks"])
+async def test_helm_test_passes_whatever_protects_the_traffic(values: tuple[str, ...], tmp_path: Path) -> None:
+    script = only(manifests(*values), "Pod")["spec"]["containers"][0]["args"][0]
+    changed: dict[str, Any] = {"allowed_networks": "192.0.2.0/24"}
+    if values is WITH_TLS:
+        changed = Authority(tmp_path).issue("api.binance.com").settings()
+    async with stage(ops_port=0, **changed) as on:
+        assert "the gateway answers" in await _python(script, on.app.url, on.app.ops_url)
 
 
 async def _python(script: str, *arguments: str) -> str:
