@@ -165,7 +165,7 @@ class Settings:
     budget_ratio: float = setting(RATIO, 0.9, "share of each limit the IP may reach")
     trading_budget_ratio: float = setting(RATIO, 0.98, "share of each limit for requests with a key")
     refresh_budget_ratio: float = setting(RATIO, 0.5, "share of each limit for background fills")
-    quota_leases: bool = setting(switch(), True, "take weight from a shared Redis in blocks ahead of need")
+    quota_leases: bool = setting(switch(), True, "take weight from a shared Redis ahead of need")
     local_budget_ratio: float = setting(RATIO, 0.25, "share of each limit while Redis is away")
     client_ratio: float = setting(RATIO, 0.25, "share of the budget for one client's uncached calls once half is used")
     upstream_connect_seconds: float = setting(SECONDS, 3.0, "deadline to connect to the origin")

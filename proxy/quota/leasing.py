@@ -1,4 +1,4 @@
-"""Leases of one quota domain as a running part: fetches blocks in the background, settles in batches, listens.
+"""Leases of one quota domain as a running part: fetches grants in the background, settles in batches, listens.
 
 Owns: when Redis is called for leases, whether the push channel is proven alive, what happens when it is not. Must not
 know: what is granted (`proxy.core.quota.lease_store`), what may be spent (`proxy.core.quota.process_leases`).

@@ -58,7 +58,7 @@ class RedisOperation(Enum):
     BLOCK = "block"
     RELEASE = "release"
     SYNC = "sync"
-    """Leases: what was spent and given back, the next block, and the state that is pushed to all."""
+    """Leases: what was spent and given back, the next grant, and the state that is pushed to all."""
     PING = "ping"
     """The heartbeat: a script that writes, as a reservation does."""
     PROBE = "probe"

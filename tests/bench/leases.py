@@ -53,7 +53,7 @@ DEADLINE_SECONDS = 0.25
 PUSH_SECONDS = 0.0011
 """A push is heard so long after it was called for."""
 TICKS_SECONDS = (2.2, 12.0, 22.0, 32.0, 42.0, 52.0, 58.7)
-"""In each minute something is due by the time alone at these seconds, or less than a tick later: a first block, an
+"""In each minute something is due by the time alone at these seconds, or less than a tick later: a first grant, an
 idle lease, one that is given back before the edge."""
 SILENT_SECONDS = 1.0
 """After so long without proof everything is given back."""

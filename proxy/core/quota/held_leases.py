@@ -1,4 +1,4 @@
-"""What one process holds of each window: when a block is fetched, how large it should be, when it is given back.
+"""What one process holds of each window: when a grant is fetched, how large it should be, when it is given back.
 
 Owns: the leases and the rate of one process, and whether the store must be called at once. Must not know: how a request
 is charged, what a call tells, Redis, whether a push channel lives. Times are seconds since the epoch by the origin's

@@ -1,6 +1,6 @@
 """Budget that one process holds ahead of need, in one window.
 
-Owns: the counters of a lease, how large a block is, how much of it may be spent untold, from when on a window is
+Owns: the counters of a lease, how large a grant is, how much of it may be spent untold, from when on a window is
 counted exactly, which windows need no lease. Must not know: Redis, when it is asked, other processes. Times are seconds
 since the epoch by the origin's clock.
 
@@ -23,18 +23,18 @@ from proxy.core.quota.ratios import Purpose, Ratios
 from proxy.core.quota.windows import MINUTE_SECONDS, Window
 
 PARTS = 4
-"""A block is at most this part of what each replica could have of the budget that is left."""
+"""A grant is at most this part of what each replica could have of the budget that is left."""
 EXACT_PART = 0.1
 """With less left of a budget than this part, each request is reserved by itself."""
 MARGIN = 1.25
-"""A block is larger than what is expected by this factor: demand is uneven, and a second block is a round trip. A
-process never holds more than so many of the largest blocks."""
+"""A grant is larger than what is expected by this factor: demand is uneven, and a second grant is a round trip. A
+process never holds more than so many of the largest grants."""
 LAST_WEIGHT = 3
 """Who may spend so much before it is told spends more by about this: the last request is sent, and told then."""
 HEAVY_WEIGHT = 25
 """A process holds enough for a request of this weight, if the store grants it: nearly all weigh less."""
 LOOK_AHEAD_SECONDS = 60.0
-"""A block is meant to last so long."""
+"""A grant is meant to last so long."""
 LEAST_SECONDS = 2.0
 """It lasts so long at least: also just before its window ends."""
 REST_SECONDS = 30.0
@@ -112,7 +112,7 @@ class Lease:
         self.header = -1
         """The most that the origin told, which the store may lack; -1: nothing."""
         self.low_at = 0
-        """With so little held the next block is due."""
+        """With so little held the next grant is due."""
         self.tell_at = 1
         """With so much spent the store must know."""
         self.mind_at = 0
@@ -140,7 +140,7 @@ class Lease:
 
     @property
     def is_low(self) -> bool:
-        """Whether it is time for the next block: long before a request must wait."""
+        """Whether it is time for the next grant: long before a request must wait."""
         return self.held <= self.low_at
 
     @property
@@ -149,7 +149,7 @@ class Lease:
         return self.spent >= self.tell_at and self.taken > 0
 
     def asked(self) -> None:
-        """The store was asked: the next block is due at half of what is held, or at three quarters of little."""
+        """The store was asked: the next grant is due at half of what is held, or at three quarters of little."""
         held = max(0, self.held)
         self.low_at = max(held // 2, min(HEAVY_WEIGHT - 1, 3 * held // 4))
         self._look_ahead()
@@ -246,8 +246,8 @@ def is_awake(rest_seconds: float, requests_a_second: Callable[[], float]) -> boo
     return rest_seconds * requests_a_second() < RESTING_REQUESTS
 
 
-def largest_block(usage: WindowUsage, *, held: int, budget: int, ceiling: int, parts: int) -> int:
-    """The largest block that may be granted to a process that holds so much; `parts`: `PARTS` for each replica."""
+def largest_grant(usage: WindowUsage, *, held: int, budget: int, ceiling: int, parts: int) -> int:
+    """The largest grant to a process that holds so much; `parts`: `PARTS` for each replica."""
     part = (budget - usage.spent) // parts
     return max(0, min(part, math.floor(MARGIN * part) - held, ceiling - usage.used))
 

@@ -35,7 +35,7 @@ class WindowCall(Struct, frozen=True, kw_only=True):
     ceiling: int = 0
     """Up to so much `used` leases are granted."""
     want: int = 0
-    """The block that is asked for; 0: none."""
+    """The grant that is asked for; 0: none."""
     half: int = 0
     """From so much on that may be spent the window is exact; 0: never."""
     is_over: bool = False

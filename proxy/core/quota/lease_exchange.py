@@ -1,7 +1,7 @@
 """What one process tells the store of its leases, and what it takes over from answers and pushes.
 
 Owns: when the next call is due, what it tells, what an answer, a call without one, and a push change. Must not know:
-Redis, how a request is charged, when a block is due. Times are seconds since the epoch by the origin's clock.
+Redis, how a request is charged, when a grant is due. Times are seconds since the epoch by the origin's clock.
 
 The store is told totals, so a call whose answer was lost is made good by the next one.
 """

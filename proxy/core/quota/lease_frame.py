@@ -26,7 +26,7 @@ CROWDED_SECONDS = 0.5
 """So long before the edge of a window that is three quarters used, its lease is given back: at the edge a request
 counts in it too, and must not be refused for what nobody spends."""
 PREFETCH_SECONDS = 0.3
-"""So long before a window may be spent from, its first block is fetched."""
+"""So long before a window may be spent from, its first grant is fetched."""
 
 
 class Part(Struct, frozen=True):
@@ -94,7 +94,7 @@ class Frame(Struct, frozen=True):
         return (*self.parts, *self.coming) if now >= self.ends - PREFETCH_SECONDS else self.parts
 
     def may_fetch(self, part: Part, now: float) -> bool:
-        """Whether a block of this window could be spent, now or in a moment."""
+        """Whether a grant in this window could be spent, now or in a moment."""
         return self.begins < self.ends and now < part.closes - PREFETCH_SECONDS and not part.is_crowded(now)
 
 

@@ -85,7 +85,7 @@ class Need:
         return enough(rate(now), part.closes - now, least=max(HEAVY_WEIGHT, self._missing[kind]))
 
     def saves_calls(self, part: Part, now: float) -> bool:
-        """Whether more than one request is expected in what is left of a window, so that a block saves a call."""
+        """Whether more than one request is expected in what is left of a window, so that a grant saves a call."""
         return self.rate.requests_per_second(now) * (part.closes - now) > 1
 
     def miss(self, part: Part, cost: int) -> bool:

@@ -95,7 +95,7 @@ class Spendings:
         return () if self.frame is None else self.frame.parts_at(now)
 
     def may_fetch(self, part: Part, now: float) -> bool:
-        """Whether a block of this window could be spent, now or in a moment."""
+        """Whether a grant in this window could be spent, now or in a moment."""
         return self.frame is not None and self.frame.may_fetch(part, now)
 
     def count_clients(self) -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from proxy.core.quota.budget import Budget
 from proxy.core.quota.charges import WindowKey, WindowUsage
-from proxy.core.quota.lease import PARTS, Totals, largest_block, most_untold
+from proxy.core.quota.lease import PARTS, Totals, largest_grant, most_untold
 from proxy.core.quota.lease_calls import Call, Reply, State, WindowCall, WindowReply, WindowState
 
 GRACE_SECONDS = 5.0
@@ -112,9 +112,9 @@ class LeaseStore:
             window.is_exact = True
         is_leased = not window.is_exact or (told.is_over and not window.is_lost)
         if told.want and is_leased and not is_lost and call.now >= self._born_at + GRACE_SECONDS:
-            block = min(told.want, _largest_block(usage, max(0, record.held), told, parts=call.parts))
-            usage = _leased(usage, block)
-            record = replace(record, taken=record.taken + block)
+            grant = min(told.want, _largest_grant(usage, max(0, record.held), told, parts=call.parts))
+            usage = _leased(usage, grant)
+            record = replace(record, taken=record.taken + grant)
         if told.ceiling and is_leased:
             held = max(0, record.held)
             half = 0 if window.is_exact else told.half
@@ -134,8 +134,8 @@ class LeaseStore:
         return replace(usage, used=used)
 
 
-def _largest_block(usage: WindowUsage, held: int, told: WindowCall, *, parts: int) -> int:
-    return largest_block(usage, held=held, budget=told.budget, ceiling=told.ceiling, parts=parts)
+def _largest_grant(usage: WindowUsage, held: int, told: WindowCall, *, parts: int) -> int:
+    return largest_grant(usage, held=held, budget=told.budget, ceiling=told.ceiling, parts=parts)
 
 
 def _told(usage: WindowUsage, record: Totals, totals: Totals, *, is_lost: bool) -> tuple[WindowUsage, Totals]:
@@ -167,5 +167,5 @@ def _without(usage: WindowUsage, leased: int) -> WindowUsage:
     return replace(usage, leased=usage.leased - gone, refundable=max(0, usage.refundable - gone))
 
 
-def _leased(usage: WindowUsage, block: int) -> WindowUsage:
-    return replace(usage, used=usage.used + block, refundable=usage.refundable + block, leased=usage.leased + block)
+def _leased(usage: WindowUsage, grant: int) -> WindowUsage:
+    return replace(usage, used=usage.used + grant, refundable=usage.refundable + grant, leased=usage.leased + grant)

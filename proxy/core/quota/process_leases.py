@@ -1,7 +1,7 @@
 """What one process may spend without asking: a request is charged to its leases, or they do not suffice.
 
 Owns: the charge of a request, what its end and the origin's headers change. Must not know: Redis, whether a push
-channel lives, blocks, when a block is fetched (`held_leases`), what is told to the store (`lease_exchange`). Times are
+channel lives, blocks, when a grant is fetched (`held_leases`), what is told to the store (`lease_exchange`). Times are
 seconds since the epoch by the origin's clock.
 """
 
@@ -81,7 +81,7 @@ class ProcessLeases(LeaseExchange):
                 self.is_urgent |= not lease.was_exact and header + lease.most - lease.spent > lease.seen
 
     def _mind(self, spending: Spending) -> None:
-        """Tell what was spent, and fetch the next blocks, unless what is held lasts to the end of the window."""
+        """Tell what was spent, and fetch the next grants, unless what is held lasts to the end of the window."""
         for lease, _, _, part in spending.bound:
             self.is_urgent |= lease.must_tell
             if lease.is_low and lease.held >= self._need.target(part, self.demanded_at):

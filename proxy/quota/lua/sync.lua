@@ -1,4 +1,4 @@
--- Take what a process tells of its leases, grant it the next block, and push the state to all processes.
+-- Take what a process tells of its leases, give it the next grant, and push the state to all processes.
 -- The same rule as LeaseStore.call() of proxy/core/quota/lease_store.py.
 --
 -- KEYS[1]      block: a hash of reason, until, strikes (see block.lua)
@@ -15,7 +15,7 @@
 --    1  now, in seconds since the epoch by the caller's clock
 --    2  process: a random name
 --    3  number of the clients' use: one that this server has is not counted again
---    4  a block is at most one in so many parts of what is left
+--    4  a grant is at most one in so many parts of what is left
 --    5  the birth that the caller knows; '-' for none
 --    6  a name that was never used, if a birth must be made
 --    7  1 if the caller suspects that data was lost
@@ -175,9 +175,9 @@ for i = 4, #KEYS do
   if want > 0 and is_leased and not is_lost and grants then
     local part = math.floor((budget - used + leased) / tonumber(word[4]))
     local most = math.min(part, math.floor(MARGIN * part) - holds, ceiling - used)
-    local block = math.min(want, math.max(0, most))
-    used, refundable, leased, r_taken = used + block, refundable + block, leased + block, r_taken + block
-    holds = holds + block
+    local grant = math.min(want, math.max(0, most))
+    used, refundable, leased, r_taken = used + grant, refundable + grant, leased + grant, r_taken + grant
+    holds = holds + grant
   end
   if ceiling > 0 and is_leased then
     local allowed = holds

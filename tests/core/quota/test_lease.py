@@ -1,4 +1,4 @@
-"""Leases as numbers: what is held, how large a block is, what needs no lease; and what a push proves."""
+"""Leases as numbers: what is held, how large a grant is, what needs no lease; and what a push proves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.core.quota.lease import (
     ceiling_of,
     expected_need,
     half_of,
-    largest_block,
+    largest_grant,
     may_lease,
     most_untold,
 )
@@ -53,11 +53,11 @@ def test_orders_are_spent_once_the_store_has_lost_them() -> None:
     assert (lease.held, lease.totals.spent) == (0, 10)
 
 
-@pytest.mark.parametrize(("block", "spent"), [(100, 50), (40, 16), (13, 4), (4, 1), (1, 1)])
-def test_the_next_block_is_fetched_long_before_a_request_must_wait(block: int, spent: int) -> None:
+@pytest.mark.parametrize(("grant", "spent"), [(100, 50), (40, 16), (13, 4), (4, 1), (1, 1)])
+def test_the_next_grant_is_fetched_long_before_a_request_must_wait(grant: int, spent: int) -> None:
     """At half, and below the weight of a heavy request at three quarters."""
     lease = Lease()
-    lease.adopt_taken(block)
+    lease.adopt_taken(grant)
     lease.asked()
     lease.charge(spent - 1)
     assert not lease.is_low
@@ -126,22 +126,22 @@ def test_a_block_lasts_to_the_end_of_the_window_or_a_minute(per_second: float, s
 
 
 @pytest.mark.parametrize(
-    ("used", "leased", "held", "parts", "block"),
+    ("used", "leased", "held", "parts", "grant"),
     [
         (0, 0, 0, 40, 135),
         (0, 0, 0, 4000, 1),
         (1000, 1000, 0, 40, 135),
-        (135, 135, 135, 40, 33),  # never more than one block and a quarter
+        (135, 135, 135, 40, 33),  # never more than one grant and a quarter
         (135, 135, 169, 40, 0),
         (4850, 0, 0, 4, 10),
         (5000, 0, 0, 4, 0),
     ],
 )
 def test_a_block_is_at_most_a_part_of_each_replicas_part_of_what_is_left(
-    used: int, leased: int, held: int, parts: int, block: int
+    used: int, leased: int, held: int, parts: int, grant: int
 ) -> None:
     usage = WindowUsage(used, 0, leased, leased)
-    assert largest_block(usage, held=held, budget=5400, ceiling=4860, parts=parts) == block
+    assert largest_grant(usage, held=held, budget=5400, ceiling=4860, parts=parts) == grant
 
 
 def test_leases_end_where_shares_begin_or_little_is_left() -> None:

@@ -196,7 +196,7 @@ def test_after_a_minute_over_half_the_ends_of_requests_are_told_together(
 
 
 def over_half(store: LeaseStore, *, used: int, requests: int = 45) -> Side:
-    """A process that had so many requests shortly before the minute ends, and was refused a block then."""
+    """A process that had so many requests shortly before the minute ends, and was refused a grant then."""
     side = granted(store, ratios=Ratios())
     for _ in range(requests):
         assert side.spend(START + 58.5, 3)
@@ -385,7 +385,7 @@ def test_near_an_edge_a_request_is_charged_to_both_windows(store: LeaseStore) ->
 
 
 def prefetched(store: LeaseStore) -> Side:
-    """A process that has the block of the next window a moment before it may be spent."""
+    """A process that has the grant of the next window a moment before it may be spent."""
     side = granted(store)
     side.spend(START + 58.0)
     side.spend(START + 58.0)
