@@ -74,6 +74,8 @@ class AnswerReading:
         """The Date that was learned from last."""
         self._learned_at, self._news_from = math.inf, -math.inf
         """By the wall clock: when its answer came, and from when on others with this Date are news."""
+        self._told_at, self._time_news_from = math.inf, -math.inf
+        """The same of the server time in a body, which is more exact than a Date."""
 
     async def failed(
         self, query: UpstreamQuery, error: UpstreamFailed, demand: Demand, reservation: Reservation
@@ -132,8 +134,12 @@ class AnswerReading:
             is_new = headers.get("date", "") != self._date
             if is_new or not self._learned_at <= response.received_at < self._news_from:
                 self._learn_now(endpoint, verdict, response)
-            elif verdict is not GOOD and isinstance(verdict, Good) and verdict.rate_limits:
-                self._learn(endpoint, verdict, response)
+            elif isinstance(verdict, Good):
+                tells_time = (
+                    endpoint.name == "time" and not self._told_at <= response.received_at < self._time_news_from
+                )
+                if tells_time or (verdict is not GOOD and verdict.rate_limits):
+                    self._learn(endpoint, verdict, response)
             if not endpoint.has_used_weight:  # as in `_believed`, without its call
                 headers = without_used_weight(headers)
             self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
@@ -205,6 +211,8 @@ class AnswerReading:
             self._learn_limits(endpoint, good.rate_limits)
         server_time = told_time(endpoint, good, response)
         if server_time is not None:
+            self._told_at = response.received_at
+            self._time_news_from = self._told_at + LEARN_SECONDS
             self._clock.observe_server_time(server_time, sent_at=response.sent_at, received_at=response.received_at)
 
 

@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from proxy.app import run_gateway
 from proxy.event_log import LOGGER
-from tests.gateway.harness import Answer, Stage, market
-from tests.simulator import Fault, OrderSizes
+from tests.gateway.harness import Answer, Stage, client, market, settings
+from tests.simulator import Fault, OrderSizes, Simulator
 from tests.simulator.account import HMAC_KEY, HMAC_SECRET
 
 ORDER = {
@@ -58,6 +59,20 @@ async def test_parameters_in_the_body_reach_the_origin() -> None:
             assert answer.status == 200, await answer.text()
         seen = on.origin.requests[-1]
         assert (seen.method, seen.target, seen.body) == ("POST", b"/api/v3/order", body)
+
+
+async def test_an_account_is_never_asked_for_at_the_host_of_public_data() -> None:
+    """That host knows no account, and what it refuses is not sent again."""
+    public, main = "http://data-api.binance.vision", "http://api.binance.com"
+    async with Simulator() as origin:
+        where = origin.url.removeprefix("http://")
+        fixed = ",".join(f"{url.removeprefix('http://')}={where}" for url in (public, main))
+        chosen = settings(origin, upstreams=(public, main), upstream_addresses=fixed, forward="all")
+        async with run_gateway(chosen) as app, client(app.url) as asking:
+            await asking.ask("/api/v3/klines?symbol=BTCUSDT&interval=1m")
+            for method, path in (("POST", "order"), ("DELETE", "order"), ("GET", "account"), ("GET", "nothing")):
+                await asking.ask(f"/api/v3/{path}?signature=1", method, X_MBX_APIKEY=HMAC_KEY)
+        assert [f"http://{seen.headers['host']}" for seen in origin.requests] == [public, *[main] * 4]
 
 
 @pytest.mark.parametrize(("forward", "asked"), [("general", 0), ("market", 0), ("all", 1)])

@@ -103,6 +103,21 @@ def test_a_bypass_costs_the_most(path: str, raw_query: str, expected: int) -> No
     assert bypass.query.weight == expected
 
 
+ON_PUBLIC_DATA = {
+    *("aggTrades", "avgPrice", "depth", "exchangeInfo", "klines", "ping", "ticker", "ticker/24hr", "ticker/bookTicker"),
+    *("ticker/price", "time", "trades", "uiKlines"),
+}
+"""What Binance's document says that data-api.binance.vision serves, below /api/v3/."""
+
+
+def test_the_host_of_public_data_is_asked_for_nothing_that_it_does_not_serve() -> None:
+    catalogue = Catalogue(Forward.ALL)
+    served = {line.path.removeprefix("/api/v3/") for line in catalogue.served() if line.on_public_data}
+    assert served == ON_PUBLIC_DATA
+    for path, method in (("/api/v3/nothing", "GET"), ("/sapi/v1/account/status", "GET"), ("/api/v3/order", "PATCH")):
+        assert not catalogue.find(path, method).on_public_data
+
+
 EVERY_API = tuple(Api)
 
 
