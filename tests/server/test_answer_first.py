@@ -149,3 +149,12 @@ async def test_what_came_meanwhile_is_read_after_all_that_follows_from_the_answe
             head, _ = await client.answer()
             assert head.startswith(b"HTTP/1.1 200 ")
         assert watch.done == ["answered", "settled"] * 2
+
+
+async def test_the_exact_time_is_learned_right_after_a_date() -> None:
+    async with stage(forward="all") as on, raw(on.app) as client:
+        for _ in range(3):
+            await client.ask(get(f"{KLINES}?symbol=BTCUSDT&interval=1m"))
+        assert on.app.clock.error_seconds() == 0.5
+        await client.ask(TIME)
+        assert on.app.clock.error_seconds() == 0.0
