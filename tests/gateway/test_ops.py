@@ -101,6 +101,20 @@ async def test_the_gauges_tell_what_the_status_tells() -> None:
         assert on.metric("connections") == 1
 
 
+async def test_what_happens_at_the_origin_is_counted_by_host() -> None:
+    async with stage() as on:
+        host = on.origin.url.removeprefix("http://")
+        await on.ask("/api/v3/time")
+        on.origin.set_fault(Fault.DOWN)
+        assert (await on.ask("/api/v3/time")).status == 502
+        counted = {
+            status: on.metric("upstream_requests_total", host=host, status=status) for status in ("200", "unreachable")
+        }
+        assert counted == {"200": 1, "unreachable": 1}
+        assert on.metric("upstream_request_duration_seconds_count", host=host) == 2
+        assert on.metric("upstream_connection_failures_total", host=host, cause="refused") == 1
+
+
 async def test_metrics_parse_and_tell_what_was_spent_and_saved() -> None:
     async with stage() as on:
         for target in (INFO, INFO, f"{INFO}?symbol=BTCUSDT", f"{INFO}?symbol=", "/api/v3/time"):
