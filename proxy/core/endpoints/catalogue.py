@@ -153,6 +153,7 @@ class Catalogue:
             security=Security.SIGNED,
             weight=self._unknown_weight,
             policy=CachePolicy.FORWARDED,
+            on_public_data=False,
         )
 
     def forwards(self, endpoint: Endpoint) -> bool:

@@ -105,7 +105,12 @@ class Lines(Struct, frozen=True):
     ) -> Endpoint:
         method, _, rest = place.partition(" ")
         path = self.prefix + rest
-        usual = {"policy": CachePolicy.FORWARDED, "name": self._name(path), "has_used_weight": "pool" not in fields}
+        usual = {
+            "policy": CachePolicy.FORWARDED,
+            "name": self._name(path),
+            "has_used_weight": "pool" not in fields,
+            "on_public_data": security is Security.PUBLIC,
+        }
         return Endpoint(
             path=path,
             method=method,
