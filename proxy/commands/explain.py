@@ -139,7 +139,7 @@ def lines(settings: Settings, found: Understood) -> Iterator[tuple[str, str]]:
                 status_of(base_url, certificate=settings.tls_cert_file),
                 endpoint,
                 query,
-                trading_ratio=settings.trading_budget_ratio,
+                trading_ratio=max(settings.trading_budget_ratio, settings.budget_ratio),
             ),
         )
     except NoAnswer as error:

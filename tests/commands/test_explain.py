@@ -253,6 +253,12 @@ def test_the_figures_decide(changed: dict[str, Any], told: str) -> None:
     assert forecast(QUIET | changed, endpoint, query, trading_ratio=0.98) == told
 
 
+async def test_a_request_with_a_key_has_no_smaller_budget_than_others(capsys: pytest.CaptureFixture[str]) -> None:
+    async with stage(budget_ratio=1.0) as on:
+        _, told = await explained(on, "GET /api/v3/account?signature=x", capsys, forward=Forward.ALL, budget_ratio=1.0)
+        assert told["now"].endswith("REQUEST_WEIGHT 1m 0 of 6,000, RAW_REQUESTS 5m 0 of 61,000.")
+
+
 def test_a_request_with_a_key_has_a_larger_budget() -> None:
     asked = read("GET /api/v3/account?signature=x")
     endpoint = Catalogue(Forward.ALL).find(asked.path)
