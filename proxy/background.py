@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _PHASE_SECONDS = random.random()
 """Processes tick at different moments, so that they do not all ask Redis at once."""
+INSIST_SECONDS = 5.0
+"""How long a task has to end before it is cancelled once more: longer than all that is awaited at the end of one."""
 _EARLY_SECONDS = 0.001
 """A timer may fire so early, by the clock of the loop. That is no reason to tick twice."""
 
@@ -102,8 +104,9 @@ def _wake(waiting: asyncio.Future[None]) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """End a task and raise its error, if it failed."""
-    task.cancel()
-    await asyncio.wait([task])  # unlike awaiting the task, this tells its cancellation from our own
+    """End a task and raise its error, if it failed. A library may have swallowed its cancellation: then once more."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=INSIST_SECONDS)  # not `await task`: this tells its cancellation from our own
     if not task.cancelled():
         task.result()

@@ -62,12 +62,13 @@ class PushChannel:
         """Listen until cancelled; subscribe again after each failure."""
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
-            self._listening = asyncio.create_task(self._listen())
+            self._listening = listening = asyncio.create_task(self._listen())
             try:
-                await asyncio.wait([self._listening])
-            finally:
-                await self._end(self._listening)
-            error = None if self._listening.cancelled() else self._listening.exception()
+                await asyncio.wait([listening])
+            except asyncio.CancelledError:
+                await self._end(listening)
+                raise
+            error = None if listening.cancelled() else listening.exception()
             was_open = self.state is ChannelState.OPEN
             if isinstance(error, ResponseError):
                 self._refuse(error)
@@ -83,11 +84,12 @@ class PushChannel:
             self._listening.cancel()
 
     async def _end(self, listening: asyncio.Task[None]) -> None:
+        """End what listens, where `run` is cancelled: one more cancellation adds nothing."""
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait([listening])
         if listening.done() and not listening.cancelled():
-            listening.exception()  # retrieved also where `run` is cancelled, and does not ask
+            listening.exception()  # retrieved: nobody else asks
 
     def _refuse(self, error: ResponseError) -> None:
         if self.state is not ChannelState.REFUSED:

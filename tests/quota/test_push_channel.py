@@ -7,6 +7,7 @@ import gc
 from typing import Any, cast
 
 import pytest
+from redis.exceptions import ConnectionError as NoConnection
 
 from proxy.quota.push_channel import PushChannel
 from proxy.redis_client.clients import Client
@@ -46,6 +47,32 @@ async def test_an_error_after_the_end_is_retrieved(caplog: pytest.LogCaptureFixt
     del listener
     gc.collect()
     assert caplog.records == []
+
+
+class Away(Nonsense):
+    """A client that cannot connect."""
+
+    async def subscribe(self, _: str) -> None:
+        await asyncio.sleep(0)
+        raise NoConnection
+
+
+@pytest.mark.parametrize("turns", range(16))
+async def test_it_ends_whenever_it_is_cancelled(turns: int) -> None:
+    async def on_push(_: Any) -> None:
+        raise AssertionError("nothing is pushed")
+
+    async def pause(_: float) -> None:
+        await asyncio.sleep(0)
+
+    channel = PushChannel(cast(Client, Away()), "channel", on_push=on_push, sleep=pause)
+    listener = asyncio.create_task(channel.run())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    listener.cancel()
+    async with asyncio.timeout(10.0):
+        await asyncio.wait([listener])
+    assert listener.cancelled()
 
 
 async def test_a_subscription_that_is_never_confirmed_is_tried_again(opened: Opener) -> None:
