@@ -362,6 +362,14 @@ def test_a_wrong_variable_does_not_matter_where_a_flag_is_given(monkeypatch: pyt
     assert settings.load(["--port", "3"]).port == 3
 
 
+def test_a_base_url_that_stands_twice_is_one_host() -> None:
+    """A host that has just failed is not asked again in its own place: each attempt may cost weight."""
+    assert settings.load(["--upstreams=http://a:1,http://b/,http://a:1/,http://b"]).upstreams == (
+        "http://a:1",
+        "http://b",
+    )
+
+
 @pytest.mark.parametrize("flags", [["--upstreams", "http://a:1/, http://b:2"], ["--upstreams=http://a:1,http://b:2"]])
 def test_base_urls_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
     assert settings.load(flags).upstreams == ("http://a:1", "http://b:2")

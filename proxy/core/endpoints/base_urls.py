@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 
 def base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
-    """The URLs as scheme, host and port. Raises ValueError with a phrase for each that cannot be used."""
+    """The URLs as scheme, host and port, each once: a host that has failed is not the next one to ask.
+
+    Raises ValueError with a phrase for each that cannot be used.
+    """
     faulty = [f"{masked(url)} {fault}" for url in urls if (fault := _fault(url)) is not None]
     if faulty:
         raise ValueError("; ".join(faulty))
-    return tuple(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls))
+    return tuple(dict.fromkeys(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls)))
 
 
 def host_of(url: str) -> str:
