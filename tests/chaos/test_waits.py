@@ -18,6 +18,7 @@ from proxy.redis_client.connection import connect
 from tests.gateway.harness import Answer, Clock, client, gateway
 from tests.redis_client.fixtures import NullRedisObserver
 from tests.redis_client.valkey import Valkey
+from tests.server.twins import until
 from tests.simulator import Simulator
 
 KEY = "spot:exchangeInfo:all"
@@ -37,9 +38,12 @@ class Scene:
 
     def waits(self) -> dict[WaitEnd, float]:
         """How waits have ended."""
-        name = "binance_sidecar_fill_waits_total"
-        counts = {end: self.app.metrics.registry.get_sample_value(name, {"end": end.value}) for end in WaitEnd}
+        counts = {end: _count(self.app, "fill_waits_total", end=end.value) for end in WaitEnd}
         return {end: count for end, count in counts.items() if count}
+
+
+def _count(app: Application, name: str, **labels: str) -> float:
+    return app.metrics.registry.get_sample_value(f"binance_sidecar_{name}", labels) or 0.0
 
 
 @asynccontextmanager
@@ -56,8 +60,9 @@ async def scene(redis_url: str, **changed: float) -> AsyncIterator[Scene]:
             gateway(origin, clock, redis_url=redis_url, **changed) as app,
             client(app.url) as asking,
         ):
+            before = _count(app, "redis_operations_total", operation="lock")
             answer = asyncio.create_task(asking.ask())
-            await asyncio.sleep(0.1)
+            await until(lambda: _count(app, "redis_operations_total", operation="lock") > before)  # it did not get it
             assert not answer.done()
             assert origin.count() == 0
             yield Scene(origin, app, store, lock, answer)
