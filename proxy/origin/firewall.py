@@ -1,13 +1,14 @@
 """After a 403 to a client's own words: does the firewall refuse the words, or this IP?
 
 Owns: the one ping that tells, and how often it is sent. Must not know: what follows from its answer. A 403 to a ping
-blocks, as any 403 does that no words explain.
+blocks, as any 403 does that no words explain. It goes where the request went: the host of public data has a firewall of
+its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.core.quota.demand import demand_of
@@ -25,31 +26,32 @@ class FirewallProbe:
     def __init__(
         self,
         ask: Callable[[UpstreamQuery, Passage], Awaitable[object]],
-        ping: UpstreamQuery,
+        pings: Mapping[bool, UpstreamQuery],
         *,
         monotonic: Callable[[], float],
     ) -> None:
+        """`pings`: by whether the host of public data may be asked."""
         self._ask = ask
-        self._ping = ping
+        self._pings = pings
         self._monotonic = monotonic
         self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
+        self._asked_at = {is_on: float("-inf") for is_on in pings}
 
-    async def probe(self, deadline: float) -> None:
+    async def probe(self, deadline: float, *, on_public_data: bool) -> None:
         """Ask for a ping, unless another request has just done so. Raises the error of the block if there is one.
 
-        A ping that gets no answer, or may not be sent, proves nothing: then nothing is paused.
+        `on_public_data`: whether the host of public data may have answered. A ping that gets no answer, or may not be
+        sent, proves nothing: then nothing is paused.
         """
         async with self._asking:
-            if self._monotonic() - self._asked_at < PROBE_SECONDS:
+            if self._monotonic() - self._asked_at[on_public_data] < PROBE_SECONDS:
                 return
+            ping = self._pings[on_public_data]
             try:
-                await self._ask(
-                    self._ping, Passage(demand_of(self._ping.weight, Purpose.PUBLIC, False, None), deadline)
-                )
+                await self._ask(ping, Passage(demand_of(ping.weight, Purpose.PUBLIC, False, None), deadline))
             except (BackedOff, Banned, Paused):
                 raise
             except SidecarError:
                 return
             finally:
-                self._asked_at = self._monotonic()
+                self._asked_at[on_public_data] = self._monotonic()

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.core.endpoints.catalogue import ENDPOINTS
 from proxy.core.endpoints.endpoint import Endpoint
@@ -33,7 +35,10 @@ from proxy.ports import Clock, Ledger, Observer, Upstream
 LOST_ATTEMPTS = 2
 """How often a request may be sent if its connections break. Each attempt is charged."""
 
-SPOT_PING = CanonicalQuery(endpoint=ENDPOINTS["/api/v3/ping"])
+SPOT_PINGS: Mapping[bool, UpstreamQuery] = {
+    is_on: CanonicalQuery(endpoint=replace(ENDPOINTS["/api/v3/ping"], on_public_data=is_on)) for is_on in (False, True)
+}
+"""By whether the host of public data may be asked."""
 
 _KEYED, _BACKGROUND, _PUBLIC = Purpose.KEYED, Purpose.BACKGROUND, Purpose.PUBLIC
 
@@ -60,12 +65,12 @@ class Origin:
         learn: Callable[[Endpoint, RateLimits], None],
         firewall: FirewallProbe | None = None,
         above: Ledger | None = None,
-        ping: UpstreamQuery = SPOT_PING,
+        pings: Mapping[bool, UpstreamQuery] = SPOT_PINGS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`gate`: that of the ledger's pool; `pool`: the word for it in logs. `learn`: takes the limits that an API
         announces. `firewall`: that of the API, for a pool of its own within the API; None: a new one that asks for
-        `ping`. `above`: the ledger of the API, for a pool whose own limit never leads to a ban.
+        one of `pings`. `above`: the ledger of the API, for a pool whose own limit never leads to a ban.
         """
         self._upstream = upstream
         self._clock = clock
@@ -75,7 +80,7 @@ class Origin:
         self._observer = observer
         self.reader = AnswerReading(ledger, clock, observer=observer, gate=gate, pool=pool, learn=learn, above=above)
         """Learns from each answer."""
-        self.firewall = firewall or FirewallProbe(self._ask, ping, monotonic=monotonic)
+        self.firewall = firewall or FirewallProbe(self._ask, pings, monotonic=monotonic)
         """Tells whether the API's firewall refuses this IP."""
         self._unreachable: tuple[float, Unreachable] | None = None
         """When no host could be reached, by this machine's clock, and the error."""
@@ -89,7 +94,7 @@ class Origin:
         The deadline counts from now: the wait for a connection is part of it.
         """
         passage = Passage(_demand(query, client, background=background), self._monotonic() + self._total_seconds)
-        return await self._unless_by_firewall(await self._ask(query, passage), passage)
+        return await self._unless_by_firewall(query, await self._ask(query, passage), passage)
 
     def begin(self, query: UpstreamQuery, *, client: str | None, taker: Taker) -> bool:
         """`ask` without waiting, where nothing has to be waited for: the request leaves in this turn of the loop.
@@ -126,7 +131,7 @@ class Origin:
                 await attempts.ticket.close()
             finally:
                 self._gate.leave(attempts.passage.demand)
-        return await self._unless_by_firewall(accepted, attempts.passage)
+        return await self._unless_by_firewall(attempts.query, accepted, attempts.passage)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it in a task that ends with the process."""
@@ -134,9 +139,11 @@ class Origin:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _unless_by_firewall(self, accepted: AcceptedResponse, passage: Passage) -> AcceptedResponse:
+    async def _unless_by_firewall(
+        self, query: UpstreamQuery, accepted: AcceptedResponse, passage: Passage
+    ) -> AcceptedResponse:
         if accepted.is_by_firewall:
-            await self.firewall.probe(passage.deadline)
+            await self.firewall.probe(passage.deadline, on_public_data=query.endpoint.on_public_data)
         return accepted
 
     async def _ask(self, query: UpstreamQuery, passage: Passage) -> AcceptedResponse:

@@ -19,7 +19,7 @@ from proxy.core.quota.origin_headers import parse_rate_limits
 from proxy.core.quota.pools import is_sapi, pool_label, pool_of
 from proxy.core.quota.windows import Window
 from proxy.origin.gate import SLOTS, Gate
-from proxy.origin.guarded import SPOT_PING, Origin
+from proxy.origin.guarded import SPOT_PINGS, Origin
 from proxy.origin.reading import AcceptedResponse, RateLimits
 from proxy.ports import Clock, Ledger, Observer, RefusalObserver, Upstream
 
@@ -87,7 +87,7 @@ class Origins:
         key = endpoint.api, pool_of(endpoint)
         origin = self._origins.get(key)
         if origin is None:
-            above = None if endpoint.pool is None else self._of(_ping_of(endpoint.api).endpoint)
+            above = None if endpoint.pool is None else self._of(_pings_of(endpoint.api)[True].endpoint)
             origin = self._origins[key] = self._make(endpoint, above)
         return origin
 
@@ -102,7 +102,7 @@ class Origins:
             pool=pool_label(pool_of(endpoint)),
             firewall=None if above is None else above.firewall,
             above=self._ledgers.of_api(endpoint.api) if is_sapi(pool_of(endpoint)) else None,
-            ping=_ping_of(endpoint.api),
+            pings=_pings_of(endpoint.api),
             learn=self.learn,
         )
 
@@ -124,9 +124,10 @@ class Origins:
 
 
 @cache
-def _ping_of(api: Api) -> UpstreamQuery:
-    """The API's ping, which has no words that a firewall could refuse."""
+def _pings_of(api: Api) -> Mapping[bool, UpstreamQuery]:
+    """As `SPOT_PINGS`, for an API: they have no words that a firewall could refuse."""
     if api is Api.SPOT:
-        return SPOT_PING
+        return SPOT_PINGS
     endpoint = next(line for line in TABLES[api] if line.path.endswith("/ping"))
-    return market_query(endpoint, ClientRequest(method="GET", path=endpoint.path), gzip=False)
+    ping = market_query(endpoint, ClientRequest(method="GET", path=endpoint.path), gzip=False)
+    return {False: ping, True: ping}

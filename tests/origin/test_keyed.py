@@ -24,6 +24,7 @@ from proxy.errors import (
     NotSent,
     OriginError,
     OutcomeUnknown,
+    Paused,
     Restricted,
     SidecarError,
     TooSlow,
@@ -33,7 +34,7 @@ from proxy.errors import (
 from proxy.origin.gate import PUBLIC_SLOTS, SLOTS, Gate
 from proxy.origin.passage import Passage
 from proxy.quota.clock import OriginClock
-from tests.origin.test_guarded import HOSTS, NOW, PING, USED, World, answer, nobody
+from tests.origin.test_guarded import HOSTS, NOW, ODD, PING, USED, World, answer, nobody
 
 SPOT_LINES = {(line.method, line.path.removeprefix("/api/v3/")): line for line in TABLES[Api.SPOT]}
 UNKNOWN_WORDS = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
@@ -285,3 +286,15 @@ async def test_a_block_refuses_all_that_wait_with_a_key_and_without() -> None:
     door.close()
     await asyncio.sleep(0)
     assert [type(error) for error in await holders.leave()] == [BackedOff] * 3
+
+
+async def test_the_ping_goes_where_the_request_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World([answer(403, b"<html>"), answer(), answer(403, b"<html>"), answer(403, b"<html>")])
+    monkeypatch.setattr(
+        World, "candidates", lambda _, endpoint: ("http://data" if endpoint.on_public_data else "http://api",)
+    )
+    origin = world.origin()
+    await origin.ask(ODD)
+    with pytest.raises(Paused):
+        await origin.ask(READ)
+    assert [done for done in world.done if done.startswith("send")] == ["send data"] * 2 + ["send api"] * 2
