@@ -3,9 +3,9 @@
 #
 # Expected: a client that connects again by itself waits longer after each failure. Binance takes 300 connections in five
 #           minutes from an address, and bans for more.
-# Happens:  "async for" over connect() of websockets, pybotters and node-binance-api wait only if the connection cannot be
-#           opened. A gateway that opens it and closes it after the first message (1001 in a shutdown, 1008 for a
-#           limit) gets a new one at once, without end: the 300 are used up within a second or two. python-binance,
+# Happens:  "async for" over connect() of websockets and pybotters wait only if the connection cannot be opened,
+#           node-binance-api not even then. A gateway that opens it and closes it after the first message (1001 in a shutdown,
+#           1008 for a limit) gets a new one at once, without end: the 300 are used up within a second or two. python-binance,
 #           binance and reconnecting-websocket wait half a second and more.
 # Seen with: websockets 17.4, pybotters 1.11.2 (aiohttp 3.14.5), python-binance 1.0.37; node-binance-api 1.0.33, binance
 #           3.6.5, reconnecting-websocket 4.4.0 on ws 8.23.0, Node 20.
