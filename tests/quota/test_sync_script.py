@@ -106,8 +106,9 @@ def new_store() -> LeaseStore:
 class Sides:
     """The same calls to the model and to the script."""
 
-    def __init__(self, domain: Domain, ratios: Ratios) -> None:
+    def __init__(self, domain: Domain, ratios: Ratios, *, replicas: int = PROCESSES) -> None:
         domain.renew()
+        self.replicas = replicas
         self.domain = domain
         self.script = SyncScript(domain.switched(), domain.key)
         self.scripts = Scripts(domain.switched(), domain.key)
@@ -170,7 +171,7 @@ class Sides:
     async def _sync(self, number: int, *, answered: bool) -> None:
         process = self.processes[number]
         process.frame(self.now, WINDOWS, GUARD_SECONDS)
-        call = process.call(self.now, replicas=PROCESSES, floors=self.floors[number])
+        call = process.call(self.now, replicas=self.replicas, floors=self.floors[number])
         synced = await self.script.call(call, good_at=None, may_teach=False)
         self.store.birth = synced.reply.birth
         self.seen["returned after the copy"] += any(self._lacks_return(call, told) for told in call.windows)
@@ -234,6 +235,19 @@ async def test_the_script_does_what_the_model_does(share: float, domain: Domain)
         "lost",
         "returned after the copy",
     }
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 9])
+async def test_near_half_of_the_budget_the_script_allows_what_the_model_allows(replicas: int, domain: Domain) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sync_script, "GRACE_SECONDS", 0.0)
+        patch.setattr(lease_store, "GRACE_SECONDS", 0.0)
+        sides = Sides(domain, Ratios(), replicas=replicas)
+        one, sync, others = Spend(0, 1, refundable=False), Sync(0, answered=True), [Spend(1, 60, refundable=False)] * 5
+        acts: list[Step] = [one, sync, *others, one, sync, Spend(1, 60, refundable=False), one, sync]
+        for act in acts:
+            await sides.take(act)
+        assert sides.seen["told at once"] > 0
 
 
 @pytest.mark.parametrize("loses", [False, True])

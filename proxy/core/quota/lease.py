@@ -29,6 +29,9 @@ EXACT_PART = 0.1
 MARGIN = 1.25
 """A grant is larger than what is expected by this factor: demand is uneven, and a second grant is a round trip. A
 process never holds more than so many of the largest grants."""
+LARGE_FLEET = 4
+"""Of many more replicas than so many each may spend nearly twice its part untold: it is a part of what the others leave
+of theirs, so single parts would be half of what all can have."""
 LAST_WEIGHT = 3
 """Who may spend so much before it is told spends more by about this: the last request is sent, and told then."""
 HEAVY_WEIGHT = 25
@@ -257,7 +260,10 @@ def most_untold(usage: WindowUsage, *, held: int, half: int, parts: int) -> int:
 
     `usage`: with what all others may. `half`: what may be spent stays below it; 0: there is none.
     """
-    return held if half == 0 else max(0, min(held, (half - 1 - usage.most_spent) * PARTS // parts - LAST_WEIGHT))
+    if half == 0:
+        return held
+    left = (half - 1 - usage.most_spent) * PARTS
+    return max(0, min(held, max(left // parts, 2 * left // (parts + LARGE_FLEET * PARTS)) - LAST_WEIGHT))
 
 
 def ceiling_of(window: Window, ratios: Ratios) -> int:

@@ -41,7 +41,7 @@
 -- strikes and milliseconds until its hash expires ('-' for none), and for each window its key after the domain, used,
 -- pending, refundable, leased, untold and exact.
 
-local PARTS, MARGIN, LAST_WEIGHT = 4, 1.25, 3
+local PARTS, MARGIN, LARGE_FLEET, LAST_WEIGHT = 4, 1.25, 4, 3
 local OTHER = 'client:other'
 local word = {}
 for one in string.gmatch(ARGV[2], '[^ ]+') do
@@ -182,7 +182,9 @@ for i = 4, #KEYS do
   if ceiling > 0 and is_leased then
     local allowed = holds
     if half > 0 and exact == 0 then
-      allowed = math.min(holds, math.floor((half - 1 - most_spent) * PARTS / word[4]) - LAST_WEIGHT)
+      local left = (half - 1 - most_spent) * PARTS
+      local part = math.max(left / word[4], 2 * left / (word[4] + LARGE_FLEET * PARTS))
+      allowed = math.min(holds, math.floor(part) - LAST_WEIGHT)
     end
     r_untold = math.max(r_untold, allowed)
   end
