@@ -17,7 +17,7 @@ from proxy.ports import BlockKeeper
 from proxy.quota.clock import Anchor
 from proxy.quota.scripts import Scripts
 from proxy.quota.shared_block import SharedBlock
-from proxy.quota.unmerged import Unmerged
+from proxy.quota.unsynced_sender import UnsyncedSender
 
 BLOCK_READ_SECONDS = 5.0
 """How often the block is read again from Redis while it holds."""
@@ -26,13 +26,13 @@ BLOCK_READ_SECONDS = 5.0
 class BlockWatch:
     """Follows the block of one quota domain. No method raises RedisAway."""
 
-    __slots__ = ("_anchor", "_block", "_budget", "_keeper", "_note_away", "_scripts", "_sleep", "_unmerged")
+    __slots__ = ("_anchor", "_block", "_budget", "_keeper", "_note_away", "_scripts", "_sleep", "_unsynced")
 
     def __init__(  # noqa: PLR0913 - the parts that it joins
         self,
         scripts: Scripts,
         block: SharedBlock,
-        unmerged: Unmerged,
+        unsynced: UnsyncedSender,
         *,
         budget: Budget,
         anchor: Anchor,
@@ -43,7 +43,7 @@ class BlockWatch:
         """`note_away`: Redis did not answer."""
         self._scripts = scripts
         self._block = block
-        self._unmerged = unmerged
+        self._unsynced = unsynced
         self._budget = budget
         self._anchor = anchor
         self._keeper = keeper
@@ -58,7 +58,7 @@ class BlockWatch:
         """Send nothing until `until`; None: for as long as the reason's penalty says. Returns when it is kept."""
         held = await self._block.refuse(reason, until)
         try:
-            await self._unmerged.send_usage(self._anchor.now())
+            await self._unsynced.send_usage(self._anchor.now())
             await self._block.tell(held)
         except RedisAway:
             self._note_away()
@@ -75,7 +75,7 @@ class BlockWatch:
         if self._budget.block_at(now) is None:
             return
         try:
-            await self._unmerged.send(now)
+            await self._unsynced.send(now)
             await self._block.read(now)
         except RedisAway:
             self._note_away()

@@ -40,7 +40,7 @@ from proxy.quota.one_by_one import OneByOne
 from proxy.quota.refusals import Refusals
 from proxy.quota.scripts import ScriptRunner, Scripts
 from proxy.quota.shared_block import SharedBlock
-from proxy.quota.unmerged import Unmerged
+from proxy.quota.unsynced_sender import UnsyncedSender
 
 
 class RedisLedger:
@@ -75,11 +75,11 @@ class RedisLedger:
         self._block = SharedBlock(
             self._scripts, budget=self.local_view, anchor=self._anchor, clock=clock, keeper=self._keeper
         )
-        self._unmerged = Unmerged(self._scripts, self._seen, self._block)
+        self._unsynced = UnsyncedSender(self._scripts, self._seen, self._block)
         self._blocks = BlockWatch(
             self._scripts,
             self._block,
-            self._unmerged,
+            self._unsynced,
             budget=self.local_view,
             anchor=self._anchor,
             keeper=self._keeper,
@@ -98,7 +98,7 @@ class RedisLedger:
 
     def _lease(self, connection: ScriptRunner, domain_key: str) -> Leasing:
         face = LedgerFace(
-            self._unmerged.send, self._block.adopt_pushed, self._note_contact, self._anchor.now, self._limits
+            self._unsynced.send, self._block.adopt_pushed, self._note_contact, self._anchor.now, self._limits
         )
         return Leasing(
             connection,
@@ -133,7 +133,7 @@ class RedisLedger:
                 return leased
             self._leasing.demand(weight, wanted.now)
         try:
-            await self._unmerged.send(self._anchor.now())
+            await self._unsynced.send(self._anchor.now())
             if outcome is None:
                 outcome = await self._one_by_one.reserve(demand)
                 self._local = False
@@ -183,7 +183,7 @@ class RedisLedger:
             rest = replace(reservation, charges=())
         had_block = self.local_view.last_block is not None
         try:
-            await self._unmerged.send(now)
+            await self._unsynced.send(now)
             foreign_weight, self._local = (await self._one_by_one.reconcile(rest, report, now)).foreign_weight, False
         except RedisAway:
             self._local = True

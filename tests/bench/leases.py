@@ -408,14 +408,14 @@ class Replica:
         return outcome, {charge.window_key: store.budget.usage(charge.window_key) for charge in charges}
 
     def _merge(self) -> Process[None]:
-        totals = self.seen.unsynced.unsynced(self.world.now)
+        totals = self.seen.unsynced.to_merge(self.world.now)
         if totals:
             yield from self.store.call(lambda: self._add(totals))
             self.seen.unsynced.mark_merged(totals)
 
     def _add(self, totals: dict[WindowKey, Total]) -> None:
         for key in totals:
-            missing, usage = self.seen.unsynced.unmerged(key), self.store.leases.budget.usage(key)
+            missing, usage = self.seen.unsynced.lacking(key), self.store.leases.budget.usage(key)
             used, pending = usage.used + missing.used, max(0, usage.pending + missing.pending)
             self.store.leases.budget.put(key, replace(usage, used=used, pending=pending))
 

@@ -200,7 +200,7 @@ class Replica:
 
     def _merge_unsynced(self) -> Process[None]:
         """Send Redis the usage that it missed."""
-        totals = self._seen.unsynced.unsynced(self._world.now)
+        totals = self._seen.unsynced.to_merge(self._world.now)
         if totals:
             yield from self._redis.call("reconcile", lambda: self._add(totals))
             self._seen.unsynced.mark_merged(totals)
@@ -208,7 +208,7 @@ class Replica:
     def _add(self, totals: Mapping[WindowKey, Total]) -> None:
         """As `lua/merge_unsynced.lua` does; here no answer is ever lost."""
         for key, total in totals.items():
-            missing, shared = self._seen.unsynced.unmerged(key), self._redis.budget.usage(key)
+            missing, shared = self._seen.unsynced.lacking(key), self._redis.budget.usage(key)
             pending = max(0, shared.pending + missing.pending)
             used = max(shared.used + missing.used, total.header + pending)
             self._redis.budget.adopt(key, WindowUsage(used, pending))

@@ -117,7 +117,7 @@ class Life:
 
     def missing(self, start: int) -> int:
         """What it counted alone and Redis has not got, as far as it knows."""
-        return self.ledger._seen.unsynced.unmerged(WindowKey("REQUEST_WEIGHT:1m", 60, start)).used
+        return self.ledger._seen.unsynced.lacking(WindowKey("REQUEST_WEIGHT:1m", 60, start)).used
 
 
 @dataclass(eq=False)

@@ -151,7 +151,7 @@ class Life:
 
     def missing(self, start: int) -> int:
         """What it counted alone and Redis has not got."""
-        return self.ledger._seen.unsynced.unmerged(window_of(start)).used
+        return self.ledger._seen.unsynced.lacking(window_of(start)).used
 
     def seen(self, start: int, *, number: int) -> int:
         """The most `used` that it can tell a Redis whose last push had this number.

@@ -88,7 +88,7 @@ class ReplicaView:
         refused = refuse_without_redis(
             wanted.charges(),
             used=lambda key: self.budget.usage(key).used,
-            unsynced=lambda key: self.unsynced.unmerged(key).used,
+            unsynced=lambda key: self.unsynced.lacking(key).used,
             replicas=replicas,
             ratio=wanted.ratio,
             guard_seconds=wanted.guard_seconds,
@@ -139,7 +139,7 @@ class ReplicaView:
 
     def _with_missing(self, key: WindowKey, told: WindowUsage) -> WindowUsage:
         """The usage with what Redis does not know yet."""
-        missing = self.unsynced.unmerged(key)
+        missing = self.unsynced.lacking(key)
         used, pending = told.used + missing.used, max(0, told.pending + missing.pending)
         return WindowUsage(used, pending, told.refundable, told.leased, told.untold)
 

@@ -59,7 +59,7 @@ class UnsyncedUsage:
             total = self._totals.get(window_key, Total())
             self._change(window_key, replace(total, header=max(total.header, header)))
 
-    def unsynced(self, now: float) -> dict[WindowKey, Total]:
+    def to_merge(self, now: float) -> dict[WindowKey, Total]:
         """All totals of windows that count at `now` if Redis lacks any of them, else an empty mapping."""
         if self._totals == self._merged:
             return {}
@@ -76,7 +76,7 @@ class UnsyncedUsage:
             del self._totals[window_key]
             self._merged.pop(window_key, None)
 
-    def unmerged(self, window_key: WindowKey) -> WindowUsage:
+    def lacking(self, window_key: WindowKey) -> WindowUsage:
         """The part of a window's usage that Redis lacks."""
         if not self._totals:
             return _NOTHING

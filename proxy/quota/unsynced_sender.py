@@ -12,7 +12,7 @@ from proxy.quota.scripts import Scripts
 from proxy.quota.shared_block import SharedBlock
 
 
-class Unmerged:
+class UnsyncedSender:
     """Sends what Redis lacks. Each method raises RedisAway."""
 
     __slots__ = ("_block", "_process", "_scripts", "_seen")
@@ -31,7 +31,7 @@ class Unmerged:
     async def send_usage(self, now: float) -> None:
         """Several tasks may do this at once: the script adds nothing twice."""
         unsynced = self._seen.unsynced
-        totals = unsynced.unsynced(now)
+        totals = unsynced.to_merge(now)
         if totals:
             usage = await self._scripts.merge_unsynced(
                 self._process, unsynced.state, totals, floors=self._seen.floors, now=now
