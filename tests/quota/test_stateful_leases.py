@@ -73,8 +73,8 @@ BUDGET, KEYED_BUDGET = 900, 980
 REPLICAS = 3
 BLOCK_SECONDS = 5.0
 CLIENTS = tuple(f"bot {number}" for number in range(6))
-STEPS = sized(quick=300, usual=600, long=6000)
-"""Of a long life."""
+STEPS = sized(quick=600, usual=600, long=6000)
+"""Of a long life. A shorter one seldom meets what it must have met at its end."""
 
 numbers = st.integers(0, 99)
 replicas = st.integers(0, REPLICAS - 1)
