@@ -17,13 +17,14 @@ from msgspec import Struct
 from proxy.cache.answers import CachedAnswers
 from proxy.cache.fills import Fills
 from proxy.cache.singleflight import SingleFlight, give
-from proxy.core.endpoints.catalogue import ENDPOINTS, UNKNOWN, Catalogue
+from proxy.core.endpoints.catalogue import UNKNOWN, Catalogue
 from proxy.core.endpoints.endpoint import Api, CachePolicy, Endpoint, Security
 from proxy.core.messages import ClientRequest
 from proxy.core.query.accepted import accepts_gzip
-from proxy.core.query.canonical import CanonicalQuery, canonicalize
+from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.keyed import KeyedKind, KeyedRequest, is_keyed, keyed_kind, request_of
-from proxy.core.query.market import MarketQuery, market_query
+from proxy.core.query.market import MarketQuery
+from proxy.core.query.public import public_query
 from proxy.core.reply import Outcome, Reply, forwarded_reply, passed_reply
 from proxy.errors import SendingRefused, SidecarError
 from proxy.gateway import Gateway, failed
@@ -218,13 +219,12 @@ class DirectGateway:
             return Keyed(request_of(kind, request), origin)
         if request.body:
             return None
-        if endpoint.path not in ENDPOINTS:
-            query = market_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
+        query = public_query(endpoint, request, gzip=accepts_gzip(request.accept_encoding))
+        if isinstance(query, MarketQuery):
             return self._public(query, origin, forwarded_reply)
-        canonical = canonicalize(endpoint, request)
-        if not isinstance(canonical, CanonicalQuery) or (self._tells_time and endpoint.policy is CachePolicy.FORWARDED):
+        if not isinstance(query, CanonicalQuery) or (self._tells_time and endpoint.policy is CachePolicy.FORWARDED):
             return None
-        return self._public(canonical, origin, passed_reply)
+        return self._public(query, origin, passed_reply)
 
     def of_accounts(self, place: Place, request: ClientRequest) -> OfAccounts | None:
         """What requests like this one have in common, if all of them are of accounts; None: each is prepared alone."""

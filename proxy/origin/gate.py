@@ -36,8 +36,6 @@ SLOTS = 64
 
 KEPT_PART = 8
 """One slot in so many is kept for requests with a key."""
-PUBLIC_SLOTS = SLOTS - SLOTS // KEPT_PART
-"""The most of them that requests without a key may have."""
 KEYED_WAIT_SECONDS = 1.0
 """The longest that a request with a key waits for its slot."""
 

@@ -182,7 +182,7 @@ class Scripts:
         )
 
     async def merge_unsynced(
-        self, process: str, state: int, totals: Mapping[WindowKey, Total], *, floors: Floors, now: float
+        self, process: str, state: int, totals: Mapping[WindowKey, Total], *, floors: Floors
     ) -> Mapping[WindowKey, WindowUsage]:
         """Add the usage that a process counted while Redis was away. Returns the usage of its windows."""
         args: list[str | int] = [process, state]

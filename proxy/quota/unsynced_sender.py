@@ -33,8 +33,6 @@ class UnsyncedSender:
         unsynced = self._seen.unsynced
         totals = unsynced.to_merge(now)
         if totals:
-            usage = await self._scripts.merge_unsynced(
-                self._process, unsynced.state, totals, floors=self._seen.floors, now=now
-            )
+            usage = await self._scripts.merge_unsynced(self._process, unsynced.state, totals, floors=self._seen.floors)
             unsynced.mark_merged(totals)
             self._seen.adopt(usage)

@@ -46,7 +46,7 @@ from proxy.errors import (
     UpstreamFailed,
 )
 from proxy.origin.flight import Attempts
-from proxy.origin.gate import PUBLIC_SLOTS, Gate, Ticket
+from proxy.origin.gate import KEPT_PART, SLOTS, Gate, Ticket
 from proxy.origin.guarded import LOST_ATTEMPTS, UNREACHABLE_SECONDS, Origin
 from proxy.origin.passage import Passage
 from proxy.origin.reading import AcceptedResponse
@@ -66,6 +66,8 @@ def query(path: str = "/api/v3/ping", raw_query: str = "") -> CanonicalQuery:
     return read
 
 
+PUBLIC_SLOTS = SLOTS - SLOTS // KEPT_PART
+"""The most requests without a key on the wire."""
 PING = query()
 
 

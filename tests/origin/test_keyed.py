@@ -31,10 +31,10 @@ from proxy.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from proxy.origin.gate import PUBLIC_SLOTS, SLOTS, Gate
+from proxy.origin.gate import SLOTS, Gate
 from proxy.origin.passage import Passage
 from proxy.quota.clock import OriginClock
-from tests.origin.test_guarded import HOSTS, NOW, ODD, PING, USED, World, answer, nobody
+from tests.origin.test_guarded import HOSTS, NOW, ODD, PING, PUBLIC_SLOTS, USED, World, answer, nobody
 
 SPOT_LINES = {(line.method, line.path.removeprefix("/api/v3/")): line for line in TABLES[Api.SPOT]}
 UNKNOWN_WORDS = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."

@@ -647,7 +647,7 @@ async def test_a_transfer_that_was_overtaken_changes_nothing(domain: Domain, clo
     scripts = Scripts(switch, domain.key)
     window_key = WindowKey("REQUEST_WEIGHT:1m", 60, HOUR)
     for state, total in ((2, Total(40, 20)), (1, Total(20, 20)), (2, Total(40, 20))):
-        counters = await scripts.merge_unsynced("p", state, {window_key: total}, floors={}, now=clock.now)
+        counters = await scripts.merge_unsynced("p", state, {window_key: total}, floors={})
         assert counters == {window_key: WindowUsage(40, 20)}
 
 

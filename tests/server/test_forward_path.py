@@ -168,7 +168,7 @@ async def test_what_cannot_be_prepared_by_a_bug_goes_the_ordinary_way(monkeypatc
     async with stage(forward="all") as on, raw(on.app) as client:
         for _ in range(3):
             await client.ask(get("/api/v3/time"))
-        monkeypatch.setattr("proxy.direct.market_query", broken)
+        monkeypatch.setattr("proxy.direct.public_query", broken)
         with capture_logs() as logs:
             head, _ = await client.ask(get("/api/v3/klines?symbol=BTCUSDT&interval=1m"))
         assert head.startswith(b"HTTP/1.1 200 ")
