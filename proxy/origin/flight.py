@@ -104,7 +104,7 @@ class Flight(Struct, eq=False):
             try:
                 self.taker.take(accepted)  # first: a client waits
             finally:
-                self.reader.settle_now(self.query, accepted, self.demand, reservation)
+                self.reader.settle_now(self.query, accepted, reservation)
                 self.gate.leave(self.demand)
 
     def _attempts(self, outcome: OriginResponse | UpstreamFailed, reservation: Reservation) -> Attempts:
@@ -114,7 +114,7 @@ class Flight(Struct, eq=False):
 
     async def _settle(self, accepted: AcceptedResponse, reservation: Reservation) -> AcceptedResponse:
         try:
-            return await self.reader.settle(self.query, accepted, self.demand, reservation)
+            return await self.reader.settle(self.query, accepted, reservation)
         finally:
             self.gate.leave(self.demand)
 

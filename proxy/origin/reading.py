@@ -81,7 +81,7 @@ class AnswerReading:
         self, query: UpstreamQuery, error: UpstreamFailed, demand: Demand, reservation: Reservation
     ) -> None:
         """A request was sent, and there is no whole answer."""
-        self._count_refund(query, demand, is_good=False)
+        self._count_kept(query, demand)
         if error.headers:
             await self._ledger.reconcile(reservation, _believed(query.endpoint, error.headers), ok=False)
 
@@ -91,7 +91,8 @@ class AnswerReading:
         """The answer, if it can be passed on. Raises a SendingRefused or an UpstreamFailed."""
         self._learn_date(response)
         verdict = judge(query, response, self._clock.origin())
-        self._count_refund(query, demand, is_good=isinstance(verdict, Good))
+        if not isinstance(verdict, Good):
+            self._count_kept(query, demand)
         if isinstance(verdict, Throttled):
             await self._block(verdict)
         if isinstance(verdict, Good):  # first: reconciling tells the other replicas the origin's time
@@ -115,15 +116,13 @@ class AnswerReading:
         else:
             verdict = judge(query, response, response.received_at + self._clock.offset_seconds)
         if isinstance(verdict, Good):
-            return AcceptedResponse(response, verdict, demand.weight - demand.lasting)
+            return AcceptedResponse(response, verdict, demand.refund)
         if not isinstance(verdict, Negative) or verdict.by_firewall:
             return None
-        self._count_refund(query, demand, is_good=False)  # what was spent is counted before an answer that cost it
+        self._count_kept(query, demand)
         return AcceptedResponse(response, verdict)
 
-    def settle_now(
-        self, query: UpstreamQuery, accepted: AcceptedResponse, demand: Demand, reservation: Reservation
-    ) -> None:
+    def settle_now(self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation) -> None:
         """Do what follows from an accepted answer, without waiting. Only where the ledger can.
 
         A bug here is logged and not raised: the answer may be about an order, and its client must get it.
@@ -143,28 +142,26 @@ class AnswerReading:
             if not endpoint.has_used_weight:  # as in `_believed`, without its call
                 headers = without_used_weight(headers)
             self._ledger.settle_now(reservation, headers, ok=isinstance(verdict, Good))
-            if accepted.refund:
-                self._count_refund(query, demand, is_good=True)
         except Exception:
             log.exception("unexpected_error")
 
     async def settle(
-        self, query: UpstreamQuery, accepted: AcceptedResponse, demand: Demand, reservation: Reservation
+        self, query: UpstreamQuery, accepted: AcceptedResponse, reservation: Reservation
     ) -> AcceptedResponse:
         """The same where the ledger must wait. Returns the answer, after which nothing is given back any more."""
         response, verdict = accepted.response, accepted.verdict
         self._learn_now(query.endpoint, verdict, response)
-        if accepted.refund:
-            self._count_refund(query, demand, is_good=True)
         headers = _believed(query.endpoint, response.headers)
         await self._ledger.reconcile(reservation, headers, ok=isinstance(verdict, Good))
         return AcceptedResponse(response, verdict)
 
-    def _count_refund(self, query: UpstreamQuery, demand: Demand, *, is_good: bool) -> None:
-        """Count a request whose weight may be given back, now that its end is known."""
+    def _count_kept(self, query: UpstreamQuery, demand: Demand) -> None:
+        """Count a request whose weight could have been given back, and is not: before the answer that it cost.
+
+        One that is given back has spent nothing. All others are counted when they are sent.
+        """
         if demand.refundable:
-            weight = demand.lasting if is_good else demand.weight
-            self._observer.spent(query.endpoint.name, weight, client=demand.client)
+            self._observer.spent(query.endpoint.name, demand.weight, client=demand.client)
 
     async def _block(self, throttled: Throttled) -> None:
         """Tell the ledger, which tells the other replicas; then refuse all that wait here."""

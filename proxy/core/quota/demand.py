@@ -24,11 +24,11 @@ class Demand(Struct, frozen=True, eq=False):
     """Whether the origin takes the weight back on a 2xx. It then counts towards no client's share."""
     client: str | None
     """Who asked, an `Address` if it gave no name; None: no client."""
-    lasting: int
-    """The weight that is left of it after a 2xx."""
+    refund: int
+    """The weight that a 2xx gives back."""
 
 
 @lru_cache(maxsize=1024, typed=True)
 def demand_of(weight: int, purpose: Purpose, refundable: bool, client: str | None) -> Demand:
     """The demand of every request like this. `typed`: an address is not the client that has its name."""
-    return Demand(weight, purpose, refundable, client, 0 if refundable else weight)
+    return Demand(weight, purpose, refundable, client, weight if refundable else 0)
