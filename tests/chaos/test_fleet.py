@@ -26,6 +26,8 @@ QUERIES = 200
 RULES = "/api/v3/executionRules?symbol=BTCUSDT"
 TIME = "/api/v3/time"
 LEAST_BAN_SECONDS = 1
+LATE_SECONDS = 5
+"""A ban may seem to last so much longer: the doubt about the origin's clock, and a busy machine."""
 PATIENT_SECONDS = "10"
 """Other tests run beside, and a Redis that seems slow would be left alone."""
 
@@ -118,7 +120,7 @@ async def test_a_ban_is_known_to_a_gateway_started_later_and_lifted_on_time_in_a
             async with asyncio.timeout(4 * ban_seconds):
                 lifted = await asyncio.gather(*(first_success(asking, one) for one in everyone))
 
-            assert all(earliest <= at < latest + ban_seconds for at in lifted), (earliest, lifted)
+            assert all(earliest <= at < latest + LATE_SECONDS for at in lifted), (earliest, lifted)
             assert origin.answers_418 == 1, "nobody asked before it was over"
 
 
