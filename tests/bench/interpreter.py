@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).parents[2]
 INSTALL = ROOT / "tests" / "tools" / "install.py"
@@ -28,7 +29,7 @@ WORK = Path(__file__).with_name("calibration.py")
 LOCK = "run-requirements.lock"
 """What the gateway needs to run with a Valkey of its own."""
 ROUNDS = 12
-"""In turn, over seconds: a machine that others share is slow for a while now and then."""
+"""In turn, over seconds."""
 TIE = 1.05
 """A Python that is faster by less than this is no better than the one that runs the bench."""
 
@@ -42,7 +43,7 @@ class Python:
     home: str
     """The file behind all its names and environments."""
     seconds: float
-    """For the fixed piece of work, at best."""
+    """For the fixed piece of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +132,27 @@ def commands(path: str | None = None, makefile: Path = ROOT / "Makefile") -> lis
 
 
 def measured(commands: Iterable[str], look: Callable[[str], Python | None] | None = None) -> list[Python]:
-    """Each once however many names it has, with the least seconds of some rounds in turn."""
+    """Each once however many names it has, with the median of some rounds in turn.
+
+    It is taken of the ratios to the first one's seconds in the same round: a machine may be half as fast again for a
+    while, and then the best round of one Python is no match for the best of another.
+    """
     look = look or calibrate
     found: dict[str, Python] = {}
     for command in commands:
         python = look(command)
         if python is not None:
             found.setdefault(python.home, python)
+    rounds = [list(found.values())]
     for _ in range(ROUNDS - 1):
-        for home, python in found.items():
-            again = look(python.command)
-            if again is not None:
-                found[home] = replace(python, seconds=min(python.seconds, again.seconds))
-    return list(found.values())
+        again = [look(python.command) for python in rounds[0]]
+        rounds.append([python for python in again if python is not None])
+    whole = [each for each in rounds if len(each) == len(found)]
+    first = median(each[0].seconds for each in whole) if found else 0.0
+    return [
+        replace(python, seconds=first * median(each[at].seconds / each[0].seconds for each in whole))
+        for at, python in enumerate(rounds[0])
+    ]
 
 
 def usable(command: str) -> bool:

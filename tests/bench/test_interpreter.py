@@ -54,18 +54,44 @@ def test_one_alone_is_told_without_figures() -> None:
     assert str(Choice(SYSTEM, [SYSTEM])) == "Python 3.11.2"
 
 
-def test_each_has_its_best_of_some_rounds_and_counts_once_however_many_names_it_has() -> None:
+def test_each_is_compared_in_some_rounds_and_counts_once_however_many_names_it_has() -> None:
     looked: list[str] = []
     homes = {"a": "/a", "also a": "/a", "b": "/b"}
 
     def look(command: str) -> Python | None:
         looked.append(command)
-        seconds = 0.2 if looked.count(command) == 2 else 0.3
+        seconds = 0.2 if command == "b" else 0.3
         return Python(command, "3.11.2", homes[command], seconds) if command in homes else None
 
     found = measured(["a", "fails", "also a", "b"], look)
-    assert [(each.command, each.seconds) for each in found] == [("a", 0.2), ("b", 0.2)]
+    assert [(each.command, each.seconds) for each in found] == [("a", 0.3), ("b", pytest.approx(0.2))]
     assert looked == ["a", "fails", "also a", "b"] + ["a", "b"] * (ROUNDS - 1)
+
+
+@pytest.mark.parametrize("quick", ["a", "b"])
+def test_a_moment_in_which_the_machine_was_fast_favours_no_python(quick: str) -> None:
+    looked: list[str] = []
+
+    def look(command: str) -> Python:
+        looked.append(command)
+        seconds = 0.2 if command == "b" else 0.3
+        is_fast = looked.count(quick) == 1 and command == quick
+        return Python(command, "3.11.2", f"/{command}", seconds / 2 if is_fast else seconds)
+
+    found = measured(["a", "b"], look)
+    assert [each.seconds for each in found] == [0.3, pytest.approx(0.2)]
+    assert choose(found).chosen.command == "b"
+
+
+def test_a_round_in_which_one_fails_is_left_out_and_nothing_found_is_nothing() -> None:
+    looked: list[str] = []
+
+    def look(command: str) -> Python | None:
+        looked.append(command)
+        return None if len(looked) == 4 else Python(command, "3.11.2", f"/{command}", 0.3)
+
+    assert [each.seconds for each in measured(["a", "b"], look)] == [0.3, 0.3]
+    assert measured(["a"], lambda _: None) == []
 
 
 def test_every_folder_of_the_path_is_looked_into_for_the_names_that_make_tries(tmp_path: Path) -> None:
