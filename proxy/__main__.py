@@ -23,6 +23,7 @@ from itertools import takewhile
 from proxy import __version__, settings
 from proxy.app import run_gateway
 from proxy.configuration.reading import BadSettings
+from proxy.core.endpoints.base_urls import masked
 from proxy.event_log import log
 from proxy.memory.large_pages import use_large_pages
 from proxy.telemetry import logs
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     actions = {name: partial(ask, operand=" ".join(operands) or None) for name, ask in asking.items()}
     action = ({"serve": _serve, "check": _check} | actions).get(command)
     if action is None:
-        sys.stderr.write(f"binance-sidecar: no such command: {command}\n{USAGE}")
+        sys.stderr.write(f"binance-sidecar: no such command: {masked(command)}\n{USAGE}")
         return BAD_SETTINGS
     try:
         return action(settings.load(words))

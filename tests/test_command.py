@@ -232,6 +232,7 @@ async def test_a_flag_that_does_not_exist_ends_with_status_2() -> None:
     [
         (["--version"], 0, f"binance-sidecar {__version__}\n", ""),
         (["start"], 2, "", "no such command: start"),
+        (["redis://:hunter2@host"], 2, "", "no such command: ***@host"),
         (["serve", "--port=x"], 2, "", "binance-sidecar: SIDECAR_PORT=x: "),
         (["--port=x"], 2, "", "binance-sidecar: SIDECAR_PORT=x: "),
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import Field
-from typing import Any, NoReturn
+from typing import Any
 
 from proxy.configuration.kinds import SecretStr
 from proxy.core.endpoints.base_urls import masked
@@ -19,33 +19,49 @@ def given(flags: Sequence[str], fields: Sequence[Field[Any]], about: str) -> tup
 
     Ends with SystemExit(0) after `--help`.
     """
-    parser = _Parser(
+    parser = argparse.ArgumentParser(
         "binance-sidecar",
         usage="binance-sidecar [command] [--flag value ...]",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        exit_on_error=False,
     )
     for field in fields:
         _add(parser, field)
-    try:
-        found, rest = parser.parse_known_args(flags)
-    except argparse.ArgumentTypeError as fault:
-        return {}, [str(fault)]
+    found, faults = _parsed(parser, list(flags))
     kinds = {field.name: field.metadata["kind"] for field in fields}
     texts = {
         name: ",".join(several) if kinds[name].is_list else several[-1]
         for name, several in vars(found).items()
         if several is not None
     }
-    return texts, list(_faults(rest))
+    return texts, faults
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises ArgumentTypeError where argparse would print its usage and end the process."""
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What argparse finds, and a sentence for each fault. It stops at the first, which is then left out."""
+    faults: list[str] = []
+    while True:
+        try:
+            found, rest = parser.parse_known_args(words)
+        except argparse.ArgumentError as error:
+            faults.append(_without_fault(words, str(error.argument_name).split("/")))
+        else:
+            return found, [*faults, *_faults(rest)]
 
-    def error(self, message: str) -> NoReturn:
-        raise argparse.ArgumentTypeError(message.removeprefix("argument ")) from None
+
+def _without_fault(words: list[str], options: Sequence[str]) -> str:
+    """Take the first word out that argparse cannot read as one of these options. Returns what is wrong with it."""
+    for at, word in enumerate(words):
+        option, equals, _ = word.partition("=")
+        if option in options and len(options) > 1 and equals:
+            del words[at]
+            return f"{option}: takes no value"
+        if word in options and len(options) == 1 and (at + 1 == len(words) or words[at + 1].startswith("-")):
+            del words[at]
+            return f"{option}: expected one argument"
+    raise AssertionError("argparse refuses nothing else")
 
 
 def _faults(rest: Sequence[str]) -> Iterator[str]:
