@@ -22,7 +22,7 @@ from proxy.cache.refresher import Refresher
 from proxy.core.endpoints.catalogue import Forward
 from proxy.core.endpoints.endpoint import Api
 from proxy.core.quota.replicas import ReplicaCount
-from proxy.direct import Ways, build_ways
+from proxy.direct.ways import Ways, build_ways
 from proxy.event_log import log
 from proxy.feed.hub import Hub
 from proxy.origin.build import build_upstreams

@@ -60,6 +60,13 @@ class SingleFlight:
         self._tasks[key] = flight
         return True
 
+    def elsewhere(self, key: Hashable) -> Flight | None:
+        """The work under way for this key, if it is done elsewhere."""
+        work = self._tasks.get(key)
+        if work is None or isinstance(work, asyncio.Future):
+            return None
+        return None if work.joined is not None and work.joined.done() else work
+
     def land(self, key: Hashable, flight: Flight) -> asyncio.Future[Any] | None:
         """No caller joins any more. Returns what those wait for that have joined: `give` them the outcome."""
         tasks = self._tasks

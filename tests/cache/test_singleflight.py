@@ -284,6 +284,29 @@ async def test_draining_nothing_ends_at_once() -> None:
     assert await SingleFlight().drain(60.0) == 0
 
 
+async def test_only_work_that_is_done_elsewhere_and_under_way_is_found_there() -> None:
+    flight, work, ours, given_up = SingleFlight(), Work(), Elsewhere(), Elsewhere()
+    assert flight.elsewhere("k") is None
+    flight.lead("k", ours)
+    assert flight.elsewhere("k") is ours
+    (joining,) = callers(flight, work, 1)
+    await settle()
+    assert flight.elsewhere("k") is ours
+    joined = flight.land("k", ours)
+    assert joined is not None
+    assert flight.elsewhere("k") is None
+    give(joined, "here")
+    await joining
+    (leading,) = callers(flight, work, 1)
+    await settle()
+    assert flight.elsewhere("k") is None, "that is a task"
+    work.gate.set()
+    await leading
+    flight.lead("k", given_up)
+    await flight.drain(0.0)
+    assert flight.elsewhere("k") is None
+
+
 async def test_callers_join_work_that_is_done_elsewhere_until_it_lands() -> None:
     flight, work, ours, other = SingleFlight(), Work(), Elsewhere(), Elsewhere()
     assert flight.lead("k", ours)

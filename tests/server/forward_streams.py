@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.server.streams import CONNECTIONS, SIGNED, Event, Leave, Push, Send, Spend, Step, Trouble
+from tests.server.streams import CONNECTIONS, SIGNED, Crowd, Event, Leave, Push, Send, Spend, Step, Trouble
 from tests.simulator import Fault
 from tests.simulator.account import HMAC_KEY
 
@@ -119,9 +119,23 @@ _changes = (
 )
 
 
+_shared = st.builds(
+    lambda target, headers: _request(f"GET {target}", headers),
+    st.sampled_from(_TARGETS[1:8]),
+    st.lists(st.sampled_from(_HEADERS[:4]), max_size=2),
+)
+"""What clients that ask at once get of one request to the origin."""
+
+
 @st.composite
 def forwarded(draw: st.DrawFn) -> list[Step]:
     """Up to a dozen steps around one favourite request, which is known and whose origin has a connection open."""
     favourite = st.just(draw(_usual | _usual | _any))
     begun: list[Step] = [Send(0, (draw(favourite),) * 2, hurried=False)]
     return begun + draw(st.lists(_sends(favourite) | _sends(favourite) | _changes, min_size=1, max_size=8))
+
+
+def crowded() -> st.SearchStrategy[list[Step]]:
+    """Clients that ask for the same thing at once, and what changes meanwhile."""
+    crowds = st.builds(Crowd, _shared)
+    return st.lists(crowds | crowds | _sends(_shared) | _changes, min_size=1, max_size=8)

@@ -13,17 +13,19 @@ from hypothesis import HealthCheck, event, example, given, settings
 
 from proxy.core.messages import OriginResponse
 from proxy.core.reply import Reply
+from proxy.direct.shared import Shared
 from proxy.errors import UpstreamFailed
 from proxy.origin.flight import Flight
+from proxy.ports import Asker
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.forward_path import ForwardPathProtocol
 from tests.events import capture_logs
 from tests.gateway.harness import Clock, gateway, stage
 from tests.gateway.scripted import scripted
 from tests.server.conftest import LOOPS
-from tests.server.forward_streams import forwarded
+from tests.server.forward_streams import crowded, forwarded
 from tests.server.raw import get, raw
-from tests.server.streams import Send, Step
+from tests.server.streams import Crowd, Send, Step
 from tests.server.twins import Twins, twins
 from tests.simulator.account import HMAC_KEY
 from tests.sizes import sized
@@ -54,6 +56,35 @@ def test_clients_origin_and_counters_see_no_difference(loop: str, monkeypatch: p
 _landed = Flight.landed
 
 
+@pytest.mark.no_cover
+@pytest.mark.parametrize("loop", LOOPS)
+def test_clients_that_share_an_answer_see_no_difference(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed, follows = [], Shared._follows
+
+    def counting(self: Shared, client: str, asker: Asker) -> bool:
+        followed.append(follows(self, client, asker))
+        return followed[-1]
+
+    monkeypatch.setattr(Shared, "_follows", counting)
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        context = twins(forwards=True)
+        pair = runner.run(context.__aenter__())
+        try:
+
+            @settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
+            @given(transcript=crowded())
+            @example(transcript=[Crowd(get("/api/v3/klines?symbol=BTCUSDT&interval=1m"))])
+            def are_the_same(transcript: list[Step]) -> None:
+                before = len(followed)
+                runner.run(_play(pair, transcript, counts_refusals=False))
+                event("some followed" if True in followed[before:] else "none followed")
+
+            are_the_same()
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+    assert True in followed
+
+
 def _compare(runner: asyncio.Runner, pair: Twins, landed: list[object]) -> None:
     @settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
     @given(transcript=forwarded())
@@ -66,12 +97,17 @@ def _compare(runner: asyncio.Runner, pair: Twins, landed: list[object]) -> None:
     are_the_same()
 
 
-async def _play(pair: Twins, transcript: list[Step]) -> None:
+async def _play(pair: Twins, transcript: list[Step], *, counts_refusals: bool = True) -> None:
+    """`counts_refusals`: whether both count a refusal for each client. The ordinary way counts one for all that share
+    a request.
+    """
     await pair.begin()
     for step in transcript:
         await pair.play(step)
         await pair.agree()
         assert pair.fast.reached() == pair.ordinary.reached()
+    if not counts_refusals:
+        return
     for _ in range(100):  # the last of several requests in one chunk may be under way still
         if pair.fast.told() == pair.ordinary.told():
             break
@@ -168,7 +204,7 @@ async def test_what_cannot_be_prepared_by_a_bug_goes_the_ordinary_way(monkeypatc
     async with stage(forward="all") as on, raw(on.app) as client:
         for _ in range(3):
             await client.ask(get("/api/v3/time"))
-        monkeypatch.setattr("proxy.direct.public_query", broken)
+        monkeypatch.setattr("proxy.direct.ways.public_query", broken)
         with capture_logs() as logs:
             head, _ = await client.ask(get("/api/v3/klines?symbol=BTCUSDT&interval=1m"))
         assert head.startswith(b"HTTP/1.1 200 ")

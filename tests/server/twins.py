@@ -42,6 +42,8 @@ _ADDRESS = re.compile(rb"127\.0\.0\.1:[0-9]+")
 _DATE = re.compile(rb"Date: [^\r]*")
 _ORIGIN_ID = re.compile(rb"x-mbx-uuid: [^\r]*")
 """By which an origin names each of its answers."""
+_LED = re.compile(rb"fwd=(bypass|uri-miss; collapsed)(?=\r)")
+"""Of several clients that share a request, whose it was. The counters tell how many shared it."""
 _DATE_SHAPE = re.compile(rb"Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 _CLOSE_SECONDS = 0.02
 """After which a gateway has seen that its kept connections to the origin were closed."""
@@ -151,11 +153,12 @@ class ClientConnection:
     def seen(self) -> tuple[bytes, bool]:
         """What must be the same with and without the fast path.
 
-        The Date of what is answered to malformed requests is that of the real clock, and each origin names its answers.
+        The Date of what is answered to malformed requests is that of the real clock, each origin names its answers, and
+        which of several clients that ask at once is served first is nobody's concern.
         """
         assert len(_DATE.findall(self.answers)) == len(_DATE_SHAPE.findall(self.answers))
         answers = _ORIGIN_ID.sub(b"x-mbx-uuid:", _DATE.sub(b"Date:", self.answers))
-        return _ADDRESS.sub(b"", answers), self.closed
+        return _LED.sub(b"", _ADDRESS.sub(b"", answers)), self.closed
 
 
 @dataclass(slots=True)
