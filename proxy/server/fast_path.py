@@ -139,8 +139,9 @@ class FastPathProtocol(ClientConnection):
                 if not (waiter is None or self.writing_paused or remembered.body):
                     self._write = self._usual_write = transport.write
                 return
-            if waiter is not None and self.transport is not None:
-                self._usual_write = self.transport.write
+            if self.transport is not None:
+                # While its task does not wait yet, the next request needs another look too.
+                self._usual_write = None if waiter is None else self.transport.write
                 self._request_count += 1
                 if self.begins(data):
                     return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, event, example, given, settings
@@ -154,6 +155,36 @@ async def test_after_an_answer_the_next_request_needs_no_look_at_the_connection(
         await client.ask(get("/livez"))
         await client.ask(get("/api/v3/time"))
         assert len(looks) == 1, "aiohttp has read a request"
+
+
+async def test_a_request_that_comes_right_after_an_answer_of_aiohttp_is_sent_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent_on: list[bool] = []
+    begins, finish = ForwardPathProtocol.begins, ForwardPathProtocol.finish_response
+
+    async def finishing(connection: ForwardPathProtocol, *words: Any) -> Any:
+        finished = await finish(connection, *words)
+        assert connection._waiter is None, "its task does not wait yet"
+        monkeypatch.setattr(ForwardPathProtocol, "begins", noting)
+        connection.data_received(get("/api/v3/time"))
+        return finished
+
+    def noting(connection: ForwardPathProtocol, data: bytes) -> bool:
+        sent_on.append(begins(connection, data))
+        return sent_on[-1]
+
+    async with stage(forward="all") as on, raw(on.app) as client:
+        for _ in range(3):
+            await client.ask(get("/api/v3/time"))
+        monkeypatch.setattr(ForwardPathProtocol, "finish_response", finishing)
+        assert (await client.ask(get("/livez")))[1] == b"ok\n"
+        for _ in range(2):
+            head, body = await client.answer()
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert b"serverTime" in body
+            client.writer.write(get("/api/v3/time"))
+        assert sent_on[:2] == [True, True]
 
 
 @pytest.mark.parametrize("way", ["close", "pause_writing"])
