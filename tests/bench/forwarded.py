@@ -7,8 +7,8 @@ them meet the same moments of the machine. The origin is asked directly too: wha
 Only what is compared is in one group: programs that are asked in turn empty each other's caches, and with each of them
 the machine rests less between two requests, so that all of them wake faster than at a hundred requests a second.
 
-Then each gets requests without a pause. A program that has rested finds cold caches, and a request costs it more than
-one that is busy, so how many requests a core can do is counted there.
+Then each gets as many requests as it can take, over many connections. A program that has rested finds cold caches and
+wakes the other core with each answer, so a request costs it a multiple: what a core can do is counted here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from itertools import product
 from pathlib import Path
 from statistics import median, quantiles
 
+from tests.bench import load
 from tests.bench.forwarded_programs import (
     constant_origin,
     gateway_before,
@@ -38,8 +39,10 @@ REQUESTS = 3000
 FEWER_REQUESTS = 1000
 """To the others, of which no 99th percentile is asked."""
 WARMING = 100
-BUSY_TURNS, BUSY_REQUESTS = 20, 100
-"""How often in a round each program has its turn to be busy, and how many requests follow each other then."""
+BUSY_SECONDS, BUSY_CONNECTIONS = 1.0, 32
+"""Of the turn of each program in a round to be busy; the same goes before, unmeasured."""
+DIFFERENT = 50
+"""So many requests of a kind take turns, so that few that are under way at the same time are equal."""
 SETTLING_SECONDS = 8.0
 """Before the first round. A Redis that has just started grants no lease for five seconds: that is no usual state."""
 DIRECT, NGINX, NGINX_TLS = "origin", "nginx", "nginx, TLS"
@@ -48,7 +51,7 @@ _HEAD = "Host: api.binance.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """One kind of request. `target` and `body` get a number, as a timestamp and a signature change."""
+    """One kind of request. `target` and `body` get a number, as the question, a timestamp or a signature changes."""
 
     name: str
     method: str
@@ -58,15 +61,15 @@ class Forwarded:
 
     def request(self, number: int) -> bytes:
         """Its bytes."""
-        body = self.body.format(number, f"{number:064x}")
+        body, target = self.body.format(number, f"{number:064x}"), self.target.format(100 + number % DIFFERENT)
         length = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n" if body else ""
-        return f"{self.method} {self.target} HTTP/1.1\r\n{_HEAD}{self.headers}{length}\r\n{body}".encode()
+        return f"{self.method} {target} HTTP/1.1\r\n{_HEAD}{self.headers}{length}\r\n{body}".encode()
 
 
 ORDER = "symbol=BTCUSDT&side=SELL&type=MARKET&quantity=10&timestamp={0:013d}&signature={1}"
 WORKS = (
     Forwarded("time", "GET", "/api/v3/time"),
-    Forwarded("klines", "GET", f"/api/v3/klines?symbol=BTCUSDT&interval=1m&limit={100}"),
+    Forwarded("klines", "GET", "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit={}"),
     Forwarded("signed POST", "POST", "/api/v3/order", ORDER, f"X-MBX-APIKEY: {'k' * 64}\r\n"),
 )
 
@@ -81,8 +84,8 @@ class Line:
     """Those that it shared the round with."""
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
-    busy_seconds: float = 0.0
-    """The CPU seconds of the requests without a pause."""
+    busy: float = 0.0
+    """The CPU seconds of one request, of those without a pause."""
 
     @property
     def p50(self) -> float:
@@ -96,11 +99,6 @@ class Line:
     def cpu(self) -> float:
         """Of one request."""
         return self.cpu_seconds / len(self.seconds)
-
-    @property
-    def busy(self) -> float:
-        """Of one request, of those without a pause."""
-        return self.busy_seconds / (BUSY_TURNS * BUSY_REQUESTS)
 
 
 class Client:
@@ -191,18 +189,20 @@ def round_of(group: Group, work: Forwarded, per_second: int) -> list[Line]:
             time.sleep(max(0.0, began + (number + 1) / per_second - time.monotonic()))
         for line, program, used in zip(lines, programs, before, strict=True):
             line.cpu_seconds = program.cpu_seconds(program.running) - used
-        for _ in range(BUSY_TURNS):
-            for line, program, client in zip(lines, programs, clients, strict=True):
-                line.busy_seconds += _busy_seconds(program, client, work)
-        return lines
+    for line, program in zip(lines, programs, strict=True):
+        line.busy = 0.0 if program.name == DIRECT else _busy(program, work)
+    return lines
 
 
-def _busy_seconds(program: Measured, client: Client, work: Forwarded) -> float:
-    """The CPU seconds of requests that follow each other without a pause."""
+def _busy(program: Measured, work: Forwarded) -> float:
+    """The CPU seconds of a request among many without a pause. RuntimeError for any answer but a good one."""
+    requests = [work.request(number) for number in range(DIFFERENT)]
+    load.run_raw(program.running.url, requests, BUSY_SECONDS, connections=BUSY_CONNECTIONS)
     before = program.cpu_seconds(program.running)
-    for number in range(BUSY_REQUESTS):
-        client.ask(work.request(number))
-    return program.cpu_seconds(program.running) - before
+    measured = load.run_raw(program.running.url, requests, BUSY_SECONDS, connections=BUSY_CONNECTIONS)
+    if measured.refused or measured.broken:
+        raise RuntimeError(f"{program.name}, {work.name}: {measured.refused} refused, {measured.broken} broken")
+    return (program.cpu_seconds(program.running) - before) / measured.requests
 
 
 def measure(nginx: str, installed: Sequence[Installed], *, rounds: int, per_second: int = PER_SECOND) -> list[Line]:

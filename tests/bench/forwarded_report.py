@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from tests.bench.forwarded import (
-    BUSY_REQUESTS,
+    BUSY_CONNECTIONS,
     DIRECT,
     NGINX,
     NGINX_TLS,
@@ -42,7 +42,7 @@ def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
         f"{WEIGHT_LIMIT:,} weight a minute, which this load does not reach. Candles are kept for no time: each request",
         "goes through.",
         f"Measured from {SETTLING_SECONDS:.0f} s after the start on, when leases are granted.",
-        f"`busy`: {BUSY_REQUESTS} requests without a pause, each program in turn; requests/s a core are of these.",
+        f"`busy`: {BUSY_CONNECTIONS} connections without a pause, each program by itself; requests/s a core are of it.",
         "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS) in the "
         "same round.",
         "",

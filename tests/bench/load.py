@@ -83,7 +83,21 @@ def run(url: str, work: Work, seconds: float) -> Measured:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(work.targets))
         listed.flush()
-        told = subprocess.run(_command(url, work, seconds, listed.name), capture_output=True, text=True, check=False)
+        header = "Accept-Encoding: gzip, deflate" if work.gzip else "-"
+        return _measured(_command(url, work.connections, seconds, header, f"@{listed.name}"))
+
+
+def run_raw(url: str, requests: Sequence[bytes], seconds: float, *, connections: int) -> Measured:
+    """The same with whole requests, in rotation."""
+    with tempfile.NamedTemporaryFile(suffix=".raw") as listed:
+        for request in requests:
+            listed.write(b"%d\n%b" % (len(request), request))
+        listed.flush()
+        return _measured(_command(url, connections, seconds, "raw", listed.name))
+
+
+def _measured(command: Sequence[str]) -> Measured:
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in told.stdout.splitlines() if line.startswith("{")]
     if told.returncode or not lines:
         raise RuntimeError(f"wrk: {told.stdout}{told.stderr}")
@@ -98,8 +112,7 @@ def run(url: str, work: Work, seconds: float) -> Measured:
     )
 
 
-def _command(url: str, work: Work, seconds: float, listed: str) -> Sequence[str]:
+def _command(url: str, connections: int, seconds: float, *words: str) -> Sequence[str]:
     whole = max(1, round(seconds))
-    flags = ("-t1", f"-c{work.connections}", f"-d{whole}s", "--timeout", "20s", "-s", str(SCRIPT), url)
-    header = "Accept-Encoding: gzip, deflate" if work.gzip else "-"
-    return ("taskset", "--cpu-list", str(LOAD_CORE), "wrk", *flags, "--", header, f"@{listed}")
+    flags = ("-t1", f"-c{connections}", f"-d{whole}s", "--timeout", "20s", "-s", str(SCRIPT), url)
+    return ("taskset", "--cpu-list", str(LOAD_CORE), "wrk", *flags, "--", *words)

@@ -7,7 +7,7 @@ from tests.bench.forwarded_report import markdown
 
 
 def line(program: str, milliseconds: float, *, group: str = "TCP", cpu_seconds: float = 0.01) -> Line:
-    return Line(program, "time", group, [milliseconds / 1e3] * 100, cpu_seconds, 0.2)
+    return Line(program, "time", group, [milliseconds / 1e3] * 100, cpu_seconds, 0.0001)
 
 
 def test_a_program_is_compared_with_nginx_by_the_same_way_in_the_same_round() -> None:

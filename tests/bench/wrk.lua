@@ -1,10 +1,16 @@
 -- Headers and targets come as arguments: one header "Name: value" or "-", then the targets, in rotation.
+-- Or "raw" and a file: its requests are sent as they are, in rotation; before each stands a line with its length.
 -- What wrk measured is printed as one line of JSON (times in microseconds).
 
 local requests, at = {}, 0
 
 function init(arguments)
   local header = table.remove(arguments, 1)
+  if header == "raw" then
+    requests = all_of(arguments[1])
+    request = following
+    return
+  end
   local name, value = header:match("^([^:]+): (.*)$")
   if name then
     wrk.headers[name] = value
@@ -23,6 +29,18 @@ function init(arguments)
     end
     request = following
   end
+end
+
+function all_of(path)
+  local file, found = io.open(path, "rb"), {}
+  local length = file:read("*n")
+  while length do
+    file:read(1) -- the end of the line
+    found[#found + 1] = file:read(length)
+    length = file:read("*n")
+  end
+  file:close()
+  return found
 end
 
 function following()
