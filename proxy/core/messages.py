@@ -67,6 +67,7 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     """The body as sent, without its framing."""
     content_type: str = ""
+    """That of the body; empty for one in a coding, which nobody here reads."""
 
 
 class OriginResponse(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from proxy.server.cors import CORS_HEADERS, is_public, preflight_reply
 from proxy.server.fast_path_learning import remember
 from proxy.server.fast_path_table import FastPathTable
 from proxy.server.field_lines import list_in
-from proxy.server.keyed import with_all_parts
+from proxy.server.keyed import readable_type, with_all_parts
 from proxy.server.peers import Peers, plain
 from proxy.server.refusals import LoopDetected, NotAllowed, TooManyRequests, VersionNotSupported
 from proxy.server.target import has_passed, host_of, path_of, refusal
@@ -194,7 +194,7 @@ class Traffic:
 
     def _may_be_keyed(self, request: web.BaseRequest, asked: ClientRequest) -> bool:
         """Whether more of a request must be read. A form may carry a signature, also where none is sent on."""
-        if request.can_read_body and (self._forwards_keyed or is_form(request.headers.get("Content-Type", ""))):
+        if request.can_read_body and (self._forwards_keyed or is_form(readable_type(request.headers))):
             return True
         return self._forwards_keyed and (not is_public(asked.path) or is_signed(asked.raw_query))
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from proxy.core.messages import ClientRequest, SentHeaders
 from proxy.server.field_lines import list_in
-from proxy.server.keyed import listed
+from proxy.server.keyed import listed, readable_type
 from proxy.server.target import without_port
 from proxy.server.template import HEAD_END, MAX_KEY_BYTES, MAX_LINE_BYTES, QUERY, VERSION, Template
 
@@ -177,7 +177,7 @@ def _read(message: RawRequestMessage) -> Head:
         sbe_schema=headers.get("X-MBX-SBE"),
         claimed=headers.get("X-Sidecar-Client", ""),
         sent=SentHeaders(pairs, at),
-        content_type=headers.get("Content-Type", ""),
+        content_type=readable_type(headers),
         host=without_port(headers.get("Host", "").lower()),
         body_bytes=int(headers.get("Content-Length", "0")),
         kinds={},

@@ -12,6 +12,7 @@ from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec.structs import replace
+from multidict import MultiMapping
 
 from proxy.core.messages import ClientRequest, SentHeaders
 from proxy.server import web
@@ -22,7 +23,7 @@ MAX_BODY_BYTES = 1 << 20
 BODY_SECONDS = 15.0
 """How long a body may take to come. The client's own time runs out before."""
 _PREFIX = b"x-mbx-"
-_LISTED = frozenset({b"content-type", b"accept"})
+_LISTED = frozenset({b"content-type", b"content-encoding", b"accept"})
 
 
 async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> ClientRequest:
@@ -40,7 +41,7 @@ async def with_all_parts(asked: ClientRequest, request: web.BaseRequest) -> Clie
         target=target_of(request),
         sent=SentHeaders(listed(request.raw_headers)),
         body=body,
-        content_type=request.headers.get("Content-Type", ""),
+        content_type=readable_type(request.headers),
     )
 
 
@@ -50,6 +51,12 @@ def target_of(request: web.BaseRequest) -> str:
     if not target.startswith("/"):
         target = "/" + target.partition("://")[2].partition("/")[2]
     return "/" + target.lstrip("/")
+
+
+def readable_type(headers: MultiMapping[str]) -> str:
+    """The type of a body that can be read; empty for one in a coding, which is sent on and not decoded."""
+    is_coded = any(coding.strip().lower() != "identity" for coding in headers.getall("Content-Encoding", ()))
+    return "" if is_coded else headers.get("Content-Type", "")
 
 
 def listed(raw: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -99,6 +99,39 @@ async def test_a_body_that_is_sent_on_goes_as_it_came(decoded: list[int], coding
         assert decoded == []
 
 
+@pytest.mark.parametrize("fast_lane", [True, False])
+async def test_the_coding_of_a_body_goes_with_it(fast_lane: bool) -> None:
+    for coding, told in (("gzip", "gzip"), ("identity", "identity")):
+        async with stage(forward=Forward.ALL, fast_lane=fast_lane) as on, raw(on.app) as asking:
+            for _ in range(3):  # read, then sent on by the same bytes
+                await asking.ask(with_body(ORDER, coding, CODINGS["gzip"]))
+            assert [seen.headers.get("content-encoding") for seen in on.origin.requests] == [told] * 3
+            assert [seen.body for seen in on.origin.requests] == [CODINGS["gzip"]] * 3
+
+
+@pytest.mark.parametrize("fast_lane", [True, False])
+@pytest.mark.parametrize(("coding", "weight"), [("identity", 6), ("br", 80), ("IDENTITY", 6), ("identity, br", 80)])
+async def test_what_a_coded_body_asks_for_is_unknown_and_costs_the_dearest(
+    coding: str, weight: int, fast_lane: bool
+) -> None:
+    form = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Encoding: {coding}"
+    request = get("/api/v3/openOrders", form, "Content-Length: 14") + b"symbol=BTCUSDT"
+    async with stage(forward=Forward.ALL, fast_lane=fast_lane) as on, raw(on.app) as asking:
+        for times in (1, 2, 3):
+            await asking.ask(request)
+            assert on.metric("weight_spent_total", endpoint="openOrders") == times * weight
+
+
+@pytest.mark.parametrize("forward", Forward)
+async def test_no_signature_is_looked_for_in_a_coded_body(forward: Forward) -> None:
+    form = "Content-Type: application/x-www-form-urlencoded"
+    async with stage(forward=forward) as on:
+        for coding, status in (("br", 200), ("identity", 400 if forward is Forward.ALL else 404)):
+            async with raw(on.app) as asking:
+                request = get("/api/v3/ping", form, f"Content-Encoding: {coding}", "Content-Length: 11")
+                assert await answered(asking, request + b"signature=1") == status
+
+
 async def test_the_count_tells_a_server_that_decodes(decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     made = RequestHandler.__init__
 
