@@ -148,6 +148,15 @@ async def test_options_allows_the_headers_that_are_asked_for(path: str) -> None:
         assert counted == 2
 
 
+@pytest.mark.parametrize("path", ["/api/v3/order?signature=1", "/api/v3/nothing", "/sapi/v1/account/status"])
+async def test_options_about_accounts_is_refused_and_not_sent(path: str) -> None:
+    async with stage(forward="all") as on:
+        status, head, _ = await preflight(on, path, "x-mbx-apikey")
+        assert (status, cors_in(head), on.asked()) == (405, [], 0)
+        assert b"\r\nAllow: GET, HEAD, POST, PUT, DELETE\r\n" in head
+        assert on.metric("window_used", pool="spot", window="REQUEST_WEIGHT:1m") == 0
+
+
 async def test_options_repeats_nothing_but_names_of_headers_and_not_too_many() -> None:
     async with stage() as on:
         _, head, _ = await preflight(on, INFO, "a, b c, d\te, (f), g=h, , é, " + "i" * 65, 'j, "k"')

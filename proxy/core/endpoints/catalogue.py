@@ -88,6 +88,9 @@ _FORWARDED: Mapping[Forward, str] = MappingProxyType(
 )
 """What the refusal of each mode says; `all` leaves nothing out."""
 _UNKNOWN_ENDPOINT = "This gateway knows no such endpoint; only SIDECAR_FORWARD=all forwards what it does not know."
+_NOT_FOR_PAGES = "pages of other sites may not use accounts."
+_ASKED_BY = "GET, HEAD, POST, PUT, DELETE"
+"""The methods of the requests of accounts."""
 
 
 class Catalogue:
@@ -122,6 +125,8 @@ class Catalogue:
         if endpoint.api not in self._apis:
             setting = UPSTREAM_SETTINGS[endpoint.api]
             raise ApiNotConfigured(f"This gateway has no host for this API; {setting} names them.")
+        if method == "OPTIONS":  # no page may read what follows, so no browser need be told what it may send
+            raise MethodNotAllowed("Request method 'OPTIONS' is not supported: " + _NOT_FOR_PAGES, allow=_ASKED_BY)
         return endpoint
 
     def _known(self, path: str, method: str, *, to_coin_futures: bool) -> Endpoint | None:

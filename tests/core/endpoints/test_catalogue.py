@@ -205,3 +205,12 @@ def test_a_wrong_method_on_a_served_path_is_told_apart() -> None:
         Catalogue(Forward.MARKET).find("/api/v3/depth", "POST")
     with pytest.raises(NotForwarded):
         Catalogue(Forward.MARKET).find("/api/v3/account", "POST")
+
+
+@pytest.mark.parametrize("path", ["/api/v3/order", "/api/v3/nothing", "/sapi/v1/account/status", "/fapi/v1/order"])
+def test_no_mode_forwards_a_browsers_question(path: str) -> None:
+    with pytest.raises(MethodNotAllowed) as caught:
+        Catalogue(Forward.ALL, apis=EVERY_API).find(path, "OPTIONS")
+    assert caught.value.allow == "GET, HEAD, POST, PUT, DELETE"
+    with pytest.raises((NotForwarded, UnknownPath)):
+        Catalogue(Forward.MARKET, apis=EVERY_API).find(path, "OPTIONS")
