@@ -21,20 +21,22 @@ _AGE_DIGITS = 12
 """The first digits decide: a number with more of them is larger than the longest age, unless it begins with zeros."""
 
 
+Pairs = tuple[tuple[str, str], ...]
+"""Names and values of headers."""
+
+
 class SentHeaders(Struct, frozen=True, eq=False):
     """The headers that are sent on with a keyed request: one object for all requests that differ in the key alone."""
 
-    pairs: tuple[tuple[str, str], ...] = ()
+    pairs: Pairs = ()
     """Names and values, as sent."""
     key_at: int | None = None
     """Which of them is the API key, if it is kept apart: its value is empty here."""
 
-    def all(self, api_key: str) -> dict[str, str]:
-        """All of them, by name; of equal names the last one counts."""
-        headers = dict(self.pairs)
-        if self.key_at is not None:
-            headers[self.pairs[self.key_at][0]] = api_key
-        return headers
+    def all(self, api_key: str) -> Pairs:
+        """All of them in their order. A name that came twice goes on twice: what that means the origin decides."""
+        pairs, at = self.pairs, self.key_at
+        return pairs if at is None else (*pairs[:at], (pairs[at][0], api_key), *pairs[at + 1 :])
 
 
 NO_HEADERS = SentHeaders()

@@ -27,7 +27,7 @@ from proxy.forward.messages import RawRequest
 from proxy.forward.resolver import FixedAddresses
 from proxy.origin.direct_client import DirectClient
 from proxy.origin.environment_proxy import masked
-from proxy.origin.sending import Answer, Sending, as_bytes, decoded, headers_of
+from proxy.origin.sending import Answer, Sending, as_bytes, decoded, headers_of, pairs_of
 
 COOL_DOWN_SECONDS = 30.0
 """For this long after a failure a host is tried only after the others."""
@@ -210,7 +210,7 @@ class Upstream:
         )
 
     async def _exchange_raw(self, base_url: str, query: UpstreamQuery, sending: Sending, seconds: float) -> Answer:
-        headers = headers_of(query.upstream_headers)
+        headers = headers_of(pairs_of(query))
         request = RawRequest(query.method, as_bytes(query.target), headers, query.body)
         raw = await self._raw.exchange(base_url, request, check=sending.check, seconds=seconds)
         return Answer(raw.status, raw.texts, raw.body, raw.received_at)

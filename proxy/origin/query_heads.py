@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from proxy.core.messages import SentHeaders
+from proxy.core.messages import Pairs, SentHeaders
 from proxy.core.query.keyed import KeyedRequest
 from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.forward.client import RawClient
 from proxy.forward.head import VISIBLE, is_target, length_line
-from proxy.origin.sending import as_bytes, headers_of
+from proxy.origin.sending import as_bytes, headers_of, pairs_of
 
 _REMEMBERED = 256
 """How many clients' headers are remembered as bytes."""
@@ -29,8 +29,8 @@ class QueryHeads:
         """The parts of the heads of keyed requests, by base URL, identity of the headers, and if gzip is wanted."""
 
         @lru_cache(maxsize=_REMEMBERED)
-        def lines(base_url: str, headers: tuple[tuple[str, str], ...]) -> tuple[bytes, bytes]:
-            return raw.lines(base_url, headers_of(dict(headers)))
+        def lines(base_url: str, headers: Pairs) -> tuple[bytes, bytes]:
+            return raw.lines(base_url, headers_of(headers))
 
         self._lines = lines
 
@@ -64,7 +64,7 @@ class QueryHeads:
 
     def _shape(self, base_url: str, query: KeyedRequest) -> tuple[bytes, bytes, bytes]:
         """What comes before the target, and the lines before and after the value of the key."""
-        chosen = {**query.sent.all(""), "Accept-Encoding": "gzip" if query.accepts_gzip else "identity"}
+        chosen = (*query.sent.all(""), ("Accept-Encoding", "gzip" if query.accepts_gzip else "identity"))
         prefix, lines = self._raw.lines(base_url, headers_of(chosen))
         at = query.sent.key_at
         if at is None:
@@ -73,7 +73,7 @@ class QueryHeads:
         return prefix, before + line, after
 
     def _head(self, base_url: str, query: UpstreamQuery) -> bytes:
-        prefix, lines = self._lines(base_url, tuple(query.upstream_headers.items()))
+        prefix, lines = self._lines(base_url, pairs_of(query))
         target = as_bytes(query.target)
         if not is_target(target):
             raise ValueError("this is no valid request")

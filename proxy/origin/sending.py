@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from proxy import __version__
 from proxy.bodies import decompress
+from proxy.core.messages import Pairs
+from proxy.core.query.upstream_query import UpstreamQuery
 from proxy.errors import BadAnswer
 from proxy.event_log import log
 from proxy.forward.messages import Headers
@@ -50,10 +52,16 @@ class Answer(Struct, frozen=True):
     """Wall time at which the head arrived."""
 
 
-def headers_of(chosen: Mapping[str, str]) -> Headers:
+def pairs_of(query: UpstreamQuery) -> Pairs:
+    """The headers of a query in their order."""
+    headers = query.upstream_headers
+    return tuple(headers.items()) if isinstance(headers, Mapping) else headers
+
+
+def headers_of(chosen: Pairs) -> Headers:
     """The headers of a request as bytes: those of the query, and ours."""
-    more = _USER_AGENT if "Accept-Encoding" in chosen else _USER_AGENT + _GZIP
-    return tuple((as_bytes(name), as_bytes(value)) for name, value in chosen.items()) + more
+    lines = tuple((as_bytes(name), as_bytes(value)) for name, value in chosen)
+    return lines + (_USER_AGENT if any(name == "Accept-Encoding" for name, _ in chosen) else _USER_AGENT + _GZIP)
 
 
 def as_bytes(text: str) -> bytes:

@@ -66,7 +66,7 @@ class Metrics:
             "upstream_connection_failures", "Connections to the origin that failed.", "host", "cause"
         )
         self._foreign = self._counter("foreign_weight", "Weight that others on this IP spent, as far as seen.", "pool")
-        self._refusals = self._counter("refusals", "Requests that the quota kept from being sent.", "pool", "reason")
+        self._refusals = self._counter("refusals", "Times that the quota kept a request back.", "pool", "reason")
         self._disbelieved = self._counter("limits_disbelieved", "Documents with limits not believed.", "pool", "reason")
         self._fills = self._counter("fills", "Fills by how they ended.", "endpoint", "result")
         self._fill_durations = self._histogram("fill_duration_seconds", "Time of a fill.", "endpoint")

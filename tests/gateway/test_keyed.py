@@ -14,6 +14,7 @@ import pytest
 from proxy.app import run_gateway
 from proxy.event_log import LOGGER
 from tests.gateway.harness import Answer, Stage, client, market, settings
+from tests.server.raw import get, raw
 from tests.simulator import Fault, OrderSizes, Simulator
 from tests.simulator.account import HMAC_KEY, HMAC_SECRET
 
@@ -97,6 +98,18 @@ async def test_the_target_goes_on_byte_for_byte(query: str) -> None:
         writer.close()
         await writer.wait_closed()
         assert on.origin.requests[-1].target == target.encode()
+
+
+@pytest.mark.parametrize("fast_lane", [True, False])
+@pytest.mark.parametrize("keys", [("X-MBX-APIKEY: k",), ("X-MBX-APIKEY: k", "X-MBX-APIKEY: l", "x-mbx-apikey: m")])
+async def test_a_header_that_comes_twice_goes_on_twice(keys: tuple[str, ...], fast_lane: bool) -> None:
+    lines = ("Accept: a/b", *keys, "X-MBX-Other: 1", "Accept: c/d", "X-MBX-Other: 2")
+    async with market(forward="all", fast_lane=fast_lane) as on, raw(on.app) as asking:
+        for _ in range(3):  # read, then known by its bytes
+            await asking.ask(get("/api/v3/account", *lines))
+        for seen in on.origin.requests:
+            sent = [b": ".join(pair).decode() for pair in seen.raw_headers]
+            assert [line for line in sent if line in lines] == list(lines)
 
 
 async def test_only_listed_headers_go_on() -> None:

@@ -5,14 +5,13 @@ Owns: which requests are keyed, what is sent on, what it costs. Must not know: k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec import Struct
 
 from proxy.core.endpoints.endpoint import Endpoint, Security
 from proxy.core.endpoints.weight_rules import Fixed
-from proxy.core.messages import ClientRequest, SentHeaders
+from proxy.core.messages import ClientRequest, Pairs, SentHeaders
 from proxy.core.query.market import is_signed, read_parameters
 
 MAX_READ_BYTES = 64 << 10
@@ -60,10 +59,10 @@ class KeyedRequest(Struct, frozen=True, eq=False):
         return self.raw_target.decode("utf-8", "surrogateescape")
 
     @property
-    def upstream_headers(self) -> Mapping[str, str]:
+    def upstream_headers(self) -> Pairs:
         """The headers to send."""
         key = self.raw_key.decode("utf-8", "surrogateescape")
-        return {**self.sent.all(key), "Accept-Encoding": "gzip" if self.accepts_gzip else "identity"}
+        return (*self.sent.all(key), ("Accept-Encoding", "gzip" if self.accepts_gzip else "identity"))
 
 
 class KeyedKind(Struct, frozen=True, eq=False):

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from urllib.parse import quote
 
 from proxy.core.endpoints.endpoint import Endpoint
+from proxy.core.messages import Pairs
 
 _QUERY_CHARACTERS = "!$&'()*+,-./:;=?@_~%"
 """What a query may contain unescaped besides letters and digits (RFC 3986, section 3.4), and `%`."""
@@ -55,8 +56,8 @@ class UpstreamQuery(Protocol):
         """Whether a 200 is good whatever it says."""
 
     @property
-    def upstream_headers(self) -> Mapping[str, str]:
-        """The headers to send that select the representation."""
+    def upstream_headers(self) -> Mapping[str, str] | Pairs:
+        """The headers to send that select the representation, or those that a client sent."""
 
     @property
     def has_own_words(self) -> bool:
