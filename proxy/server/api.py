@@ -33,7 +33,7 @@ from proxy.server.fast_path_table import FastPathTable
 from proxy.server.field_lines import list_in
 from proxy.server.keyed import readable_type, with_all_parts
 from proxy.server.peers import Peers, plain
-from proxy.server.refusals import LoopDetected, NotAllowed, TooManyRequests, VersionNotSupported
+from proxy.server.refusals import LoopDetected, MalformedRequest, NotAllowed, TooManyRequests, VersionNotSupported
 from proxy.server.target import has_passed, host_of, path_of, refusal
 from proxy.server.unreadable import SERVER, internal_error
 
@@ -154,7 +154,7 @@ class Traffic:
         if self._fast_path is not None and reply.pool == SPOT:  # its table knows the used weight of spot only
             remember(self._fast_path, request, reply)
         is_readable = refused is None and is_public(path)
-        is_last = isinstance(refused, NotAllowed | VersionNotSupported)
+        is_last = isinstance(refused, NotAllowed | VersionNotSupported | MalformedRequest)
         return await self._write(request, reply, is_public=is_readable, is_last=is_last)
 
     def refusal(self, request: web.BaseRequest) -> SidecarError | None:

@@ -20,7 +20,7 @@ from proxy.errors import MethodNotAllowed, SidecarError, UnknownPath
 from proxy.server import web
 from proxy.server.field_lines import list_in
 from proxy.server.page import page_paths
-from proxy.server.target import is_spoken, path_of, refusal
+from proxy.server.target import is_framed, is_spoken, path_of, refusal
 from proxy.server.unreadable import SERVER
 
 METHODS = ("GET", "HEAD")
@@ -63,9 +63,8 @@ class Ops:
             response = web.Response(status=reply.status, headers=CIMultiDict(reply.headers), body=reply.body)
         response.headers["Server"] = SERVER
         response.headers.setdefault("Cache-Control", "no-store")
-        if (
-            request.method == "CONNECT" or request.can_read_body or not is_spoken(request.version)
-        ):  # what follows is of no use
+        is_clear = is_spoken(request.version) and is_framed(request)
+        if request.method == "CONNECT" or request.can_read_body or not is_clear:  # what follows is of no use
             response.force_close()
         return response
 

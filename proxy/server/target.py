@@ -1,6 +1,7 @@
 """The request line: the path that its target names, the host if it names one (RFC 9112, section 3.2), the version.
 
-Owns: several slashes at the start of a path, the host that a request names, and what is refused whatever the path.
+Owns: several slashes at the start of a path, the host that a request names, and what is refused whatever the path, the
+framing of a body too.
 Must not know: which paths exist.
 """
 
@@ -8,11 +9,11 @@ from __future__ import annotations
 
 import re
 
-from aiohttp.http import HttpVersion
+from aiohttp.http import HttpVersion, HttpVersion11
 
 from proxy.errors import MethodNotAllowed, SidecarError
 from proxy.server import web
-from proxy.server.refusals import Misdirected, VersionNotSupported
+from proxy.server.refusals import MalformedRequest, Misdirected, VersionNotSupported
 
 _HAS_PORT = re.compile(r":[0-9]*$")
 
@@ -55,6 +56,8 @@ def refusal(request: web.BaseRequest, hosts: frozenset[str]) -> SidecarError | N
     """
     if not is_spoken(request.version):
         return VersionNotSupported()
+    if not is_framed(request):
+        return MalformedRequest("The request's body has a Transfer-Encoding other than chunked, or one in HTTP/1.0.")
     if request.method == "CONNECT":
         return MethodNotAllowed("Request method 'CONNECT' is not supported: this is no forward proxy.")
     host = named_host(request)
@@ -64,6 +67,17 @@ def refusal(request: web.BaseRequest, hosts: frozenset[str]) -> SidecarError | N
 def is_spoken(version: HttpVersion) -> bool:
     """Whether the gateway speaks this version. Every HTTP/1.x that the parser lets through is one."""
     return version.major == 1
+
+
+def is_framed(request: web.BaseRequest) -> bool:
+    """Whether it is clear what the body is. The parser lets more codings through than it decodes, if chunked is last.
+
+    HTTP/1.0 knows none: others on the way may have read another end (RFC 9112, section 6.1).
+    """
+    codings = request.headers.getall("Transfer-Encoding", ())
+    if not codings:
+        return True
+    return request.version >= HttpVersion11 and [coding.strip(" \t").lower() for coding in codings] == ["chunked"]
 
 
 def has_passed(request: web.BaseRequest, via: str) -> bool:

@@ -202,3 +202,31 @@ async def test_a_client_of_http_1_0_is_told_nothing_between() -> None:
         head, _ = await asking.ask(b"a=b")
         assert head.startswith(b"HTTP/1.0 ")
         assert b" 100 " not in head
+
+
+CHUNKS = b"3\r\na=b\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("fast_lane", [True, False])
+@pytest.mark.parametrize("target", [ORDER, "/api/v3/ping", "/api/v3/exchangeInfo?symbol=BTCUSDT", "/changes", "/livez"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_body_whose_framing_others_may_read_differently_is_refused(
+    method: str, target: str, fast_lane: bool
+) -> None:
+    codings = ("gzip, chunked", "identity, chunked", ",chunked", '"a, chunked')
+    framings = [(coding, b"HTTP/1.1") for coding in codings] + [("chunked", b"HTTP/1.0")]
+    async with stage(forward=Forward.ALL, fast_lane=fast_lane) as on:
+        for coding, version in framings:
+            head = get(target, f"Transfer-Encoding: {coding}", "Connection: keep-alive", method=method)
+            async with raw(on.app) as asking:
+                assert await answered(asking, head.replace(b"HTTP/1.1", version) + CHUNKS) == 400
+                assert await asking.end() == b"", "the connection is closed"
+        assert on.asked() == 0
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "\tchunked"])
+async def test_chunks_are_read_however_they_are_spelled(coding: str) -> None:
+    async with stage(forward=Forward.ALL) as on, raw(on.app) as asking:
+        for _ in range(2):
+            await asking.ask(get(ORDER, f"Transfer-Encoding: {coding}", method="POST") + CHUNKS)
+        assert [seen.body for seen in on.origin.requests] == [b"a=b", b"a=b"]
