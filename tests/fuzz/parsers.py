@@ -156,7 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", help="a folder of inputs, which grows")
     flags = parser.parse_args(arguments)
     if importlib.util.find_spec("atheris") is None:
-        print("atheris is not installed: pip install --require-hashes -r tests/fuzz/requirements.lock (Python 3.11)")
+        command = f"{sys.executable} tests/tools/install.py {sys.prefix} tests/fuzz/requirements.lock"
+        print(f"atheris is not installed. With Python 3.11 this installs it: {command}")
         return 3
     atheris = importlib.import_module("atheris")
     for function in _functions():

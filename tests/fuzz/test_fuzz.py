@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import random
+import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.core.verdict import Good
 from tests.chaos.fleet import replica
+from tests.fuzz import parsers
 from tests.fuzz.answers import Asked, answers, fault, mutated
 from tests.fuzz.corpus import Corpus, Found
 from tests.fuzz.listener import Listener, complaint
@@ -136,3 +140,14 @@ def test_any_query_is_read_or_refused(path: int, rest: bytes) -> None:
 def test_any_document_is_read_or_refused(chance: random.Random) -> None:
     try_document(changed(chance, [BODY]))
     try_document(mutated(Asked(INFO, BODY, lambda _: True), chance, {}).partition(b"\r\n\r\n")[2])
+
+
+def test_without_atheris_a_sentence_says_what_to_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert parsers.main(["query"]) == 3
+    python, script, folder, lock = capsys.readouterr().out.partition("installs it: ")[2].split()
+    assert (python, folder) == (sys.executable, sys.prefix)
+    assert Path(script).exists()
+    assert Path(lock).exists()

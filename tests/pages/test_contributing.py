@@ -6,11 +6,12 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.pages.markdown import ROOT, rows, section, words
+from tests.pages.markdown import ROOT, prose, rows, section, words
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 PLACES = [(what, *words(path), *words(symbol)) for what, path, symbol in rows(section(PAGE, "Where is…"))]
@@ -31,8 +32,16 @@ def test_every_command_of_the_pages_exists() -> None:
     assert "test" in {words(row[0])[0].removeprefix("make ") for row in rows(section(PAGE, "Commands"))}
 
 
+def test_every_module_that_is_run_by_hand_exists_and_runs_in_the_environment() -> None:
+    """The Python of the path has nothing of what a lock installs."""
+    named = re.findall(r"(\S*)python -m ([\w.]+)", PAGE)
+    assert {module for _, module in named} >= {"tests.simulator", "tests.fuzz.parsers"}
+    assert {start.lstrip("`") for start, _ in named} == {".venv/bin/"}
+    assert [module for _, module in named if find_spec(module) is None] == []
+
+
 def test_every_constant_that_is_named_exists() -> None:
-    named = {word for word in words(PAGE) if re.fullmatch(r"[A-Z][A-Z_]+", word)}
+    named = {word for word in words(prose(PAGE)) if re.fullmatch(r"[A-Z][A-Z_]+", word)}
     files = (path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py"))
     existing = {symbol for path in files for symbol in _symbols(path)}
     assert "TABLE" in named
