@@ -184,12 +184,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _check(chosen: settings.Settings) -> int:
-    from proxy.commands.running import NoAnswer, get, ops_url  # noqa: PLC0415 - `serve` needs none of it
+    from proxy.commands.running import WHERE, NoAnswer, get, ops_url  # noqa: PLC0415 - `serve` needs none of it
 
     try:
         get(f"{ops_url(chosen)}/livez", is_probe=True)
     except NoAnswer as error:
-        sys.stderr.write(f"binance-sidecar: {error}; SIDECAR_OPS_PORT, else SIDECAR_PORT, says where it is asked\n")
+        sys.stderr.write(f"binance-sidecar: {error}; {WHERE}\n")
         return 1
     return 0
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from proxy.commands.forecast import forecast
-from proxy.commands.running import NoAnswer, ops_url, status_of
+from proxy.commands.running import WHERE, NoAnswer, ops_url, status_of
 from proxy.core.endpoints.catalogue import Catalogue
 from proxy.core.endpoints.endpoint import CachePolicy, Endpoint
 from proxy.core.feed.selection import read_request
@@ -132,18 +132,15 @@ def lines(settings: Settings, found: Understood) -> Iterator[tuple[str, str]]:
     yield "key", "none: no answer of an account is kept or shared" if is_own else query.key
     yield "sent as", "as it came" if is_own else _target(settings, found)
     try:
-        base_url = ops_url(settings)
-        yield (
-            "now",
-            forecast(
-                status_of(base_url, certificate=settings.tls_cert_file),
-                endpoint,
-                query,
-                trading_ratio=max(settings.trading_budget_ratio, settings.budget_ratio),
-            ),
-        )
+        status = status_of(ops_url(settings), certificate=settings.tls_cert_file)
     except NoAnswer as error:
-        yield "now", f"unknown, because no gateway answers: {error}"
+        yield "now", f"unknown, because no gateway answers: {error}; {WHERE}"
+        return
+    ratio = max(settings.trading_budget_ratio, settings.budget_ratio)
+    yield "now", forecast(status, endpoint, query, trading_ratio=ratio)
+    if status["venue"] != settings.venue_name:
+        told = f"that gateway is for {status['venue']}, and these settings are for {settings.venue_name}"
+        yield "but", f"{told} (SIDECAR_UPSTREAMS, SIDECAR_VENUE): explain needs the settings that the gateway has"
 
 
 def _policy(settings: Settings, found: Understood) -> str:

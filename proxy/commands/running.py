@@ -16,6 +16,8 @@ from proxy.settings import Settings
 if TYPE_CHECKING:
     import ssl
 
+WHERE = "SIDECAR_OPS_PORT, else SIDECAR_PORT, says where it is asked"
+"""What to look at if the gateway with these settings does not answer."""
 PATIENCE_SECONDS = 3.0
 MAX_BYTES = 4 << 20
 """More than any status has: 100 entries, 50 events and as many changes."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from proxy.commands.running import ops_url
+from proxy.commands.running import WHERE, ops_url
 from proxy.settings import Settings
 
 MISSING = (
@@ -27,4 +27,6 @@ def top(settings: Settings, url: str | None) -> int:
         return 1
     if url and "://" not in url:
         url = f"http://{url}"
-    return show(url or ops_url(settings), certificate=None if url else settings.tls_cert_file)
+    if url:
+        return show(url)
+    return show(ops_url(settings), certificate=settings.tls_cert_file, hint=f"; {WHERE}")

@@ -185,10 +185,20 @@ async def test_an_order_is_told_without_its_signature(capsys: pytest.CaptureFixt
     assert "5ec2e7" not in " ".join(text for name, text in told.items() if name != "request")
 
 
+async def test_a_gateway_for_another_exchange_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    async with stage() as on:
+        _, alike = await explained(on, DEPTH, capsys)
+        port = int(on.app.url.rpartition(":")[2])
+        assert await asyncio.to_thread(explain, Settings(port=port, venue="testnet"), DEPTH) == 0
+    assert "but" not in alike
+    assert "  but       that gateway is for spot, and these settings are for testnet (" in capsys.readouterr().out
+
+
 def test_without_a_gateway_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(Settings(port=1), DEPTH) == 0
     (last,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  now "))
     assert last.startswith("  now       unknown, because no gateway answers: http://127.0.0.1:1/status: ")
+    assert last.endswith("; SIDECAR_OPS_PORT, else SIDECAR_PORT, says where it is asked")
     assert explain(Settings(), None) == 2
     assert "explain needs a request" in capsys.readouterr().err
 

@@ -100,6 +100,8 @@ async def test_without_a_terminal_it_prints_one_screen(capsys: pytest.CaptureFix
     for url in ("http://127.0.0.1:1", "127.0.0.1:1"):
         assert top.top(Settings(), url) == 1
         assert capsys.readouterr().err == "binance-sidecar: http://127.0.0.1:1/status: Connection refused\n"
+    assert top.top(Settings(port=1), None) == 1
+    assert capsys.readouterr().err.endswith("refused; SIDECAR_OPS_PORT, else SIDECAR_PORT, says where it is asked\n")
 
 
 def test_without_rich_a_sentence_says_what_to_install(
