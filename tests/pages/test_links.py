@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.pages.markdown import ROOT, anchors, links, pages, prose, words
 
+_MODULE = re.compile(r"(?:proxy|tests)(?:\.[a-z_]+)+")
 _PATH = re.compile(r"(?:proxy|tests|deploy|helm)/[\w./-]+")
 PAGES = pages()
 
@@ -46,6 +48,35 @@ def test_a_dead_link_is_found(target: str) -> None:
 def test_every_path_that_is_named_exists(page: Path) -> None:
     named = {word for word in words(prose(page.read_text())) if _PATH.fullmatch(word)}
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def named_in(source: str) -> set[str]:
+    """The paths and modules of ours between backticks in the docstrings of a source, as paths."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    docstrings = (ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+    named = {word for docstring in docstrings for word in words(docstring)}
+    return {word for word in named if _PATH.fullmatch(word) or _MODULE.fullmatch(word)}
+
+
+def test_every_path_that_a_docstring_names_exists() -> None:
+    sources = [path for folder in ("proxy", "tests") for path in (ROOT / folder).rglob("*.py")]
+    named = {path: named_in(path.read_text()) for path in sources}
+    assert sum(map(len, named.values())) > 10
+    missing = {(name_of(path), word) for path, some in named.items() for word in some if not _is_there(word)}
+    assert missing == set()
+
+
+def _is_there(word: str) -> bool:
+    """A path as it is written; what is written with dots is a module or a package."""
+    if not _MODULE.fullmatch(word):
+        return (ROOT / word).exists()
+    path = ROOT / word.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def test_a_path_in_a_docstring_is_found() -> None:
+    source = '"""`proxy/nowhere.py`, `proxy.nowhere`, `proxy.core`, `other/file.py`."""\nx = "`proxy/a.py`"\n'
+    assert {word for word in named_in(source) if not _is_there(word)} == {"proxy/nowhere.py", "proxy.nowhere"}
 
 
 def test_the_pages_that_readers_look_for_are_there() -> None:
