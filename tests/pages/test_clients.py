@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tests.clients.environment import HERE
 from tests.clients.matrix import PROGRAMS
@@ -55,3 +56,9 @@ def test_each_client_is_set_up_as_it_is_tried() -> None:
     for (name, source), (_, line) in TABLE.items():
         assert line in texts[source], name
         assert any(line in block for block in blocks(PAGE)), name
+
+
+def test_each_program_says_what_its_url_is() -> None:
+    programs = [block for block in blocks(PAGE) if re.search(r"[{ ]url\b", block)]
+    assert programs
+    assert [block for block in programs if 'url = "http://127.0.0.1:8080"' not in block] == []
