@@ -18,7 +18,7 @@ from proxy.cache.singleflight import SingleFlight, give
 from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.market import MarketQuery
 from proxy.core.reply import Outcome, Reply, passed_reply
-from proxy.direct.alone import Alone, PassOn, PublicQuery, fail
+from proxy.direct.alone import PassOn, PublicQuery, fail
 from proxy.errors import ClientShareUsedUp, SendingRefused
 from proxy.gateway import failed
 from proxy.origin.guarded import Origin
@@ -83,14 +83,22 @@ class Follower(Struct, eq=False):
             fail(shared.query, error, self.asker)
 
     async def _ask(self) -> None:
-        shared = self.shared
-        taker = Alone(shared.query, shared.pass_on, self.asker)
+        """Ask as the gateway does: what others ask meanwhile, other followers too, is one request."""
+        shared, client = self.shared, self.client
+        query = shared.query
+
+        async def work() -> AcceptedResponse | tuple[Reply, Reply]:
+            answer = await shared.origin.ask(query, client=client)
+            return answer if isinstance(query, MarketQuery) else _for_all(query, answer)
+
         try:
-            answer = await shared.origin.ask(shared.query, client=self.client)
+            got, is_joined = await shared.fills.join(query, work, client=client)
+            outcome = _COLLAPSED if is_joined else _BYPASS
+            reply = got[is_joined] if isinstance(got, tuple) else shared.pass_on(got.response, outcome, query=query)
         except Exception as error:
-            taker.fail(error)
+            fail(query, error, self.asker)
         else:
-            taker.take(answer)
+            self.asker.answer(reply)
 
 
 class Leader(Struct, eq=False):

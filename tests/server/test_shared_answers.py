@@ -23,6 +23,7 @@ from tests.simulator import Fault
 KLINES = get("/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=2")
 OTHER_KLINES = get("/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=2", "X-Sidecar-Client: bot-7")
 PING = get("/api/v3/ping")
+OTHER_PING = get("/api/v3/ping", "X-Sidecar-Client: bot-7")
 FOLLOWERS = 5
 
 _landed = Flight.landed
@@ -143,8 +144,14 @@ async def test_a_failure_is_that_of_all(monkeypatch: pytest.MonkeyPatch, fault: 
         assert many.on.app.room.requests == 0
 
 
-async def test_who_follows_one_whose_share_is_used_up_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = (OTHER_KLINES, KLINES, KLINES)
+@pytest.mark.parametrize(
+    ("request_bytes", "other"), [(KLINES, OTHER_KLINES), (PING, OTHER_PING)], ids=["klines", "ping"]
+)
+async def test_who_follows_one_whose_share_is_used_up_asks_together_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, other: bytes
+) -> None:
+    """Each for itself, a crowd would spend for each what was one request."""
+    requests = (other, *(request_bytes,) * FOLLOWERS, other)
     async with crowd(monkeypatch, *requests) as many:
         await many.ask(*requests)
         asked = many.on.asked()
@@ -153,9 +160,10 @@ async def test_who_follows_one_whose_share_is_used_up_asks_for_itself(monkeypatc
         flight.gate.leave(flight.demand)
         flight.taker.fail(ClientShareUsedUp("The share of bot-7 is used up.", client="bot-7"))
         heads = [head for head, _ in [await client.answer() for client in many.clients]]
-        assert heads[0].startswith(b"HTTP/1.1 429 ")
-        assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads[1:])
-        assert many.on.asked() == asked + 2
+        assert [head[9:12] for head in heads] == [b"429", *(b"200",) * FOLLOWERS, b"429"]
+        assert _outcomes(heads[1:-1]) == [b"bypass"] + [b"uri-miss; collapsed"] * (FOLLOWERS - 1)
+        assert many.on.asked() == asked + 1
+        assert many.on.app.room.requests == 0
 
 
 async def test_an_answer_that_a_bug_spoils_for_one_reaches_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
