@@ -20,22 +20,25 @@ from aiohttp.http import RawRequestMessage
 from proxy.core.reply import Outcome, Reply, error_reply
 from proxy.event_log import log, shown_path
 from proxy.server import web
+from proxy.server.api import LARGE_BYTES
 from proxy.server.fast_path import FastPathProtocol
 from proxy.server.forward_path_table import NOWHERE, Course, ForwardPathTable, Kind
 from proxy.server.peers import peer_of
 from proxy.server.refusals import TooManyRequests
+from proxy.server.tls import BUFFER_BYTES
 from proxy.server.unreadable import internal_error
 
 JOINED_BYTES = 16 << 10
 """Larger bodies are written after the head in a write of their own: to copy them takes longer."""
+_NOTHING = memoryview(b"")
 
 
 class ForwardPathProtocol(FastPathProtocol):
     """aiohttp's connection, with the fast path and the forwarding path in front of its parser."""
 
     __slots__ = (
-        *("_began", "_charged", "_claimed", "_course", "_forward_path", "_held", "_kinds", "_landed"),
-        "_was_disturbed",
+        *("_began", "_charged", "_claimed", "_course", "_forward_path", "_held", "_is_last", "_kinds", "_landed"),
+        *("_unwritten", "_was_disturbed"),
     )
 
     def __init__(self, manager: web.Server, *, forward_path: ForwardPathTable, **kwargs: Any) -> None:
@@ -56,6 +59,10 @@ class ForwardPathProtocol(FastPathProtocol):
         """What waits for the answer when the gateway stops."""
         self._was_disturbed = False
         """Whether something else happened while a request was under way."""
+        self._unwritten = _NOTHING
+        """What is left of a large answer to a client with TLS, which would encrypt at once all that it is given."""
+        self._is_last = False
+        """Whether the connection closes behind that answer."""
 
     def learns(self, data: bytes, message: RawRequestMessage) -> None:
         """Remember the head of a request that aiohttp has read."""
@@ -107,19 +114,52 @@ class ForwardPathProtocol(FastPathProtocol):
         except ValueError as error:  # a header that cannot be written
             self.fail(error)
             return
+        was_let_in, self.is_forwarding = self.is_forwarding, False
         if transport is not None and not transport.is_closing():
-            if len(body) > JOINED_BYTES:
+            if len(body) <= JOINED_BYTES:
+                transport.write(head + body)
+                self.answered()
+            elif len(body) > LARGE_BYTES and self.is_secure:
+                transport.write(head)
+                self.is_forwarding, self._unwritten, self._is_last = True, memoryview(body), closes
+                self._loop.call_soon(self._write_on)
+            else:
                 transport.write(head)
                 transport.write(body)
-            else:
-                transport.write(head + body)
-            self.answered()
-        if self.is_forwarding:  # it was let in
-            self.is_forwarding = False
+                self.answered()
+        if was_let_in:
             self._room.requests -= 1
         shared.observer.answered(reply, perf_counter() - self._began)
-        if closes or self._was_disturbed:
+        if (closes or self._was_disturbed) and not self.is_forwarding:
             self._do_what_waited(closes=closes)
+
+    def _write_on(self) -> None:
+        """Encrypt as much of a large answer as the client takes now. With the last of it the request ends."""
+        transport = self.transport
+        if not self._unwritten:  # it was called twice, or the client has left
+            return
+        while self._unwritten and transport is not None and not transport.is_closing():
+            if self.writing_paused:
+                return  # until `resume_writing`
+            transport.write(self._unwritten[:BUFFER_BYTES])
+            self._unwritten = self._unwritten[BUFFER_BYTES:]
+        self._unwritten, self.is_forwarding = _NOTHING, False
+        if transport is not None and not transport.is_closing():
+            self.answered()
+        if self._is_last or self._was_disturbed:
+            self._do_what_waited(closes=self._is_last)
+
+    def resume_writing(self) -> None:
+        """The write buffer has room again."""
+        super().resume_writing()
+        if self._unwritten:
+            self._loop.call_soon(self._write_on)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is closed."""
+        super().connection_lost(exc)
+        if self._unwritten:
+            self._write_on()
 
     def fail(self, error: Exception) -> None:
         """Write a 500 and log the bug."""
