@@ -41,6 +41,8 @@ from proxy.server.unreadable import (
 KEEP_ALIVE_SECONDS = 120.0
 LINGER_SECONDS = 1.0
 """How long a client may go on sending after the answer to a request that could not be read."""
+SHORTEST_SECONDS = 0.001
+"""Of the end: aiohttp takes 0 for no bound at all."""
 _START_BYTES = 128
 """Enough for every public path."""
 
@@ -286,9 +288,13 @@ class Server(web.Server):
         return Handshake(self._certificate, self.room, self._make, seconds=seconds, tasks=tasks)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
-        """End every connection, those whose handshake is under way first."""
+        """End every connection, those whose handshake is under way first. Each waits several times for so long."""
         handshakes = tuple(self._handshakes)
         for task in handshakes:
             task.cancel()
         await asyncio.gather(*handshakes, return_exceptions=True)
-        await super().shutdown(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await super().shutdown(timeout)
+        except TimeoutError:
+            await super().shutdown(SHORTEST_SECONDS)

@@ -17,14 +17,13 @@ from msgspec import Struct
 from proxy.core.endpoints.base_urls import is_loopback
 from proxy.server import web
 from proxy.server.api import Traffic
+from proxy.server.connection import SHORTEST_SECONDS
 from proxy.server.ops import Ops
 from proxy.server.refusals import NotAllowed
 from proxy.server.target import path_of
 
 BACKLOG = 1024
 """Connections that the kernel accepts before this process does."""
-_SHORTEST_SECONDS = 0.001
-"""Of the end: aiohttp takes 0 for no bound at all."""
 
 PROBES = frozenset({"/livez", "/readyz"})
 """What everybody may ask where one listener serves both: probes come from addresses of their own."""
@@ -91,7 +90,7 @@ async def _stop(listening: asyncio.Server, server: web.Server, shutdown_seconds:
     listening.close()
     await asyncio.sleep(0)  # the requests that have come begin
     server.pre_shutdown()
-    await server.shutdown(max(shutdown_seconds, _SHORTEST_SECONDS))
+    await server.shutdown(max(shutdown_seconds, SHORTEST_SECONDS))
 
 
 async def _bind(server: web.Server, address: Address) -> asyncio.Server:

@@ -11,8 +11,12 @@ import pytest
 
 from tests.chaos.stops import CLIENTS, Stops, ask_until
 from tests.gateway.harness import Clock, gateway
+from tests.server.twins import until
 from tests.simulator import Fault, Simulator
 from tests.sizes import sized
+
+MAY_TAKE_SECONDS = 1.0
+"""What requests under way get of a stop: half of it."""
 
 
 @pytest.mark.no_cover
@@ -59,6 +63,27 @@ async def test_without_time_to_drain_nothing_keeps_it_alive(request_: bytes) -> 
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
             await stack.aclose()
+        writer.close()
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("fast_lane", [True, False])
+async def test_requests_under_way_get_the_time_that_they_may_take_once(fast_lane: bool) -> None:
+    request = b"GET /api/v3/time HTTP/1.1\r\nHost: x\r\n\r\n"
+    changed: dict[str, Any] = {"forward": "all", "upstream_seconds": 60.0, "shutdown_seconds": 2 * MAY_TAKE_SECONDS}
+    async with Simulator(symbols=20) as origin, AsyncExitStack() as stack:
+        app = await stack.enter_async_context(gateway(origin, fast_lane=fast_lane, **changed))
+        reader, writer = await asyncio.open_connection(*app.addresses[0])
+        for _ in range(3):
+            writer.write(request)
+            await reader.readuntil(b"}")
+        origin.set_fault(Fault.HANG)
+        writer.write(request)
+        await until(lambda: app.room.requests == 1)
+        app.draining, began = True, asyncio.get_running_loop().time()
+        await stack.aclose()
+        assert asyncio.get_running_loop().time() - began < 1.8 * MAY_TAKE_SECONDS
+        assert await reader.read() == b""
         writer.close()
 
 
