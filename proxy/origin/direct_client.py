@@ -54,9 +54,12 @@ class DirectClient:
         self._tells = log.tells_debug()
         self._heads = QueryHeads(raw)
         self._unpacking: set[asyncio.Task[None]] = set()
+        self.is_closed = False
+        """Whether nobody waits for an answer any more."""
 
     async def close(self) -> None:
-        """Give up what is being unpacked."""
+        """Give up what is under way: that its connections end from now on is not the origin's doing."""
+        self.is_closed = True
         tasks = list(self._unpacking)
         for task in tasks:
             task.cancel()
@@ -147,6 +150,8 @@ class _Exchange(Struct, eq=False):
     def failed(self, error: UpstreamFailed) -> None:
         """There is no answer that can be used."""
         client = self.client
+        if client.is_closed:
+            return
         client.told.failed(self.base_url, error, client.monotonic() - self.started)
         self.flight.landed(error)
 

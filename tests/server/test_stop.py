@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.stops import CLIENTS, Stops, ask_until
+from tests.events import capture_logs
 from tests.gateway.harness import Clock, gateway
 from tests.server.twins import until
 from tests.simulator import Fault, Simulator
@@ -81,8 +82,10 @@ async def test_requests_under_way_get_the_time_that_they_may_take_once(fast_lane
         writer.write(request)
         await until(lambda: app.room.requests == 1)
         app.draining, began = True, asyncio.get_running_loop().time()
-        await stack.aclose()
+        with capture_logs() as logs:
+            await stack.aclose()
         assert asyncio.get_running_loop().time() - began < 1.8 * MAY_TAKE_SECONDS
+        assert [entry for entry in logs if entry["log_level"] == "warning"] == []
         assert await reader.read() == b""
         writer.close()
 
