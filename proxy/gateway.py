@@ -6,7 +6,7 @@ every error. Must not know: HTTP servers and clients, Redis, how an entry is fou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import assert_never
 
@@ -36,8 +36,12 @@ from proxy.core.reply import (
 from proxy.errors import SendingRefused, SidecarError, UpstreamFailed
 from proxy.event_log import log, shown_path
 from proxy.origin.origins import Origins
+from proxy.origin.reading import AcceptedResponse
 from proxy.ports import Clock
 
+PublicQuery = CanonicalQuery | MarketQuery
+PassOn = Callable[..., Reply]
+"""`passed_reply` or `forwarded_reply`, whichever the kind of a query wants."""
 MAX_UNKNOWN = 100
 """How many endpoints that no table has are logged."""
 MAX_ERROR_SECONDS = 0.05
@@ -121,10 +125,7 @@ class Gateway:
         if query.endpoint.policy is CachePolicy.FORWARDED:
             answer = await self._origins.ask(query, client=request.client)
             return forwarded_reply(answer.response, Outcome.BYPASS, query=query)
-        answer, collapsed = await self._fills.join(
-            query, lambda: self._origins.ask(query, client=request.client), client=request.client
-        )
-        return forwarded_reply(answer.response, Outcome.COLLAPSED if collapsed else Outcome.BYPASS, query=query)
+        return await ask_together(query, request.client, self._origins.ask, self._fills, forwarded_reply)
 
     async def _answer_query(self, query: CanonicalQuery, request: ClientRequest, *, short_lived: bool) -> Reply:
         match query.endpoint.policy:
@@ -133,9 +134,7 @@ class Gateway:
                     query, request, await self._cached.answer(query, request.client, short_lived=short_lived)
                 )
             case CachePolicy.COLLAPSED:
-                work = partial(self._ask_for_all, query, request.client)
-                (own, shared), collapsed = await self._fills.join(query, work, client=request.client)
-                return shared if collapsed else own
+                return await ask_together(query, request.client, self._origins.ask, self._fills, passed_reply)
             case CachePolicy.FORWARDED | CachePolicy.SHARED:
                 told = None if short_lived else self._told(query)
                 if told is not None:
@@ -144,14 +143,6 @@ class Gateway:
                 return passed_reply(answer.response, Outcome.BYPASS, query=query)
             case never:
                 assert_never(never)
-
-    async def _ask_for_all(self, query: CanonicalQuery, client: str) -> tuple[Reply, Reply]:
-        """Ask the origin once. Returns the reply to this client, and the one to all clients that join it."""
-        response = (await self._origins.ask(query, client=client)).response
-        return (
-            passed_reply(response, Outcome.BYPASS, query=query),
-            passed_reply(response, Outcome.COLLAPSED, query=query),
-        )
 
     def _told(self, query: CanonicalQuery) -> Reply | None:
         """The time by the gateway's own clock, if it may tell it and knows it well enough."""
@@ -173,6 +164,17 @@ class Gateway:
             pool=reported_pool(query.endpoint),
         )
         return rendition.reply(self._clock.origin())
+
+
+async def ask_together(
+    query: PublicQuery, client: str, ask: Callable[..., Awaitable[AcceptedResponse]], fills: Fills, pass_on: PassOn
+) -> Reply:
+    """The reply to one of the clients that ask the same at once: one request of them is sent.
+
+    `ask`: sends it, for the client that it is called with. Raises a SidecarError.
+    """
+    answer, is_joined = await fills.join(query, partial(ask, query, client=client), client=client)
+    return pass_on(answer.response, Outcome.COLLAPSED if is_joined else Outcome.BYPASS, query=query)
 
 
 class UnknownEndpoints:

@@ -5,25 +5,19 @@ Owns: `Lone` and `Keyed`, and what their clients get. Must not know: which reque
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from msgspec import Struct
 
-from proxy.core.query.canonical import CanonicalQuery
 from proxy.core.query.keyed import KeyedKind, KeyedRequest
-from proxy.core.query.market import MarketQuery
-from proxy.core.reply import Outcome, Reply, forwarded_reply
+from proxy.core.reply import Outcome, forwarded_reply
 from proxy.errors import SendingRefused, SidecarError
-from proxy.gateway import failed
+from proxy.gateway import PassOn, PublicQuery, failed
 from proxy.origin.guarded import Origin
 from proxy.origin.reading import AcceptedResponse
 from proxy.ports import Asker
 
 _BYPASS = Outcome.BYPASS
-PublicQuery = CanonicalQuery | MarketQuery
-PassOn = Callable[..., Reply]
-"""`passed_reply` or `forwarded_reply`, whichever the kind of a query wants."""
 
 
 class Lone(Struct, frozen=True, eq=False):

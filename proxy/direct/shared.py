@@ -14,13 +14,11 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from proxy.cache.fills import Fills
-from proxy.cache.singleflight import SingleFlight, give
-from proxy.core.query.canonical import CanonicalQuery
-from proxy.core.query.market import MarketQuery
-from proxy.core.reply import Outcome, Reply, passed_reply
-from proxy.direct.alone import PassOn, PublicQuery, fail
+from proxy.cache.singleflight import give
+from proxy.core.reply import Outcome, Reply
+from proxy.direct.alone import fail
 from proxy.errors import ClientShareUsedUp, SendingRefused
-from proxy.gateway import failed
+from proxy.gateway import PassOn, PublicQuery, ask_together, failed
 from proxy.origin.guarded import Origin
 from proxy.origin.reading import AcceptedResponse
 from proxy.ports import Asker
@@ -44,7 +42,7 @@ class Shared(Struct, frozen=True, eq=False):
         query, flights = self.query, self.fills.flights
         if self.may_be_kept and self.fills.keeps(query):
             return False
-        leader = Leader(query, self.pass_on, asker, flights)
+        leader = Leader(self, asker)
         if not flights.lead(query.key, leader):
             return self._follows(client, asker)
         try:
@@ -84,19 +82,11 @@ class Follower(Struct, eq=False):
 
     async def _ask(self) -> None:
         """Ask as the gateway does: what others ask meanwhile, other followers too, is one request."""
-        shared, client = self.shared, self.client
-        query = shared.query
-
-        async def work() -> AcceptedResponse | tuple[Reply, Reply]:
-            answer = await shared.origin.ask(query, client=client)
-            return answer if isinstance(query, MarketQuery) else _for_all(query, answer)
-
+        shared = self.shared
         try:
-            got, is_joined = await shared.fills.join(query, work, client=client)
-            outcome = _COLLAPSED if is_joined else _BYPASS
-            reply = got[is_joined] if isinstance(got, tuple) else shared.pass_on(got.response, outcome, query=query)
+            reply = await ask_together(shared.query, self.client, shared.origin.ask, shared.fills, shared.pass_on)
         except Exception as error:
-            fail(query, error, self.asker)
+            fail(shared.query, error, self.asker)
         else:
             self.asker.answer(reply)
 
@@ -104,10 +94,8 @@ class Follower(Struct, eq=False):
 class Leader(Struct, eq=False):
     """Takes the answer to a request that equal ones may have joined meanwhile."""
 
-    query: PublicQuery
-    pass_on: PassOn
+    shared: Shared
     asker: Asker
-    flights: SingleFlight
     joined: asyncio.Future[Any] | None = None
     """What those wait for that came by the ordinary way."""
     followers: list[Follower] = []
@@ -115,12 +103,13 @@ class Leader(Struct, eq=False):
 
     def take(self, answer: AcceptedResponse) -> None:
         """The answer has come."""
-        query = self.query
-        joined = self.flights.land(query.key, self)
+        shared = self.shared
+        query = shared.query
+        joined = shared.fills.flights.land(query.key, self)
         try:
             if joined is not None:
-                give(joined, answer if isinstance(query, MarketQuery) else _for_all(query, answer))
-            reply = self.pass_on(answer.response, _BYPASS, query=query)
+                give(joined, answer)
+            reply = shared.pass_on(answer.response, _BYPASS, query=query)
         except Exception as error:  # as in `Alone`
             fail(query, error, self.asker)
         else:
@@ -130,8 +119,8 @@ class Leader(Struct, eq=False):
 
     def fail(self, error: Exception) -> None:
         """None will come."""
-        query = self.query
-        joined = self.flights.land(query.key, self)
+        query = self.shared.query
+        joined = self.shared.fills.flights.land(query.key, self)
         if joined is not None:
             give(joined, error)
         fail(query, error, self.asker)
@@ -151,9 +140,3 @@ class Leader(Struct, eq=False):
                     follower.fail(error)
                     continue
             follower.asker.answer(reply)
-
-
-def _for_all(query: CanonicalQuery, answer: AcceptedResponse) -> tuple[Reply, Reply]:
-    """What the gateway keeps of a ping: the reply to the client that asked, and to those that joined."""
-    response = answer.response
-    return passed_reply(response, _BYPASS, query=query), passed_reply(response, _COLLAPSED, query=query)

@@ -18,10 +18,10 @@ from proxy.core.query.keyed import is_keyed, keyed_kind, request_of
 from proxy.core.query.market import MarketQuery
 from proxy.core.query.public import public_query
 from proxy.core.reply import forwarded_reply, passed_reply
-from proxy.direct.alone import Keyed, Lone, OfAccounts, PassOn, PublicQuery
+from proxy.direct.alone import Keyed, Lone, OfAccounts
 from proxy.direct.shared import Shared
 from proxy.errors import SidecarError
-from proxy.gateway import Gateway
+from proxy.gateway import Gateway, PassOn, PublicQuery
 from proxy.origin.guarded import Origin
 from proxy.origin.origins import Origins
 from proxy.quota.clock import OriginClock
