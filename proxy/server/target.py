@@ -1,8 +1,7 @@
 """The request line: the path that its target names, the host if it names one (RFC 9112, section 3.2), the version.
 
-Owns: several slashes at the start of a path, the host that a request names, and what is refused whatever the path, the
-framing of a body too.
-Must not know: which paths exist.
+Owns: several slashes at the start of a path, the host that a request names, and what is refused whatever the path: by
+its version, its host, or the framing of its body. Must not know: which paths exist.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ async def test_options_about_accounts_is_refused_and_not_sent(path: str) -> None
     async with stage(forward="all") as on:
         status, head, _ = await preflight(on, path, "x-mbx-apikey")
         assert (status, cors_in(head), on.asked()) == (405, [], 0)
-        assert b"\r\nAllow: GET, HEAD, POST, PUT, DELETE\r\n" in head
+        assert b"\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE\r\n" in head
         assert on.metric("window_used", pool="spot", window="REQUEST_WEIGHT:1m") == 0
 
 

@@ -88,9 +88,9 @@ _FORWARDED: Mapping[Forward, str] = MappingProxyType(
 )
 """What the refusal of each mode says; `all` leaves nothing out."""
 _UNKNOWN_ENDPOINT = "This gateway knows no such endpoint; only SIDECAR_FORWARD=all forwards what it does not know."
-_NOT_FOR_PAGES = "pages of other sites may not use accounts."
-_ASKED_BY = "GET, HEAD, POST, PUT, DELETE"
-"""The methods of the requests of accounts."""
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+"""What an API may be asked by. Nobody needs the origin's answer to others: no page may read one about an account, so a
+browser's OPTIONS is not sent on, and TRACE would send the key back."""
 
 
 class Catalogue:
@@ -125,8 +125,8 @@ class Catalogue:
         if endpoint.api not in self._apis:
             setting = UPSTREAM_SETTINGS[endpoint.api]
             raise ApiNotConfigured(f"This gateway has no host for this API; {setting} names them.")
-        if method == "OPTIONS":  # no page may read what follows, so no browser need be told what it may send
-            raise MethodNotAllowed("Request method 'OPTIONS' is not supported: " + _NOT_FOR_PAGES, allow=_ASKED_BY)
+        if method not in _METHODS:
+            raise MethodNotAllowed(f"Request method '{method[:20]}' is not supported.", allow=", ".join(_METHODS))
         return endpoint
 
     def _known(self, path: str, method: str, *, to_coin_futures: bool) -> Endpoint | None:

@@ -208,9 +208,10 @@ def test_a_wrong_method_on_a_served_path_is_told_apart() -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v3/order", "/api/v3/nothing", "/sapi/v1/account/status", "/fapi/v1/order"])
-def test_no_mode_forwards_a_browsers_question(path: str) -> None:
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PROPFIND", "get"])
+def test_no_mode_forwards_a_method_that_no_api_has(path: str, method: str) -> None:
     with pytest.raises(MethodNotAllowed) as caught:
-        Catalogue(Forward.ALL, apis=EVERY_API).find(path, "OPTIONS")
-    assert caught.value.allow == "GET, HEAD, POST, PUT, DELETE"
+        Catalogue(Forward.ALL, apis=EVERY_API).find(path, method)
+    assert caught.value.allow == "GET, HEAD, POST, PUT, PATCH, DELETE"
     with pytest.raises((NotForwarded, UnknownPath)):
-        Catalogue(Forward.MARKET, apis=EVERY_API).find(path, "OPTIONS")
+        Catalogue(Forward.MARKET, apis=EVERY_API).find(path, method)
