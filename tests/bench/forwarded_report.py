@@ -42,7 +42,7 @@ def markdown(lines: Sequence[Line], per_second: int = PER_SECOND) -> str:
         f"{WEIGHT_LIMIT:,} weight a minute, which this load does not reach. Candles are kept for no time: each request",
         "goes through.",
         f"Measured from {SETTLING_SECONDS:.0f} s after the start on, when leases are granted.",
-        f"`busy`: {BUSY_CONNECTIONS} connections without a pause, each program by itself; requests/s a core are of it.",
+        f"`busy` and requests/s a core: {BUSY_CONNECTIONS} connections without a pause, one program at a time.",
         "`added`: to the median of the origin itself. In brackets: times nginx by the same way (TCP or TLS) in the "
         "same round.",
         "",
